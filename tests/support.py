@@ -1,0 +1,27 @@
+"""What every test module may need: waiting for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+__all__ = ["eventually"]
+
+
+async def eventually(
+    condition: Callable[[], Any | Awaitable[Any]], timeout: float = 5.0, every: float = 0.005
+) -> Any:
+    """Wait until ``condition()`` is truthy and return its value; AssertionError after ``timeout``."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if loop.time() >= deadline:
+            raise AssertionError(f"not within {timeout} s: {condition!r}, last value {value!r}")
+        await asyncio.sleep(every)
