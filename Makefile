@@ -1,0 +1,60 @@
+# Every target does its own set-up: Python 3.11+, make and a package index are all it takes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types pytest bench bench-quick faults clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.has-demo  ## a supervised worker that is broken on purpose (ARGS="--url redis://...")
+	@$(BIN)/python -m examples.demo $(ARGS)
+
+test: lint types pytest  ## linters, types and the whole suite
+
+lint: $(VENV)/.has-dev  ## ruff and the import contracts
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+types: $(VENV)/.has-dev  ## mypy
+	@$(BIN)/mypy
+
+pytest: $(VENV)/.has-dev  ## the suite alone (ARGS="-k pubsub --servers=embedded,path,container")
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.has-bench  ## throughput and latency against other clients and runtimes
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(VENV)/.has-bench  ## the same, in about a minute
+	@$(BIN)/python -m bench --quick $(ARGS)
+
+faults: $(VENV)/.has-bench  ## what each client loses when servers and connections break
+	@$(BIN)/python -m bench.faults $(ARGS)
+
+clean:  ## everything that the other targets made
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up: one virtual environment; each stamp says which extras it has -------------------------
+
+EXTRAS_demo := cli,embedded
+EXTRAS_dev := dev
+EXTRAS_bench := bench
+
+$(VENV)/.has-%: pyproject.toml | $(VENV)/.made
+	@echo "installing mailslot[$(EXTRAS_$*)] into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS_$*)]"
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mailslot needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "could not make $(VENV); on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
