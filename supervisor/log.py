@@ -28,12 +28,13 @@ class _Logger:
     The choice is made per call, not at import: a program configures its logging after its imports.
     """
 
-    __slots__ = ("_fallback", "_name")
+    __slots__ = ("_fallback", "_logging", "_name")
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._logging = logging.getLogger(name)
         self._fallback: Any = structlog.wrap_logger(
-            logging.getLogger(name),
+            self._logging,
             processors=_FALLBACK_PROCESSORS,
             wrapper_class=structlog.stdlib.BoundLogger,
         )
@@ -42,6 +43,10 @@ class _Logger:
         if structlog.is_configured():
             return structlog.get_logger(self._name)
         return self._fallback
+
+    def shows_debug(self) -> bool:
+        """Whether a debug line may go anywhere: asked first where lines are many."""
+        return structlog.is_configured() or self._logging.isEnabledFor(logging.DEBUG)
 
     def debug(self, event: str, **fields: object) -> None:
         """Log an expected event: a start, a stop, a reconnect that worked."""

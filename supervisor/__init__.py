@@ -1,0 +1,101 @@
+"""Supervision of asyncio tasks: child specs, restart strategies, intensity, ordered stops.
+
+It knows no actor and no Redis. :class:`Supervisor` keeps children alive by the rules of
+Erlang/OTP's supervisor; ``docs/supervision.md`` names them by number.
+"""
+
+from supervisor.child import Child
+from supervisor.clock import Clock, LoopClock, Timer
+from supervisor.errors import (
+    EscalatedError,
+    SpecError,
+    StartError,
+    SupervisorError,
+    SupervisorExit,
+)
+from supervisor.events import (
+    ChildExited,
+    ChildRestarting,
+    ChildStarted,
+    ChildStartFailed,
+    ChildUnkillable,
+    Event,
+    EventSink,
+    GaveUp,
+    Stopped,
+    Stopping,
+    StopReport,
+    log_event,
+)
+from supervisor.nesting import supervisor_child
+from supervisor.reasons import (
+    Crashed,
+    Escalated,
+    ExitReason,
+    Killed,
+    Normal,
+    Shutdown,
+    StartFailed,
+)
+from supervisor.retry import (
+    CompositeRetryPolicy,
+    ConstantRetryPolicy,
+    ExponentialBackoffRetryPolicy,
+    NoRetryPolicy,
+    RetryPolicy,
+    retryable,
+)
+from supervisor.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
+from supervisor.strategy import Status
+from supervisor.supervisor import Supervisor
+from supervisor.tree import TreeNode, format_tree
+
+#: Read by ``actors`` to tell this package from supervisord's, which has the same import name.
+__mailslot__ = True
+
+__all__ = [
+    "AutoShutdown",
+    "Child",
+    "ChildExited",
+    "ChildRestarting",
+    "ChildSpec",
+    "ChildStartFailed",
+    "ChildStarted",
+    "ChildUnkillable",
+    "Clock",
+    "CompositeRetryPolicy",
+    "ConstantRetryPolicy",
+    "Crashed",
+    "Escalated",
+    "EscalatedError",
+    "Event",
+    "EventSink",
+    "ExitReason",
+    "ExponentialBackoffRetryPolicy",
+    "GaveUp",
+    "Killed",
+    "LoopClock",
+    "NoRetryPolicy",
+    "Normal",
+    "Restart",
+    "RetryPolicy",
+    "Shutdown",
+    "SpecError",
+    "StartError",
+    "StartFailed",
+    "Status",
+    "StopReport",
+    "Stopped",
+    "Stopping",
+    "Strategy",
+    "Supervisor",
+    "SupervisorError",
+    "SupervisorExit",
+    "SupervisorSpec",
+    "Timer",
+    "TreeNode",
+    "format_tree",
+    "log_event",
+    "retryable",
+    "supervisor_child",
+]

@@ -1,0 +1,64 @@
+"""The supervisor's exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from supervisor.reasons import Escalated, ExitReason, StartFailed
+
+__all__ = ["EscalatedError", "SpecError", "StartError", "SupervisorError", "SupervisorExit"]
+
+
+class SupervisorError(Exception):
+    """Base of everything this package raises by itself."""
+
+
+class SpecError(SupervisorError, ValueError):
+    """A spec that cannot work, with every problem found in it.
+
+    Attributes:
+        problems: one sentence each.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{what}: " + "; ".join(self.problems))
+
+
+class SupervisorExit(SupervisorError):
+    """A supervisor ended abnormally; ``reason`` says how."""
+
+    reason: ExitReason
+
+    def __init__(self, reason: ExitReason) -> None:
+        self.reason = reason
+        super().__init__(str(reason))
+
+
+class StartError(SupervisorExit):
+    """A child failed while its supervisor started (S1); ``__cause__`` is what it raised."""
+
+    reason: StartFailed
+
+
+class EscalatedError(SupervisorExit):
+    """A supervisor gave up (S4, S5); ``__cause__`` is the last child's error."""
+
+    reason: Escalated
+
+
+def to_exception(reason: ExitReason) -> BaseException | None:
+    """Return the exception that says ``reason``, or None for a normal exit."""
+    if reason.normal:
+        return None
+    error = reason.error
+    if isinstance(reason, StartFailed):
+        failure: SupervisorExit = StartError(reason)
+    elif isinstance(reason, Escalated):
+        failure = EscalatedError(reason)
+    elif error is not None:
+        return error
+    else:
+        failure = SupervisorExit(reason)
+    failure.__cause__ = error
+    return failure

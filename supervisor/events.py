@@ -1,0 +1,142 @@
+"""Lifecycle events as values, and the sink that logs them (S8).
+
+The supervisor emits; what becomes of an event is the sink's business: the default one logs, a
+worker's counts, a test's collects. A sink must not block and must not raise; what it raises is
+logged and costs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor.log import get_logger
+from supervisor.reasons import ExitReason
+
+__all__ = [
+    "ChildExited",
+    "ChildRestarting",
+    "ChildStartFailed",
+    "ChildStarted",
+    "ChildUnkillable",
+    "Event",
+    "EventSink",
+    "GaveUp",
+    "StopReport",
+    "Stopped",
+    "Stopping",
+    "log_event",
+]
+
+log = get_logger("mailslot.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """How one child, or a whole supervisor, ended.
+
+    Attributes:
+        path: where it was in the tree.
+        reason: why it ended; None: it did not (see ``unkillable``).
+        seconds: from the request to the end.
+        unkillable: it survived its cancellation and was left behind.
+        children: the reports below it, in the order in which they ended.
+    """
+
+    path: str
+    reason: ExitReason | None
+    seconds: float
+    unkillable: bool = False
+    children: tuple[StopReport, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether this and everything below ended by itself within its deadline."""
+        own = self.reason is not None and self.reason.normal and not self.unkillable
+        return own and all(child.clean for child in self.children)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base: something happened at ``path``."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted(Event):
+    """The child is up; ``incarnation`` counts from 1."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited(Event):
+    """The child ended, unasked."""
+
+    incarnation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStartFailed(Event):
+    """The child ended before it had started."""
+
+    incarnation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarting(Event):
+    """The child will be started again after ``delay`` seconds; ``attempt`` counts from 1."""
+
+    delay: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildUnkillable(Event):
+    """The child went on after its cancellation and was left behind."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp(Event):
+    """The supervisor stops its children and exits."""
+
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """The supervisor was asked to stop, or gave up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    """The supervisor is down."""
+
+    report: StopReport
+
+
+EventSink = Callable[[Event], None]
+
+
+def log_event(event: Event) -> None:
+    """Log ``event``: what went wrong as a warning or an error, the rest at debug level."""
+    match event:
+        case ChildExited(path, incarnation, reason) if not reason.normal:
+            log.warning("child_exited", path=path, incarnation=incarnation, reason=str(reason))
+        case ChildStartFailed(path, incarnation, reason):
+            log.warning("start_failed", path=path, incarnation=incarnation, reason=str(reason))
+        case ChildRestarting(path, delay, attempt):
+            log.warning("child_restarting", path=path, delay=round(delay, 3), attempt=attempt)
+        case ChildUnkillable(path, incarnation):
+            log.error("child_unkillable", path=path, incarnation=incarnation)
+        case GaveUp(path, reason):
+            log.error("gave_up", path=path, reason=str(reason))
+        case Stopped(path, report) if not report.clean:
+            log.warning("stopped", path=path, seconds=round(report.seconds, 3), clean=False)
+        case _ if log.shows_debug():
+            log.debug(type(event).__name__, path=event.path)

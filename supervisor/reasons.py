@@ -1,0 +1,119 @@
+"""Why a child ended: one value per ending, after Erlang/OTP's exit reasons.
+
+``Normal`` and ``Shutdown`` are the normal exits. Everything else is abnormal, Escalated among them:
+in OTP a supervisor that gives up exits ``shutdown``, and a transient parent then leaves it dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Crashed", "Escalated", "ExitReason", "Killed", "Normal", "Shutdown", "StartFailed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReason:
+    """Base of all reasons."""
+
+    @property
+    def normal(self) -> bool:
+        """Whether a transient child stays down after it."""
+        return False
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception behind it, where there is one."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Normal(ExitReason):
+    """The child's work was done: it returned."""
+
+    @property
+    def normal(self) -> bool:
+        """True."""
+        return True
+
+    def __str__(self) -> str:
+        return "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown(ExitReason):
+    """The child was asked to stop and did."""
+
+    detail: str | None = None
+
+    @property
+    def normal(self) -> bool:
+        """True."""
+        return True
+
+    def __str__(self) -> str:
+        return f"shutdown ({self.detail})" if self.detail else "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Killed(ExitReason):
+    """The child did not end within its deadline and was cancelled."""
+
+    def __str__(self) -> str:
+        return "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed(ExitReason):
+    """The child raised; a cancellation that nobody here asked for counts as that, too."""
+
+    cause: BaseException
+
+    @property
+    def error(self) -> BaseException:
+        """The exception that ended it."""
+        return self.cause
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it must end the whole system: SystemExit and KeyboardInterrupt."""
+        return isinstance(self.cause, SystemExit | KeyboardInterrupt)
+
+    def __str__(self) -> str:
+        return f"crashed: {self.cause!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed(ExitReason):
+    """The child ``id`` ended before it had started."""
+
+    id: str
+    cause: BaseException
+
+    @property
+    def error(self) -> BaseException:
+        """What its start raised."""
+        return self.cause
+
+    def __str__(self) -> str:
+        return f"{self.id} failed to start: {self.cause!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated(ExitReason):
+    """A supervisor gave up: too many restarts, or a spent retry policy.
+
+    Attributes:
+        cause: the last child's error.
+        restarts: how many restarts were tried before it.
+    """
+
+    cause: BaseException | None
+    restarts: int
+
+    @property
+    def error(self) -> BaseException | None:
+        """The last child's error."""
+        return self.cause
+
+    def __str__(self) -> str:
+        return f"gave up after {self.restarts} restarts: {self.cause!r}"

@@ -1,0 +1,331 @@
+"""Retry policies: which errors are worth another attempt, how many, and how long to wait between.
+
+The four policies and their parameters are the reference API's. What is new is the *session*: the
+count of consecutive failures, kept apart from the policy, so that one policy object can serve many
+children and a session can start anew after a healthy period (S5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = [
+    "CompositeRetryPolicy",
+    "ConstantRetryPolicy",
+    "ExponentialBackoffRetryPolicy",
+    "NoRetryPolicy",
+    "Refused",
+    "Retry",
+    "RetryPolicy",
+    "RetrySession",
+    "Spent",
+    "retryable",
+]
+
+R = TypeVar("R")
+P = ParamSpec("P")
+
+#: Called before an attempt.
+BeforeHook = Callable[[], Awaitable[Any] | None]
+#: Called with the error before the delay; a mapping picks the hook by exception type.
+FailureHook = Callable[[BaseException], Awaitable[Any] | None]
+FailureHooks = FailureHook | Mapping[type[BaseException], FailureHook]
+
+# 2.0 ** 1024 overflows: an outage of some hours at the longest delay would get there.
+_MAX_EXPONENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after ``delay`` seconds; ``attempt`` counts the failures so far, from 1."""
+
+    delay: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The policy is not for this error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The policy is for this error, and its retries or its deadline are used up."""
+
+    attempts: int
+
+
+Decision = Retry | Refused | Spent
+
+
+def _matches(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Whether ``error``, or any leaf where it is a group, is one of ``types``."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(types)[0] is not None if types else False
+    return isinstance(error, types)
+
+
+class RetrySession(ABC):
+    """The consecutive failures of one thing, under one policy."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def failed(self, error: BaseException, now: float) -> Decision:
+        """Count a failure at ``now`` (monotonic seconds) and say what follows."""
+
+
+class RetryPolicy(ABC):
+    """Base of the policies.
+
+    Args:
+        retryable_exceptions: the errors worth another attempt.
+        retries: how many further attempts follow a first failure; None: no end.
+        deadline: no attempt begins later than this many seconds after the first one began.
+    """
+
+    def __init__(
+        self,
+        retryable_exceptions: tuple[type[BaseException], ...],
+        retries: int | None,
+        *,
+        deadline: float = math.inf,
+    ) -> None:
+        if retries is not None and retries < 0:
+            raise ValueError(f"retries must be 0 or more, or None for no end, not {retries}")
+        self.retryable_exceptions = tuple(retryable_exceptions)
+        self.retries = retries
+        self.deadline = deadline
+
+    @abstractmethod
+    def delay(self, attempt_number: int) -> float:
+        """Return the seconds to wait after the failure number ``attempt_number``, from 1."""
+
+    def will_retry(self, exc: BaseException) -> bool:
+        """Whether ``exc``, or anything in it where it is a group, is worth another attempt."""
+        return _matches(exc, self.retryable_exceptions)
+
+    def session(self, now: float) -> RetrySession:
+        """Return a count that starts at ``now`` (monotonic seconds)."""
+        return _Session(self, now)
+
+    async def call_with_retries(
+        self,
+        func: Callable[[], Awaitable[R]],
+        before_hook: BeforeHook | None = None,
+        failure_hook: FailureHooks | None = None,
+    ) -> R:
+        """Await ``func()`` until it succeeds or this policy says no.
+
+        Args:
+            func: makes the coroutine of one attempt.
+            before_hook: called, and awaited where it returns an awaitable, before every attempt.
+            failure_hook: called with the error before each wait; of a mapping, the first entry
+                whose type matches. What a hook raises ends the attempts: it is a bug.
+
+        Raises:
+            the last error, when the policy does not retry it or is spent.
+        """
+        session = self.session(time.monotonic())
+        while True:
+            try:
+                if before_hook is not None:
+                    await _call(before_hook)
+                return await func()
+            except Exception as error:
+                decision = session.failed(error, time.monotonic())
+                if not isinstance(decision, Retry):
+                    raise
+                hook = _pick(failure_hook, error)
+                if hook is not None:
+                    await _call(hook, error)
+            await asyncio.sleep(decision.delay)
+
+    def __repr__(self) -> str:
+        names = ", ".join(exc.__name__ for exc in self.retryable_exceptions)
+        return f"{type(self).__name__}(({names}), retries={self.retries})"
+
+
+async def _call(hook: Callable[..., Awaitable[Any] | None], *args: object) -> None:
+    result = hook(*args)
+    if inspect.isawaitable(result):
+        await result
+
+
+def _pick(hooks: FailureHooks | None, error: BaseException) -> FailureHook | None:
+    if hooks is None or callable(hooks):
+        return hooks
+    return next((hook for kind, hook in hooks.items() if _matches(error, (kind,))), None)
+
+
+class _Session(RetrySession):
+    __slots__ = ("_attempts", "_policy", "_since")
+
+    def __init__(self, policy: RetryPolicy, now: float) -> None:
+        self._policy = policy
+        self._since = now
+        self._attempts = 0
+
+    def failed(self, error: BaseException, now: float) -> Decision:
+        policy = self._policy
+        if not policy.will_retry(error):
+            return Refused()
+        self._attempts += 1
+        if policy.retries is not None and self._attempts > policy.retries:
+            return Spent(self._attempts - 1)
+        delay = policy.delay(self._attempts)
+        if now + delay - self._since >= policy.deadline:
+            return Spent(self._attempts - 1)
+        return Retry(delay, self._attempts)
+
+
+class NoRetryPolicy(RetryPolicy):
+    """Never another attempt."""
+
+    def __init__(self) -> None:
+        super().__init__((), 0, deadline=0)
+
+    def delay(self, attempt_number: int) -> float:
+        """Return 0."""
+        return 0.0
+
+
+class ConstantRetryPolicy(RetryPolicy):
+    """Wait ``delay`` seconds after every failure."""
+
+    def __init__(
+        self,
+        retryable_exceptions: tuple[type[BaseException], ...],
+        retries: int | None,
+        *,
+        deadline: float = math.inf,
+        delay: float = 1,
+    ) -> None:
+        super().__init__(retryable_exceptions, retries, deadline=deadline)
+        if delay < 0:
+            raise ValueError(f"delay must be 0 or more seconds, not {delay}")
+        self._delay = delay
+
+    def delay(self, attempt_number: int) -> float:
+        """Return the constant, in seconds."""
+        return self._delay
+
+
+class ExponentialBackoffRetryPolicy(RetryPolicy):
+    """Wait ``base_delay`` seconds after the first failure and twice as long after each next one.
+
+    Args:
+        max_delay: no wait is longer, in seconds.
+        jitter: draw each wait evenly from between ``base_delay`` and the exponential one, so that
+            many clients of one failed server do not come back in step.
+        rng: where the draws come from; tests pass a seeded one.
+    """
+
+    def __init__(
+        self,
+        retryable_exceptions: tuple[type[BaseException], ...],
+        retries: int | None,
+        *,
+        deadline: float = math.inf,
+        base_delay: float = 1,
+        max_delay: float = math.inf,
+        jitter: bool = False,
+        rng: random.Random | None = None,
+    ) -> None:
+        super().__init__(retryable_exceptions, retries, deadline=deadline)
+        if base_delay < 0 or max_delay < 0:
+            raise ValueError(f"delays must be 0 or more seconds: {base_delay}, {max_delay}")
+        self._base_delay = base_delay
+        self._max_delay = max_delay
+        self._jitter = jitter
+        self._rng = rng or random.Random()
+
+    def delay(self, attempt_number: int) -> float:
+        """Return the seconds to wait after the failure number ``attempt_number``, from 1."""
+        exponent = min(attempt_number - 1, _MAX_EXPONENT)
+        delay = min(self._max_delay, self._base_delay * 2.0**exponent)
+        if self._jitter:
+            # The cap holds for a base above it, too.
+            delay = self._rng.uniform(min(self._base_delay, delay), delay)
+        return delay
+
+
+class CompositeRetryPolicy(RetryPolicy):
+    """Several policies, each for its own errors and with its own count.
+
+    Where several are for one error, another attempt follows as long as one of them grants it,
+    after the longest of their delays.
+    """
+
+    def __init__(self, *retry_policies: RetryPolicy) -> None:
+        super().__init__((), 0)
+        self._policies = list(retry_policies)
+        self._collect()
+
+    def _collect(self) -> None:
+        types = (kind for policy in self._policies for kind in policy.retryable_exceptions)
+        self.retryable_exceptions = tuple(dict.fromkeys(types))
+
+    def add_retry_policy(self, policy: RetryPolicy) -> None:
+        """Add ``policy``; sessions that run already do not see it."""
+        self._policies.append(policy)
+        self._collect()
+
+    def delay(self, attempt_number: int) -> float:
+        """Not defined: the delay depends on the error. Use :meth:`session`."""
+        raise NotImplementedError("a composite policy's delay depends on the error: use session()")
+
+    def will_retry(self, exc: BaseException) -> bool:
+        """Whether any of the policies is for ``exc``."""
+        return any(policy.will_retry(exc) for policy in self._policies)
+
+    def session(self, now: float) -> RetrySession:
+        """Return a session that counts for each of the policies."""
+        return _CompositeSession([policy.session(now) for policy in self._policies])
+
+    def __repr__(self) -> str:
+        return f"CompositeRetryPolicy({', '.join(map(repr, self._policies))})"
+
+
+class _CompositeSession(RetrySession):
+    __slots__ = ("_attempts", "_sessions")
+
+    def __init__(self, sessions: list[RetrySession]) -> None:
+        self._sessions = sessions
+        self._attempts = 0
+
+    def failed(self, error: BaseException, now: float) -> Decision:
+        decisions = [session.failed(error, now) for session in self._sessions]
+        delays = [decision.delay for decision in decisions if isinstance(decision, Retry)]
+        if delays:
+            self._attempts += 1
+            return Retry(max(delays), self._attempts)
+        if any(isinstance(decision, Spent) for decision in decisions):
+            return Spent(self._attempts)
+        return Refused()
+
+
+def retryable(
+    policy: RetryPolicy, failure_hook: FailureHooks | None = None
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Decorate a coroutine function so that each call runs under ``policy``."""
+
+    def decorate(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        @functools.wraps(func)
+        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return await policy.call_with_retries(
+                lambda: func(*args, **kwargs), failure_hook=failure_hook
+            )
+
+        return call
+
+    return decorate

@@ -1,0 +1,190 @@
+"""What a supervisor is told: frozen specs, checked whole at construction (S9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from supervisor.errors import SpecError
+from supervisor.reasons import ExitReason
+from supervisor.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from supervisor.child import Child
+
+__all__ = ["AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"]
+
+
+class Restart(StrEnum):
+    """When an ended child is started again (S2)."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class Strategy(StrEnum):
+    """Who restarts with a child that is restarted (S3)."""
+
+    ONE_FOR_ONE = "one_for_one"
+    REST_FOR_ONE = "rest_for_one"
+    ONE_FOR_ALL = "one_for_all"
+
+
+class AutoShutdown(StrEnum):
+    """Whether the end of significant children ends their supervisor (OTP 24)."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
+_RESTARTS = {member.value: member for member in Restart}
+_STRATEGIES = {member.value: member for member in Strategy}
+_AUTO_SHUTDOWNS = {member.value: member for member in AutoShutdown}
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child of a supervisor.
+
+    Attributes:
+        id: unique among its siblings; no ``/``.
+        start: ``async (child) -> None``, the child's whole life. It calls ``child.started()`` once
+            it is ready; a child that never does counts as starting until it ends.
+        restart: when it is started again after it ended.
+        shutdown: seconds between the request to stop and cancellation; None: as long as it needs;
+            0: cancelled at once.
+        retry_policy: decides delays and limits of restarts after an error, outside the restart
+            intensity (S5).
+        healthy_after: seconds of running after which the child counts as healthy even though it
+            never said so; None: only ``child.mark_healthy()`` counts.
+        start_timeout: seconds a start may take before it failed; None: no limit.
+        significant: counts for the supervisor's ``auto_shutdown``.
+        kind: a word for the tree: worker, supervisor, actor.
+        on_gone: called once, with the last reason, when the child ended and will not be restarted.
+    """
+
+    id: str
+    start: Callable[[Child], Coroutine[Any, Any, None]]
+    restart: Restart | str = Restart.PERMANENT
+    shutdown: float | None = 5.0
+    retry_policy: RetryPolicy | None = None
+    healthy_after: float | None = 5.0
+    start_timeout: float | None = None
+    significant: bool = False
+    kind: str = "worker"
+    on_gone: Callable[[ExitReason], None] | None = None
+
+    def __post_init__(self) -> None:
+        restart = _RESTARTS.get(self.restart)
+        # The whole check is one expression: specs are made at the rate at which actors spawn.
+        if (
+            restart is None
+            or not self.id
+            or "/" in self.id
+            or (self.shutdown is not None and self.shutdown < 0)
+            or (self.start_timeout is not None and self.start_timeout <= 0)
+            or (self.significant and restart is Restart.PERMANENT)
+            or not callable(self.start)
+        ):
+            raise SpecError(f"child spec {self.id!r}", self._problems(restart))
+        if self.restart is not restart:
+            object.__setattr__(self, "restart", restart)
+
+    def _problems(self, restart: Restart | None) -> list[str]:
+        problems = []
+        if restart is None:
+            problems.append(f"restart must be one of {', '.join(_RESTARTS)}, not {self.restart!r}")
+        if not self.id or "/" in self.id:
+            problems.append("the id must not be empty and must have no '/' in it")
+        if self.shutdown is not None and self.shutdown < 0:
+            problems.append(f"shutdown must be 0 or more seconds, or None, not {self.shutdown}")
+        if self.start_timeout is not None and self.start_timeout <= 0:
+            problems.append(f"start_timeout must be more than 0 seconds, not {self.start_timeout}")
+        if self.significant and restart is Restart.PERMANENT:
+            problems.append("a significant child must be transient or temporary")
+        if not callable(self.start):
+            problems.append(f"start must be a coroutine function, not {self.start!r}")
+        return problems
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSpec:
+    """A supervisor and the children that it starts with.
+
+    Attributes:
+        strategy: who restarts with a child that is restarted.
+        children: started in this order, stopped in reverse.
+        intensity: restarts allowed within ``period``; one for each action of the strategy; None:
+            any number, which only a retry policy on every child makes safe.
+        period: seconds of the sliding window.
+        auto_shutdown: whether significant children end the supervisor by ending themselves.
+        dynamic: children come and go, have no order, and stop side by side under one deadline.
+        max_children: most children at a time; None: any number.
+        kill_grace: seconds that a cancelled child has before it is reported as unkillable.
+    """
+
+    strategy: Strategy | str = Strategy.ONE_FOR_ONE
+    children: Sequence[ChildSpec] = ()
+    intensity: int | None = 5
+    period: float = 30.0
+    auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER
+    dynamic: bool = False
+    max_children: int | None = None
+    kill_grace: float = 1.0
+
+    def __post_init__(self) -> None:
+        strategy = _STRATEGIES.get(self.strategy)
+        auto_shutdown = _AUTO_SHUTDOWNS.get(self.auto_shutdown)
+        problems = self._problems(strategy, auto_shutdown)
+        if problems:
+            raise SpecError("supervisor spec", problems)
+        object.__setattr__(self, "strategy", strategy)
+        object.__setattr__(self, "auto_shutdown", auto_shutdown)
+        object.__setattr__(self, "children", tuple(self.children))
+
+    def _problems(self, strategy: Strategy | None, auto: AutoShutdown | None) -> list[str]:
+        problems = []
+        if strategy is None:
+            names = ", ".join(_STRATEGIES)
+            problems.append(f"strategy must be one of {names}, not {self.strategy!r}")
+        if auto is None:
+            names = ", ".join(_AUTO_SHUTDOWNS)
+            problems.append(f"auto_shutdown must be one of {names}, not {self.auto_shutdown!r}")
+        if self.intensity is not None and self.intensity < 0:
+            problems.append(f"intensity must be 0 or more, or None, not {self.intensity}")
+        if self.period <= 0:
+            problems.append(f"period must be more than 0 seconds, not {self.period}")
+        if self.kill_grace < 0:
+            problems.append(f"kill_grace must be 0 or more seconds, not {self.kill_grace}")
+        if self.dynamic and strategy is not Strategy.ONE_FOR_ONE:
+            problems.append("dynamic children have no order: only one_for_one goes with them")
+        if self.max_children is not None and self.max_children < len(self.children):
+            problems.append(f"{len(self.children)} children, but max_children={self.max_children}")
+        problems += self._child_problems(strategy, auto)
+        return problems
+
+    def _child_problems(self, strategy: Strategy | None, auto: AutoShutdown | None) -> list[str]:
+        problems = []
+        ids = [child.id for child in self.children]
+        problems += [f"duplicate id {i!r}" for i in sorted({i for i in ids if ids.count(i) > 1})]
+        for child in self.children:
+            if child.significant and auto is AutoShutdown.NEVER:
+                problems.append(f"{child.id!r} is significant, but auto_shutdown is never")
+            if (
+                strategy in (Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ALL)
+                and self.intensity
+                and child.shutdown is not None
+                and child.kind != "supervisor"
+                and child.shutdown >= self.period / self.intensity
+            ):
+                # Each restart waits for the siblings to stop. Restarts that far apart never add up
+                # within the period: a crash loop would go on for ever unseen (erlang/otp#4648).
+                problems.append(
+                    f"{child.id!r} may take {child.shutdown} s to stop, so"
+                    f" {self.intensity} restarts in {self.period} s can never be exceeded: shorten shutdown or raise period"
+                )
+        return problems

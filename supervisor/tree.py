@@ -1,0 +1,80 @@
+"""Snapshots of what runs: pure values, the same for a terminal, a page and a test (S8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["TreeNode", "format_tree"]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One supervisor or child, and what is below it. JSON-friendly: msgspec encodes it as it is.
+
+    Attributes:
+        id: the child's id.
+        path: ids from the root down, joined by ``/``.
+        kind: supervisor, worker, actor, ...
+        status: down, starting, running, stopping, or waiting during a back-off.
+        incarnation: how many times it was started.
+        restarts: how many of these were restarts.
+        uptime: seconds since the last start; 0.0 when it is not up.
+        last_exit: why it last ended, in words.
+        backoff_left: seconds until the next start, during a back-off.
+        detail: what the child says of itself: an actor its mailbox, a reader its node.
+        children: what is below.
+    """
+
+    id: str
+    path: str
+    kind: str
+    status: str
+    incarnation: int = 0
+    restarts: int = 0
+    uptime: float = 0.0
+    last_exit: str | None = None
+    backoff_left: float | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    children: tuple[TreeNode, ...] = ()
+
+    def walk(self) -> Iterator[TreeNode]:
+        """Yield this node and all below it, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def find(self, path: str) -> TreeNode | None:
+        """Return the node at ``path``, or None."""
+        return next((node for node in self.walk() if node.path == path), None)
+
+    def __str__(self) -> str:
+        return format_tree(self)
+
+
+def format_tree(node: TreeNode) -> str:
+    """Return ``node`` and all below it as an indented tree, a line each."""
+    lines: list[str] = [_line(node)]
+    _branches(node, "", lines)
+    return "\n".join(lines)
+
+
+def _branches(node: TreeNode, indent: str, lines: list[str]) -> None:
+    last = len(node.children) - 1
+    for position, child in enumerate(node.children):
+        tee, rail = ("└─ ", "   ") if position == last else ("├─ ", "│  ")
+        lines.append(indent + tee + _line(child))
+        _branches(child, indent + rail, lines)
+
+
+def _line(node: TreeNode) -> str:
+    parts = [node.id, f"({node.kind})" if node.kind else "", node.status]
+    if node.backoff_left is not None:
+        parts.append(f"next start in {node.backoff_left:.1f} s")
+    if node.restarts:
+        parts.append(f"restarts={node.restarts}")
+    parts += [f"{key}={value}" for key, value in node.detail.items()]
+    if node.last_exit and node.restarts:
+        parts.append(f"[{node.last_exit}]")
+    return " ".join(part for part in parts if part)
