@@ -48,7 +48,8 @@ EXTRAS_bench := bench
 
 $(VENV)/.has-%: pyproject.toml | $(VENV)/.made
 	@echo "installing mailslot[$(EXTRAS_$*)] into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS_$*)]"
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check \
+		--editable ".[$(EXTRAS_$*)]"
 	@touch $@
 
 $(VENV)/.made:
