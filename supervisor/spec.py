@@ -185,6 +185,7 @@ class SupervisorSpec:
                 # within the period: a crash loop would go on for ever unseen (erlang/otp#4648).
                 problems.append(
                     f"{child.id!r} may take {child.shutdown} s to stop, so"
-                    f" {self.intensity} restarts in {self.period} s can never be exceeded: shorten shutdown or raise period"
+                    f" {self.intensity} restarts in {self.period} s can never be exceeded:"
+                    " shorten shutdown or raise period"
                 )
         return problems

@@ -12,6 +12,7 @@ ever blocks, and a stop request interrupts a start or a back-off at any point (S
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 from supervisor.child import Child
@@ -99,6 +100,8 @@ class Supervisor:
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
         self.report: StopReport | None = None
+        #: Called with the reason when it has ended: how an owner without a task of its own learns.
+        self.on_end: Callable[[ExitReason], None] | None = None
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -108,12 +111,7 @@ class Supervisor:
         Raises:
             StartError: one failed; those started before it were stopped again, in reverse.
         """
-        if self.phase is not Phase.NEW:
-            raise SupervisorError(f"{self.path} was started before: make a new one")
-        self.phase = Phase.STARTING
-        for spec in self.spec.children:
-            self._add(spec)
-        self._advance()
+        self.begin()
         try:
             await self._up.wait()
             if self.phase is Phase.STOPPING:
@@ -124,6 +122,15 @@ class Supervisor:
             raise
         if self.phase is Phase.ENDED and (error := to_exception(self._final)):
             raise error
+
+    def begin(self) -> None:
+        """Begin to start; a supervisor without first children is running when this returns."""
+        if self.phase is not Phase.NEW:
+            raise SupervisorError(f"{self.path} was started before: make a new one")
+        self.phase = Phase.STARTING
+        for spec in self.spec.children:
+            self._add(spec)
+        self._advance()
 
     async def wait(self) -> ExitReason:
         """Wait until it has ended, and return why."""
@@ -424,6 +431,8 @@ class Supervisor:
         )
         self._emit(Stopped(self.path, self.report))
         self._ended.set()
+        if self.on_end is not None:
+            self.on_end(self._final)
 
     # -- steps -------------------------------------------------------------------------------------
 
