@@ -1,0 +1,75 @@
+"""Free ports that stay free until the server has them, and between its lives."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+
+__all__ = ["CLUSTER_BUS_OFFSET", "PortReservation", "free_port"]
+
+CLUSTER_BUS_OFFSET = 10_000
+_TRIES = 100
+
+
+class PortReservation:
+    """A port that nobody else gets while this object is open.
+
+    The port is bound, not listened on. On Linux a socket bound so lets a server bind and listen on
+    the same port when both set SO_REUSEADDR, as Valkey and Redis do, and keeps out everybody who
+    asks for a free port, the kernel's choice for outgoing connections included. That matters while
+    the server is down: a client that reconnects to a port of the ephemeral range may otherwise be
+    given that very port as its own and be connected with itself. Elsewhere the port is only
+    known to have been free a moment ago.
+
+    Args:
+        host: the address to take the port on, loopback.
+        port: the port to take; 0 for any that is free.
+        cluster: take the cluster bus port, 10,000 above, as well.
+
+    Raises:
+        OSError: EADDRINUSE when ``port``, or for 0 every port tried, is taken.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, cluster: bool = False) -> None:
+        self.host = host
+        self._sockets: list[socket.socket] = []
+        for _ in range(1 if port else _TRIES):
+            try:
+                self.port = self._take(port)
+                if cluster:
+                    self._take(self.port + CLUSTER_BUS_OFFSET)
+            except (OSError, OverflowError) as error:
+                self.close()
+                if isinstance(error, OSError) and error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                break
+        else:
+            what = f"port {port}" if port else "every port tried"
+            bus = " or its cluster bus port" if cluster else ""
+            raise OSError(errno.EADDRINUSE, f"{what}{bus} on {host} is taken")
+        if sys.platform != "linux":
+            self.close()
+
+    def _take(self, port: int) -> int:
+        taken = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        self._sockets.append(taken)
+        taken.bind((self.host, port))
+        # Only after the bind: before, it would share a port that somebody else reserved so.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound: int = taken.getsockname()[1]
+        return bound
+
+    def close(self) -> None:
+        """Give the port back."""
+        for taken in self._sockets:
+            taken.close()
+        self._sockets.clear()
+
+
+def free_port(host: str = "127.0.0.1", *, cluster: bool = False) -> int:
+    """Return a port that is free on ``host`` now; ``cluster`` asks for the bus port as well."""
+    reservation = PortReservation(host, cluster=cluster)
+    reservation.close()
+    return reservation.port
