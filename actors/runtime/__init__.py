@@ -1,0 +1,1 @@
+"""Floor 2: what an actor is. Knows the supervisor, and no Redis."""

@@ -1,0 +1,85 @@
+"""Messages that the runtime itself puts into mailboxes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from supervisor import ExitReason
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+    from actors.runtime.ref import ActorRef
+
+__all__ = ["Envelope", "Failure", "Lagged", "Terminated"]
+
+
+class Terminated(msgspec.Struct, frozen=True):
+    """A watched actor ended for good (A6): delivered once, ahead of every backlog."""
+
+    ref: ActorRef[Any]
+    reason: ExitReason
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A message that its handler failed on, as the failure sink gets it (A4).
+
+    Attributes:
+        path: the actor that had it in hand.
+        message: the message; it is not delivered again.
+        error: what was raised.
+    """
+
+    path: str
+    message: Any
+    error: BaseException
+
+
+class Envelope:
+    """Base of what lies in a mailbox without being a user's message.
+
+    A mailbox holds user messages bare. Only its envelopes carry code; the actor's loop tells them
+    by one set look-up on the class, so that plain messages pay nothing more.
+    """
+
+    __slots__ = ()
+    classes: set[type] = set()  # noqa: RUF012 - one set for all, filled by __init_subclass__
+    #: Whether an overflowing mailbox may shed it.
+    sheddable = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Envelope.classes.add(cls)
+
+    async def deliver(self, cell: Cell) -> None:
+        """Do what it is for, in its turn."""
+        raise NotImplementedError
+
+    def shed(self, path: str) -> None:
+        """It is dropped at the bound of ``path``'s mailbox; only for sheddable ones."""
+
+    def bury(self, cell: Cell) -> None:
+        """It will not be delivered: the actor ended."""
+
+
+class Lagged(Envelope):
+    """``count`` messages were shed at this place in the mailbox (A3)."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    async def deliver(self, cell: Cell) -> None:
+        """Tell the actor, before the next message."""
+        await cell.call_hook(cell.actor.on_lagged, self)
+
+    def __repr__(self) -> str:
+        return f"Lagged({self.count})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lagged) and other.count == self.count
+
+    def __hash__(self) -> int:
+        return hash(self.count)

@@ -1,0 +1,118 @@
+"""The reference: all that others hold of an actor. It survives restarts (A1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from actors.runtime.ask import Ask
+from actors.runtime.errors import ActorStopped
+from supervisor import ExitReason
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+
+__all__ = ["ActorRef"]
+
+M_contra = TypeVar("M_contra", contravariant=True)
+
+
+class ActorRef(Generic[M_contra]):
+    """Where to send messages for one actor, whichever incarnation of it is running."""
+
+    __slots__ = ("_cell", "_mailbox", "_queue")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._mailbox = cell.mailbox
+        self._queue = cell.mailbox.queue
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree; unique among the living."""
+        return self._cell.path
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes messages: until it ended for good."""
+        return not self._mailbox.closed
+
+    def tell(self, message: M_contra) -> None:
+        """Put ``message`` into the mailbox and return at once (A5).
+
+        For an actor that ended it becomes a dead letter.
+
+        Raises:
+            MailboxFull: the mailbox is full and its overflow policy is ``fail`` or ``block``.
+        """
+        mailbox = self._mailbox
+        queue = self._queue
+        if len(queue) < mailbox.limit:
+            queue.append(message)
+            if mailbox.waiter is not None:
+                mailbox.wake()
+        else:
+            self._cell.post_full(message)
+
+    async def send(self, message: M_contra) -> None:
+        """Like :meth:`tell`, but wait for room where the overflow policy is ``block`` (A3)."""
+        if self._cell.blocks_when_full and len(self._queue) >= self._mailbox.limit:
+            await self._mailbox.room()
+        self.tell(message)
+
+    async def ask(self, message: M_contra, timeout: float = 5.0) -> Any:
+        """Send ``message`` and return what the actor's ``receive`` returns for it (A5).
+
+        Args:
+            timeout: seconds to wait for the answer.
+
+        Raises:
+            TimeoutError: no answer in time. The message may still be handled.
+            ActorStopped: the actor has ended, or ends before it gets to the message.
+            ActorCrashed: the actor crashed on it.
+            MailboxFull: as for :meth:`tell`.
+        """
+        cell = self._cell
+        if self._mailbox.limit < 0:
+            raise ActorStopped(f"{cell.path} has ended ({cell.ended})")
+        reply = cell.loop.create_future()
+        bucket = cell.system.wheel.add(reply, timeout)
+        try:
+            self.tell(Ask(message, reply))  # type: ignore[arg-type]
+            return await reply
+        except TimeoutError as error:
+            if error.args:  # the actor's own, on its way to the asker
+                raise
+            raise TimeoutError(f"{cell.path} did not answer within {timeout} s") from None
+        finally:
+            bucket.discard(reply)
+
+    async def started(self) -> None:
+        """Wait until it runs: its ``on_start`` has returned.
+
+        Raises:
+            StartError, or what else ended it: it ended for good before it ran.
+        """
+        await self._cell.wait_started()
+
+    async def stop(self, *, drain: bool = False) -> ExitReason:
+        """Stop it for good and return how it ended.
+
+        It finishes the message in hand and runs ``on_stop``, within its ``shutdown`` seconds. What
+        is left in the mailbox becomes dead letters.
+
+        Args:
+            drain: let it first handle what is in the mailbox now, however long that takes.
+        """
+        self.request_stop(drain=drain)
+        return await self.stopped()
+
+    def request_stop(self, *, drain: bool = False) -> None:
+        """Begin to :meth:`stop` it, and return at once."""
+        self._cell.request_stop(drain=drain)
+
+    async def stopped(self) -> ExitReason:
+        """Wait until it has ended for good, and return how."""
+        return await self._cell.wait_ended()
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.path}{'' if self.alive else ' (ended)'}>"

@@ -1,0 +1,255 @@
+"""The actor system: a root supervisor, and what its actors share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from actors.runtime.actor import Actor
+from actors.runtime.ask import TimeoutWheel
+from actors.runtime.cell import Cell
+from actors.runtime.dead_letters import DeadLetter, DeadLetters
+from actors.runtime.errors import ActorError, NameTaken
+from actors.runtime.failures import FailureSink, LogFailures
+from actors.runtime.groups import SupervisorRef, actor_child
+from actors.runtime.messages import Failure
+from actors.runtime.ref import ActorRef
+from actors.runtime.spec import ActorSpec
+from supervisor import (
+    Clock,
+    EventSink,
+    ExitReason,
+    LoopClock,
+    SpecError,
+    StopReport,
+    Strategy,
+    Supervisor,
+    SupervisorSpec,
+    TreeNode,
+    log_event,
+    supervisor_child,
+)
+from supervisor.errors import to_exception
+from supervisor.log import get_logger
+
+__all__ = ["ActorSystem"]
+
+T = TypeVar("T")
+log = get_logger("mailslot.actors")
+
+
+class ActorSystem:
+    """A tree of actors; an async context manager.
+
+    When the root supervisor gives up, or an actor raises SystemExit or KeyboardInterrupt, the tree
+    stops, the body of the ``async with`` is cancelled, and the error surfaces from it.
+
+    Args:
+        name: the root's name in every path.
+        intensity: restarts allowed at the root within ``period`` (S4).
+        period: seconds of the root's restart window.
+        on_failure: the failure sink; logs with a rate limit by default.
+        on_dead_letter: called with each dead letter, besides counting and logging.
+        sink: called with each lifecycle event (S8).
+        clock: where time comes from; the loop by default.
+        stop_timeout: seconds for all actors together to stop in, when the context is left.
+    """
+
+    def __init__(
+        self,
+        name: str = "system",
+        *,
+        intensity: int | None = 5,
+        period: float = 30.0,
+        on_failure: FailureSink | None = None,
+        on_dead_letter: Callable[[DeadLetter], None] | None = None,
+        sink: EventSink = log_event,
+        clock: Clock | None = None,
+        stop_timeout: float | None = 30.0,
+    ) -> None:
+        self.name = name
+        self.sink = sink
+        self.stop_timeout = stop_timeout
+        #: How the tree ended, once it has.
+        self.report: StopReport | None = None
+        self._spec = SupervisorSpec(dynamic=True, intensity=intensity, period=period)
+        self._on_failure = on_failure
+        self._on_dead_letter = on_dead_letter
+        self._clock = clock
+        self._counter = 0
+        self._cells: dict[str, Cell] = {}
+        self._names: dict[str, ActorRef[Any]] = {}
+        self._root: Supervisor | None = None
+        self._body: asyncio.Task[Any] | None = None
+        self._ended_with: BaseException | None = None
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the root; ``async with`` does it."""
+        self.loop = asyncio.get_running_loop()
+        self.clock: Clock = self._clock or LoopClock(self.loop)
+        self.wheel = TimeoutWheel(self.loop)
+        self.dead_letters = DeadLetters(self.clock.time)
+        self.dead_letters.on_letter = self._on_dead_letter
+        self._failures: FailureSink = self._on_failure or LogFailures(self.clock.time)
+        self._root = Supervisor(self._spec, path=self.name, clock=self.clock, sink=self.sink)
+        self._root.on_end = self._root_ended
+        await self._root.start()
+
+    async def stop(self, timeout: float | None = None) -> StopReport:
+        """Stop all actors, side by side, and return how each ended (S7)."""
+        report = await self.root.stop(self.stop_timeout if timeout is None else timeout)
+        self.report = report
+        self.wheel.close()
+        return report
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        self._body = asyncio.current_task()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        body, self._body = self._body, None
+        ended_with = self._ended_with
+        if ended_with is not None and body is not None:
+            # The cancellation was ours: it must not be taken for somebody else's further out.
+            body.uncancel()
+        await self.stop()
+        if ended_with is not None and (error is None or kind is asyncio.CancelledError):
+            raise ended_with from None
+
+    async def run(self, main: Callable[[ActorSystem], Awaitable[T]]) -> T:
+        """Start, await ``main(self)``, stop, and return what it returned."""
+        async with self:
+            return await main(self)
+
+    def _root_ended(self, reason: ExitReason) -> None:
+        self._ended_with = to_exception(reason)
+        if self._ended_with is not None and self._body is not None:
+            self._body.cancel()
+
+    @property
+    def root(self) -> Supervisor:
+        """The root supervisor; RuntimeError before the system was started."""
+        if self._root is None:
+            raise RuntimeError("the system is not running: enter it with `async with`")
+        return self._root
+
+    # -- actors ------------------------------------------------------------------------------------
+
+    def spawn(
+        self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
+    ) -> ActorRef[Any]:
+        """Spawn an actor at the root and return its reference at once.
+
+        It can be told messages right away; ``await ref.started()`` waits for its ``on_start``.
+
+        Args:
+            actor: the class, or an :class:`ActorSpec`.
+            args: positional arguments of its constructor.
+            options: fields of :class:`ActorSpec`: ``name``, ``mailbox``, ``restart``,
+                ``retry_policy``, ``shutdown``, ``kwargs``, ...
+
+        Raises:
+            NameTaken: a living sibling has the name.
+        """
+        return self.spawn_under(self.root, ActorSpec.of(actor, args, options))
+
+    def supervisor(
+        self,
+        name: str,
+        strategy: Strategy | str = Strategy.ONE_FOR_ONE,
+        children: Sequence[ActorSpec] = (),
+        **options: Any,
+    ) -> SupervisorRef:
+        """Start a supervisor at the root and return a handle of it.
+
+        Args:
+            name: its name among its siblings.
+            strategy: one_for_one, rest_for_one or one_for_all (S3).
+            children: started in this order, and again whenever the supervisor itself restarts.
+            options: further fields of :class:`supervisor.SupervisorSpec`.
+        """
+        return self.supervise_under(self.root, name, strategy, children, options)
+
+    def supervise_under(
+        self,
+        parent: Supervisor,
+        name: str,
+        strategy: Strategy | str,
+        children: Sequence[ActorSpec],
+        options: dict[str, Any],
+    ) -> SupervisorRef:
+        """Start a supervisor below ``parent``."""
+        path = f"{parent.path}/{name}"
+        specs = [actor_child(self._cell(path, spec)) for spec in children]
+        spec = SupervisorSpec(strategy=strategy, children=specs, **options)
+        child = parent.start_child(supervisor_child(name, spec))
+        return SupervisorRef(self, child)
+
+    def spawn_under(self, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
+        """Spawn an actor below ``supervisor``."""
+        cell = self._cell(supervisor.path, spec)
+        try:
+            cell.child = supervisor.start_child(actor_child(cell))
+        except SpecError as error:
+            self._cells.pop(cell.path, None)
+            raise NameTaken(str(error)) from None
+        return cell.ref
+
+    def _cell(self, parent: str, spec: ActorSpec) -> Cell:
+        name = spec.name
+        if name is None:
+            self._counter += 1
+            name = f"{getattr(spec.actor, '__name__', 'actor')}-{self._counter}"
+        path = f"{parent}/{name}"
+        if path in self._cells:
+            raise NameTaken(f"{path}: there is an actor of this name: stop it, or use another one")
+        cell = self._cells[path] = Cell(spec, path, self)
+        return cell
+
+    def forget(self, cell: Cell) -> None:
+        """An actor ended for good."""
+        self._cells.pop(cell.path, None)
+        if self._names:
+            for name in [name for name, ref in self._names.items() if ref is cell.ref]:
+                del self._names[name]
+
+    # -- names -------------------------------------------------------------------------------------
+
+    def lookup(self, name: str) -> ActorRef[Any] | None:
+        """Return the living actor registered as ``name``, or with that path, or None."""
+        ref = self._names.get(name)
+        if ref is not None:
+            return ref
+        cell = self._cells.get(name) or self._cells.get(f"{self.name}/{name}")
+        return None if cell is None else cell.ref
+
+    def register(self, name: str, ref: ActorRef[Any]) -> None:
+        """Make ``ref`` known as ``name`` until it ends; NameTaken when another actor is."""
+        if self._names.setdefault(name, ref) is not ref:
+            raise NameTaken(f"{name!r} is {self._names[name].path}")
+        if not ref.alive:
+            del self._names[name]
+            raise ActorError(f"{ref.path} has ended")
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def report_failure(self, failure: Failure) -> None:
+        """Hand ``failure`` to the failure sink."""
+        try:
+            self._failures(failure)
+        except Exception as error:
+            log.error("failure_sink_failed", path=failure.path, error=repr(error))
+
+    def tree(self) -> TreeNode:
+        """Return what runs, as a value that prints as a tree."""
+        return self.root.tree()
