@@ -36,9 +36,9 @@ class PortReservation:
         self._sockets: list[socket.socket] = []
         for _ in range(1 if port else _TRIES):
             try:
-                self.port = self._take(port)
+                self.port = self._take(port, any_port=port == 0)
                 if cluster:
-                    self._take(self.port + CLUSTER_BUS_OFFSET)
+                    self._take(self.port + CLUSTER_BUS_OFFSET, any_port=port == 0)
             except (OSError, OverflowError) as error:
                 self.close()
                 if isinstance(error, OSError) and error.errno != errno.EADDRINUSE:
@@ -52,12 +52,16 @@ class PortReservation:
         if sys.platform != "linux":
             self.close()
 
-    def _take(self, port: int) -> int:
+    def _take(self, port: int, *, any_port: bool) -> int:
         taken = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         self._sockets.append(taken)
-        taken.bind((self.host, port))
-        # Only after the bind: before, it would share a port that somebody else reserved so.
+        if any_port:
+            taken.bind((self.host, port))
+        # Before the bind it would share a port that somebody else reserved in this way; for a port
+        # that was named, it asks what the server will ask: old connections do not matter.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not any_port:
+            taken.bind((self.host, port))
         bound: int = taken.getsockname()[1]
         return bound
 

@@ -9,7 +9,6 @@ take the same steps and differ in how they sleep between them.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import signal
 import subprocess
@@ -24,9 +23,15 @@ from actors.testing.guard import PID_FILE, new_folder, release_folder
 from actors.testing.ports import PortReservation
 from actors.testing.readiness import PingProbe
 
-__all__ = ["ServerArgs", "ServerProcess", "ServerStartError", "ServerStartTimeoutError"]
+__all__ = [
+    "ServerArgs",
+    "ServerProcess",
+    "ServerStartError",
+    "ServerStartTimeoutError",
+    "as_words",
+]
 
-ServerArgs: TypeAlias = Sequence[str] | Mapping[str, str | float | bool | Sequence[str]]
+ServerArgs: TypeAlias = Sequence[str] | Mapping[str, object]
 Steps: TypeAlias = Generator[float, None, None]
 
 _POLL = 0.004
@@ -85,7 +90,7 @@ class ServerProcess:
         self._wanted_port = port
         self._unix_socket = unix_socket
         self._cluster = cluster
-        self._args = _as_words(args)
+        self._args = as_words(args)
         self._folder: Path | None = None
         self._reservation: PortReservation | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -235,15 +240,15 @@ class ServerProcess:
                 yield from self._until_ready()
             except BaseException as error:
                 self.kill()
-                if last or not self._should_try_another_port(error):
+                if last or not self._lost_its_port(error):
                     raise
                 self._release_port()
             else:
                 return
 
     def _launch(self) -> None:
-        if not self._unix_socket and self._wanted_port is None and self._reservation is None:
-            self._reservation = PortReservation(self.host, cluster=self._cluster)
+        if not self._unix_socket and self._reservation is None:
+            self._reservation = self._reserve_port()
         with (self.folder / _LOG).open("ab") as log:
             self._process = subprocess.Popen(
                 [*_LAUNCH, str(self.folder / PID_FILE), str(self.binary.path), *self._command()],
@@ -254,6 +259,12 @@ class ServerProcess:
                 # Ctrl-C in the terminal is for the program; it decides when its server goes.
                 start_new_session=True,
             )
+
+    def _reserve_port(self) -> PortReservation:
+        try:
+            return PortReservation(self.host, self._wanted_port or 0, cluster=self._cluster)
+        except OSError as error:
+            raise ServerStartError(f"{self.binary} was not started: {error.strerror}") from error
 
     def _command(self) -> list[str]:
         words = ["--dir", str(self.folder), "--save", "", "--appendonly", "no"]
@@ -267,8 +278,7 @@ class ServerProcess:
         deadline = time.monotonic() + self.start_timeout
         probe = PingProbe(self.unix_socket_path or (self.host, self.port))
         with closing(probe):
-            # A foreign server on the same port answers too; ours has ended then.
-            while not probe.answered() or self._process.poll() is not None:
+            while not probe.answered():
                 if self._process.poll() is not None:
                     why = f"it ended with exit code {self._process.returncode}"
                     raise ServerStartError(self._failure(why))
@@ -282,10 +292,10 @@ class ServerProcess:
         indented = "\n".join(f"    {line}" for line in tail.splitlines())
         return f"{self.binary} did not start on {self.url}: {why}. Its log ends:\n{indented}"
 
-    def _should_try_another_port(self, error: BaseException) -> bool:
-        taken = isinstance(error, ServerStartError) and "in use" in str(error)
-        taken = taken or (isinstance(error, OSError) and error.errno == errno.EADDRINUSE)
-        return taken and self._wanted_port is None and not self._unix_socket
+    def _lost_its_port(self, error: BaseException) -> bool:
+        """Tell whether somebody took a port that we chose: possible where reservations are weak."""
+        ours = self._wanted_port is None and not self._unix_socket
+        return ours and isinstance(error, ServerStartError) and "in use" in str(error)
 
     def _stopping(self, timeout: float) -> Steps:
         if self.running:
@@ -301,7 +311,7 @@ class ServerProcess:
         self._process = None
         self._paused = False
         if self._folder is not None:
-            # The process is reaped: its number may soon be another's, which the guard must not kill.
+            # It is reaped: its number may soon be another's, whom the guard must not kill.
             (self._folder / PID_FILE).unlink(missing_ok=True)
 
     def _release_port(self) -> None:
@@ -310,7 +320,8 @@ class ServerProcess:
             self._reservation = None
 
 
-def _as_words(args: ServerArgs) -> list[str]:
+def as_words(args: ServerArgs) -> list[str]:
+    """Return the words for the command line that ``args`` means."""
     if isinstance(args, str):
         raise TypeError(f"args is a list of words or a mapping, not the string {args!r}")
     if not isinstance(args, Mapping):
@@ -320,10 +331,10 @@ def _as_words(args: ServerArgs) -> list[str]:
         words.append("--" + name.replace("_", "-"))
         if isinstance(value, bool):
             words.append("yes" if value else "no")
-        elif isinstance(value, (str, int, float)):
-            words.append(str(value))
+        elif isinstance(value, (list, tuple)):
+            words.extend(map(str, value))
         else:
-            words.extend(value)
+            words.append(str(value))
     return words
 
 

@@ -1,0 +1,139 @@
+"""Fixtures of the whole suite: first of all its servers.
+
+A test asks for ``server`` (private: it may kill, pause and configure it), ``make_server`` (the same
+with further configuration) or ``shared_server`` (emptied before each test, kept for all of them:
+for tests that leave no trace). It then runs
+
+- on the embedded server, and again on a server of PATH where there is one;
+- with ``@pytest.mark.every_backend`` on containers too, and says so where a backend is missing;
+- with ``@pytest.mark.embedded_only`` on the embedded server alone.
+
+``--servers=path,container`` (or the variable ``MAILSLOT_TEST_SERVERS``) narrows the choice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.servers import BACKENDS, AnyServer, Backend, ask
+
+_RAN_ON = "server backend"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers",
+        default=os.environ.get("MAILSLOT_TEST_SERVERS", ",".join(BACKENDS)),
+        help=f"server backends to run on, of {','.join(BACKENDS)} (default: all that there are)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    unknown = set(_selected(config)) - set(BACKENDS)
+    if unknown:
+        raise pytest.UsageError(f"--servers: no backend {sorted(unknown)}; one of {[*BACKENDS]}")
+
+
+def _selected(config: pytest.Config) -> list[str]:
+    return [name.strip() for name in config.getoption("servers").split(",") if name.strip()]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    selected = _selected(config)
+    lines = ["servers:"]
+    for name, backend in BACKENDS.items():
+        reason = "not asked for" if name not in selected else backend.why_not()
+        state = f"not run: {reason}" if reason else backend.describe()
+        lines.append(f"  {name}: {state}")
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" not in metafunc.fixturenames:
+        return
+    selected = _selected(metafunc.config)
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "every_backend" in marks:
+        names = [name for name in BACKENDS if name in selected]
+    else:
+        wide = [] if "embedded_only" in marks else ["path"]
+        names = [
+            name
+            for name in ["embedded", *wide]
+            if name in selected and BACKENDS[name].why_not() is None
+        ]
+        if not names and "embedded_only" not in marks:
+            names = selected[:1]
+    metafunc.parametrize("backend", names, indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Where this test's servers come from."""
+    chosen = BACKENDS[request.param]
+    reason = chosen.why_not()
+    if reason is not None:
+        pytest.skip(f"no {chosen.name} server: {reason}")
+    request.node.user_properties.append((_RAN_ON, chosen.name))
+    return chosen
+
+
+@pytest.fixture
+def make_server(backend: Backend) -> Iterator[Callable[..., AnyServer]]:
+    """Start private servers: ``make_server({"requirepass": "x"})``; all are gone afterwards."""
+    made: list[AnyServer] = []
+
+    def make(args=()) -> AnyServer:
+        server = backend.make(args)
+        made.append(server)
+        server.start_sync()
+        return server
+
+    try:
+        yield make
+    finally:
+        for server in made:
+            server.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., AnyServer]) -> AnyServer:
+    """A private server, running."""
+    return make_server()
+
+
+@pytest.fixture(scope="session")
+def _shared_servers() -> Iterator[dict[str, AnyServer]]:
+    servers: dict[str, AnyServer] = {}
+    try:
+        yield servers
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+@pytest.fixture
+def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> AnyServer:
+    """A running server without keys that other tests use as well."""
+    server = _shared_servers.get(backend.name)
+    if server is None:
+        server = backend.make()
+        server.start_sync()
+        _shared_servers[backend.name] = server
+    assert ask(server, "FLUSHALL") == "+OK"
+    return server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            if report.when == "call":
+                ran.update(name for kind, name in report.user_properties if kind == _RAN_ON)
+    if ran:
+        counts = ", ".join(f"{name} {ran[name]}" for name in BACKENDS if ran[name])
+        terminalreporter.write_line(f"tests on servers: {counts}")
