@@ -5,10 +5,11 @@ with further configuration) or ``shared_server`` (emptied before each test, kept
 for tests that leave no trace). It then runs
 
 - on the embedded server, and again on a server of PATH where there is one;
-- with ``@pytest.mark.every_backend`` on containers too, and says so where a backend is missing;
+- with ``@pytest.mark.every_backend`` on containers too, where a Docker engine answers;
 - with ``@pytest.mark.embedded_only`` on the embedded server alone.
 
-``--servers=path,container`` (or the variable ``MAILSLOT_TEST_SERVERS``) narrows the choice.
+``--servers=path,container`` (or the variable ``MAILSLOT_TEST_SERVERS``) narrows the choice. The
+session's header says which backends run and why others do not.
 """
 
 from __future__ import annotations
@@ -56,18 +57,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" not in metafunc.fixturenames:
         return
     selected = _selected(metafunc.config)
+    available = [name for name in BACKENDS if name in selected and BACKENDS[name].why_not() is None]
+    if not available:
+        raise pytest.UsageError(f"none of the servers asked for is to be had here: {selected}")
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    if "every_backend" in marks:
-        names = [name for name in BACKENDS if name in selected]
+    if "embedded_only" in marks:
+        names = [name for name in available if name == "embedded"]
+    elif "every_backend" in marks:
+        names = available
     else:
-        wide = [] if "embedded_only" in marks else ["path"]
-        names = [
-            name
-            for name in ["embedded", *wide]
-            if name in selected and BACKENDS[name].why_not() is None
-        ]
-        if not names and "embedded_only" not in marks:
-            names = selected[:1]
+        names = [name for name in available if name != "container"] or available
     metafunc.parametrize("backend", names, indirect=True)
 
 
@@ -75,9 +74,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Where this test's servers come from."""
     chosen = BACKENDS[request.param]
-    reason = chosen.why_not()
-    if reason is not None:
-        pytest.skip(f"no {chosen.name} server: {reason}")
     request.node.user_properties.append((_RAN_ON, chosen.name))
     return chosen
 

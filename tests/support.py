@@ -13,7 +13,7 @@ __all__ = ["eventually"]
 async def eventually(
     condition: Callable[[], Any | Awaitable[Any]], timeout: float = 5.0, every: float = 0.005
 ) -> Any:
-    """Wait until ``condition()`` is truthy and return its value; AssertionError after ``timeout``."""
+    """Return the value of ``condition()`` once it is truthy; AssertionError after ``timeout``."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:

@@ -6,9 +6,17 @@ import time
 
 import pytest
 
-from tests.servers import AnyServer, ask
+from tests.servers import BACKENDS, AnyServer, ask
 
 pytestmark = pytest.mark.every_backend
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_each_backend_is_there(name: str):
+    reason = BACKENDS[name].why_not()
+    if reason is not None:
+        pytest.skip(f"nothing runs on {name} servers: {reason}")
+    assert BACKENDS[name].describe()
 
 
 def test_a_fresh_server_answers_and_says_what_it_is(server: AnyServer):

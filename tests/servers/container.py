@@ -10,6 +10,7 @@ import asyncio
 import io
 import os
 import re
+import socket
 import subprocess
 import tarfile
 import time
@@ -57,11 +58,11 @@ def why_not() -> str | None:
     except ImportError as error:
         return f"testcontainers is not installed ({error})"
     try:
+        _knock()
         client = _client()
     except (docker.errors.DockerException, OSError) as error:
         return f"no Docker engine answers ({_first_line(error)})"
     try:
-        client.ping()
         if client.info().get("OSType") != "linux":
             return "the Docker engine runs no Linux containers"
         if IMAGE_VARIABLE not in os.environ and wheel_binary() is None:
@@ -72,6 +73,18 @@ def why_not() -> str | None:
     finally:
         client.close()
     return None
+
+
+def _knock() -> None:
+    """Raise OSError where nothing listens: the SDK would say so too, and leave a socket open."""
+    path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    if path.startswith("/"):
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.settimeout(_ENGINE_TIMEOUT)
+            try:
+                engine.connect(path)
+            except OSError as error:
+                raise OSError(f"{path}: {error.strerror or error}") from error
 
 
 def describe() -> str:
