@@ -11,7 +11,6 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from actors.redis.slots import SLOTS, SlotRange, expand_ranges, slot_ranges
 
@@ -28,8 +27,6 @@ __all__ = [
 
 Address = tuple[str, int]
 """Host name or IP address, and TCP port."""
-
-_NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
 class Role(enum.Enum):
@@ -117,9 +114,9 @@ class Topology:
     """Every node by id, those of no shard (a replica of an unknown primary) among them."""
     myself: str | None = None
     """Id of the node that gave this view; None for a merged view or where not told."""
-    migrating: Mapping[int, str] = field(default=_NOTHING)
+    migrating: Mapping[int, str] = field(default_factory=dict)
     """Slot to the id of the node it is on its way to. Only the source of a move tells."""
-    importing: Mapping[int, str] = field(default=_NOTHING)
+    importing: Mapping[int, str] = field(default_factory=dict)
     """Slot to the id of the node it comes from. Only the target of a move tells."""
     _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _ends: tuple[tuple[int, Shard], ...] = field(init=False, repr=False, compare=False)
@@ -199,8 +196,8 @@ def build_topology(
     owned: Mapping[str, Iterable[tuple[int, int]]],
     *,
     myself: str | None = None,
-    migrating: Mapping[int, str] = _NOTHING,
-    importing: Mapping[int, str] = _NOTHING,
+    migrating: Mapping[int, str] | None = None,
+    importing: Mapping[int, str] | None = None,
 ) -> Topology:
     """Group ``nodes`` into shards; ``owned`` maps a primary's id to its slot ranges.
 
@@ -221,7 +218,7 @@ def build_topology(
         for node in by_id.values()
         if node.is_primary
     )
-    return Topology(shards, MappingProxyType(by_id), myself, migrating, importing)
+    return Topology(shards, by_id, myself, migrating or {}, importing or {})
 
 
 def _by_id(node: Node) -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from actors.redis.slots import SLOTS, SlotRange
@@ -73,8 +72,8 @@ def parse_nodes(
         nodes,
         owned,
         myself=myself,
-        migrating=MappingProxyType(migrating),
-        importing=MappingProxyType(importing),
+        migrating=migrating,
+        importing=importing,
     )
 
 
@@ -142,7 +141,7 @@ def parse_shards(
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a reply to CLUSTER SHARDS: {error!r}") from error
     nodes = {node.id: node for shard in shards for node in shard.nodes}
-    return Topology(shards, MappingProxyType(nodes))
+    return Topology(shards, nodes)
 
 
 def _shard(
@@ -234,7 +233,7 @@ def with_addresses_of(topology: Topology, other: Topology) -> Topology:
         for s in topology.shards
     )
     nodes = {node.id: moved(node) for node in topology.nodes.values()}
-    return replace(topology, shards=tuple(shards), nodes=MappingProxyType(nodes))
+    return replace(topology, shards=tuple(shards), nodes=nodes)
 
 
 def _reach(

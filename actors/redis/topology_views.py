@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from types import MappingProxyType
 
 from actors.redis.slots import SLOTS
 from actors.redis.topology import Health, Node, Topology, build_topology
@@ -77,8 +76,8 @@ def merge(views: Sequence[Topology]) -> Topology:
     return build_topology(
         nodes.values(),
         owned,
-        migrating=MappingProxyType({k: v for view in sane for k, v in view.migrating.items()}),
-        importing=MappingProxyType({k: v for view in sane for k, v in view.importing.items()}),
+        migrating={k: v for view in sane for k, v in view.migrating.items()},
+        importing={k: v for view in sane for k, v in view.importing.items()},
     )
 
 
