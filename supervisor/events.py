@@ -3,12 +3,17 @@
 The supervisor emits; what becomes of an event is the sink's business: the default one logs, a
 worker's counts, a test's collects. A sink must not block and must not raise; what it raises is
 logged and costs nothing else.
+
+Where children come and go by the ten thousand a second, events that nobody looks at are worth
+leaving out: a sink may have a method ``wants_routine() -> bool``. While that returns False, the
+everyday events are not even made: ``ChildStarted``, and ``ChildExited`` for a normal reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from supervisor.log import get_logger
 from supervisor.reasons import ExitReason
@@ -26,6 +31,7 @@ __all__ = [
     "Stopped",
     "Stopping",
     "log_event",
+    "routine_filter",
 ]
 
 log = get_logger("mailslot.supervisor")
@@ -72,7 +78,7 @@ class ChildStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildExited(Event):
-    """The child ended, unasked."""
+    """The child ended: asked (Shutdown, Killed), or by itself (Normal, Crashed, Escalated)."""
 
     incarnation: int
     reason: ExitReason
@@ -123,20 +129,38 @@ class Stopped(Event):
 EventSink = Callable[[Event], None]
 
 
-def log_event(event: Event) -> None:
-    """Log ``event``: what went wrong as a warning or an error, the rest at debug level."""
-    match event:
-        case ChildExited(path, incarnation, reason) if not reason.normal:
-            log.warning("child_exited", path=path, incarnation=incarnation, reason=str(reason))
-        case ChildStartFailed(path, incarnation, reason):
-            log.warning("start_failed", path=path, incarnation=incarnation, reason=str(reason))
-        case ChildRestarting(path, delay, attempt):
-            log.warning("child_restarting", path=path, delay=round(delay, 3), attempt=attempt)
-        case ChildUnkillable(path, incarnation):
-            log.error("child_unkillable", path=path, incarnation=incarnation)
-        case GaveUp(path, reason):
-            log.error("gave_up", path=path, reason=str(reason))
-        case Stopped(path, report) if not report.clean:
-            log.warning("stopped", path=path, seconds=round(report.seconds, 3), clean=False)
-        case _ if log.shows_debug():
-            log.debug(type(event).__name__, path=event.path)
+def routine_filter(sink: EventSink) -> Callable[[], bool]:
+    """Return what tells whether ``sink`` wants everyday events now."""
+    wants: Any = getattr(sink, "wants_routine", None)
+    return wants if callable(wants) else _always
+
+
+def _always() -> bool:
+    return True
+
+
+class _LogSink:
+    """Logs what went wrong as a warning or an error, the rest at debug level."""
+
+    wants_routine = staticmethod(log.shows_debug)
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case ChildExited(path, incarnation, reason) if not reason.normal:
+                log.warning("child_exited", path=path, incarnation=incarnation, reason=str(reason))
+            case ChildStartFailed(path, incarnation, reason):
+                log.warning("start_failed", path=path, incarnation=incarnation, reason=str(reason))
+            case ChildRestarting(path, delay, attempt):
+                log.warning("child_restarting", path=path, delay=round(delay, 3), attempt=attempt)
+            case ChildUnkillable(path, incarnation):
+                log.error("child_unkillable", path=path, incarnation=incarnation)
+            case GaveUp(path, reason):
+                log.error("gave_up", path=path, reason=str(reason))
+            case Stopped(path, report) if not report.clean:
+                log.warning("stopped", path=path, seconds=round(report.seconds, 3), clean=False)
+            case _ if log.shows_debug():
+                log.debug(type(event).__name__, path=event.path)
+
+
+#: The default sink.
+log_event: EventSink = _LogSink()

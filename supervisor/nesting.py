@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from supervisor.child import Child
 from supervisor.retry import RetryPolicy
 from supervisor.spec import ChildSpec, Restart, SupervisorSpec
@@ -24,9 +27,19 @@ def child_node(child: Child, now: float) -> TreeNode:
         uptime=child.uptime,
         last_exit=None if child.last_exit is None else str(child.last_exit),
         backoff_left=None if until is None else max(0.0, until - now),
-        detail=child.describe() if child.describe is not None else {},
+        detail=_detail(child),
         children=nested.nodes() if nested is not None else (),
     )
+
+
+def _detail(child: Child) -> Mapping[str, Any]:
+    if child.describe is None:
+        return {}
+    try:
+        return child.describe()
+    except Exception as error:
+        # A tree is looked at when something is wrong: one broken child must not hide the others.
+        return {"error": repr(error)}
 
 
 def supervisor_child(

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Crashed", "Escalated", "ExitReason", "Killed", "Normal", "Shutdown", "StartFailed"]
+__all__ = [
+    "KILLED",
+    "NORMAL",
+    "SHUTDOWN",
+    "Crashed",
+    "Escalated",
+    "ExitReason",
+    "Killed",
+    "Normal",
+    "Shutdown",
+    "StartFailed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +128,9 @@ class Escalated(ExitReason):
 
     def __str__(self) -> str:
         return f"gave up after {self.restarts} restarts: {self.cause!r}"
+
+
+#: The usual ones, made once.
+NORMAL = Normal()
+SHUTDOWN = Shutdown()
+KILLED = Killed()

@@ -1,8 +1,7 @@
 """Retry policies: which errors are worth another attempt, how many, and how long to wait between.
 
-The four policies and their parameters are the reference API's. What is new is the *session*: the
-count of consecutive failures, kept apart from the policy, so that one policy object can serve many
-children and a session can start anew after a healthy period (S5).
+The four policies and their parameters are the reference API's. A policy keeps no count: that is the
+session's business (:mod:`supervisor.retry_session`), so one policy object can serve many children.
 """
 
 from __future__ import annotations
@@ -15,12 +14,23 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
+
+from supervisor.retry_session import (
+    CompositeSession,
+    Decision,
+    PolicySession,
+    Refused,
+    Retry,
+    RetrySession,
+    Spent,
+    matches,
+)
 
 __all__ = [
     "CompositeRetryPolicy",
     "ConstantRetryPolicy",
+    "Decision",
     "ExponentialBackoffRetryPolicy",
     "NoRetryPolicy",
     "Refused",
@@ -42,46 +52,6 @@ FailureHooks = FailureHook | Mapping[type[BaseException], FailureHook]
 
 # 2.0 ** 1024 overflows: an outage of some hours at the longest delay would get there.
 _MAX_EXPONENT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again after ``delay`` seconds; ``attempt`` counts the failures so far, from 1."""
-
-    delay: float
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The policy is not for this error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The policy is for this error, and its retries or its deadline are used up."""
-
-    attempts: int
-
-
-Decision = Retry | Refused | Spent
-
-
-def _matches(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
-    """Whether ``error``, or any leaf where it is a group, is one of ``types``."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(types)[0] is not None if types else False
-    return isinstance(error, types)
-
-
-class RetrySession(ABC):
-    """The consecutive failures of one thing, under one policy."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def failed(self, error: BaseException, now: float) -> Decision:
-        """Count a failure at ``now`` (monotonic seconds) and say what follows."""
 
 
 class RetryPolicy(ABC):
@@ -112,11 +82,11 @@ class RetryPolicy(ABC):
 
     def will_retry(self, exc: BaseException) -> bool:
         """Whether ``exc``, or anything in it where it is a group, is worth another attempt."""
-        return _matches(exc, self.retryable_exceptions)
+        return matches(exc, self.retryable_exceptions)
 
     def session(self, now: float) -> RetrySession:
         """Return a count that starts at ``now`` (monotonic seconds)."""
-        return _Session(self, now)
+        return PolicySession(self, now)
 
     async def call_with_retries(
         self,
@@ -164,28 +134,7 @@ async def _call(hook: Callable[..., Awaitable[Any] | None], *args: object) -> No
 def _pick(hooks: FailureHooks | None, error: BaseException) -> FailureHook | None:
     if hooks is None or callable(hooks):
         return hooks
-    return next((hook for kind, hook in hooks.items() if _matches(error, (kind,))), None)
-
-
-class _Session(RetrySession):
-    __slots__ = ("_attempts", "_policy", "_since")
-
-    def __init__(self, policy: RetryPolicy, now: float) -> None:
-        self._policy = policy
-        self._since = now
-        self._attempts = 0
-
-    def failed(self, error: BaseException, now: float) -> Decision:
-        policy = self._policy
-        if not policy.will_retry(error):
-            return Refused()
-        self._attempts += 1
-        if policy.retries is not None and self._attempts > policy.retries:
-            return Spent(self._attempts - 1)
-        delay = policy.delay(self._attempts)
-        if now + delay - self._since >= policy.deadline:
-            return Spent(self._attempts - 1)
-        return Retry(delay, self._attempts)
+    return next((hook for kind, hook in hooks.items() if matches(error, (kind,))), None)
 
 
 class NoRetryPolicy(RetryPolicy):
@@ -290,28 +239,10 @@ class CompositeRetryPolicy(RetryPolicy):
 
     def session(self, now: float) -> RetrySession:
         """Return a session that counts for each of the policies."""
-        return _CompositeSession([policy.session(now) for policy in self._policies])
+        return CompositeSession([policy.session(now) for policy in self._policies])
 
     def __repr__(self) -> str:
         return f"CompositeRetryPolicy({', '.join(map(repr, self._policies))})"
-
-
-class _CompositeSession(RetrySession):
-    __slots__ = ("_attempts", "_sessions")
-
-    def __init__(self, sessions: list[RetrySession]) -> None:
-        self._sessions = sessions
-        self._attempts = 0
-
-    def failed(self, error: BaseException, now: float) -> Decision:
-        decisions = [session.failed(error, now) for session in self._sessions]
-        delays = [decision.delay for decision in decisions if isinstance(decision, Retry)]
-        if delays:
-            self._attempts += 1
-            return Retry(max(delays), self._attempts)
-        if any(isinstance(decision, Spent) for decision in decisions):
-            return Spent(self._attempts)
-        return Refused()
 
 
 def retryable(

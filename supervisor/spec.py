@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from supervisor.errors import SpecError
 from supervisor.reasons import ExitReason
@@ -45,9 +46,26 @@ _RESTARTS = {member.value: member for member in Restart}
 _STRATEGIES = {member.value: member for member in Strategy}
 _AUTO_SHUTDOWNS = {member.value: member for member in AutoShutdown}
 
+#: ``async (child) -> None``: a child's whole life.
+Start = Callable[["Child"], Coroutine[Any, Any, None]]
 
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
+
+class _ChildFields(NamedTuple):
+    # A tuple, because specs are made at the rate at which actors spawn: a frozen dataclass takes
+    # four times as long to make. Nothing relies on the order of the fields.
+    id: str
+    start: Start
+    restart: Restart
+    shutdown: float | None
+    retry_policy: RetryPolicy | None
+    healthy_after: float | None
+    start_timeout: float | None
+    significant: bool
+    kind: str
+    on_gone: Callable[[ExitReason], None] | None
+
+
+class ChildSpec(_ChildFields):
     """One child of a supervisor.
 
     Attributes:
@@ -65,46 +83,70 @@ class ChildSpec:
         significant: counts for the supervisor's ``auto_shutdown``.
         kind: a word for the tree: worker, supervisor, actor.
         on_gone: called once, with the last reason, when the child ended and will not be restarted.
+
+    Raises:
+        SpecError: with every problem found, when it cannot work.
     """
 
-    id: str
-    start: Callable[[Child], Coroutine[Any, Any, None]]
-    restart: Restart | str = Restart.PERMANENT
-    shutdown: float | None = 5.0
-    retry_policy: RetryPolicy | None = None
-    healthy_after: float | None = 5.0
-    start_timeout: float | None = None
-    significant: bool = False
-    kind: str = "worker"
-    on_gone: Callable[[ExitReason], None] | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        restart = _RESTARTS.get(self.restart)
-        # The whole check is one expression: specs are made at the rate at which actors spawn.
+    def __new__(
+        cls,
+        id: str,
+        start: Start,
+        restart: Restart | str = Restart.PERMANENT,
+        shutdown: float | None = 5.0,
+        retry_policy: RetryPolicy | None = None,
+        healthy_after: float | None = 5.0,
+        start_timeout: float | None = None,
+        significant: bool = False,
+        kind: str = "worker",
+        on_gone: Callable[[ExitReason], None] | None = None,
+    ) -> Self:
+        """Check the whole and make it."""
+        known = _RESTARTS.get(restart)
+        spec = tuple.__new__(
+            cls,
+            (
+                id,
+                start,
+                known or restart,
+                shutdown,
+                retry_policy,
+                healthy_after,
+                start_timeout,
+                significant,
+                kind,
+                on_gone,
+            ),
+        )
+        # One expression for the usual case; what exactly is wrong is found out in _problems.
         if (
-            restart is None
-            or not self.id
-            or "/" in self.id
-            or (self.shutdown is not None and self.shutdown < 0)
-            or (self.start_timeout is not None and self.start_timeout <= 0)
-            or (self.significant and restart is Restart.PERMANENT)
-            or not callable(self.start)
+            known is None
+            or not id
+            or "/" in id
+            or (shutdown is not None and not shutdown >= 0)
+            or (healthy_after is not None and not healthy_after >= 0)
+            or (start_timeout is not None and not start_timeout > 0)
+            or (significant and known is Restart.PERMANENT)
+            or not callable(start)
         ):
-            raise SpecError(f"child spec {self.id!r}", self._problems(restart))
-        if self.restart is not restart:
-            object.__setattr__(self, "restart", restart)
+            raise SpecError(f"child spec {id!r}", spec._problems())
+        return spec
 
-    def _problems(self, restart: Restart | None) -> list[str]:
+    def _problems(self) -> list[str]:
         problems = []
-        if restart is None:
+        if not isinstance(self.restart, Restart):
             problems.append(f"restart must be one of {', '.join(_RESTARTS)}, not {self.restart!r}")
         if not self.id or "/" in self.id:
             problems.append("the id must not be empty and must have no '/' in it")
-        if self.shutdown is not None and self.shutdown < 0:
+        if self.shutdown is not None and not self.shutdown >= 0:
             problems.append(f"shutdown must be 0 or more seconds, or None, not {self.shutdown}")
-        if self.start_timeout is not None and self.start_timeout <= 0:
+        if self.healthy_after is not None and not self.healthy_after >= 0:
+            problems.append(f"healthy_after must be 0 or more seconds, not {self.healthy_after}")
+        if self.start_timeout is not None and not self.start_timeout > 0:
             problems.append(f"start_timeout must be more than 0 seconds, not {self.start_timeout}")
-        if self.significant and restart is Restart.PERMANENT:
+        if self.significant and self.restart is Restart.PERMANENT:
             problems.append("a significant child must be transient or temporary")
         if not callable(self.start):
             problems.append(f"start must be a coroutine function, not {self.start!r}")
@@ -124,7 +166,8 @@ class SupervisorSpec:
         auto_shutdown: whether significant children end the supervisor by ending themselves.
         dynamic: children come and go, have no order, and stop side by side under one deadline.
         max_children: most children at a time; None: any number.
-        kill_grace: seconds that a cancelled child has before it is reported as unkillable.
+        kill_grace: seconds that a child cancelled at its deadline has before it is reported as
+            unkillable and left behind.
     """
 
     strategy: Strategy | str = Strategy.ONE_FOR_ONE
@@ -156,10 +199,11 @@ class SupervisorSpec:
             problems.append(f"auto_shutdown must be one of {names}, not {self.auto_shutdown!r}")
         if self.intensity is not None and self.intensity < 0:
             problems.append(f"intensity must be 0 or more, or None, not {self.intensity}")
-        if self.period <= 0:
+        if not self.period > 0:
             problems.append(f"period must be more than 0 seconds, not {self.period}")
-        if self.kill_grace < 0:
-            problems.append(f"kill_grace must be 0 or more seconds, not {self.kill_grace}")
+        if not self.kill_grace > 0:
+            # With none at all even a child that ends at once would count as unkillable.
+            problems.append(f"kill_grace must be more than 0 seconds, not {self.kill_grace}")
         if self.dynamic and strategy is not Strategy.ONE_FOR_ONE:
             problems.append("dynamic children have no order: only one_for_one goes with them")
         if self.max_children is not None and self.max_children < len(self.children):
@@ -169,8 +213,8 @@ class SupervisorSpec:
 
     def _child_problems(self, strategy: Strategy | None, auto: AutoShutdown | None) -> list[str]:
         problems = []
-        ids = [child.id for child in self.children]
-        problems += [f"duplicate id {i!r}" for i in sorted({i for i in ids if ids.count(i) > 1})]
+        ids = Counter(child.id for child in self.children)
+        problems += [f"duplicate id {name!r}" for name, count in ids.items() if count > 1]
         for child in self.children:
             if child.significant and auto is AutoShutdown.NEVER:
                 problems.append(f"{child.id!r} is significant, but auto_shutdown is never")

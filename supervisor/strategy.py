@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from supervisor.spec import Strategy
 
-__all__ = ["Steps", "Status", "goes_down_with", "next_steps"]
+__all__ = ["Status", "Step", "Steps", "goes_down_with", "lone_step", "next_steps"]
 
 
 class Status(Enum):
@@ -28,6 +28,14 @@ class Status(Enum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
+
+
+class Step(Enum):
+    """What to do with a child that stands alone."""
+
+    NONE = "none"
+    START = "start"
+    STOP = "stop"
 
 
 class ChildState(Protocol):
@@ -50,10 +58,6 @@ class ChildState(Protocol):
     def due(self) -> bool: ...
 
 
-C = TypeVar("C", bound=ChildState)
-T = TypeVar("T")
-
-
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The positions of the children to stop and to start now."""
@@ -71,8 +75,13 @@ def goes_down_with(strategy: Strategy, position: int, count: int) -> range:
     return range(count)
 
 
-def _must_stop(child: ChildState) -> bool:
-    return (child.recycle or not child.wanted) and child.status is not Status.DOWN
+def lone_step(child: ChildState) -> Step:
+    """Return what to do with a child whose siblings do not matter."""
+    if child.status is Status.DOWN:
+        return Step.START if child.wanted and child.due else Step.NONE
+    if (child.recycle or not child.wanted) and child.status is not Status.STOPPING:
+        return Step.STOP
+    return Step.NONE
 
 
 def next_steps(children: Sequence[ChildState], *, in_order: bool) -> Steps:
@@ -84,30 +93,20 @@ def next_steps(children: Sequence[ChildState], *, in_order: bool) -> Steps:
             must stop is down: the group strategies always, and every supervisor while it starts
             and stops. Otherwise each child is on its own.
     """
-    if not in_order:
-        return Steps(
-            stop=tuple(
-                i
-                for i, child in enumerate(children)
-                if _must_stop(child) and child.status is not Status.STOPPING
-            ),
-            start=tuple(i for i, child in enumerate(children) if _can_start(child)),
-        )
-    return _next_stop(children) or _next_start(children)
-
-
-def _can_start(child: ChildState) -> bool:
-    return child.wanted and child.due and child.status is Status.DOWN
+    if in_order:
+        return _next_stop(children) or _next_start(children)
+    steps = [lone_step(child) for child in children]
+    return Steps(
+        stop=tuple(i for i, step in enumerate(steps) if step is Step.STOP),
+        start=tuple(i for i, step in enumerate(steps) if step is Step.START),
+    )
 
 
 def _next_stop(children: Sequence[ChildState]) -> Steps | None:
+    if any(child.status is Status.STOPPING for child in children):
+        return Steps()
     for position in range(len(children) - 1, -1, -1):
-        child = children[position]
-        if child.status is Status.DOWN:
-            continue
-        if child.status is Status.STOPPING:
-            return Steps()
-        if child.recycle or not child.wanted:
+        if lone_step(children[position]) is Step.STOP:
             return Steps(stop=(position,))
     return None
 
@@ -116,5 +115,5 @@ def _next_start(children: Iterable[ChildState]) -> Steps:
     for position, child in enumerate(children):
         if not child.wanted or child.status is Status.RUNNING:
             continue
-        return Steps(start=(position,)) if _can_start(child) else Steps()
+        return Steps(start=(position,)) if lone_step(child) is Step.START else Steps()
     return Steps()

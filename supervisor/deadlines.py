@@ -1,0 +1,81 @@
+"""One timer for the deadlines of all children of a supervisor.
+
+A child has at most one deadline at a time: that of its start, of its stop, or of the grace after
+its cancellation. Nearly all of them are dropped unused. A timer each would cost more than most of
+what else is done for a child, so they share one: it is armed for the earliest, is left alone when
+that one is dropped, and looks for the next when it fires.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from supervisor.clock import Clock, Timer
+
+__all__ = ["Deadlines"]
+
+# A timer may fire a rounding error early.
+_SLACK = 1e-6
+
+
+class HasDeadline(Protocol):
+    """Something that is told when its deadline has passed."""
+
+    def deadline_passed(self) -> None:
+        """Take the next measure."""
+
+
+class Deadlines:
+    """The deadlines of many things, one each."""
+
+    __slots__ = ("_at", "_clock", "_next", "_timer")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at: dict[HasDeadline, float] = {}
+        self._next = math.inf
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def set(self, thing: HasDeadline, at: float) -> None:
+        """Call ``thing.deadline_passed()`` once at ``at``, instead of when it was set to before."""
+        self._at[thing] = at
+        if at < self._next:
+            self._arm(at)
+
+    def drop(self, thing: HasDeadline) -> None:
+        """Forget the deadline of ``thing``, if it has one."""
+        self._at.pop(thing, None)
+
+    def close(self) -> None:
+        """Forget all of them."""
+        self._at.clear()
+        self._disarm()
+
+    def _arm(self, at: float) -> None:
+        self._disarm()
+        self._next = at
+        self._timer = self._clock.call_later(max(0.0, at - self._clock.time()), self._fire)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._next = math.inf
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._next = math.inf
+        until = self._clock.time() + _SLACK
+        for thing in [thing for thing, at in self._at.items() if at <= until]:
+            # One before it may have dropped or moved it.
+            if self._at.get(thing, math.inf) <= until:
+                del self._at[thing]
+                thing.deadline_passed()
+        if self._at:
+            earliest = min(self._at.values())
+            if earliest < self._next:
+                self._arm(earliest)

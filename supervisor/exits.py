@@ -1,0 +1,80 @@
+"""What follows when a child ends unasked, pure (S1, S2, S5).
+
+The retry policy is asked first, then the restart type; whether a restart is within the supervisor's
+intensity (S4) is the caller's next question where the answer is ``Verdict.RESTART``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from supervisor.reasons import Escalated, ExitReason, StartFailed
+from supervisor.retry_session import Decision, Retry, Spent
+from supervisor.spec import Restart
+
+__all__ = ["MIN_HEALTHY", "GiveUp", "RestartAfter", "Verdict", "after_exit", "is_restartable"]
+
+#: A child healthy for less than this many seconds waits for its policy's first delay instead of
+#: restarting at once: one that is accepted and dropped again and again must not spin.
+MIN_HEALTHY = 1.0
+
+
+class Verdict(Enum):
+    """What follows, where it takes no more than a word to say."""
+
+    #: Start it again at once, if the restart intensity allows.
+    RESTART = "restart"
+    #: It is not started again.
+    LET_GO = "let_go"
+    #: The supervisor's own start has failed.
+    FAIL_START = "fail_start"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAfter:
+    """Start it again after ``delay`` seconds, outside the restart intensity."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The supervisor stops its children and exits."""
+
+    reason: Escalated
+
+
+def is_restartable(restart: Restart, reason: ExitReason) -> bool:
+    """Whether the restart type asks for another start after ``reason`` (S2)."""
+    return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.normal)
+
+
+def after_exit(
+    restart: Restart,
+    reason: ExitReason,
+    *,
+    policy: Decision | None,
+    healthy_for: float | None,
+    was_up: bool,
+    starting: bool,
+) -> Verdict | RestartAfter | GiveUp:
+    """Return what follows.
+
+    Args:
+        restart: the child's restart type.
+        reason: why it ended.
+        policy: what its retry policy says; None: it has none, or the policy has no say.
+        healthy_for: for how many seconds it had been healthy, or None.
+        was_up: whether it had ever started successfully.
+        starting: whether its supervisor is starting.
+    """
+    if is_restartable(restart, reason):
+        if isinstance(policy, Spent):
+            return GiveUp(Escalated(reason.error, policy.attempts))
+        if isinstance(policy, Retry):
+            rested = healthy_for is not None and healthy_for >= MIN_HEALTHY
+            return RestartAfter(0.0 if rested else policy.delay)
+    if isinstance(reason, StartFailed) and not was_up:
+        return Verdict.FAIL_START if starting else Verdict.LET_GO
+    return Verdict.RESTART if is_restartable(restart, reason) else Verdict.LET_GO

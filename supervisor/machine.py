@@ -1,0 +1,219 @@
+"""The supervisor's state machine: its phases, and the steps that follow from what is wanted.
+
+    NEW --begin()--> STARTING --all up--> RUNNING --stop, gave up--> STOPPING --all down--> ENDED
+                        |  a start failed, stop                         ^
+                        +-----------------------------------------------+
+
+There is no task and no loop of its own: facts and requests change what is wanted, and
+:mod:`supervisor.strategy` says what follows. So nothing here ever blocks, and a stop request
+interrupts a start or a back-off at any point (S6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+
+from supervisor.child import Child
+from supervisor.clock import Clock, LoopClock
+from supervisor.deadlines import Deadlines
+from supervisor.errors import SpecError
+from supervisor.events import (
+    Event,
+    EventSink,
+    GaveUp,
+    Stopped,
+    Stopping,
+    StopReport,
+    log_event,
+    routine_filter,
+)
+from supervisor.log import get_logger
+from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
+from supervisor.spec import ChildSpec, Strategy, SupervisorSpec
+from supervisor.strategy import Status, Step, lone_step, next_steps
+
+__all__ = ["Machine", "Phase"]
+
+log = get_logger("mailslot.supervisor")
+
+
+class Phase(Enum):
+    """What a supervisor is doing."""
+
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+class Machine:
+    """Takes the steps; what is wanted changes in reactions.py and supervisor.py."""
+
+    def __init__(
+        self,
+        spec: SupervisorSpec | None = None,
+        *,
+        path: str = "root",
+        clock: Clock | None = None,
+        sink: EventSink = log_event,
+    ) -> None:
+        self.spec = spec or SupervisorSpec()
+        self.path = path
+        self.loop = asyncio.get_running_loop()
+        self.clock: Clock = clock or LoopClock(self.loop)
+        self.deadlines: Deadlines = Deadlines(self.clock)
+        self.sink = sink
+        self.kill_grace = self.spec.kill_grace
+        self.phase = Phase.NEW
+        self.restarts = 0
+        self.report: StopReport | None = None
+        #: Called with the reason when it has ended: how an owner without a task of its own learns.
+        self.on_end: Callable[[ExitReason], None] | None = None
+        self._routine = routine_filter(sink)
+        self._one_for_one = self.spec.strategy is Strategy.ONE_FOR_ONE
+        self._children: dict[str, Child] = {}
+        # How many are not down, and whether dynamic children have all been asked to stop: with
+        # them the end of ten thousand children costs ten thousand steps, not their square.
+        self._live = 0
+        self._side_by_side = False
+        self._final: ExitReason = SHUTDOWN
+        self._deadline: float | None = None
+        self._asked_at = 0.0
+        self._reports: list[StopReport] = []
+        self._up = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def ending(self) -> bool:
+        """Whether it waits for its children to end."""
+        return self.phase is Phase.STOPPING
+
+    # -- stops -------------------------------------------------------------------------------------
+
+    def _begin_stop(self, reason: ExitReason, deadline: float | None = None) -> None:
+        was_new = self.phase is Phase.NEW
+        self.phase = Phase.STOPPING
+        self._final = reason
+        self._deadline = deadline
+        self._asked_at = self.clock.time()
+        self._up.set()
+        if isinstance(reason, Escalated):
+            self._emit(GaveUp(self.path, reason))
+        if not was_new:
+            self._emit(Stopping(self.path))
+        for child in list(self._children.values()):
+            child.wanted = False
+            self._call_off(child)
+            if child.status is Status.DOWN:
+                child.forget()
+        self._advance()
+
+    def _call_off(self, child: Child) -> None:
+        if child.backoff is not None:
+            child.backoff.cancel()
+            child.backoff = child.backoff_until = None
+            child.due = True
+
+    def _record(self, child: Child, reason: ExitReason, asked: bool, unkillable: bool) -> None:
+        below = child.nested.report if child.nested is not None else None
+        self._reports.append(
+            StopReport(
+                path=child.path,
+                reason=None if unkillable else reason,
+                seconds=self.clock.time() - child.asked_at if asked else 0.0,
+                unkillable=unkillable,
+                children=below.children if below is not None else (),
+            )
+        )
+        child.wanted = False
+        child.forget()
+
+    def _finish(self) -> None:
+        self.phase = Phase.ENDED
+        self.deadlines.close()
+        self.report = StopReport(
+            path=self.path,
+            reason=self._final,
+            seconds=self.clock.time() - self._asked_at,
+            children=tuple(self._reports),
+        )
+        self._emit(Stopped(self.path, self.report))
+        self._ended.set()
+        if self.on_end is not None:
+            try:
+                self.on_end(self._final)
+            except Exception as error:
+                log.error("on_end_failed", path=self.path, error=repr(error))
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def child_started(self, child: Child) -> None:
+        """A child is up."""
+        raise NotImplementedError
+
+    def child_down(
+        self, child: Child, reason: ExitReason, *, asked: bool, unkillable: bool
+    ) -> None:
+        """A child ended, or was left behind."""
+        raise NotImplementedError
+
+    def _add(self, spec: ChildSpec) -> Child:
+        if spec.id in self._children:
+            raise SpecError(self.path, [f"there is a child {spec.id!r} already"])
+        most = self.spec.max_children
+        if most is not None and len(self._children) >= most:
+            raise SpecError(self.path, [f"there are {most} children already (max_children)"])
+        child = Child(spec, f"{self.path}/{spec.id}", self)
+        self._children[spec.id] = child
+        return child
+
+    def _remove(self, child: Child) -> None:
+        # Its id may have been taken again by now.
+        if self._children.get(child.spec.id) is child:
+            del self._children[child.spec.id]
+
+    def _advance(self, child: Child | None = None) -> None:
+        """Take the next steps; where only ``child`` changed and stands alone, only its own."""
+        if child is not None and self._one_for_one and self.phase is Phase.RUNNING:
+            step = lone_step(child)
+            if step is Step.START:
+                self._start(child)
+            elif step is Step.STOP:
+                child.stop(None)
+        elif self._side_by_side or self.phase is Phase.ENDED:
+            self._finish_if_down()
+        else:
+            self._advance_all()
+
+    def _advance_all(self) -> None:
+        children = list(self._children.values())
+        self._side_by_side = self.spec.dynamic and self.phase is Phase.STOPPING
+        alone = self._side_by_side or (self._one_for_one and self.phase is Phase.RUNNING)
+        steps = next_steps(children, in_order=not alone)
+        for position in steps.stop:
+            children[position].stop(self._deadline)
+        for position in steps.start:
+            self._start(children[position])
+        if self.phase is Phase.STARTING:
+            if all(c.status is Status.RUNNING or not c.wanted for c in children):
+                self.phase = Phase.RUNNING
+                self._up.set()
+        else:
+            self._finish_if_down()
+
+    def _finish_if_down(self) -> None:
+        if self._live == 0 and self.phase is Phase.STOPPING:
+            self._finish()
+
+    def _start(self, child: Child) -> None:
+        self._live += 1
+        child.start()
+
+    def _emit(self, event: Event) -> None:
+        try:
+            self.sink(event)
+        except Exception as error:
+            log.error("event_sink_failed", kind=type(event).__name__, error=repr(error))

@@ -1,0 +1,110 @@
+"""The count of consecutive failures of one thing, and what it leads to, pure.
+
+A session lives apart from its policy, so that it can start anew after a healthy period (S5): eight
+disconnections on eight days are eight first failures.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor.retry import RetryPolicy
+
+__all__ = [
+    "CompositeSession",
+    "Decision",
+    "PolicySession",
+    "Refused",
+    "Retry",
+    "RetrySession",
+    "Spent",
+    "matches",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after ``delay`` seconds; ``attempt`` counts the failures so far, from 1."""
+
+    delay: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The policy is not for this error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The policy is for this error, and its retries or its deadline are used up."""
+
+    attempts: int
+
+
+Decision = Retry | Refused | Spent
+
+
+def matches(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Whether ``error``, or any leaf where it is a group, is one of ``types``."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(types)[0] is not None if types else False
+    return isinstance(error, types)
+
+
+class RetrySession(ABC):
+    """The consecutive failures of one thing, under one policy."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def failed(self, error: BaseException, now: float) -> Decision:
+        """Count a failure at ``now`` (monotonic seconds) and say what follows."""
+
+
+class PolicySession(RetrySession):
+    """Counts for one policy."""
+
+    __slots__ = ("_attempts", "_policy", "_since")
+
+    def __init__(self, policy: RetryPolicy, now: float) -> None:
+        self._policy = policy
+        self._since = now
+        self._attempts = 0
+
+    def failed(self, error: BaseException, now: float) -> Decision:
+        """Count a failure, if it is one for the policy."""
+        policy = self._policy
+        if not policy.will_retry(error):
+            return Refused()
+        self._attempts += 1
+        if policy.retries is not None and self._attempts > policy.retries:
+            return Spent(self._attempts - 1)
+        delay = policy.delay(self._attempts)
+        if now + delay - self._since >= policy.deadline:
+            return Spent(self._attempts - 1)
+        return Retry(delay, self._attempts)
+
+
+class CompositeSession(RetrySession):
+    """Counts for several policies, each its own errors."""
+
+    __slots__ = ("_attempts", "_sessions")
+
+    def __init__(self, sessions: list[RetrySession]) -> None:
+        self._sessions = sessions
+        self._attempts = 0
+
+    def failed(self, error: BaseException, now: float) -> Decision:
+        """Ask them all: the longest delay of those that grant another attempt."""
+        decisions = [session.failed(error, now) for session in self._sessions]
+        delays = [decision.delay for decision in decisions if isinstance(decision, Retry)]
+        if delays:
+            self._attempts += 1
+            return Retry(max(delays), self._attempts)
+        if any(isinstance(decision, Spent) for decision in decisions):
+            return Spent(self._attempts)
+        return Refused()
