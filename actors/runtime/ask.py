@@ -1,12 +1,13 @@
 """Ask: a message whose sender waits for the answer, and for no longer than it said.
 
-Time limits are kept in a wheel of coarse ticks shared by all asks of a loop: an ask that is
+Time limits are kept in a wheel of coarse ticks shared by all asks of a system: an ask that is
 answered costs a set insertion and removal instead of a timer of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
@@ -14,10 +15,16 @@ from actors.runtime.messages import Envelope
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
+    from supervisor import Clock
+    from supervisor.clock import Timer
 
-__all__ = ["Ask", "TimeoutWheel"]
+__all__ = ["Ask", "Expired", "TimeoutWheel"]
 
 _TICK = 0.02
+
+
+class Expired(TimeoutError):
+    """The wheel's mark on an answer that did not come, to tell it from an actor's TimeoutError."""
 
 
 class Ask(Envelope):
@@ -30,84 +37,110 @@ class Ask(Envelope):
         self.message = message
         self.reply = reply
 
-    async def deliver(self, cell: Cell) -> None:
+    def deliver(self, cell: Cell) -> Awaitable[None] | None:
         """Have the actor answer; what it raises fails the ask, and is the actor's crash as well."""
-        reply = self.reply
-        if reply.done():  # the asker gave up: its answer would reach nobody
-            return
+        if self.reply.done():  # the asker gave up: its answer would reach nobody
+            return None
         cell.asking = self
-        try:
-            result = cell.receive(self.message)
-            if cell.receive_is_async:
-                result = await result
-        except BaseException as error:
-            self.fail_crashed(error)
-            raise
+        result = cell.receive(self.message)
+        if cell.receive_is_async or hasattr(type(result), "__await__"):
+            return self._answer_later(cell, result)
+        self._answer(cell, result)
+        return None
+
+    async def _answer_later(self, cell: Cell, result: Awaitable[Any]) -> None:
+        self._answer(cell, await result)
+
+    def _answer(self, cell: Cell, result: Any) -> None:
+        if cell.asking is self:  # not deferred
+            cell.asking = None
+            if not self.reply.done():
+                self.reply.set_result(result)
+
+    def failed(self, cell: Cell, error: BaseException) -> Any:
+        """Fail the ask with what its handler raised."""
         if cell.asking is self:
             cell.asking = None
-            if not reply.done():
-                reply.set_result(result)
+        self.fail(cell.ending(error))
+        return self.message
 
-    def fail_crashed(self, error: BaseException) -> None:
-        """Tell the asker that the actor crashed."""
+    def fail(self, error: Exception) -> None:
+        """Answer with an exception."""
         if not self.reply.done():
-            failure = ActorCrashed(f"the actor crashed on this message: {error!r}")
-            failure.__cause__ = error
-            self.reply.set_exception(failure)
+            self.reply.set_exception(error)
 
     def shed(self, path: str) -> None:
         """Tell the asker that there was no room."""
-        if not self.reply.done():
-            self.reply.set_exception(MailboxFull(f"{path}: full: the ask was shed"))
+        self.fail(MailboxFull(f"{path}: full: the ask was shed"))
 
     def bury(self, cell: Cell) -> None:
         """Tell the asker that the actor ended before it got to this message."""
-        if not self.reply.done():
-            self.reply.set_exception(ActorStopped(f"{cell.path} stopped before it answered"))
+        self.fail(stopped_before(cell.path))
+
+
+def crashed(path: str, cause: BaseException) -> ActorCrashed:
+    """Return what an asker is told whose answer died with ``cause``."""
+    failure = ActorCrashed(f"{path} crashed before it answered: {cause!r}")
+    failure.__cause__ = cause
+    return failure
+
+
+def stopped_before(path: str) -> ActorStopped:
+    """Return what an asker is told when the actor stops."""
+    return ActorStopped(f"{path} stopped before it answered")
 
 
 class TimeoutWheel:
     """Fails futures that are not done in time, up to one tick (20 ms) late."""
 
-    __slots__ = ("_buckets", "_handle", "_loop")
+    __slots__ = ("_buckets", "_clock", "_due", "_time", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._time = clock.time
         self._buckets: dict[int, set[asyncio.Future[Any]]] = {}
-        self._handle: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        self._due = 0  # the tick that the timer is set for
 
     def add(self, future: asyncio.Future[Any], timeout: float) -> set[asyncio.Future[Any]]:
-        """Fail ``future`` with TimeoutError after ``timeout`` seconds.
+        """Fail ``future`` with :class:`Expired` after ``timeout`` seconds.
 
         Returns:
             the bucket to discard the future from when it is done.
         """
-        tick = int((self._loop.time() + timeout) / _TICK) + 1
+        tick = int((self._time() + timeout) / _TICK) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = set()
-            if self._handle is None or self._handle.when() > tick * _TICK:
-                self._arm()
+            if self._timer is None or tick < self._due:
+                self._arm(tick)
         bucket.add(future)
         return bucket
 
-    def _arm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = self._loop.call_at(min(self._buckets) * _TICK, self._turn)
+    def _arm(self, tick: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = tick
+        self._timer = self._clock.call_later(tick * _TICK - self._time(), self._turn)
 
     def _turn(self) -> None:
-        self._handle = None
-        now = self._loop.time()
+        self._timer = None
+        # A loop's timers may run early by the resolution of its clock.
+        now = max(self._time(), self._due * _TICK)
         for tick in [tick for tick in self._buckets if tick * _TICK <= now]:
             for future in self._buckets.pop(tick):
                 if not future.done():
-                    future.set_exception(TimeoutError())
+                    future.set_exception(Expired())
         if self._buckets:
-            self._arm()
+            self._arm(min(self._buckets))
 
     def close(self) -> None:
-        """Call the timer off: the loop may end."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        """Call the timer off and fail what is left: nobody is there to answer any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for bucket in self._buckets.values():
+            for future in bucket:
+                if not future.done():
+                    future.set_exception(ActorStopped("the actor system stopped"))
+        self._buckets.clear()

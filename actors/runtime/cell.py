@@ -1,50 +1,33 @@
 """The cell: what stays of an actor while its incarnations come and go.
 
 It owns the mailbox, runs one incarnation at a time as a supervised child, and ends once.
-
-    run(): construct -> on_start -> started() -> messages -> on_stop -> return or raise
-    gone(): for good: close the mailbox, tell the watchers
+Incarnations are in incarnation.py, and the message loop in turns.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.actor import Actor
-from actors.runtime.ask import Ask
+from actors.runtime.ask import Ask, crashed, stopped_before
 from actors.runtime.context import ActorContext
-from actors.runtime.errors import ActorStopped
+from actors.runtime.errors import ActorError, ActorStopped
+from actors.runtime.incarnation import DRAINED, live
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Envelope, Failure, Terminated
+from actors.runtime.messages import Envelope, Failure
 from actors.runtime.overflow import Overflow, as_mailbox_spec
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
-from supervisor import Child, Crashed, ExitReason, Shutdown, Status, Supervisor, SupervisorSpec
-from supervisor.errors import to_exception
+from actors.runtime.watching import Watching
+from supervisor import Child, ExitReason, Status, Supervisor
 
 if TYPE_CHECKING:
     from actors.runtime.system import ActorSystem
 
 __all__ = ["Cell"]
-
-# A busy actor lets the loop run after this many messages or seconds, whichever comes first (A7).
-_QUANTUM_MESSAGES = 64
-_QUANTUM_SECONDS = 0.002
-
-
-class _Drained(Envelope):
-    """Everything that was in the mailbox when the stop was asked for has been handled."""
-
-    __slots__ = ()
-
-    async def deliver(self, cell: Cell) -> None:
-        cell.request_stop(drain=False)
-
-
-_DRAINED = _Drained()
 
 
 class Cell:
@@ -53,26 +36,30 @@ class Cell:
     Attributes:
         actor: the running incarnation's instance.
         receive: its bound ``receive``.
-        receive_is_async: whether that returns an awaitable.
+        receive_is_async: whether that is a coroutine function.
+        context: what that incarnation was given.
+        incarnation: how many there have been.
         asking: the ask in hand, until it is answered or deferred.
         processed: messages handled since it was spawned.
+        stop_asked: whether the incarnation is to end before its next message.
+        stop_deadline: when it is cancelled then, on the system's clock, or None.
+        crash: what ended its children, which it is to end with.
         ended: why it ended for good, or None.
+        watchers: who is told of its end.
+        watching: whose ends it is told of.
     """
 
     __slots__ = (
-        "_children",
-        "_crash",
-        "_deferred",
         "_end_waiters",
-        "_stop_asked",
-        "_watchers",
-        "_watching",
+        "_first_run",
         "actor",
         "asking",
         "blocks_when_full",
         "child",
         "context",
+        "crash",
         "ended",
+        "incarnation",
         "loop",
         "mailbox",
         "path",
@@ -81,11 +68,16 @@ class Cell:
         "receive_is_async",
         "ref",
         "spec",
+        "stop_asked",
+        "stop_deadline",
         "system",
+        "watchers",
+        "watching",
     )
 
     actor: Actor[Any]
     receive: Callable[[Any], Any]
+    receive_is_async: bool
     context: ActorContext
 
     def __init__(self, spec: ActorSpec, path: str, system: ActorSystem) -> None:
@@ -97,111 +89,46 @@ class Cell:
         self.blocks_when_full = self.mailbox.spec.overflow is Overflow.BLOCK
         self.ref: ActorRef[Any] = ActorRef(self)
         self.child: Child | None = None
-        self.receive_is_async = False
+        self.incarnation = 0
         self.asking: Ask | None = None
         self.processed = 0
+        self.stop_asked = False
+        self.crash: BaseException | None = None
         self.ended: ExitReason | None = None
-        self._stop_asked = False
-        self._crash: BaseException | None = None
-        self._children: Supervisor | None = None
+        self.stop_deadline: float | None = None
         # Made when first needed: most actors have none of these, and there may be many actors.
-        self._deferred: set[Ask] | None = None
-        self._watchers: dict[Cell, None] | None = None
-        self._watching: dict[Cell, None] | None = None
+        self.watchers: dict[Watching, None] | None = None
+        self.watching: Watching | None = None
         self._end_waiters: list[asyncio.Future[ExitReason]] | None = None
+        self._first_run: asyncio.Event | None = None
 
     # -- one incarnation ---------------------------------------------------------------------------
 
-    async def run(self, child: Child) -> None:
+    def run(self, child: Child) -> Coroutine[Any, Any, None]:
         """Be one incarnation, under a supervisor."""
-        self.child = child
-        self._stop_asked = False
-        self._crash = None
-        self.ended = None
-        if self.mailbox.closed:
+        return live(self, child)
+
+    def begin(self, child: Child) -> bool:
+        """Make ready for one more incarnation; return whether it is wanted."""
+        if self.ended is not None:  # it came back with its supervisor
+            self.ended = None
             self.mailbox.reopen()
-        child.on_stop(self._on_stop_asked)
+            self.system.registry.add(self)
+        first = self.child is None
+        self.child = child
+        self.incarnation += 1
+        self.crash = None
+        self.stop_deadline = None
+        self.mailbox.attach()
+        child.nested = None
         child.describe = self._describe
-        spec = self.spec
-        actor = self.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
-        context = self.context = actor.context = ActorContext(self)
-        try:
-            if type(actor).on_start is not Actor.on_start:
-                await actor.on_start()
-            self.receive = actor.receive
-            self.receive_is_async = inspect.iscoroutinefunction(actor.receive)
-            child.started()
-            try:
-                await self._messages()
-            except BaseException as error:
-                await self._on_stop(Crashed(error))
-                raise
-            await self._on_stop(Shutdown())
-        except BaseException as error:
-            self._fail_asks(error)
-            raise
-        finally:
-            context.close()
-            if self._children is not None:
-                await self._stop_children()
-
-    async def _messages(self) -> None:  # noqa: C901 - the hot loop, whole on one screen
-        """Handle messages one at a time until a stop is asked for (A1)."""
-        mailbox = self.mailbox
-        queue, popleft = mailbox.queue, mailbox.queue.popleft
-        receive, is_async = self.receive, self.receive_is_async
-        resilient = self.actor.resilient
-        envelopes = Envelope.classes
-        time = self.loop.time
-        quantum = 1
-        message: Any = None
-        while True:
-            if mailbox.signal and await self._attend():
-                return
-            if not queue:
-                await mailbox.wait()
-                quantum = 1
-                continue
-            mailbox.note_peak()
-            begun = time()
-            handled = 0
-            for _ in range(quantum):
-                if not queue:
-                    break
-                message = popleft()
-                handled += 1
-                try:
-                    if type(message) in envelopes:
-                        await message.deliver(self)
-                    elif is_async:
-                        await receive(message)
-                    else:
-                        receive(message)
-                except BaseException as error:
-                    self._failed(message, error)
-                    if not resilient or self._is_fatal(error):
-                        raise
-                if mailbox.signal:
-                    break
-            self.processed += handled
-            # Slow handlers get short turns, fast ones long ones: the clock is read once a turn.
-            elapsed = time() - begun
-            if elapsed < _QUANTUM_SECONDS:
-                quantum = min(quantum * 2, _QUANTUM_MESSAGES)
-            else:
-                quantum = max(1, int(handled * _QUANTUM_SECONDS / elapsed))
-            if queue:
-                await asyncio.sleep(0)
-
-    async def _attend(self) -> bool:
-        """Look at the system lane; return whether to stop."""
-        mailbox = self.mailbox
-        while mailbox.urgent:
-            await self.call_hook(self.receive, mailbox.urgent.popleft())
-        mailbox.signal = False
-        if self._crash is not None:
-            raise self._crash
-        return self._stop_asked
+        child.on_stop(self._on_stop_asked)
+        if self._first_run is not None:
+            self._first_run.set()
+        unwanted, self.stop_asked = first and self.stop_asked, False
+        if unwanted:  # stopped before its supervisor came to it
+            self.request_stop(drain=False)
+        return not unwanted
 
     async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None:
         """Call one of the actor's functions, which may be ``async``."""
@@ -209,84 +136,110 @@ class Cell:
         if inspect.isawaitable(result):
             await result
 
-    def _failed(self, message: Any, error: BaseException) -> None:
-        if isinstance(message, Ask):
-            message.fail_crashed(error)
-            message = message.message
+    # -- failures ----------------------------------------------------------------------------------
+
+    def survives(self, message: Any, error: BaseException) -> bool:
+        """Report the message in hand as failed; return whether the incarnation goes on (A4)."""
+        if type(message) in Envelope.classes:
+            message = message.failed(self, error)
         # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
         self.system.report_failure(Failure(self.path, message, error))
-
-    def _is_fatal(self, error: BaseException) -> bool:
-        """Whether not even a resilient actor goes on after ``error``."""
-        if isinstance(error, Exception):
+        if not self.actor.resilient:
             return False
-        if isinstance(error, asyncio.CancelledError):
-            task = self.child.task if self.child is not None else None
-            # Raised by the handler itself, not by anybody's cancel(): its own message's problem.
-            return task is None or task.cancelling() > 0
-        return True
+        # A CancelledError raised by the handler itself, not by anybody's cancel(), is no more than
+        # its own message's problem.
+        return isinstance(error, Exception) or (
+            isinstance(error, asyncio.CancelledError) and not self._is_cancelled()
+        )
 
-    async def _on_stop(self, reason: ExitReason) -> None:
-        actor = self.actor
-        if type(actor).on_stop is not Actor.on_stop:
-            await actor.on_stop(reason)
+    def ending(self, error: BaseException | None) -> ActorError:
+        """Return what an asker is told whose answer ended with ``error``."""
+        if error is None or self.is_kill(error):
+            return stopped_before(self.path)
+        return crashed(self.path, error)
 
-    def _fail_asks(self, error: BaseException) -> None:
-        if not self.spec.keep_mailbox:
-            for left in self.mailbox.queue:
-                self._bury(left)
-            self.mailbox.queue.clear()
-        for ask in self._deferred or ():
-            ask.fail_crashed(error)
-        self._deferred = None
-        self.asking = None
+    def crash_with(self, error: BaseException) -> None:
+        """Have the incarnation end with ``error``, after the message in hand."""
+        self.crash = error
+        self.mailbox.interrupt()
+
+    def is_kill(self, error: BaseException) -> bool:
+        """Return whether ``error`` is the cancellation of an overdue stop."""
+        return (
+            isinstance(error, asyncio.CancelledError)
+            and self.child is not None
+            and self.child.stopping
+        )
+
+    def _is_cancelled(self) -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     # -- stops -------------------------------------------------------------------------------------
 
     def _on_stop_asked(self, deadline: float | None) -> None:
-        self._stop_asked = True
-        self.mailbox.signal = True
-        self.mailbox.wake()
+        self.stop_asked = True
+        self.stop_deadline = deadline
+        self.mailbox.interrupt()
+        self.context.hasten(deadline)
 
     def request_stop(self, *, drain: bool) -> None:
         """End for good, after the message in hand or, to drain, after all that waits now."""
         child = self.child
-        if child is None or self.ended is not None:
+        if self.ended is not None:
             return
-        if drain and child.status is Status.RUNNING:
-            self.mailbox.put_last(_DRAINED)
-        else:
-            owner = child.owner
-            assert isinstance(owner, Supervisor)
-            owner.request_child_stop(child)
+        if child is None:  # its supervisor has not come to it yet
+            self.stop_asked = True
+        elif not drain:
+            self._owner(child).request_child_stop(child)
+        elif child.status is not Status.STOPPING:
+            self.mailbox.put_last(DRAINED)
+
+    @staticmethod
+    def _owner(child: Child) -> Supervisor:
+        owner = child.owner
+        assert isinstance(owner, Supervisor)
+        return owner
 
     def gone(self, reason: ExitReason) -> None:
         """Note that no incarnation will follow."""
         self.ended = reason
         for left in self.mailbox.close():
-            self._bury(left)
-        watching, self._watching = self._watching, None
-        for cell in watching or ():
-            cell.watchers.pop(self, None)
-        watchers, self._watchers = self._watchers, None
+            self.bury(left)
+        if self.asking is not None:  # in the hands of one that was left behind as unkillable
+            self.asking.bury(self)
+            self.asking = None
+        if self.watching is not None:
+            self.watching.close()
+            self.watching = None
+        watchers, self.watchers = self.watchers, None
         for watcher in watchers or ():
-            watcher.terminated(self)
+            watcher.ended(self, reason)
         for waiter in self._end_waiters or ():
             if not waiter.done():
                 waiter.set_result(reason)
         self._end_waiters = None
-        self.system.forget(self)
+        if self._first_run is not None:
+            self._first_run.set()
+        self.system.registry.forget(self)
 
-    def _bury(self, message: Any) -> None:
-        if isinstance(message, Envelope):
+    def bury(self, message: Any) -> None:
+        """Take note that ``message`` will not be delivered."""
+        if type(message) in Envelope.classes:
             message.bury(self)
         else:
             self.system.dead_letters.add(self.path, message)
 
+    # -- others ------------------------------------------------------------------------------------
+
     async def wait_started(self) -> None:
         """Wait until an incarnation runs."""
+        if self.child is None and self.ended is None:
+            if self._first_run is None:
+                self._first_run = asyncio.Event()
+            await self._first_run.wait()
         if self.child is None:
-            raise ActorStopped(f"{self.path} is not under a running supervisor")
+            raise ActorStopped(f"{self.path} ended before it was started ({self.ended})")
         await self.child.wait_started()
 
     async def wait_ended(self) -> ExitReason:
@@ -299,73 +252,18 @@ class Cell:
         self._end_waiters.append(waiter)
         return await waiter
 
-    # -- others ------------------------------------------------------------------------------------
-
     def post_full(self, message: Any) -> None:
         """Take a message for which :meth:`ActorRef.tell` found no room."""
         if self.mailbox.closed:
-            self._bury(message)
+            self.bury(message)
         else:
             self.mailbox.put_full(message, self.path)
 
-    @property
-    def watchers(self) -> dict[Cell, None]:
-        """Who is told of the end, each once."""
-        if self._watchers is None:
-            self._watchers = {}
-        return self._watchers
-
-    @property
-    def deferred(self) -> set[Ask]:
-        """The asks that this incarnation will answer later."""
-        if self._deferred is None:
-            self._deferred = set()
-        return self._deferred
-
     def watch(self, other: Cell) -> None:
         """Have one Terminated delivered when ``other`` ends, or now if it has."""
-        if other.ended is not None:
-            self.terminated(other)
-            return
-        other.watchers[self] = None
-        if self._watching is None:
-            self._watching = {}
-        self._watching[other] = None
-
-    def terminated(self, other: Cell) -> None:
-        """Deliver ``other``'s end, ahead of the user lane."""
-        if self._watching is not None:
-            self._watching.pop(other, None)
-        assert other.ended is not None
-        if not self.mailbox.closed:
-            self.mailbox.put_urgent(Terminated(other.ref, other.ended))
-
-    def spawn_child(self, spec: ActorSpec) -> ActorRef[Any]:
-        """Spawn an actor below this one; it ends with this incarnation."""
-        if self._children is None:
-            system, child = self.system, self.child
-            assert child is not None
-            self._children = children = Supervisor(
-                SupervisorSpec(dynamic=True), path=self.path, clock=system.clock, sink=system.sink
-            )
-            children.on_end = self._children_ended
-            children.begin()
-            child.nested = children
-        return self.system.spawn_under(self._children, spec)
-
-    def _children_ended(self, reason: ExitReason) -> None:
-        # Children that cannot be kept alive are their parent's crash (S4).
-        error = to_exception(reason)
-        if error is not None and not self._stop_asked:
-            self._crash = error
-            self.mailbox.signal = True
-            self.mailbox.wake()
-
-    async def _stop_children(self) -> None:
-        children, self._children = self._children, None
-        assert children is not None
-        children.on_end = None
-        await children.stop()
+        if self.watching is None:
+            self.watching = Watching(self)
+        self.watching.add(other)
 
     def _describe(self) -> Mapping[str, Any]:
         stats = self.mailbox.stats()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from actors.runtime.children import Children
+from actors.runtime.errors import ActorStopped
 from actors.runtime.spec import ActorSpec
 from actors.runtime.timers import Timers
 
@@ -13,40 +16,47 @@ if TYPE_CHECKING:
     from actors.runtime.cell import Cell
     from actors.runtime.ref import ActorRef
     from actors.runtime.system import ActorSystem
+    from supervisor import Child
 
 __all__ = ["ActorContext", "Deferred"]
+
+M = TypeVar("M")
 
 
 class Deferred:
     """An answer that is given later, from another message or task."""
 
-    __slots__ = ("_ask", "_cell")
+    __slots__ = ("_ask",)
 
-    def __init__(self, ask: Ask, cell: Cell) -> None:
+    def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._cell = cell
 
     def send(self, answer: Any) -> None:
         """Answer the ask; ignored when the asker gave up or the actor crashed since."""
-        self._cell.deferred.discard(self._ask)
-        if not self._ask.reply.done():
-            self._ask.reply.set_result(answer)
+        reply = self._ask.reply
+        if not reply.done():
+            reply.set_result(answer)
 
-    def fail(self, error: BaseException) -> None:
-        """Answer the ask with an exception."""
-        self._cell.deferred.discard(self._ask)
-        if not self._ask.reply.done():
-            self._ask.reply.set_exception(error)
+    def fail(self, error: Exception) -> None:
+        """Answer the ask with an exception; ignored as in :meth:`send`."""
+        self._ask.fail(error)
 
 
 class ActorContext:
-    """The runtime as one incarnation sees it."""
+    """The runtime as one incarnation sees it; its timers, children and answers end with it."""
 
-    __slots__ = ("_cell", "_timers")
+    __slots__ = ("_cell", "_child", "_children", "_closed", "_deferred", "_timers", "incarnation")
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, child: Child, incarnation: int) -> None:
+        #: Which incarnation this is, from 1.
+        self.incarnation = incarnation
         self._cell = cell
+        self._child = child
+        self._closed = False
+        # Made when first needed: most actors have none of these, and there may be many actors.
         self._timers: Timers | None = None
+        self._children: Children | None = None
+        self._deferred: set[Ask] | None = None
 
     @property
     def self_ref(self) -> ActorRef[Any]:
@@ -63,40 +73,15 @@ class ActorContext:
         """Where it is in the tree."""
         return self._cell.path
 
-    @property
-    def incarnation(self) -> int:
-        """Which incarnation this is, from 1."""
-        return self._cell.child.incarnation if self._cell.child is not None else 1
+    # -- messages to itself, and answers -----------------------------------------------------------
 
     @property
     def timers(self) -> Timers:
         """Messages to itself, later; they end with the incarnation."""
         if self._timers is None:
+            self._require_open("timers")
             self._timers = Timers(self._cell.ref, self._cell.system.clock)
         return self._timers
-
-    def spawn(
-        self, actor: type[Actor[Any]] | ActorSpec, *args: Any, **options: Any
-    ) -> ActorRef[Any]:
-        """Spawn a child actor, which ends with this incarnation; as ``ActorSystem.spawn``."""
-        return self._cell.spawn_child(ActorSpec.of(actor, args, options))
-
-    def watch(self, ref: ActorRef[Any]) -> None:
-        """Have one :class:`Terminated` delivered when ``ref`` ends for good, or has (A6)."""
-        self._cell.watch(ref._cell)
-
-    def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Call :meth:`watch` off; a Terminated that is in the mailbox already stays."""
-        ref._cell.watchers.pop(self._cell, None)
-
-    def stop(self) -> None:
-        """End for good after the message in hand."""
-        self._cell.request_stop(drain=False)
-
-    def mark_healthy(self) -> None:
-        """Say that it does its work: consecutive failures are counted anew (S5)."""
-        if self._cell.child is not None:
-            self._cell.child.mark_healthy()
 
     def defer(self) -> Deferred:
         """Take the answer to the ask in hand out of ``receive``'s hands.
@@ -105,13 +90,82 @@ class ActorContext:
             RuntimeError: the message in hand is no ask.
         """
         cell = self._cell
-        if cell.asking is None:
-            raise RuntimeError("defer(): the message in hand was told, not asked")
         ask, cell.asking = cell.asking, None
-        cell.deferred.add(ask)
-        return Deferred(ask, cell)
+        if ask is None:
+            raise RuntimeError("defer(): the message in hand was told, not asked")
+        if self._deferred is None:
+            self._deferred = set()
+        self._deferred.add(ask)
+        # Answered, or given up by its asker: either way there is nothing left to fail.
+        deferred = self._deferred
+        ask.reply.add_done_callback(lambda _: deferred.discard(ask))
+        return Deferred(ask)
 
-    def close(self) -> None:
-        """Call the timers off: the incarnation is over."""
+    # -- other actors ------------------------------------------------------------------------------
+
+    @overload
+    def spawn(self, actor: ActorSpec, **options: Any) -> ActorRef[Any]: ...
+    @overload
+    def spawn(self, actor: Callable[..., Actor[M]], *args: Any, **options: Any) -> ActorRef[M]: ...
+    def spawn(
+        self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
+    ) -> ActorRef[Any]:
+        """Spawn a child actor, which ends with this incarnation; as ``ActorSystem.spawn``.
+
+        A child that cannot be kept alive (S4) is a crash of its parent.
+
+        Raises:
+            ActorStopped: this incarnation is over.
+        """
+        if self._children is None:
+            self._require_open("spawn()")
+            self._children = Children(self._cell, self._child)
+        spec = ActorSpec.of(actor, args, options)
+        return self._cell.system.spawn_under(self._children.supervisor, spec)
+
+    def watch(self, ref: ActorRef[Any]) -> None:
+        """Have one :class:`Terminated` delivered when ``ref`` ends for good, or has (A6)."""
+        self._cell.watch(ref._cell)
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        """Call :meth:`watch` off; no Terminated comes after it."""
+        if self._cell.watching is not None:
+            self._cell.watching.remove(ref._cell)
+
+    # -- itself ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End for good after the message in hand."""
+        self._cell.request_stop(drain=False)
+
+    def crash(self, error: BaseException) -> None:
+        """End this incarnation with ``error`` after the message in hand; no message is lost."""
+        self._cell.crash_with(error)
+
+    def mark_healthy(self) -> None:
+        """Say that it does its work: consecutive failures are counted anew (S5)."""
+        self._child.mark_healthy()
+
+    # -- for the cell ------------------------------------------------------------------------------
+
+    def close(self, error: BaseException | None) -> None:
+        """The incarnation handles no more messages: no timers any more, no answers."""
+        self._closed = True
         if self._timers is not None:
-            self._timers.cancel_all()
+            self._timers.close()
+        for ask in list(self._deferred or ()):
+            ask.fail(self._cell.ending(error))
+
+    async def stop_children(self, deadline: float | None) -> None:
+        """Stop what was spawned here, by ``deadline`` (a point on the system's clock)."""
+        if self._children is not None:
+            await self._children.stop(deadline)
+
+    def hasten(self, deadline: float | None) -> None:
+        """Shorten the deadline of children that are stopping."""
+        if self._closed and self._children is not None:
+            self._children.supervisor.request_stop(deadline)
+
+    def _require_open(self, what: str) -> None:
+        if self._closed:
+            raise ActorStopped(f"{self.path}: {what}: incarnation {self.incarnation} is over")

@@ -54,7 +54,7 @@ class DeadLetters:
             try:
                 self.on_letter(letter)
             except Exception as error:
-                log.error("dead_letter_hook_failed", error=repr(error))
+                log.error("dead_letter_hook_failed", error=repr(error), exc_info=error)
         suppressed = self._throttle.passes(path)
         if suppressed is not None:
             log.warning(

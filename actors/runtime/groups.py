@@ -2,23 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from actors.runtime.errors import ActorError
+from actors.runtime.actor import Actor
+from actors.runtime.cell import Cell
+from actors.runtime.errors import ActorError, NameTaken
 from actors.runtime.spec import ActorSpec
-from supervisor import Child, ChildSpec, Strategy, Supervisor, TreeNode
+from supervisor import (
+    Child,
+    ChildSpec,
+    Status,
+    Strategy,
+    Supervisor,
+    SupervisorSpec,
+    TreeNode,
+    supervisor_child,
+)
 
 if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
     from actors.runtime.ref import ActorRef
     from actors.runtime.system import ActorSystem
 
-__all__ = ["SupervisorRef", "actor_child"]
+__all__ = ["SupervisorRef", "spawn_under", "supervise_under"]
+
+M = TypeVar("M")
 
 
-def actor_child(cell: Cell) -> ChildSpec:
-    """Return ``cell`` as a child spec."""
+def spawn_under(system: ActorSystem, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
+    """Spawn an actor below ``supervisor``."""
+    cell = _cell(system, supervisor.path, spec)
+    child_spec = _child_spec(cell)
+    _make_way(supervisor, child_spec.id)
+    cell.child = supervisor.start_child(child_spec)
+    # Not earlier: nothing of an actor that could not be spawned may stay behind.
+    system.registry.add(cell)
+    return cell.ref
+
+
+def supervise_under(
+    system: ActorSystem,
+    parent: Supervisor,
+    name: str,
+    strategy: Strategy | str,
+    children: Sequence[ActorSpec],
+    options: Mapping[str, Any],
+) -> SupervisorRef:
+    """Start a supervisor below ``parent``."""
+    cells = [_cell(system, f"{parent.path}/{name}", spec) for spec in children]
+    specs = [_child_spec(cell) for cell in cells]
+    child_spec = supervisor_child(
+        name, SupervisorSpec(strategy=strategy, children=specs, **options)
+    )
+    _make_way(parent, name)
+    child = parent.start_child(child_spec)
+    for cell in cells:
+        system.registry.add(cell)
+    return SupervisorRef(system, child)
+
+
+def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> Cell:
+    kind = "" if spec.name is not None else getattr(spec.actor, "__name__", "actor")
+    return Cell(spec, system.registry.path(parent, spec.name, kind), system)
+
+
+def _child_spec(cell: Cell) -> ChildSpec:
     spec = cell.spec
     return ChildSpec(
         id=cell.path.rpartition("/")[2],
@@ -33,8 +81,20 @@ def actor_child(cell: Cell) -> ChildSpec:
     )
 
 
+def _make_way(supervisor: Supervisor, id: str) -> None:
+    """Forget a child called ``id`` that ended for good; NameTaken when it lives."""
+    child = supervisor.child(id)
+    if child is None:
+        return
+    if child.wanted or child.status is not Status.DOWN:
+        raise NameTaken(f"{child.path}: a child has this name: stop it, or use another one")
+    supervisor.delete_child(id)
+
+
 class SupervisorRef:
     """A supervisor below the root, or below another one."""
+
+    __slots__ = ("_child", "_system")
 
     def __init__(self, system: ActorSystem, child: Child) -> None:
         self._system = system
@@ -53,12 +113,19 @@ class SupervisorRef:
         """
         await self._child.wait_started()
 
-    def spawn(self, actor: Any, *args: Any, **options: Any) -> ActorRef[Any]:
+    @overload
+    def spawn(self, actor: ActorSpec, **options: Any) -> ActorRef[Any]: ...
+    @overload
+    def spawn(self, actor: Callable[..., Actor[M]], *args: Any, **options: Any) -> ActorRef[M]: ...
+    def spawn(
+        self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
+    ) -> ActorRef[Any]:
         """Spawn an actor as its last child; as :meth:`ActorSystem.spawn`.
 
         As in OTP, a child added this way is not there again after the supervisor itself restarted.
         """
-        return self._system.spawn_under(self._supervisor, ActorSpec.of(actor, args, options))
+        spec = ActorSpec.of(actor, args, options)
+        return spawn_under(self._system, self._supervisor, spec)
 
     def supervisor(
         self,
@@ -67,8 +134,11 @@ class SupervisorRef:
         children: Sequence[ActorSpec] = (),
         **options: Any,
     ) -> SupervisorRef:
-        """Start a supervisor below this one; as :meth:`ActorSystem.supervisor`."""
-        return self._system.supervise_under(self._supervisor, name, strategy, children, options)
+        """Start a supervisor below this one; as :meth:`ActorSystem.supervisor`.
+
+        As with :meth:`spawn`, it is not there again after this one restarted.
+        """
+        return supervise_under(self._system, self._supervisor, name, strategy, children, options)
 
     def ref(self, name: str) -> ActorRef[Any] | None:
         """Return the child actor called ``name``, or None."""

@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 
 from actors.runtime.errors import MailboxFull
-from actors.runtime.messages import Envelope, Lagged
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.overflow import MailboxSpec, Overflow, drop_newest, drop_oldest
 
 __all__ = ["Mailbox", "MailboxStats"]
+
+# Stands for the turn of a mailbox without a reader; always empty.
+_NO_TURN: list[int] = []
 
 
 class MailboxStats(msgspec.Struct, frozen=True):
@@ -43,18 +45,25 @@ class Mailbox:
         urgent: the system lane.
         limit: the capacity while open, -1 once closed, so that one comparison covers both.
         signal: something in the system lane, or a stop, wants the reader's attention.
+        turn: what the reader iterates over while it handles messages; clearing it ends the turn
+            after the message in hand, which costs the reader no check per message.
         waiter: the reader's future while it waits.
+        senders: those who wait for room, in the order in which they came.
+        shed: messages dropped at the bound so far.
+        peak: most that ever waited.
     """
 
     __slots__ = (
         "_loop",
-        "_senders",
+        "_promised",
         "limit",
         "peak",
         "queue",
+        "senders",
         "shed",
         "signal",
         "spec",
+        "turn",
         "urgent",
         "waiter",
     )
@@ -65,11 +74,13 @@ class Mailbox:
         self.urgent: deque[Any] | None = None
         self.limit = spec.capacity
         self.signal = False
+        self.turn = _NO_TURN
         self.waiter: asyncio.Future[None] | None = None
+        self.senders: deque[asyncio.Future[None]] | None = None
         self.shed = 0
         self.peak = 0
+        self._promised = 0
         self._loop = loop
-        self._senders: deque[asyncio.Future[None]] | None = None
 
     @property
     def closed(self) -> bool:
@@ -80,7 +91,7 @@ class Mailbox:
 
     async def wait(self) -> None:
         """Return when there may be something; also when there is not."""
-        if self._senders:
+        if self.senders:
             self.release()
         if self.queue or self.signal:
             return
@@ -88,7 +99,8 @@ class Mailbox:
         try:
             await waiter
         finally:
-            self.waiter = None
+            if self.waiter is waiter:
+                self.waiter = None
 
     def wake(self) -> None:
         """Wake the reader if it waits."""
@@ -98,9 +110,28 @@ class Mailbox:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def interrupt(self) -> None:
+        """Have the reader look at ``signal`` before its next message."""
+        self.signal = True
+        self.turn.clear()
+        if self.waiter is not None:
+            self.wake()
+
+    def attach(self) -> None:
+        """Make ready for a new reader, and end the turn of one that was left behind."""
+        self.detach()
+        self.signal = bool(self.urgent)
+
+    def detach(self) -> None:
+        """End the turn of whoever reads."""
+        self.turn.clear()
+        self.turn = _NO_TURN
+
     def note_peak(self) -> None:
         """Take note of the depth: called by the reader once a batch."""
-        self.peak = max(self.peak, len(self.queue))
+        depth = len(self.queue)
+        if depth > self.peak:  # noqa: PLR1730 - max() would cost as much as the rest of it
+            self.peak = depth
 
     # -- senders -----------------------------------------------------------------------------------
 
@@ -109,8 +140,7 @@ class Mailbox:
         if self.urgent is None:
             self.urgent = deque()
         self.urgent.append(message)
-        self.signal = True
-        self.wake()
+        self.interrupt()
 
     def put_last(self, message: Any) -> None:
         """Put ``message`` at the end of the user lane, whatever the bound."""
@@ -120,41 +150,13 @@ class Mailbox:
     def put_full(self, message: Any, path: str) -> None:
         """Put ``message`` into the full mailbox, as its policy says."""
         match self.spec.overflow:
-            case Overflow.DROP_OLDEST:
-                self.queue.append(message)
-                self._drop_oldest(len(self.queue) - self.limit, path)
-            case Overflow.DROP_NEWEST:
-                _shed(message, path)
-                self._drop_newest(1)
+            case Overflow.FAIL:
+                raise MailboxFull(f"{path}: full ({self.limit} messages)")
             case Overflow.BLOCK:
                 raise MailboxFull(f"{path}: full ({self.limit}): use `await ref.send()` to wait")
             case _:
-                raise MailboxFull(f"{path}: full ({self.limit} messages)")
-
-    async def room(self) -> None:
-        """Wait for room, first come first served; returns also when the mailbox closes."""
-        if self._senders is None:
-            self._senders = deque()
-        while 0 <= self.limit <= len(self.queue):
-            sender = self._loop.create_future()
-            self._senders.append(sender)
-            try:
-                await sender
-            except asyncio.CancelledError:
-                if sender.done() and not sender.cancelled():
-                    self.release()  # the place was meant for this one: pass it on
-                raise
-
-    def release(self) -> None:
-        """Let as many waiting senders go on as there is room for."""
-        free = self.limit - len(self.queue) if self.limit >= 0 else len(self._senders or ())
-        while self._senders and free > 0:
-            sender = self._senders.popleft()
-            if not sender.done():
-                sender.set_result(None)
-                free -= 1
-
-    # -- the bound ---------------------------------------------------------------------------------
+                self.queue.append(message)
+                self.trim(path)
 
     def trim(self, path: str = "") -> int:
         """Shed what is beyond the bound, by policy; return how many messages went.
@@ -162,56 +164,72 @@ class Mailbox:
         For writers that append a batch first and look at the bound after it. What stays for good
         are envelopes: a gap or a lag is news that must not be lost to the next one.
         """
-        excess = len(self.queue) - self.limit
-        if excess <= 0:
+        if len(self.queue) <= self.limit:
             return 0
-        if self.spec.overflow is Overflow.DROP_NEWEST:
-            dropped = 0
-            while dropped < excess and _sheddable(self.queue[-1]):
-                _shed(self.queue.pop(), path)
-                dropped += 1
-            self._drop_newest(dropped)
-            return dropped
-        return self._drop_oldest(excess, path)
-
-    def _drop_newest(self, count: int) -> None:
-        self.shed += count
-        last = self.queue[-1] if self.queue else None
-        if type(last) is Lagged:
-            last.count += count
-        else:
-            self.queue.append(Lagged(count))
-
-    def _drop_oldest(self, excess: int, path: str) -> int:
-        queue, kept, dropped = self.queue, [], 0
-        lagged: Lagged | None = None
-        while dropped < excess and queue:
-            head = queue.popleft()
-            if type(head) is Lagged:
-                lagged = head
-            elif _sheddable(head):
-                _shed(head, path)
-                dropped += 1
-            else:
-                kept.append(head)
+        drop = drop_newest if self.spec.overflow is Overflow.DROP_NEWEST else drop_oldest
+        dropped = drop(self.queue, self.limit, path)
         self.shed += dropped
-        if lagged is None:
-            lagged = Lagged(0)
-        lagged.count += dropped
-        queue.appendleft(lagged)
-        queue.extendleft(reversed(kept))
         return dropped
+
+    # -- senders that wait -------------------------------------------------------------------------
+
+    @property
+    def crowded(self) -> bool:
+        """Whether one more sender has to wait: there is no room, or others came before it."""
+        return bool(self.senders) or 0 <= self.limit <= len(self.queue) + self._promised
+
+    async def room(self) -> None:
+        """Wait for room, first come first served; returns also when the mailbox closes.
+
+        The room is the caller's only until it awaits something again.
+        """
+        senders = self.senders
+        if senders is None:
+            senders = self.senders = deque()
+        sender = self._loop.create_future()
+        senders.append(sender)
+        while True:
+            try:
+                await sender
+            except asyncio.CancelledError:
+                if sender in senders:
+                    senders.remove(sender)
+                elif not sender.cancelled():  # the place was meant for this one: pass it on
+                    self._promised -= 1
+                    self.release()
+                raise
+            self._promised -= 1
+            if not 0 <= self.limit <= len(self.queue):
+                return
+            # A tell(), which waits for nobody, took the place.
+            sender = self._loop.create_future()
+            senders.appendleft(sender)
+
+    def release(self) -> None:
+        """Let as many waiting senders go on as there is room for."""
+        senders = self.senders
+        while senders and (self.limit < 0 or len(self.queue) + self._promised < self.limit):
+            sender = senders.popleft()
+            if not sender.done():
+                sender.set_result(None)
+                self._promised += 1
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def close(self) -> list[Any]:
-        """Take no more messages; return those that nobody will read."""
+    def clear(self) -> list[Any]:
+        """Take out and return the user lane."""
         left = list(self.queue)
         self.queue.clear()
-        self.limit = -1
-        if self._senders:
-            self.release()
+        self.release()
         return left
+
+    def close(self) -> list[Any]:
+        """Take no more messages; return those that nobody will read."""
+        self.limit = -1
+        self.detach()
+        if self.urgent is not None:
+            self.urgent.clear()
+        return self.clear()
 
     def reopen(self) -> None:
         """Take messages again: the actor came back with its supervisor."""
@@ -220,12 +238,3 @@ class Mailbox:
     def stats(self) -> MailboxStats:
         """Return the numbers for a snapshot."""
         return MailboxStats(len(self.queue), self.peak, self.spec.capacity, self.shed)
-
-
-def _sheddable(message: Any) -> bool:
-    return type(message) not in Envelope.classes or message.sheddable
-
-
-def _shed(message: Any, path: str) -> None:
-    if type(message) in Envelope.classes:
-        message.shed(path)

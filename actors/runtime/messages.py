@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -52,9 +53,13 @@ class Envelope:
         super().__init_subclass__()
         Envelope.classes.add(cls)
 
-    async def deliver(self, cell: Cell) -> None:
-        """Do what it is for, in its turn."""
+    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+        """Do what it is for, in its turn; what it returns is awaited."""
         raise NotImplementedError
+
+    def failed(self, cell: Cell, error: BaseException) -> Any:
+        """Its delivery raised ``error``: return the message that the failure sink is to be told."""
+        return self
 
     def shed(self, path: str) -> None:
         """It is dropped at the bound of ``path``'s mailbox; only for sheddable ones."""
@@ -71,9 +76,14 @@ class Lagged(Envelope):
     def __init__(self, count: int) -> None:
         self.count = count
 
-    async def deliver(self, cell: Cell) -> None:
+    def add(self, count: int) -> Self:
+        """Count ``count`` more, and return itself."""
+        self.count += count
+        return self
+
+    def deliver(self, cell: Cell) -> Awaitable[None] | None:
         """Tell the actor, before the next message."""
-        await cell.call_hook(cell.actor.on_lagged, self)
+        return cell.call_hook(cell.actor.on_lagged, self)
 
     def __repr__(self) -> str:
         return f"Lagged({self.count})"

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from actors.runtime.messages import Envelope, Lagged
 from supervisor import SpecError
 
-__all__ = ["DEFAULT_CAPACITY", "MailboxSpec", "Overflow", "as_mailbox_spec"]
+__all__ = [
+    "DEFAULT_CAPACITY",
+    "MailboxSpec",
+    "Overflow",
+    "as_mailbox_spec",
+    "drop_newest",
+    "drop_oldest",
+]
 
 #: The bound of an actor's mailbox unless it is given one.
 DEFAULT_CAPACITY = 16_384
@@ -60,3 +70,54 @@ def as_mailbox_spec(value: MailboxSpec | int | None) -> MailboxSpec:
     if value is None:
         return _DEFAULT
     return value if isinstance(value, MailboxSpec) else MailboxSpec(value)
+
+
+def drop_oldest(queue: deque[Any], limit: int, path: str) -> int:
+    """Shed the oldest messages beyond ``limit``, leave one Lagged there, return how many went.
+
+    Envelopes that must not be lost (a gap is news) stay, ahead of the Lagged, and so the queue may
+    hold more than ``limit``. The Lagged itself does not count: a mailbox of one still holds one.
+    """
+    kept: list[Any] = []
+    lagged: Lagged | None = None
+    dropped = 0
+    while queue and len(queue) + len(kept) > limit:
+        head = queue.popleft()
+        if type(head) is Lagged:
+            lagged = head if lagged is None else lagged.add(head.count)
+        elif _shed(head, path):
+            dropped += 1
+        else:
+            kept.append(head)
+    if dropped or lagged is not None:
+        queue.appendleft((lagged or Lagged(0)).add(dropped))
+    queue.extendleft(reversed(kept))
+    return dropped
+
+
+def drop_newest(queue: deque[Any], limit: int, path: str) -> int:
+    """Shed the newest messages beyond ``limit``; else as :func:`drop_oldest`."""
+    kept: list[Any] = []
+    lagged: Lagged | None = None
+    dropped = 0
+    while queue and len(queue) + len(kept) > limit:
+        last = queue.pop()
+        if type(last) is Lagged:
+            lagged = last if lagged is None else lagged.add(last.count)
+        elif _shed(last, path):
+            dropped += 1
+        else:
+            kept.append(last)
+    if dropped or lagged is not None:
+        queue.append((lagged or Lagged(0)).add(dropped))
+    queue.extend(reversed(kept))
+    return dropped
+
+
+def _shed(message: Any, path: str) -> bool:
+    """Let ``message`` know that it is shed, and return whether it may be."""
+    if type(message) in Envelope.classes:
+        if not message.sheddable:
+            return False
+        message.shed(path)
+    return True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from actors.runtime.ask import Ask
+from actors.runtime.ask import Ask, Expired
 from actors.runtime.errors import ActorStopped
 from supervisor import ExitReason
 
@@ -44,8 +45,7 @@ class ActorRef(Generic[M_contra]):
         Raises:
             MailboxFull: the mailbox is full and its overflow policy is ``fail`` or ``block``.
         """
-        mailbox = self._mailbox
-        queue = self._queue
+        mailbox, queue = self._mailbox, self._queue
         if len(queue) < mailbox.limit:
             queue.append(message)
             if mailbox.waiter is not None:
@@ -54,37 +54,55 @@ class ActorRef(Generic[M_contra]):
             self._cell.post_full(message)
 
     async def send(self, message: M_contra) -> None:
-        """Like :meth:`tell`, but wait for room where the overflow policy is ``block`` (A3)."""
-        if self._cell.blocks_when_full and len(self._queue) >= self._mailbox.limit:
+        """Like :meth:`tell`, but wait for room where the overflow policy is ``block`` (A3).
+
+        Who waits goes on in the order of their calls.
+        """
+        if self._cell.blocks_when_full and self._mailbox.crowded:
             await self._mailbox.room()
         self.tell(message)
 
     async def ask(self, message: M_contra, timeout: float = 5.0) -> Any:
         """Send ``message`` and return what the actor's ``receive`` returns for it (A5).
 
+        Where the overflow policy is ``block``, it waits for room in the mailbox first.
+
         Args:
             timeout: seconds to wait for the answer.
 
         Raises:
             TimeoutError: no answer in time. The message may still be handled.
-            ActorStopped: the actor has ended, or ends before it gets to the message.
+            ActorStopped: the actor has ended, or ends before it answers.
             ActorCrashed: the actor crashed on it.
-            MailboxFull: as for :meth:`tell`.
+            MailboxFull: the mailbox is full, or the message was shed from it.
         """
         cell = self._cell
         if self._mailbox.limit < 0:
             raise ActorStopped(f"{cell.path} has ended ({cell.ended})")
+        left = timeout
+        if cell.blocks_when_full and self._mailbox.crowded:
+            left -= await self._wait_for_room(timeout)
         reply = cell.loop.create_future()
-        bucket = cell.system.wheel.add(reply, timeout)
+        bucket = cell.system.wheel.add(reply, left)
         try:
             self.tell(Ask(message, reply))  # type: ignore[arg-type]
             return await reply
-        except TimeoutError as error:
-            if error.args:  # the actor's own, on its way to the asker
-                raise
+        except Expired:
             raise TimeoutError(f"{cell.path} did not answer within {timeout} s") from None
         finally:
             bucket.discard(reply)
+
+    async def _wait_for_room(self, timeout: float) -> float:
+        """Return how many seconds it took."""
+        begun = self._cell.loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._mailbox.room()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self.path} had no room in its mailbox within {timeout} s"
+            ) from None
+        return self._cell.loop.time() - begun
 
     async def started(self) -> None:
         """Wait until it runs: its ``on_start`` has returned.

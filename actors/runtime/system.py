@@ -5,37 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
+from actors.runtime import ambient
 from actors.runtime.actor import Actor
 from actors.runtime.ask import TimeoutWheel
-from actors.runtime.cell import Cell
 from actors.runtime.dead_letters import DeadLetter, DeadLetters
-from actors.runtime.errors import ActorError, NameTaken
 from actors.runtime.failures import FailureSink, LogFailures
-from actors.runtime.groups import SupervisorRef, actor_child
+from actors.runtime.groups import SupervisorRef, spawn_under, supervise_under
 from actors.runtime.messages import Failure
 from actors.runtime.ref import ActorRef
+from actors.runtime.registry import Registry
 from actors.runtime.spec import ActorSpec
 from supervisor import (
     Clock,
     EventSink,
     ExitReason,
     LoopClock,
-    SpecError,
     StopReport,
     Strategy,
     Supervisor,
     SupervisorSpec,
     TreeNode,
     log_event,
-    supervisor_child,
 )
 from supervisor.errors import to_exception
 from supervisor.log import get_logger
+from supervisor.supervisor import Phase
 
 __all__ = ["ActorSystem"]
 
+M = TypeVar("M")
 T = TypeVar("T")
 log = get_logger("mailslot.actors")
 
@@ -78,9 +78,7 @@ class ActorSystem:
         self._on_failure = on_failure
         self._on_dead_letter = on_dead_letter
         self._clock = clock
-        self._counter = 0
-        self._cells: dict[str, Cell] = {}
-        self._names: dict[str, ActorRef[Any]] = {}
+        self.registry = Registry(name)
         self._root: Supervisor | None = None
         self._body: asyncio.Task[Any] | None = None
         self._ended_with: BaseException | None = None
@@ -88,10 +86,16 @@ class ActorSystem:
     # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the root; ``async with`` does it."""
+        """Start the root; ``async with`` does it.
+
+        Raises:
+            RuntimeError: it was started before.
+        """
+        if self._root is not None:
+            raise RuntimeError(f"the actor system {self.name!r} was started before: make a new one")
         self.loop = asyncio.get_running_loop()
         self.clock: Clock = self._clock or LoopClock(self.loop)
-        self.wheel = TimeoutWheel(self.loop)
+        self.wheel = TimeoutWheel(self.clock)
         self.dead_letters = DeadLetters(self.clock.time)
         self.dead_letters.on_letter = self._on_dead_letter
         self._failures: FailureSink = self._on_failure or LogFailures(self.clock.time)
@@ -100,15 +104,27 @@ class ActorSystem:
         await self._root.start()
 
     async def stop(self, timeout: float | None = None) -> StopReport:
-        """Stop all actors, side by side, and return how each ended (S7)."""
-        report = await self.root.stop(self.stop_timeout if timeout is None else timeout)
-        self.report = report
-        self.wheel.close()
+        """Stop all actors, side by side, and return how each ended (S7).
+
+        Cancelled while it waits, it cancels them, too, and waits for their end all the same.
+
+        Args:
+            timeout: seconds for all of them together; by default the system's ``stop_timeout``.
+        """
+        try:
+            report = await self.root.stop(self.stop_timeout if timeout is None else timeout)
+        except asyncio.CancelledError:
+            report = await self.root.stop(0.0)
+            raise
+        finally:
+            self.report = self.root.report
+            self.wheel.close()
         return report
 
     async def __aenter__(self) -> Self:
         await self.start()
         self._body = asyncio.current_task()
+        ambient.enter(self)
         return self
 
     async def __aexit__(
@@ -118,13 +134,16 @@ class ActorSystem:
         traceback: TracebackType | None,
     ) -> None:
         body, self._body = self._body, None
-        ended_with = self._ended_with
-        if ended_with is not None and body is not None:
+        if self._ended_with is not None and body is not None:
             # The cancellation was ours: it must not be taken for somebody else's further out.
             body.uncancel()
         await self.stop()
-        if ended_with is not None and (error is None or kind is asyncio.CancelledError):
-            raise ended_with from None
+        # Looked at only now: an actor may have raised SystemExit while it stopped.
+        ended_with = self._ended_with
+        if ended_with is not None:
+            if isinstance(error, asyncio.CancelledError):
+                ended_with.__suppress_context__ = True  # no news beside what caused it
+            raise ended_with
 
     async def run(self, main: Callable[[ActorSystem], Awaitable[T]]) -> T:
         """Start, await ``main(self)``, stop, and return what it returned."""
@@ -137,6 +156,11 @@ class ActorSystem:
             self._body.cancel()
 
     @property
+    def running(self) -> bool:
+        """Whether it takes actors."""
+        return self._root is not None and self._root.phase in (Phase.STARTING, Phase.RUNNING)
+
+    @property
     def root(self) -> Supervisor:
         """The root supervisor; RuntimeError before the system was started."""
         if self._root is None:
@@ -145,6 +169,10 @@ class ActorSystem:
 
     # -- actors ------------------------------------------------------------------------------------
 
+    @overload
+    def spawn(self, actor: ActorSpec, **options: Any) -> ActorRef[Any]: ...
+    @overload
+    def spawn(self, actor: Callable[..., Actor[M]], *args: Any, **options: Any) -> ActorRef[M]: ...
     def spawn(
         self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
     ) -> ActorRef[Any]:
@@ -160,6 +188,8 @@ class ActorSystem:
 
         Raises:
             NameTaken: a living sibling has the name.
+            SpecError: an option has a value that cannot work.
+            SupervisorError: the system is stopping.
         """
         return self.spawn_under(self.root, ActorSpec.of(actor, args, options))
 
@@ -178,68 +208,29 @@ class ActorSystem:
             children: started in this order, and again whenever the supervisor itself restarts.
             options: further fields of :class:`supervisor.SupervisorSpec`.
         """
-        return self.supervise_under(self.root, name, strategy, children, options)
-
-    def supervise_under(
-        self,
-        parent: Supervisor,
-        name: str,
-        strategy: Strategy | str,
-        children: Sequence[ActorSpec],
-        options: dict[str, Any],
-    ) -> SupervisorRef:
-        """Start a supervisor below ``parent``."""
-        path = f"{parent.path}/{name}"
-        specs = [actor_child(self._cell(path, spec)) for spec in children]
-        spec = SupervisorSpec(strategy=strategy, children=specs, **options)
-        child = parent.start_child(supervisor_child(name, spec))
-        return SupervisorRef(self, child)
+        return supervise_under(self, self.root, name, strategy, children, options)
 
     def spawn_under(self, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
         """Spawn an actor below ``supervisor``."""
-        cell = self._cell(supervisor.path, spec)
-        try:
-            cell.child = supervisor.start_child(actor_child(cell))
-        except SpecError as error:
-            self._cells.pop(cell.path, None)
-            raise NameTaken(str(error)) from None
-        return cell.ref
-
-    def _cell(self, parent: str, spec: ActorSpec) -> Cell:
-        name = spec.name
-        if name is None:
-            self._counter += 1
-            name = f"{getattr(spec.actor, '__name__', 'actor')}-{self._counter}"
-        path = f"{parent}/{name}"
-        if path in self._cells:
-            raise NameTaken(f"{path}: there is an actor of this name: stop it, or use another one")
-        cell = self._cells[path] = Cell(spec, path, self)
-        return cell
-
-    def forget(self, cell: Cell) -> None:
-        """An actor ended for good."""
-        self._cells.pop(cell.path, None)
-        if self._names:
-            for name in [name for name, ref in self._names.items() if ref is cell.ref]:
-                del self._names[name]
+        return spawn_under(self, supervisor, spec)
 
     # -- names -------------------------------------------------------------------------------------
 
     def lookup(self, name: str) -> ActorRef[Any] | None:
-        """Return the living actor registered as ``name``, or with that path, or None."""
-        ref = self._names.get(name)
-        if ref is not None:
-            return ref
-        cell = self._cells.get(name) or self._cells.get(f"{self.name}/{name}")
-        return None if cell is None else cell.ref
+        """Return the living actor registered as ``name``, or with that path, or None.
+
+        The root's own name may be left out of a path.
+        """
+        return self.registry.lookup(name)
 
     def register(self, name: str, ref: ActorRef[Any]) -> None:
-        """Make ``ref`` known as ``name`` until it ends; NameTaken when another actor is."""
-        if self._names.setdefault(name, ref) is not ref:
-            raise NameTaken(f"{name!r} is {self._names[name].path}")
-        if not ref.alive:
-            del self._names[name]
-            raise ActorError(f"{ref.path} has ended")
+        """Make ``ref`` known as ``name`` until it ends.
+
+        Raises:
+            NameTaken: a living actor is known by it.
+            ActorStopped: ``ref`` has ended.
+        """
+        self.registry.register(name, ref)
 
     # -- reports -----------------------------------------------------------------------------------
 

@@ -2,74 +2,151 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.errors import MailboxFull
+from actors.runtime.errors import ActorStopped, MailboxFull
+from actors.runtime.messages import Envelope
 from supervisor import Clock
 from supervisor.clock import Timer
 
 if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
     from actors.runtime.ref import ActorRef
 
 __all__ = ["Timers"]
 
 
-class Timers:
-    """One incarnation's timers, by key: setting a key again replaces its timer."""
+class _Tick(Envelope):
+    """A timer's message in the mailbox; worthless once the timer was called off."""
 
-    __slots__ = ("_clock", "_ref", "_timers")
+    __slots__ = ("due", "interval", "key", "message", "timer", "timers", "waits")
+    sheddable = True
+
+    def __init__(
+        self, timers: Timers, key: Hashable, message: Any, due: float, interval: float | None
+    ) -> None:
+        self.timers = timers
+        self.key = key
+        self.message = message
+        self.due = due
+        self.interval = interval
+        self.waits = False  # it lies in the mailbox
+        self.timer: Timer | None = None
+
+    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+        self.waits = False
+        if not self.timers.arrived(self):
+            return None
+        return cell.call_hook(cell.receive, self.message)
+
+    def failed(self, cell: Cell, error: BaseException) -> Any:
+        return self.message
+
+    def shed(self, path: str) -> None:
+        self.timers.lost(self)
+
+
+class Timers:
+    """One incarnation's timers, by key: setting a key again replaces its timer.
+
+    After a timer was called off, or its incarnation ended, its message is not delivered any more,
+    also when it lies in the mailbox already.
+    """
+
+    __slots__ = ("_clock", "_closed", "_ref", "_ticks")
 
     def __init__(self, ref: ActorRef[Any], clock: Clock) -> None:
         self._ref = ref
         self._clock = clock
-        self._timers: dict[object, Timer] = {}
+        self._closed = False
+        self._ticks: dict[Hashable, _Tick] = {}
 
-    def after(self, delay: float, message: Any, *, key: object = None) -> None:
-        """Send ``message`` once, ``delay`` seconds from now; ``key`` defaults to the message."""
-        key = message if key is None else key
-        self.cancel(key)
+    def after(self, delay: float, message: Any, *, key: Hashable = None) -> Hashable:
+        """Send ``message`` once, ``delay`` seconds from now.
 
-        def fire() -> None:
-            del self._timers[key]
-            self._send(message)
+        Args:
+            key: what to call it off by. By default the message itself; a message that cannot be
+                a key of a dict gets one of its own.
 
-        self._timers[key] = self._clock.call_later(delay, fire)
+        Returns:
+            the key.
+        """
+        return self._set(delay, None, message, key)
 
-    def every(self, interval: float, message: Any, *, key: object = None) -> None:
+    def every(self, interval: float, message: Any, *, key: Hashable = None) -> Hashable:
         """Send ``message`` every ``interval`` seconds, first one interval from now.
 
-        The beat does not drift. A beat that a blocked loop missed is left out, not made up for.
+        The beat does not drift. A beat is left out, not made up for, when the loop was blocked or
+        the one before it still waits in the mailbox.
         """
         if interval <= 0:
             raise ValueError(f"the interval must be more than 0 seconds, not {interval}")
-        key = message if key is None else key
-        self.cancel(key)
-        due = self._clock.time() + interval
+        return self._set(interval, interval, message, key)
 
-        def fire() -> None:
-            nonlocal due
-            now = self._clock.time()
-            due += interval * (int((now - due) / interval) + 1)
-            self._timers[key] = self._clock.call_later(due - now, fire)
-            self._send(message)
-
-        self._timers[key] = self._clock.call_later(interval, fire)
-
-    def cancel(self, key: object) -> bool:
+    def cancel(self, key: Hashable) -> bool:
         """Call a timer off; return whether there was one."""
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-        return timer is not None
+        tick = self._ticks.pop(key, None)
+        if tick is not None and tick.timer is not None:
+            tick.timer.cancel()
+        return tick is not None
 
     def cancel_all(self) -> None:
         """Call all timers off."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        for key in list(self._ticks):
+            self.cancel(key)
 
-    def _send(self, message: Any) -> None:
+    def close(self) -> None:
+        """Call all timers off, and take no new ones."""
+        self._closed = True
+        self.cancel_all()
+
+    def arrived(self, tick: _Tick) -> bool:
+        """Return whether ``tick``, which reached the actor, is still wanted."""
+        if self._ticks.get(tick.key) is not tick:
+            return False
+        if tick.interval is None:
+            del self._ticks[tick.key]
+        return True
+
+    def lost(self, tick: _Tick) -> None:
+        """Note that ``tick`` did not find room in the mailbox."""
+        tick.waits = False
+        if tick.interval is None and self._ticks.get(tick.key) is tick:
+            del self._ticks[tick.key]
+
+    def _set(self, delay: float, interval: float | None, message: Any, key: Hashable) -> Hashable:
+        if self._closed:
+            raise ActorStopped(f"{self._ref.path}: a timer: its incarnation is over")
+        key = _key_of(message) if key is None else key
+        self.cancel(key)
+        tick = _Tick(self, key, message, self._clock.time() + delay, interval)
+        self._ticks[key] = tick
+        tick.timer = self._clock.call_later(delay, lambda: self._fire(tick))
+        return key
+
+    def _fire(self, tick: _Tick) -> None:
+        tick.timer = None
+        if tick.interval is not None:
+            now = self._clock.time()
+            tick.due += tick.interval * (int((now - tick.due) / tick.interval) + 1)
+            tick.timer = self._clock.call_later(tick.due - now, lambda: self._fire(tick))
+        if not tick.waits:
+            tick.waits = True
+            self._send(tick)
+
+    def _send(self, tick: _Tick) -> None:
         try:
-            self._ref.tell(message)
+            self._ref.tell(tick)
         except MailboxFull:
-            self._ref._cell.system.dead_letters.add(self._ref.path, message)
+            self.lost(tick)
+            self._ref._cell.system.dead_letters.add(self._ref.path, tick.message)
+
+
+def _key_of(message: Any) -> Hashable:
+    try:
+        hash(message)
+    except TypeError:
+        return object()
+    key: Hashable = message
+    return key

@@ -1,0 +1,107 @@
+"""One incarnation of an actor: a new instance that lives until it is stopped or crashes (A8).
+
+    construct -> on_start -> started -> messages -> children stop -> on_stop -> end
+
+It ends in the reverse order of its start: what it spawned before itself, ``on_stop`` last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.actor import Actor
+from actors.runtime.ask import Ask
+from actors.runtime.context import ActorContext
+from actors.runtime.messages import Envelope
+from actors.runtime.turns import handle_messages
+from supervisor import Child, Crashed, Killed, Shutdown
+from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+
+__all__ = ["DRAINED", "live"]
+
+log = get_logger("mailslot.actors")
+
+_SHUTDOWN = Shutdown()
+
+
+class _Drained(Envelope):
+    """Everything that was in the mailbox when the stop was asked for has been handled."""
+
+    __slots__ = ()
+
+    def deliver(self, cell: Cell) -> None:
+        cell.request_stop(drain=False)
+
+
+DRAINED = _Drained()
+
+
+async def live(cell: Cell, child: Child) -> None:
+    """Be one incarnation of ``cell``, as ``child`` of a supervisor."""
+    if not cell.begin(child):
+        return
+    spec = cell.spec
+    cell.context = context = ActorContext(cell, child, cell.incarnation)
+    try:
+        actor = cell.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
+        actor.context = context
+        if type(actor).on_start is not Actor.on_start:
+            await actor.on_start()
+        cell.receive = actor.receive
+        cell.receive_is_async = _is_async(actor.receive)
+    except BaseException as error:
+        context.close(error)
+        await context.stop_children(cell.stop_deadline)
+        raise
+    child.started()
+    try:
+        await handle_messages(cell)
+    except BaseException as error:
+        await _wind_down(cell, actor, context, error)
+        raise
+    await _wind_down(cell, actor, context, None)
+
+
+async def _wind_down(
+    cell: Cell, actor: Actor[Any], context: ActorContext, error: BaseException | None
+) -> None:
+    context.close(error)
+    if error is not None and not cell.spec.keep_mailbox:
+        _clear_mailbox(cell, error)
+    try:
+        await context.stop_children(cell.stop_deadline)
+    finally:
+        if type(actor).on_stop is not Actor.on_stop:
+            await _on_stop(cell, actor, error)
+
+
+async def _on_stop(cell: Cell, actor: Actor[Any], error: BaseException | None) -> None:
+    if error is None:
+        await actor.on_stop(_SHUTDOWN)
+        return
+    try:
+        await actor.on_stop(Killed() if cell.is_kill(error) else Crashed(error))
+    except (Exception, asyncio.CancelledError) as second:
+        # What ended it matters more: that is what its supervisor decides by.
+        log.error("on_stop_failed", path=cell.path, error=repr(second), exc_info=second)
+
+
+def _clear_mailbox(cell: Cell, error: BaseException) -> None:
+    for left in cell.mailbox.clear():
+        if type(left) is Ask:
+            left.fail(cell.ending(error))
+        elif left is DRAINED:
+            cell.request_stop(drain=False)
+        else:
+            cell.bury(left)
+
+
+def _is_async(receive: Callable[[Any], Any]) -> bool:
+    code = getattr(getattr(receive, "__func__", receive), "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_COROUTINE)

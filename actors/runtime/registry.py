@@ -1,0 +1,82 @@
+"""Who lives in a system: by path, and by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.errors import ActorStopped, NameTaken
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+    from actors.runtime.ref import ActorRef
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The living actors of one system.
+
+    Args:
+        root: the path that every other one starts with.
+    """
+
+    __slots__ = ("_cells", "_counter", "_names", "_names_of", "_root")
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._counter = 0
+        self._cells: dict[str, Cell] = {}
+        self._names: dict[str, ActorRef[Any]] = {}
+        self._names_of: dict[ActorRef[Any], list[str]] = {}
+
+    def path(self, parent: str, name: str | None, kind: str) -> str:
+        """Return the path of a new actor below ``parent``; NameTaken when another one has it.
+
+        Args:
+            name: its name; None: one is made up of ``kind``.
+        """
+        cells = self._cells
+        if name is not None:
+            path = f"{parent}/{name}"
+            if path in cells:
+                raise NameTaken(f"{path}: an actor has this name: stop it, or use another one")
+            return path
+        while True:
+            self._counter += 1
+            path = f"{parent}/{kind}-{self._counter}"
+            if path not in cells:
+                return path
+
+    def add(self, cell: Cell) -> None:
+        """``cell`` lives."""
+        self._cells[cell.path] = cell
+
+    def forget(self, cell: Cell) -> None:
+        """``cell`` ended for good."""
+        if self._cells.get(cell.path) is cell:
+            del self._cells[cell.path]
+        if self._names_of:
+            for name in self._names_of.pop(cell.ref, ()):
+                del self._names[name]
+
+    def register(self, name: str, ref: ActorRef[Any]) -> None:
+        """Make ``ref`` known as ``name`` until it ends."""
+        if not ref.alive:
+            raise ActorStopped(f"{ref.path} has ended: it cannot be registered as {name!r}")
+        taken = self._names.setdefault(name, ref)
+        if taken is not ref:
+            raise NameTaken(f"{name!r} is {taken.path}")
+        names = self._names_of.setdefault(ref, [])
+        if name not in names:
+            names.append(name)
+
+    def lookup(self, name: str) -> ActorRef[Any] | None:
+        """Return the actor registered as ``name``, or with that path, or None.
+
+        The root's own name may be left out of a path.
+        """
+        ref = self._names.get(name)
+        if ref is not None:
+            return ref
+        cell = self._cells.get(name) or self._cells.get(f"{self._root}/{name}")
+        return None if cell is None else cell.ref

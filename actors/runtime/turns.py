@@ -1,0 +1,111 @@
+"""The message loop: one message at a time, in turns that leave the event loop room (A1, A2, A7)."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.messages import Envelope
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+
+__all__ = ["handle_messages"]
+
+# A busy actor lets the event loop run after this many seconds. It looks at the clock once a turn:
+# after this many messages, fewer while they take long.
+_SLICE = 0.000_25
+_LONGEST_TURN = 64
+
+_COUNT = list(range(1, _LONGEST_TURN + 1))
+
+
+async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, whole on one screen
+    """Handle ``cell``'s messages until a stop is asked for; raises what crashes it."""
+    mailbox = cell.mailbox
+    queue, popleft = mailbox.queue, mailbox.queue.popleft
+    receive, is_async = cell.receive, cell.receive_is_async
+    envelopes = Envelope.classes
+    turn = mailbox.turn = []
+    length, until = 1, 0.0
+    message: Any = None
+    # A reader that was left behind as unkillable, and came back, finds another one's turn here.
+    while mailbox.turn is turn:
+        if mailbox.signal and await _attend(cell):
+            return
+        if not queue:
+            message = None  # or it would be kept alive until the next one
+            await mailbox.wait()
+            until = 0.0
+            continue
+        mailbox.note_peak()
+        begun = monotonic()
+        turn[:] = _COUNT[:length]
+        handled = 0
+        try:
+            for handled in turn:
+                try:
+                    message = popleft()
+                except IndexError:
+                    handled -= 1  # noqa: PLW2901
+                    break
+                if type(message) in envelopes:
+                    result = message.deliver(cell)
+                    if result is not None:
+                        await result
+                elif is_async:
+                    await receive(message)
+                else:
+                    result = receive(message)
+                    if result is not None and hasattr(type(result), "__await__"):
+                        await result
+        except BaseException as error:
+            if not cell.survives(message, error):
+                raise
+        cell.processed += handled
+        if not queue:
+            continue
+        if mailbox.senders:
+            mailbox.release()
+        now = monotonic()
+        if until == 0.0:
+            until = begun + _SLICE
+        if now >= until:
+            await asyncio.sleep(0)
+            until = 0.0
+        length = _next_length(length, now - begun)
+
+
+def _next_length(length: int, seconds: float) -> int:
+    """Return how many messages fit into a slice if they go on like this."""
+    if seconds * 2 <= _SLICE:
+        return min(length * 2, _LONGEST_TURN)
+    return max(1, int(length * _SLICE / seconds)) if seconds > _SLICE else length
+
+
+async def _attend(cell: Cell) -> bool:
+    """Look at what passes the user lane; return whether to stop."""
+    mailbox = cell.mailbox
+    mailbox.signal = False
+    if cell.crash is not None:
+        raise cell.crash
+    if cell.stop_asked:
+        return True
+    for _ in _COUNT:
+        if not mailbox.urgent:
+            return False
+        message = mailbox.urgent.popleft()
+        try:
+            if type(message) in Envelope.classes:
+                result = message.deliver(cell)
+                if result is not None:
+                    await result
+            else:
+                await cell.call_hook(cell.receive, message)
+        except BaseException as error:
+            if not cell.survives(message, error):
+                raise
+    mailbox.signal = True
+    await asyncio.sleep(0)
+    return False

@@ -1,0 +1,89 @@
+"""Death watch: each end is told to each watcher once (A6)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.messages import Envelope, Terminated
+from supervisor import ExitReason
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+
+__all__ = ["Watching"]
+
+
+class _End(Envelope):
+    """The news of one actor's end, on its way to one watcher."""
+
+    __slots__ = ("of", "terminated")
+
+    def __init__(self, of: Cell, reason: ExitReason) -> None:
+        self.of = of
+        self.terminated = Terminated(of.ref, reason)
+
+    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+        if cell.watching is None or not cell.watching.arrived(self.of, self):
+            return None  # unwatched since
+        return cell.call_hook(cell.receive, self.terminated)
+
+    def failed(self, cell: Cell, error: BaseException) -> Any:
+        return self.terminated
+
+
+class Watching:
+    """Whom one actor watches; it outlives the actor's incarnations, as its mailbox does.
+
+    A pair of actors is in one state at a time: not watched, watched (in ``_watched`` here and in
+    the other's ``watchers``), or ended with the news on its way (in ``_pending``).
+    """
+
+    __slots__ = ("_cell", "_pending", "_watched")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._watched: dict[Cell, None] = {}
+        self._pending: dict[Cell, _End] = {}
+
+    def add(self, other: Cell) -> None:
+        """Watch ``other``; watching twice is watching once."""
+        if other in self._pending:
+            return
+        if other.ended is not None:
+            self.ended(other, other.ended)
+            return
+        self._watched[other] = None
+        if other.watchers is None:
+            other.watchers = {}
+        other.watchers[self] = None
+
+    def remove(self, other: Cell) -> None:
+        """Watch ``other`` no more: news of it that has not been delivered yet never is."""
+        self._watched.pop(other, None)
+        self._pending.pop(other, None)
+        if other.watchers is not None:
+            other.watchers.pop(self, None)
+
+    def ended(self, other: Cell, reason: ExitReason) -> None:
+        """Deliver ``other``'s end, ahead of the user lane."""
+        self._watched.pop(other, None)
+        mailbox = self._cell.mailbox
+        if not mailbox.closed:
+            self._pending[other] = news = _End(other, reason)
+            mailbox.put_urgent(news)
+
+    def arrived(self, other: Cell, news: _End) -> bool:
+        """Return whether ``news`` is still wanted; it will not be again."""
+        if self._pending.get(other) is not news:
+            return False
+        del self._pending[other]
+        return True
+
+    def close(self) -> None:
+        """The watcher itself ended."""
+        for other in self._watched:
+            if other.watchers is not None:
+                other.watchers.pop(self, None)
+        self._watched.clear()
+        self._pending.clear()
