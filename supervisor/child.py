@@ -168,7 +168,7 @@ class Child(Lifecycle):
             try:
                 self.spec.on_gone(reason)
             except Exception as error:
-                log.error("on_gone_failed", path=self.path, error=repr(error))
+                log.error("on_gone_failed", path=self.path, error=repr(error), exc_info=error)
 
     # -- inside ------------------------------------------------------------------------------------
 

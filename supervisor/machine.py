@@ -32,7 +32,7 @@ from supervisor.events import (
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
 from supervisor.spec import ChildSpec, Strategy, SupervisorSpec
-from supervisor.strategy import Status, Step, lone_step, next_steps
+from supervisor.strategy import InOrder, Status, Step, lone_step
 
 __all__ = ["Machine", "Phase"]
 
@@ -79,6 +79,7 @@ class Machine:
         # them the end of ten thousand children costs ten thousand steps, not their square.
         self._live = 0
         self._side_by_side = False
+        self._order: InOrder[Child] | None = None
         self._final: ExitReason = SHUTDOWN
         self._deadline: float | None = None
         self._asked_at = 0.0
@@ -146,7 +147,7 @@ class Machine:
             try:
                 self.on_end(self._final)
             except Exception as error:
-                log.error("on_end_failed", path=self.path, error=repr(error))
+                log.error("on_end_failed", path=self.path, error=repr(error), exc_info=error)
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -176,41 +177,41 @@ class Machine:
             del self._children[child.spec.id]
 
     def _advance(self, child: Child | None = None) -> None:
-        """Take the next steps; where only ``child`` changed and stands alone, only its own."""
+        """Act on a change of what is wanted: of ``child``, or of anything."""
+        self._order = None
+        self._continue(child)
+
+    def _continue(self, child: Child | None = None) -> None:
+        """Take the next steps after a child did what it was told."""
         if child is not None and self._one_for_one and self.phase is Phase.RUNNING:
-            step = lone_step(child)
-            if step is Step.START:
-                self._start(child)
-            elif step is Step.STOP:
-                child.stop(None)
-        elif self._side_by_side or self.phase is Phase.ENDED:
-            self._finish_if_down()
-        else:
-            self._advance_all()
-
-    def _advance_all(self) -> None:
-        children = list(self._children.values())
-        self._side_by_side = self.spec.dynamic and self.phase is Phase.STOPPING
-        alone = self._side_by_side or (self._one_for_one and self.phase is Phase.RUNNING)
-        steps = next_steps(children, in_order=not alone)
-        for position in steps.stop:
-            children[position].stop(self._deadline)
-        for position in steps.start:
-            self._start(children[position])
-        if self.phase is Phase.STARTING:
-            if all(c.status is Status.RUNNING or not c.wanted for c in children):
-                self.phase = Phase.RUNNING
-                self._up.set()
-        else:
-            self._finish_if_down()
-
-    def _finish_if_down(self) -> None:
+            self._take(lone_step(child), child)
+        elif self.phase is not Phase.STOPPING or not self.spec.dynamic:
+            self._continue_in_order()
+        elif not self._side_by_side:
+            self._side_by_side = True
+            for each in list(self._children.values()):
+                self._take(lone_step(each), each)
         if self._live == 0 and self.phase is Phase.STOPPING:
             self._finish()
 
-    def _start(self, child: Child) -> None:
-        self._live += 1
-        child.start()
+    def _continue_in_order(self) -> None:
+        order = self._order
+        if order is None:
+            order = self._order = InOrder(list(self._children.values()))
+        if step := order.next_step():
+            self._take(*step)
+        if order.done:
+            self._order = None
+            if self.phase is Phase.STARTING:
+                self.phase = Phase.RUNNING
+                self._up.set()
+
+    def _take(self, step: Step, child: Child) -> None:
+        if step is Step.START:
+            self._live += 1
+            child.start()
+        elif step is Step.STOP:
+            child.stop(self._deadline)
 
     def _emit(self, event: Event) -> None:
         try:

@@ -32,7 +32,7 @@ class Reactions(Machine):
         if self._routine():
             self._emit(ChildStarted(child.path, child.incarnation))
         if self.phase is Phase.STARTING or not self._one_for_one:
-            self._advance()
+            self._continue()
 
     def child_down(
         self, child: Child, reason: ExitReason, *, asked: bool, unkillable: bool
@@ -49,13 +49,17 @@ class Reactions(Machine):
             if fatal:
                 self._final = reason
             self._record(child, reason, asked, unkillable)
-            self._advance()
+            self._continue()
         elif fatal:
             self._record(child, reason, asked, unkillable)
             self._begin_stop(reason)
-        elif asked or child.recycle or not child.wanted:
-            # Unasked: it went before its turn to be stopped came. That is one restart, not two.
+        elif asked:
             self._settle(child)
+            self._continue(child)
+        elif child.recycle or not child.wanted:
+            # It went before its turn to be stopped came: that is one restart, not two.
+            self._settle(child)
+            self._advance(child)
         else:
             self._unasked(child, reason)
 
@@ -65,7 +69,6 @@ class Reactions(Machine):
             if self.spec.dynamic or child.spec.restart is Restart.TEMPORARY:
                 self._remove(child)
             child.forget()
-        self._advance(child)
 
     def _unasked(self, child: Child, reason: ExitReason) -> None:
         spec = child.spec

@@ -1,7 +1,7 @@
 """Restart strategies, pure: who goes down with a child, and what to do next (S1, S3, S7).
 
 The supervisor keeps for each child what is wanted and what is; this module turns the difference
-into the next stops and starts. It is asked again after every fact, so a stop request or a second
+into the next stop or start. It is asked again after every fact, so a stop request or a second
 crash in the middle of a restart needs no case of its own: it only changes what is wanted.
 
     DOWN -> STARTING -> RUNNING -> STOPPING -> DOWN
@@ -11,14 +11,13 @@ crash in the middle of a restart needs no case of its own: it only changes what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from supervisor.spec import Strategy
 
-__all__ = ["Status", "Step", "Steps", "goes_down_with", "lone_step", "next_steps"]
+__all__ = ["InOrder", "Status", "Step", "goes_down_with", "lone_step"]
 
 
 class Status(Enum):
@@ -58,14 +57,6 @@ class ChildState(Protocol):
     def due(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The positions of the children to stop and to start now."""
-
-    stop: tuple[int, ...] = ()
-    start: tuple[int, ...] = ()
-
-
 def goes_down_with(strategy: Strategy, position: int, count: int) -> range:
     """Return the positions (the child's own may be among them) that restart with ``position``."""
     if strategy is Strategy.ONE_FOR_ONE:
@@ -84,36 +75,49 @@ def lone_step(child: ChildState) -> Step:
     return Step.NONE
 
 
-def next_steps(children: Sequence[ChildState], *, in_order: bool) -> Steps:
-    """Return what to stop and what to start now.
+C = TypeVar("C", bound=ChildState)
 
-    Args:
+
+class InOrder(Generic[C]):
+    """One step after another: later children stop first, and none starts before all stops are over.
+
+    The group strategies go this way always, every supervisor while it starts and stops. It knows
+    how far it has come, so that a thousand children cost a thousand looks, not their square: it
+    holds as long as they only do what they were told, until anything else changes what is wanted.
+
+    Attributes:
         children: in start order.
-        in_order: one after another, later ones stopped first, and nothing started before all that
-            must stop is down: the group strategies always, and every supervisor while it starts
-            and stops. Otherwise each child is on its own.
     """
-    if in_order:
-        return _next_stop(children) or _next_start(children)
-    steps = [lone_step(child) for child in children]
-    return Steps(
-        stop=tuple(i for i, step in enumerate(steps) if step is Step.STOP),
-        start=tuple(i for i, step in enumerate(steps) if step is Step.START),
-    )
 
+    __slots__ = ("_ahead", "_start_at", "_stop_at", "children")
 
-def _next_stop(children: Sequence[ChildState]) -> Steps | None:
-    if any(child.status is Status.STOPPING for child in children):
-        return Steps()
-    for position in range(len(children) - 1, -1, -1):
-        if lone_step(children[position]) is Step.STOP:
-            return Steps(stop=(position,))
-    return None
+    def __init__(self, children: Sequence[C]) -> None:
+        self.children = children
+        self._stop_at = len(children) - 1
+        self._start_at = 0
+        # Those that are stopping already are waited for first, wherever they stand.
+        self._ahead = [child for child in children if child.status is Status.STOPPING]
 
+    def next_step(self) -> tuple[Step, C] | None:
+        """Return what to stop or to start now, or None: wait, or nothing is left to do."""
+        if any(child.status is Status.STOPPING for child in self._ahead):
+            return None
+        self._ahead = []
+        while self._stop_at >= 0:
+            child = self.children[self._stop_at]
+            if child.status is Status.STOPPING:
+                return None
+            if lone_step(child) is Step.STOP:
+                return Step.STOP, child
+            self._stop_at -= 1
+        while self._start_at < len(self.children):
+            child = self.children[self._start_at]
+            if child.wanted and child.status is not Status.RUNNING:
+                return (Step.START, child) if lone_step(child) is Step.START else None
+            self._start_at += 1
+        return None
 
-def _next_start(children: Iterable[ChildState]) -> Steps:
-    for position, child in enumerate(children):
-        if not child.wanted or child.status is Status.RUNNING:
-            continue
-        return Steps(start=(position,)) if lone_step(child) is Step.START else Steps()
-    return Steps()
+    @property
+    def done(self) -> bool:
+        """Whether all that should be up runs, and nothing else does."""
+        return self._stop_at < 0 and self._start_at == len(self.children)

@@ -149,8 +149,7 @@ class Supervisor(Reactions):
         self._call_off(child)
         if child.status is Status.DOWN:
             self._settle(child)
-        else:
-            self._advance(child)
+        self._advance(child)
 
     def restart_child(self, id: str) -> Child:
         """Start a stopped child again.
