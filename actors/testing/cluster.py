@@ -1,0 +1,342 @@
+"""A cluster of one's own, and everything that can happen to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from actors.redis.exceptions import ResponseError
+from actors.redis.topology import Role
+from actors.testing import cluster_moves as moves
+from actors.testing.binary import ServerBinary, find_binary
+from actors.testing.cluster_birth import lone_config, new_id, nodes_config, plan_members
+from actors.testing.cluster_node import ClusterNode, ClusterTimeoutError, wait_until
+from actors.testing.cluster_state import ClusterState
+from actors.testing.guard import new_folder, release_folder
+from actors.testing.ports import PortReservation
+from actors.testing.process import ServerArgs, as_words
+
+__all__ = ["ClusterNode", "ClusterTimeoutError", "EmbeddedCluster"]
+
+_GRACEFUL_TRY = 6.0
+
+
+class EmbeddedCluster(ClusterState):
+    """Real servers on loopback, formed into a cluster, gone when the context or the process ends.
+
+    ::
+
+        async with EmbeddedCluster() as cluster:
+            client = RedisCluster.from_url(cluster.url)
+            cluster.kill(await cluster.primary_for("orders"))
+
+    It is ready in two to three seconds. Methods that change the cluster return once the change is
+    true: all living nodes know of it. Plain methods (kill, pause, resume) take effect at once and
+    wait for nothing. All waiting methods raise :class:`ClusterTimeoutError` when it takes too long.
+
+    Args:
+        primaries: how many shards.
+        replicas: how many replicas each of them has.
+        binary: the server program, as for :class:`~actors.testing.EmbeddedServer`.
+        node_timeout: cluster-node-timeout in milliseconds: how long a node may be silent before it
+            is suspected. A dead primary is replaced after one and a half to three times that.
+        full_coverage: cluster-require-full-coverage. Off: when a shard is gone, the others serve
+            on. The servers' own default is on, and stops the whole cluster then.
+        replica_migration: cluster-allow-replica-migration; None leaves the server's default (on),
+            by which an emptied primary becomes a replica of the node that got its last slot.
+        args: further configuration for every server, words or a mapping.
+
+    Raises:
+        ServerNotFoundError: there is no server program to run.
+    """
+
+    def __init__(
+        self,
+        primaries: int = 3,
+        replicas: int = 1,
+        *,
+        binary: str | os.PathLike[str] | ServerBinary | None = None,
+        node_timeout: int = 1500,
+        full_coverage: bool = False,
+        replica_migration: bool | None = None,
+        args: ServerArgs = (),
+    ) -> None:
+        super().__init__()
+        if primaries < 1 or replicas < 0:
+            raise ValueError(
+                f"a cluster has at least 1 primary and 0 replicas, not {primaries} and {replicas}"
+            )
+        self.binary = binary if isinstance(binary, ServerBinary) else find_binary(binary)
+        self.node_timeout = node_timeout
+        self._counts = (primaries, replicas)
+        self._args = ["--cluster-node-timeout", str(node_timeout)]
+        self._args += ["--cluster-require-full-coverage", "yes" if full_coverage else "no"]
+        self._args += ["--repl-diskless-sync-delay", "0"]
+        if replica_migration is not None:
+            self._args += [
+                "--cluster-allow-replica-migration",
+                "yes" if replica_migration else "no",
+            ]
+        self._args += as_words(args)
+        self._exit = AsyncExitStack()
+
+    # --- life ---
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._exit.aclose()
+
+    async def _start(self) -> None:
+        self._folder = new_folder()
+        self._exit.callback(release_folder, self._folder)
+        primaries, replicas = self._counts
+        ports = [self._reserve() for _ in range(primaries * (1 + replicas))]
+        members = plan_members(ports, primaries)
+        for member in members:
+            self._make_node(member.id, member.port, nodes_config(members, member, self.binary))
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        await self.settled()
+
+    def _reserve(self) -> int:
+        reservation = PortReservation(cluster=True)
+        self._exit.callback(reservation.close)
+        return reservation.port
+
+    def _make_node(self, node_id: str, port: int, config: str) -> ClusterNode:
+        config_file = self._folder / f"nodes-{port}.conf"
+        config_file.write_text(config)
+        node = ClusterNode(self.binary, node_id, port, config_file, self._args)
+        self.nodes.append(node)
+        self._exit.callback(node.close)
+        self._exit.push_async_callback(node.disconnect)
+        return node
+
+    # --- processes: these take effect at once ---
+
+    def kill(self, node: ClusterNode) -> None:
+        """End the node with SIGKILL."""
+        node.kill()
+
+    def pause(self, node: ClusterNode) -> None:
+        """Freeze the node with SIGSTOP: its connections stay open and nothing answers."""
+        node.pause()
+
+    def resume(self, node: ClusterNode) -> None:
+        """Let a paused node go on."""
+        node.resume()
+
+    # --- processes: these wait ---
+
+    async def start(self, *nodes: ClusterNode) -> None:
+        """Start nodes that are down, and wait until the cluster has settled with them in it."""
+        await asyncio.gather(*(node.start() for node in nodes))
+        await self.settled()
+
+    async def restart(self, *nodes: ClusterNode, graceful: bool = False) -> None:
+        """Restart nodes all at once, by SIGKILL or (``graceful``) SIGTERM; wait until settled."""
+        if graceful:
+            await asyncio.gather(*(node.stop() for node in nodes))
+        else:
+            for node in nodes:
+                node.kill()
+        await self.start(*nodes)
+
+    async def rolling_restart(self, *, replicas_too: bool = False) -> None:
+        """Restart each primary, one after another, as a careful operator does.
+
+        A replica takes over before its primary is stopped; a primary without one is restarted as
+        it is. With ``replicas_too`` all replicas are restarted first, one by one.
+        """
+        primaries = await self.primaries()
+        if replicas_too:
+            for node in [node for node in self.alive if node not in primaries]:
+                await self.restart(node, graceful=True)
+        for primary in primaries:
+            ready = [replica for replica in await self.replicas_of(primary) if replica.alive]
+            if ready:
+                await self.failover(ready[0])
+            await self.restart(primary, graceful=True)
+
+    # --- who is primary ---
+
+    async def failover(
+        self, replica: ClusterNode, *, force: bool = False, takeover: bool = False
+    ) -> None:
+        """Make ``replica`` the primary of its shard.
+
+        As it is, the primary hands over and loses nothing; ``force`` does it without the primary
+        (for one that is dead), ``takeover`` without the consent of the other primaries too.
+        """
+        mode = ["TAKEOVER"] if takeover else ["FORCE"] if force else []
+        if not mode:
+            await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
+        error: ClusterTimeoutError | None = None
+        for _ in range(3):
+            # Servers give up on a failover that found no votes in time, and tell nobody.
+            await replica.execute("CLUSTER", "FAILOVER", *mode)
+            try:
+                await self.promoted(replica, _GRACEFUL_TRY)
+            except ClusterTimeoutError as late:
+                error = late
+            else:
+                return
+        assert error is not None
+        raise error
+
+    async def promoted(self, replica: ClusterNode, timeout: float = 20.0) -> None:
+        """Wait until all living nodes see ``replica`` as a primary that serves slots."""
+        await self.agree(
+            f"{replica!r} is a primary",
+            lambda view: any(primary.id == replica.id for primary in view.primaries),
+            timeout,
+        )
+
+    async def successor(self, primary: ClusterNode, timeout: float = 20.0) -> ClusterNode:
+        """Wait until one of its replicas has replaced a primary that died, and return that one."""
+        candidates = await self.replicas_of(primary)
+
+        async def promoted() -> ClusterNode | None:
+            serving = {node.id for node in (await self.topology()).primaries}
+            return next((node for node in candidates if node.id in serving), None)
+
+        return await wait_until(promoted, f"{primary!r} is replaced", timeout)
+
+    async def reparent(self, replica: ClusterNode, primary: ClusterNode) -> None:
+        """Make ``replica`` follow another primary."""
+        await replica.execute("CLUSTER", "REPLICATE", primary.id)
+        await self.agree(
+            f"{replica!r} follows {primary!r}",
+            lambda view: view.nodes[replica.id].primary_id == primary.id,
+        )
+        await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
+
+    # --- slots ---
+
+    async def move_slots(
+        self,
+        slots: Iterable[int],
+        source: ClusterNode,
+        target: ClusterNode,
+        *,
+        batch: int = 1,
+    ) -> None:
+        """Move slots, with the keys in them, ``batch`` slots in each step (CLUSTER SETSLOT)."""
+        slots = list(slots)
+        others = await self._others(source, target)
+        await moves.move_slots(slots, source, target, others, batch=batch)
+        await self._served_by(slots, target)
+
+    async def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """Begin to move a slot: the source migrates it, the target imports it."""
+        await moves.begin_moves([slot], source, target)
+
+    async def finish_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """End what :meth:`begin_move` began: move the keys and make the target the owner."""
+        await moves.finish_moves([slot], source, target, await self._others(source, target))
+        await self._served_by([slot], target)
+
+    async def migrate_atomically(
+        self,
+        slots: Iterable[int],
+        source: ClusterNode,
+        target: ClusterNode,
+        *,
+        timeout: float = 20.0,
+    ) -> None:
+        """Move slots in one step (CLUSTER MIGRATESLOTS); RuntimeError on servers without it."""
+        slots = list(slots)
+        await moves.migrate_atomically(slots, source, target, timeout)
+        await self._served_by(slots, target)
+
+    async def empty(
+        self,
+        primary: ClusterNode,
+        *,
+        to: ClusterNode | None = None,
+        atomically: bool | None = None,
+    ) -> None:
+        """Move all slots of ``primary`` away: to one node, or evenly to all other primaries.
+
+        ``atomically``: in one step for each target; None: where the server can. (The classic way
+        takes Valkey, which confirms each slot with its replicas, minutes for thousands of slots.)
+        """
+        if atomically is None:
+            atomically = moves.can_migrate_atomically(self.binary)
+        targets = [to] if to else [node for node in await self.primaries() if node is not primary]
+        slots = await self.slots_of(primary)
+        for number, target in enumerate(targets):
+            share = slots[
+                len(slots) * number // len(targets) : len(slots) * (number + 1) // len(targets)
+            ]
+            if atomically:
+                await self.migrate_atomically(share, primary, target)
+            else:
+                await self.move_slots(share, primary, target, batch=128)
+
+    async def _others(self, *involved: ClusterNode) -> list[ClusterNode]:
+        others = [node for node in self.alive if node not in involved]
+        roles = await asyncio.gather(*(node.role() for node in others))
+        return [node for node, role in zip(others, roles, strict=True) if role is Role.PRIMARY]
+
+    async def _served_by(self, slots: Sequence[int], target: ClusterNode) -> None:
+        await self.agree(
+            f"{target!r} serves its {len(slots)} new slots",
+            lambda view: all(
+                (primary := view.primary_for(slot)) is not None and primary.id == target.id
+                for slot in slots
+            ),
+        )
+
+    # --- members ---
+
+    async def add_node(self, replica_of: ClusterNode | None = None) -> ClusterNode:
+        """Start another node and introduce it: a primary without slots, or a replica."""
+        node_id, port = new_id(), self._reserve()
+        node = self._make_node(node_id, port, lone_config(node_id, "127.0.0.1", port))
+        introducer = self.alive[0]
+        await node.start()
+        await introducer.execute("CLUSTER", "MEET", node.host, node.port)
+        await self.settled()
+        if replica_of is not None:
+            await self.reparent(node, replica_of)
+        return node
+
+    async def forget(self, node: ClusterNode) -> None:
+        """Make all other nodes forget this one, and end it."""
+        node.kill()
+        for other in self.alive:
+            try:
+                await other.execute("CLUSTER", "FORGET", node.id)
+            except ResponseError as error:
+                # Valkey spreads the word by itself: another node may have told this one.
+                if "Unknown node" not in str(error):
+                    raise
+        await self.agree(f"{node!r} is forgotten", lambda view: node.id not in view.nodes)
+        self.nodes.remove(node)
+
+    # --- clients ---
+
+    async def kill_clients(self, kind: str = "pubsub", node: ClusterNode | None = None) -> int:
+        """Close connections of a kind (normal, replica, pubsub), at one node or at all.
+
+        Returns how many. Subscribers of shard channels are of kind ``pubsub`` too.
+        """
+        where = [node] if node is not None else self.alive
+        asked = (one.execute("CLIENT", "KILL", "TYPE", kind) for one in where)
+        return sum(await asyncio.gather(*asked))
