@@ -8,20 +8,19 @@ take the same steps and differ in how they sleep between them.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
 
+from actors.testing.args import ServerArgs, as_words
 from actors.testing.binary import ServerBinary
 from actors.testing.guard import PID_FILE, new_folder, release_folder
 from actors.testing.ports import PortReservation
 from actors.testing.readiness import PingProbe
+from actors.testing.steps import Steps, drive, drive_sync
 
 __all__ = [
     "ServerArgs",
@@ -30,9 +29,6 @@ __all__ = [
     "ServerStartTimeoutError",
     "as_words",
 ]
-
-ServerArgs: TypeAlias = Sequence[str] | Mapping[str, object]
-Steps: TypeAlias = Generator[float, None, None]
 
 _POLL = 0.004
 _PORT_TRIES = 5
@@ -145,6 +141,11 @@ class ServerProcess:
         return self._process.pid if self._process is not None and self.running else None
 
     @property
+    def paused(self) -> bool:
+        """Whether :meth:`pause` froze the process, and nothing resumed it since."""
+        return self._paused
+
+    @property
     def running(self) -> bool:
         """Whether the process is there, paused or not."""
         return self._process is not None and self._process.poll() is None
@@ -194,19 +195,19 @@ class ServerProcess:
             ServerStartError: it ended instead, or (ServerStartTimeoutError) never answered.
             RuntimeError: it runs already.
         """
-        await _drive(self._starting())
+        await drive(self._starting())
 
     def start_sync(self) -> None:
         """:meth:`start` for code outside asyncio."""
-        _drive_sync(self._starting())
+        drive_sync(self._starting())
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Ask the process to end (SIGTERM), and kill it after ``timeout`` seconds."""
-        await _drive(self._stopping(timeout))
+        await drive(self._stopping(timeout))
 
     def stop_sync(self, timeout: float = 5.0) -> None:
         """:meth:`stop` for code outside asyncio."""
-        _drive_sync(self._stopping(timeout))
+        drive_sync(self._stopping(timeout))
 
     async def restart(self) -> None:
         """Stop and start: same port, same folder."""
@@ -318,33 +319,3 @@ class ServerProcess:
         if self._reservation is not None:
             self._reservation.close()
             self._reservation = None
-
-
-def as_words(args: ServerArgs) -> list[str]:
-    """Return the words for the command line that ``args`` means."""
-    if isinstance(args, str):
-        raise TypeError(f"args is a list of words or a mapping, not the string {args!r}")
-    if not isinstance(args, Mapping):
-        return list(args)
-    words: list[str] = []
-    for name, value in args.items():
-        words.append("--" + name.replace("_", "-"))
-        if isinstance(value, bool):
-            words.append("yes" if value else "no")
-        elif isinstance(value, (list, tuple)):
-            words.extend(map(str, value))
-        else:
-            words.append(str(value))
-    return words
-
-
-async def _drive(steps: Steps) -> None:
-    with closing(steps):
-        for delay in steps:
-            await asyncio.sleep(delay)
-
-
-def _drive_sync(steps: Steps) -> None:
-    with closing(steps):
-        for delay in steps:
-            time.sleep(delay)

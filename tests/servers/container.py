@@ -1,31 +1,25 @@
 """Servers in containers, through testcontainers and whatever Docker engine answers.
 
-The image is the one that ``MAILSLOT_TEST_IMAGE`` names, or is built FROM scratch out of the wheel's
-program and the libraries that it is linked with, so that no registry is needed.
+Each is in an image of :mod:`tests.servers.image`, on a loopback port that survives its restarts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
 import socket
-import subprocess
-import tarfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from actors.testing.binary import wheel_binary
 from actors.testing.ports import PortReservation
 from actors.testing.readiness import PingProbe
 from tests.servers.base import ask
+from tests.servers.image import IMAGE_VARIABLE, image_for
 
 __all__ = ["ContainerServer", "describe", "why_not"]
-
-IMAGE_VARIABLE = "MAILSLOT_TEST_IMAGE"
 
 _LABEL = "mailslot.tests.pid"
 _SERVER_PORT = 6379
@@ -34,17 +28,14 @@ _ENGINE_TIMEOUT = 30
 
 _STATELESS = ("--save", "", "--appendonly", "no")
 
-_DOCKERFILE = b"""FROM scratch
-COPY rootfs/ /
-ENTRYPOINT ["/usr/bin/valkey-server"]
-"""
+
+# testcontainers reads these when it is imported. Its reaper is an image to pull: the label and
+# _remove_leftovers do its work. Published ports are on loopback, whatever the engine's address.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 
 
 def _client() -> Any:
-    # testcontainers reads these when it is imported. Its reaper is an image to pull; the label and
-    # _remove_leftovers do its work. Published ports are on loopback, whatever the engine's address.
-    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-    os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
     import docker
 
     return docker.from_env(timeout=_ENGINE_TIMEOUT)
@@ -54,7 +45,7 @@ def why_not() -> str | None:
     """Return why no containers are to be had; None where they are."""
     try:
         import docker.errors
-        import testcontainers.core.config  # noqa: F401
+        import testcontainers.core  # noqa: F401
     except ImportError as error:
         return f"testcontainers is not installed ({error})"
     try:
@@ -104,51 +95,6 @@ def _remove_leftovers(client: Any) -> None:
             os.kill(int(container.labels[_LABEL]), 0)
         except ProcessLookupError:
             container.remove(force=True)
-
-
-# --- the image ---
-
-
-def _image(client: Any) -> str:
-    named = os.environ.get(IMAGE_VARIABLE)
-    if named:
-        return named
-    binary = wheel_binary()
-    assert binary is not None
-    tag = "mailslot-tests/valkey:" + ".".join(map(str, binary.version))
-    client.images.build(fileobj=_build_context(binary.path), custom_context=True, tag=tag, rm=True)
-    return tag
-
-
-def _build_context(program: Path) -> io.BytesIO:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as context:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(_DOCKERFILE)
-        context.addfile(entry, io.BytesIO(_DOCKERFILE))
-        _add(context, program, "rootfs/usr/bin/valkey-server")
-        for library in _libraries(program):
-            _add(context, library, f"rootfs{library}")
-    packed.seek(0)
-    return packed
-
-
-def _add(context: tarfile.TarFile, file: Path, name: str) -> None:
-    real = file.resolve()
-    entry = context.gettarinfo(real, name)
-    entry.mtime = 0  # else the engine's build cache never hits
-    with real.open("rb") as content:
-        context.addfile(entry, content)
-
-
-def _libraries(program: Path) -> Iterator[Path]:
-    """Yield what the program is linked with, the dynamic linker too; nothing if it is static."""
-    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
-    for path in re.findall(r"(/\S+) \(0x", listed.stdout):
-        yield Path(path)
-
-
-# --- a server ---
 
 
 class ContainerServer:
@@ -242,7 +188,7 @@ class ContainerServer:
     def _create(self) -> Any:
         client = _client()
         try:
-            image = _image(client)
+            image = image_for(client)
             # Published ports need the engine's bridge; an engine may run without one.
             bridge = bool(client.networks.list(names=["bridge"]))
         finally:

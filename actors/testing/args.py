@@ -1,0 +1,28 @@
+"""Configuration of a server as words of its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+__all__ = ["ServerArgs", "as_words"]
+
+ServerArgs: TypeAlias = Sequence[str] | Mapping[str, object]
+
+
+def as_words(args: ServerArgs) -> list[str]:
+    """Return the words for the command line that ``args`` means."""
+    if isinstance(args, str):
+        raise TypeError(f"args is a list of words or a mapping, not the string {args!r}")
+    if not isinstance(args, Mapping):
+        return list(args)
+    words: list[str] = []
+    for name, value in args.items():
+        words.append("--" + name.replace("_", "-"))
+        if isinstance(value, bool):
+            words.append("yes" if value else "no")
+        elif isinstance(value, (list, tuple)):
+            words.extend(map(str, value))
+        else:
+            words.append(str(value))
+    return words
