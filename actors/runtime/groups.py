@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from actors.runtime.ref import ActorRef
     from actors.runtime.system import ActorSystem
 
-__all__ = ["SupervisorRef", "spawn_under", "supervise_under"]
+__all__ = ["SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
 
 M = TypeVar("M")
 
@@ -59,6 +59,18 @@ def supervise_under(
     for cell in cells:
         system.registry.add(cell)
     return SupervisorRef(system, child)
+
+
+def actor_child(
+    system: ActorSystem, parent: str, spec: ActorSpec
+) -> tuple[ActorRef[Any], ChildSpec]:
+    """Return an actor below the path ``parent`` as a reference and a child spec.
+
+    For trees that are made of more than actors: whoever holds the child spec starts it.
+    """
+    cell = _cell(system, parent, spec)
+    system.registry.add(cell)
+    return cell.ref, _child_spec(cell)
 
 
 def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> Cell:
