@@ -90,7 +90,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
 
     @overload
     def __init__(
-        self,
+        self: RedisClient[Any],
         host: str | None = ...,
         port: int | None = ...,
         db: int = ...,

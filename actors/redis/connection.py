@@ -54,6 +54,8 @@ class Connection(Wire):
                 connection = await dial(lambda: cls(settings, where), settings, where)
                 missing = "it accepted the connection and did not answer; is it a Redis server?"
                 await connection._greet(credentials)
+                if connection.lost is not None:
+                    raise connection._loss()
                 return connection
         except BaseException as error:
             if connection is not None:

@@ -18,7 +18,7 @@ ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 # Seconds that the peer gets to answer the closing of TLS; asyncio's default of 30 would hold up
 # whoever waits for the end of the connection.
-_TLS_SHUTDOWN_TIMEOUT: Final = 1.0
+_TLS_SHUTDOWN_TIMEOUT: Final = 0.5
 
 # A dead peer is found after 60 + 4 * 15 seconds, whatever the system's default (2 hours) is.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}

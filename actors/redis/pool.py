@@ -30,7 +30,7 @@ _MAX_CONNECTIONS: Final = 64
 # arrived while the loop was busy with something else.
 _TRUSTED_IDLE: Final = 0.1
 # Seconds that connections get to end in good order before they are cut.
-_CLOSE_TIMEOUT: Final = 1.5
+_CLOSE_TIMEOUT: Final = 0.5
 
 
 class ConnectionPool:

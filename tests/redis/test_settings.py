@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import dataclasses
+import ssl
+
+import pytest
+
+from actors.redis.credentials import (
+    AbstractCredentialProvider,
+    ExpiringUserPass,
+    UserPass,
+    UserPassCredentialProvider,
+)
+from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.settings import ConnectionOptions, ConnectionSettings
+
+
+def test_the_keywords_of_pools_are_those_of_the_settings():
+    fields = {field.name for field in dataclasses.fields(ConnectionSettings)}
+    assert set(ConnectionOptions.__annotations__) == fields - {"location"}
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(ValueError) as caught:
+        ConnectionSettings(
+            location=TCPLocation("h", 70000),
+            connect_timeout=0,
+            stream_timeout=-1,
+            db=-1,
+            encoding="klingon",
+            client_name="two words",
+        )
+    for word in ("port", "connect_timeout", "stream_timeout", "db", "klingon", "client_name"):
+        assert word in str(caught.value)
+
+
+def test_no_tls_on_unix_sockets():
+    with pytest.raises(ValueError, match="no TLS on unix sockets"):
+        ConnectionSettings(
+            location=UnixDomainSocketLocation("/s"), ssl_context=ssl.create_default_context()
+        )
+
+
+def test_passwords_are_in_no_repr():
+    assert "secret" not in repr(ConnectionSettings(password="secret"))
+    assert "secret" not in repr(UserPass("me", "secret"))
+    assert "secret" not in repr(ExpiringUserPass("me", "secret", 1))
+
+
+async def test_credentials_come_from_the_provider_first():
+    class Provider(AbstractCredentialProvider):
+        async def get_credentials(self) -> UserPass:
+            return UserPass("me", "token")
+
+    settings = ConnectionSettings(username="you", password="x", credential_provider=Provider())
+    assert await settings.get_credentials() == ("me", "token")
+    assert await ConnectionSettings(password="x").get_credentials() == ("default", "x")
+    assert await ConnectionSettings(username="you").get_credentials() == ("you", "")
+    assert await ConnectionSettings().get_credentials() is None
+    assert await UserPassCredentialProvider("u", "p").get_credentials() == ("u", "p")
+
+
+def test_expiring_credentials_are_a_pair_with_an_end():
+    credentials = ExpiringUserPass("me", "token", 30)
+    username, password = credentials
+    assert (username, password, credentials.expires_in) == ("me", "token", 30)
+    with pytest.raises(ValueError, match="ended already"):
+        ExpiringUserPass("me", "token", 0)
+
+
+def test_locations_are_values_that_read_well():
+    assert str(TCPLocation("h", 1)) == "h:1"
+    assert str(TCPLocation("::1", 1)) == "[::1]:1"
+    assert str(UnixDomainSocketLocation("/s")) == "/s"
+    assert len({TCPLocation("h", 1), TCPLocation("h", 1), UnixDomainSocketLocation("/s")}) == 2
