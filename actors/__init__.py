@@ -3,6 +3,11 @@
 # ruff: noqa: I001 - the check must run before anything imports `supervisor`
 from actors import _shadow as _shadow
 
+from actors.client import Redis
+from actors.pubsub.single import PubSub
+from actors.pubsub.types import Gap, Kind, PubSubMessage, SubscriptionCallback
+from actors.redis import exceptions
+from actors.redis.pool import ConnectionPool
 from actors.runtime.actor import Actor
 from actors.runtime.context import ActorContext, Deferred
 from actors.runtime.dead_letters import DeadLetter
@@ -29,14 +34,22 @@ __all__ = [
     "ActorSpec",
     "ActorStopped",
     "ActorSystem",
+    "ConnectionPool",
     "DeadLetter",
     "Deferred",
     "Failure",
+    "Gap",
+    "Kind",
     "Lagged",
     "MailboxFull",
     "MailboxSpec",
     "NameTaken",
     "Overflow",
+    "PubSub",
+    "PubSubMessage",
+    "Redis",
+    "SubscriptionCallback",
     "SupervisorRef",
     "Terminated",
+    "exceptions",
 ]

@@ -1,0 +1,1 @@
+"""Floor 4: subscriptions that outlive connections, and what consumes them."""

@@ -1,0 +1,107 @@
+"""What a pub/sub object was asked for: the desired targets and their consumers.
+
+It outlives every connection and every restart of the manager; only the user's calls change it (P1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.pubsub.inbox import Inbox, InboxInlet
+from actors.pubsub.inlet import HandlerInlet, Inlet
+from actors.pubsub.types import GapCallback, Kind, SubscriptionCallback, Target
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.ref import ActorRef
+
+__all__ = ["Book", "Subscription"]
+
+
+class Subscription:
+    """A desired target and who consumes it.
+
+    Attributes:
+        label: the target's name as it appears in messages.
+        inlet: the way to the consumer.
+        callback: the user's handler; None: the iterator consumes it.
+        handler: the handler's actor.
+        on_gap: hears of this target's gaps.
+    """
+
+    __slots__ = ("callback", "handler", "inlet", "label", "on_gap", "target")
+
+    def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
+        self.target = target
+        self.label = label
+        self.inlet = inlet
+        self.callback: SubscriptionCallback | None = None
+        self.handler: ActorRef[Any] | None = None
+        self.on_gap: GapCallback | None = None
+
+
+class Book:
+    """The desired subscriptions of one pub/sub object, and its counters.
+
+    Attributes:
+        touched: the inlets that the batch in hand touched; see ``inlet``.
+        pause: called with a mailbox whose consumer must catch up before anything more is read.
+        gaps: gaps reported so far.
+        reconnects: connections that had to be replaced so far.
+        revocations: subscriptions that a server took away by itself so far.
+    """
+
+    def __init__(
+        self, inbox: Inbox, *, encoding: str, decode: bool, ignore_subscribe_messages: bool
+    ) -> None:
+        self.subscriptions: dict[Target, Subscription] = {}
+        self.touched: list[Inlet] = []
+        self.pause: Callable[[Mailbox], None] = lambda _: None
+        self.inbox = inbox
+        self.ignore_subscribe_messages = ignore_subscribe_messages
+        self.inbox_inlet = InboxInlet(inbox, self.touched, "the iterator", self._pause)
+        self.on_gap: GapCallback | None = None
+        self.encoding = encoding
+        self.decode = decode
+        self.gaps = 0
+        self.reconnects = 0
+        self.revocations = 0
+
+    def _pause(self, mailbox: Mailbox) -> None:
+        self.pause(mailbox)
+
+    def inlet(self, mailbox: Mailbox, path: str) -> Inlet:
+        """Return a way into a handler's mailbox."""
+        return HandlerInlet(mailbox, self.touched, path, self._pause, self.inbox)
+
+    def put(self, subscription: Subscription) -> None:
+        """Make ``subscription`` the one of its target; a handler that it replaces drains."""
+        self.drop(subscription.target)
+        self.subscriptions[subscription.target] = subscription
+
+    def drop(self, target: Target) -> bool:
+        """Forget ``target``'s subscription; its handler finishes what it has. False: none."""
+        subscription = self.subscriptions.pop(target, None)
+        if subscription is not None and subscription.handler is not None:
+            subscription.handler.request_stop(drain=True)
+        return subscription is not None
+
+    def encode(self, name: Any) -> bytes:
+        """Return a name as the server knows it."""
+        if isinstance(name, str):
+            return name.encode(self.encoding)
+        if isinstance(name, bytes | bytearray | memoryview):
+            return bytes(name)
+        raise TypeError(f"a name must be str or bytes, not {type(name).__name__}: {name!r}")
+
+    def label(self, name: bytes) -> str | bytes:
+        """Return a name as it appears in messages."""
+        if self.decode:
+            try:
+                return name.decode(self.encoding)
+            except UnicodeDecodeError:
+                return name
+        return name
+
+    def targets(self, *kinds: Kind) -> list[Target]:
+        """Return the desired targets of these kinds."""
+        return [target for target in self.subscriptions if target.kind in kinds]

@@ -1,0 +1,76 @@
+"""A user's call on its way: done when all its targets are, failed by the first error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from actors.pubsub.types import Target
+
+__all__ = ["Call", "Waiting"]
+
+
+class Call:
+    """One ``subscribe`` or ``unsubscribe`` call.
+
+    Attributes:
+        future: done with the call.
+        open: the targets that it waits for.
+    """
+
+    __slots__ = ("future", "open")
+
+    def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
+        self.open = set(targets)
+        self.future: asyncio.Future[None] = loop.create_future()
+
+    def done(self, target: Target) -> None:
+        """``target`` is where it should be."""
+        self.open.discard(target)
+        if not self.open and not self.future.done():
+            self.future.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """The call cannot succeed."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Waiting:
+    """The calls that wait, by target."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[Target, list[Call]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def __contains__(self, target: Target) -> bool:
+        return target in self._calls
+
+    def add(self, target: Target, call: Call) -> None:
+        """Have ``call`` wait for ``target``."""
+        self._calls.setdefault(target, []).append(call)
+
+    def done(self, target: Target) -> None:
+        """``target`` is where it should be."""
+        for call in self._calls.pop(target, ()):
+            call.done(target)
+
+    def fail(self, target: Target, error: BaseException) -> bool:
+        """Fail the calls that wait for ``target``; return whether there were any."""
+        calls = self._calls.pop(target, ())
+        for call in calls:
+            call.fail(error)
+        return bool(calls)
+
+    def forget(self, call: Call) -> None:
+        """Nobody waits for ``call`` any more."""
+        for target in list(call.open):
+            calls = self._calls.get(target)
+            if calls and call in calls:
+                calls.remove(call)
+                if not calls:
+                    del self._calls[target]

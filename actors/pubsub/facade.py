@@ -1,0 +1,364 @@
+"""What users hold: an async context manager and an async iterator over their subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, AnyStr, ClassVar, Final, Generic, Self
+
+import msgspec
+
+from actors.pubsub.book import Book, Subscription
+from actors.pubsub.calls import Call
+from actors.pubsub.handler import HandlerActor
+from actors.pubsub.inbox import Inbox
+from actors.pubsub.manager import GiveUp, Subscribe, Unsubscribe
+from actors.pubsub.parts import Parts
+from actors.pubsub.session import Session
+from actors.pubsub.types import (
+    GapCallback,
+    Kind,
+    LagCallback,
+    PubSubMessage,
+    SubscriptionCallback,
+    Target,
+)
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.spec import ActorSpec
+from actors.runtime.system import ActorSystem
+from supervisor import (
+    CompositeRetryPolicy,
+    ConstantRetryPolicy,
+    ExponentialBackoffRetryPolicy,
+    RetryPolicy,
+)
+from supervisor.log import get_logger
+
+__all__ = ["DEFAULT_RETRY_POLICY", "BasePubSub", "Handlers", "Names", "PubSubStats"]
+
+log = get_logger("mailslot.pubsub")
+
+#: How lost connections are restored, unless told otherwise.
+DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
+    ExponentialBackoffRetryPolicy(
+        (ConnectionError,), retries=None, base_delay=0.1, max_delay=16, jitter=True
+    ),
+    ConstantRetryPolicy((TimeoutError,), retries=2, delay=0.1),
+)
+
+Names = Iterable[str | bytes] | None
+Handlers = Mapping[Any, SubscriptionCallback | None] | None
+
+_SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
+
+
+class PubSubStats(msgspec.Struct, frozen=True):
+    """What a pub/sub object has been through.
+
+    Attributes:
+        received: messages that came on the connections in use now.
+        waiting: messages in the iterator's queue.
+        shed: messages dropped because the iterator's queue was full.
+        gaps: gaps reported.
+        reconnects: connections replaced.
+        revocations: subscriptions that a server took away by itself.
+    """
+
+    received: int
+    waiting: int
+    shed: int
+    gaps: int
+    reconnects: int
+    revocations: int
+
+
+class BasePubSub(Generic[AnyStr]):
+    """What all pub/sub objects have in common. Made by a client's ``pubsub()``."""
+
+    _kind: ClassVar[str] = "pubsub"
+    _channel_kind: ClassVar[Kind] = Kind.CHANNEL
+
+    def __init__(
+        self,
+        connection_pool: Any,
+        *,
+        ignore_subscribe_messages: bool,
+        retry_policy: RetryPolicy | None,
+        channels: Names,
+        channel_handlers: Handlers,
+        patterns: Names,
+        pattern_handlers: Handlers,
+        subscription_timeout: float,
+        unsubscription_timeout: float,
+        max_idle_seconds: float,
+        on_gap: GapCallback | None,
+        on_lagged: LagCallback | None,
+        mailbox: MailboxSpec | int | None,
+        overflow: Overflow | str | None,
+        start_timeout: float | None,
+        system: ActorSystem | None,
+    ) -> None:
+        if max_idle_seconds <= 0:
+            raise ValueError(f"max_idle_seconds must be more than 0, not {max_idle_seconds}")
+        self.connection_pool = connection_pool
+        self.ignore_subscribe_messages = ignore_subscribe_messages
+        self.retry_policy = retry_policy
+        self.subscription_timeout = subscription_timeout
+        self.unsubscription_timeout = unsubscription_timeout
+        self.max_idle_seconds = max_idle_seconds
+        #: Subscribed channels and patterns, each with its handler or None.
+        self.channels: dict[AnyStr, SubscriptionCallback | None] = {}
+        self.patterns: dict[AnyStr, SubscriptionCallback | None] = {}
+        self._first = [
+            (self._channel_kind, list(channels or ()), dict(channel_handlers or {})),
+            (Kind.PATTERN, list(patterns or ()), dict(pattern_handlers or {})),
+        ]
+        self._mailbox = _consumer_mailbox(mailbox, overflow)
+        self._on_gap = on_gap
+        self._on_lagged = on_lagged
+        self._session = Session(self._kind, system, start_timeout)
+        self._inbox: Inbox
+        self._book: Book
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Connect, and subscribe to what the constructor was given.
+
+        Raises:
+            ExceptionGroup: of what went wrong: no connection, a wrong password, a TimeoutError for
+                a subscription that was not acknowledged in time, ...
+        """
+        await self.connection_pool.__aenter__()
+        try:
+            await self._session.open(self._make, self._subscribe_first)
+        except BaseException:
+            await self.connection_pool.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End all subscriptions and let the connections go."""
+        try:
+            await self._session.close()
+        finally:
+            self.channels.clear()
+            self.patterns.clear()
+            await self.connection_pool.__aexit__(None, None, None)
+        self._session.reraise(error)
+
+    def _make(self, system: ActorSystem, name: str) -> tuple[Parts, ActorSpec]:
+        pool = self.connection_pool
+        self._inbox = inbox = Inbox(self._mailbox, system.loop)
+        self._book = book = Book(
+            inbox,
+            encoding=pool.encoding,
+            decode=pool.decode_responses,
+            ignore_subscribe_messages=self.ignore_subscribe_messages,
+        )
+        book.on_gap = self._on_gap
+        inbox.on_lagged = self._on_lagged
+        inbox.ended = lambda: not book.subscriptions
+        parts = Parts(system, name, book)
+        return parts, self._manager(parts)
+
+    def _manager(self, parts: Parts) -> ActorSpec:
+        """Return the manager that keeps this kind of object subscribed."""
+        raise NotImplementedError
+
+    async def _subscribe_first(self) -> None:
+        for kind, names, handlers in self._first:
+            await self._subscribe(kind, names, handlers)
+
+    # -- subscriptions -----------------------------------------------------------------------------
+
+    async def subscribe(
+        self, *channels: str | bytes, **channel_handlers: SubscriptionCallback | None
+    ) -> None:
+        """Subscribe to channels; those given by keyword have their messages sent to a handler.
+
+        While nothing is connected that could take a subscription, it is kept and made as soon as
+        there is; the time until then is reported as a gap.
+
+        Args:
+            channels: names.
+            channel_handlers: handlers by name, functions or coroutine functions.
+
+        Raises:
+            TimeoutError: not acknowledged within ``subscription_timeout``. What was not, is given
+                up again.
+            AuthorizationError: the user may not; and other errors that the server answers with.
+            ConnectionError: the pubsub was not entered, or is closed.
+        """
+        await self._subscribe(self._channel_kind, channels, channel_handlers)
+
+    async def unsubscribe(self, *channels: str | bytes) -> None:
+        """End the subscription of ``channels``, or of all when there are none.
+
+        What is not acknowledged within ``unsubscription_timeout`` is logged.
+
+        Raises:
+            ConnectionError: the pubsub was not entered, or is closed.
+        """
+        await self._unsubscribe(self._channel_kind, channels)
+
+    async def _subscribe(
+        self, kind: Kind, names: Iterable[str | bytes], handlers: Mapping[Any, Any]
+    ) -> None:
+        parts = self._session.require_open()
+        wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
+        subscriptions = [self._subscription(parts, kind, n, h) for n, h in wanted.items()]
+        if not subscriptions:
+            return
+        call = Call((s.target for s in subscriptions), parts.system.loop)
+        parts.manager.tell(Subscribe(subscriptions, call))
+        try:
+            async with asyncio.timeout(self.subscription_timeout) as limit:
+                await call.future
+        except BaseException as error:
+            parts.manager.tell(GiveUp(call))
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise TimeoutError(
+                    "Failed to receive acknowledgement of subscription within"
+                    f" {self.subscription_timeout} seconds"
+                ) from None
+            raise
+        registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
+        for subscription in subscriptions:
+            registered[subscription.label] = subscription.callback
+
+    def _subscription(
+        self, parts: Parts, kind: Kind, name: str | bytes, callback: Any
+    ) -> Subscription:
+        book = self._book
+        target = Target(kind, book.encode(name))
+        subscription = Subscription(target, book.label(target.name), book.inbox_inlet)
+        if callback is not None:
+            if not callable(callback):
+                raise TypeError(f"the handler of {name!r} must be callable, not {callback!r}")
+            spec = ActorSpec(
+                HandlerActor,
+                (callback, self._on_lagged),
+                mailbox=self._mailbox,
+                restart="permanent",
+            )
+            subscription.callback = callback
+            parts.spawn_handler(subscription, spec)
+        return subscription
+
+    async def _unsubscribe(self, kind: Kind, names: Iterable[str | bytes]) -> None:
+        parts = self._session.require_open()
+        book = self._book
+        targets = [Target(kind, book.encode(name)) for name in dict.fromkeys(names)]
+        if not targets:
+            targets = book.targets(kind)
+        if not targets:
+            self._announce_nothing(kind)
+            return
+        call = Call(targets, parts.system.loop)
+        parts.manager.tell(Unsubscribe(targets, call))
+        try:
+            async with asyncio.timeout(self.unsubscription_timeout):
+                await call.future
+        except TimeoutError:
+            log.warning("unsubscribe_not_acknowledged", targets=len(call.open))
+        registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
+        for target in targets:
+            registered.pop(book.label(target.name), None)
+        if not book.subscriptions:
+            self._inbox.wake_all()
+
+    def _announce_nothing(self, kind: Kind) -> None:
+        types = {Kind.CHANNEL: "", Kind.PATTERN: "p", Kind.SHARD: "s"}
+        if not self.ignore_subscribe_messages:
+            message: PubSubMessage = {
+                "type": f"{types[kind]}unsubscribe",
+                "pattern": None,
+                "channel": None,
+                "data": 0,
+            }
+            self._book.inbox_inlet.put(message)
+            self._book.inbox_inlet.flush()
+            self._book.touched.clear()
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether there is a subscription."""
+        return bool(self.channels or self.patterns)
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    async def get_message(
+        self, ignore_subscribe_messages: bool = False, timeout: float | None = None
+    ) -> PubSubMessage | None:
+        """Return the next message that no handler takes, acknowledgements among them.
+
+        Args:
+            ignore_subscribe_messages: return None instead of an acknowledgement.
+            timeout: seconds to wait; 0: only what is there already; None: as long as it takes.
+
+        Returns:
+            the message; None after ``timeout``, for an ignored acknowledgement, and once for each
+            message that a handler was through with.
+
+        Raises:
+            ConnectionError: the pubsub was not entered, or is closed.
+            Exception: what made it give up.
+        """
+        if self._session.parts is None:
+            self._session.require_open()
+        message = await self._inbox.get(timeout)
+        if message is not None and ignore_subscribe_messages and "subscribe" in message["type"]:
+            return None
+        return message
+
+    def __aiter__(self) -> Self:
+        """Iterate over the messages that no handler takes; ends when nothing is subscribed."""
+        return self
+
+    async def __anext__(self) -> PubSubMessage:
+        try:
+            inbox = self._inbox
+        except AttributeError:
+            raise StopAsyncIteration from None
+        try:
+            message = inbox.popleft()
+        except IndexError:
+            return await inbox.next()
+        if message.__class__ is dict and inbox.turns > 0:
+            inbox.turns -= 1
+            return message  # type: ignore[return-value]
+        inbox.mailbox.queue.appendleft(message)
+        return await inbox.next()
+
+    # -- what it is on -----------------------------------------------------------------------------
+
+    def stats(self) -> PubSubStats:
+        """Return what it has been through."""
+        parts = self._session.require_open()
+        mailbox, book = self._inbox.mailbox, self._book
+        return PubSubStats(
+            received=sum(link.received for link in parts.router.links.values()),
+            waiting=len(mailbox.queue),
+            shed=mailbox.shed,
+            gaps=book.gaps,
+            reconnects=book.reconnects,
+            revocations=book.revocations,
+        )
+
+
+def _consumer_mailbox(
+    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
+) -> MailboxSpec:
+    """Return the bound of the iterator's queue and of each handler's."""
+    if isinstance(mailbox, MailboxSpec):
+        return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
+    capacity = _SHED.capacity if mailbox is None else mailbox
+    return MailboxSpec(capacity, _SHED.overflow if overflow is None else overflow)

@@ -1,0 +1,185 @@
+"""The iterator's side: a bounded queue, read by ``async for`` and ``get_message``.
+
+Readers take from ``queue`` themselves as long as there is something; everything else is here: the
+wait, the time limit, the news between messages, and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+from actors.pubsub.inlet import Inlet
+from actors.pubsub.notices import GapNotice, call_back
+from actors.pubsub.types import LagCallback, PubSubMessage
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages import Lagged
+from actors.runtime.overflow import MailboxSpec
+
+__all__ = ["Inbox", "InboxInlet"]
+
+# A reader that never has to wait would never let the loop run: it is made to after this many
+# messages (A7).
+QUANTUM = 64
+# So many unclaimed Nones say that nobody calls get_message.
+_MOST_NONES = 10_000
+
+
+class Inbox:
+    """Messages on their way to whoever iterates.
+
+    Attributes:
+        popleft: takes the oldest message; IndexError when there is none.
+        turns: messages that may be taken before the reader must let the loop run.
+        nones: how many ``get_message`` calls are to return None: one for each ignored
+            acknowledgement, and one for each message that a handler was through with.
+        ended: returns whether iteration is over once the queue is empty.
+        failure: why there will be nothing more, or None.
+    """
+
+    def __init__(self, spec: MailboxSpec, loop: asyncio.AbstractEventLoop) -> None:
+        self.mailbox = Mailbox(spec, loop)
+        self.popleft: Callable[[], Any] = self.mailbox.queue.popleft
+        self.turns = QUANTUM
+        self.nones = 0
+        self.on_lagged: LagCallback | None = None
+        self.ended: Callable[[], bool] = lambda: True
+        self.failure: BaseException | None = None
+        self._polled = False
+        self._loop = loop
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    # -- writers -----------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Wake a reader for each message that waits."""
+        waiters = self._waiters
+        for _ in range(min(len(waiters), len(self.mailbox.queue))):
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def wake_all(self) -> None:
+        """Have every waiting reader look again."""
+        waiters = self._waiters
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    @property
+    def counts_nones(self) -> bool:
+        """Whether somebody may still call ``get_message`` for what handlers are through with."""
+        return self._polled or self.nones < _MOST_NONES
+
+    def owe_nones(self, count: int) -> None:
+        """Have the next ``count`` ``get_message`` calls return None."""
+        self.nones += count
+        self.wake_all()
+
+    def fail(self, error: BaseException) -> None:
+        """End it: readers get what is queued, then ``error``."""
+        if self.failure is None:
+            self.failure = error
+        self.wake_all()
+
+    # -- readers -----------------------------------------------------------------------------------
+
+    async def next(self) -> PubSubMessage:
+        """Return the next message, for iteration; StopAsyncIteration at the end."""
+        while True:
+            message = await self._take()
+            if message is not None:
+                return message
+            if self.failure is not None:
+                raise self.failure
+            if self.ended():
+                raise StopAsyncIteration
+            await self._wait(None)
+
+    async def get(self, timeout: float | None) -> PubSubMessage | None:
+        """Return the next message, or None after ``timeout`` seconds.
+
+        None also comes at once for an acknowledgement that was ignored, and for each message that
+        a handler consumed: callers that count on one answer for each message rely on it.
+        """
+        deadline = None if timeout is None else self._loop.time() + timeout
+        self._polled = True
+        while True:
+            message = await self._take()
+            if message is not None:
+                return message
+            if self.nones > 0:
+                self.nones -= 1
+                return None
+            if self.failure is not None:
+                raise self.failure
+            if deadline is not None and self._loop.time() >= deadline:
+                return None
+            await self._wait(deadline)
+
+    async def _take(self) -> PubSubMessage | None:
+        """Return a message if there is one, after telling the news before it."""
+        if self.turns <= 0:
+            self.turns = QUANTUM
+            await asyncio.sleep(0)
+        queue = self.mailbox.queue
+        while queue:
+            message = queue.popleft()
+            if message.__class__ is dict:
+                self.turns -= 1
+                return cast(PubSubMessage, message)
+            await self.tell(message)
+        self.turns = QUANTUM
+        self.mailbox.note_peak()
+        if self.mailbox.senders:
+            self.mailbox.release()
+        return None
+
+    async def tell(self, news: Any) -> None:
+        """Tell the user what came between two messages."""
+        if isinstance(news, Lagged):
+            await call_back(self.on_lagged, news.count)
+        elif isinstance(news, GapNotice):
+            await call_back(news.callback, news.gap)
+
+    async def _wait(self, deadline: float | None) -> None:
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        timer = None
+        if deadline is not None:
+            timer = self._loop.call_at(deadline, _expire, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.wake()  # the message was meant for this one: wake another reader for it
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class InboxInlet(Inlet):
+    """The way into the inbox."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(
+        self, inbox: Inbox, touched: list[Inlet], path: str, pause: Callable[[Mailbox], None]
+    ) -> None:
+        super().__init__(inbox.mailbox, touched, path, pause)
+        self._inbox = inbox
+
+    def wake(self) -> None:
+        """Wake readers."""
+        self._inbox.wake()

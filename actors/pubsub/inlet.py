@@ -1,0 +1,113 @@
+"""Where messages enter a consumer: one append each, and one look at the consumer a batch.
+
+The first message of a batch goes through ``_first``, which puts the inlet on its link's list of
+touched ones and swaps ``put`` for the queue's own ``append``. When the batch is read, ``flush``
+swaps it back, enforces the bound and wakes the consumer. So a message costs an append, and a batch
+one bound check and one wake-up for each consumer that it touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from actors.pubsub.notices import HandledNotice
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.overflow import Overflow
+
+if TYPE_CHECKING:
+    from actors.pubsub.inbox import Inbox
+
+__all__ = ["HandlerInlet", "Inlet", "flush"]
+
+
+class Inlet:
+    """The way into one mailbox.
+
+    Attributes:
+        put: takes a message; look it up anew for each one.
+        mailbox: where messages go.
+        path: what the bound's errors call the consumer.
+    """
+
+    __slots__ = ("_append", "_first", "_pause", "_touched", "mailbox", "path", "put")
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        touched: list[Inlet],
+        path: str,
+        pause: Callable[[Mailbox], None],
+    ) -> None:
+        self.mailbox = mailbox
+        self.path = path
+        self._touched = touched
+        self._pause = pause
+        self._append: Callable[[Any], None] = mailbox.queue.append
+        self._first: Callable[[Any], None] = self._put_first
+        self.put: Callable[[Any], None] = self._first
+
+    def _put_first(self, message: Any) -> None:
+        self._touched.append(self)
+        self.put = self._append
+        self._append(message)
+
+    def flush(self) -> None:
+        """Do what is due once a batch."""
+        self.put = self._first
+        self.wake()
+        mailbox = self.mailbox
+        if len(mailbox.queue) > mailbox.limit:
+            self._full()
+
+    def wake(self) -> None:
+        """Wake the consumer."""
+        if self.mailbox.waiter is not None:
+            self.mailbox.wake()
+
+    def _full(self) -> None:
+        mailbox = self.mailbox
+        if mailbox.closed:
+            mailbox.queue.clear()
+        elif mailbox.spec.overflow is Overflow.BLOCK:
+            # Nothing is shed: the sockets are not read until the consumer has caught up.
+            self._pause(mailbox)
+        else:
+            mailbox.trim(self.path)
+
+
+class HandlerInlet(Inlet):
+    """The way into a handler's mailbox: what it is through with, ``get_message`` hears of."""
+
+    __slots__ = ("_before", "_inbox")
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        touched: list[Inlet],
+        path: str,
+        pause: Callable[[Mailbox], None],
+        inbox: Inbox,
+    ) -> None:
+        super().__init__(mailbox, touched, path, pause)
+        self._inbox = inbox
+        self._before = 0
+
+    def _put_first(self, message: Any) -> None:
+        # No consumer runs while a batch is read: the growth of the queue is the batch's count.
+        self._before = len(self.mailbox.queue)
+        super()._put_first(message)
+
+    def wake(self) -> None:
+        """Wake the handler."""
+        if self._inbox.counts_nones:
+            queue = self.mailbox.queue
+            queue.append(HandledNotice(self._inbox, len(queue) - self._before))
+        super().wake()
+
+
+def flush(touched: list[Inlet]) -> None:
+    """Flush all inlets that a batch touched."""
+    for inlet in touched:
+        inlet.flush()
+    touched.clear()

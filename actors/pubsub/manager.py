@@ -1,0 +1,164 @@
+"""The subscription manager: what takes time between what is desired and what is.
+
+The router keeps the two apart and acts on what can be acted on at once. The manager is the actor
+around it: it carries out the user's calls, keeps a reader for each node in use, and looks again at
+what was refused, on a timer.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.book import Subscription
+from actors.pubsub.calls import Call
+from actors.pubsub.parts import READERS_READY, Parts
+from actors.pubsub.reader import NodeReader, ReaderOptions
+from actors.pubsub.router import Router
+from actors.pubsub.table import NodeId
+from actors.pubsub.types import Target
+from actors.redis.exceptions import RedisError
+from actors.runtime.actor import Actor
+from actors.runtime.messages import Terminated
+from actors.runtime.ref import ActorRef
+from actors.runtime.spec import ActorSpec
+from supervisor import ExitReason, RetryPolicy
+
+__all__ = ["GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManager", "Unsubscribe"]
+
+_RECONCILE_SECONDS = 1.0
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """Make these subscriptions desired."""
+
+    subscriptions: list[Subscription]
+    call: Call
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    """Make these targets desired no longer."""
+
+    targets: list[Target]
+    call: Call
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Nobody waits for this ``subscribe`` call any more, and it did not succeed."""
+
+    call: Call
+
+
+class Tick(Enum):
+    """The manager's own timers."""
+
+    RECONCILE = "reconcile"
+
+
+class ManagerOptions(msgspec.Struct, frozen=True):
+    """What a manager is made with.
+
+    Attributes:
+        parts: the pub/sub object's parts.
+        reader: what its readers are made with.
+        retry_policy: how readers are restarted; None: not at all.
+    """
+
+    parts: Parts
+    reader: ReaderOptions
+    retry_policy: RetryPolicy | None
+
+
+class SubscriptionManager(Actor[Any]):
+    """Keeps all targets on one node, called ``server``; subclasses know of more."""
+
+    NODE: NodeId = "server"
+
+    def __init__(self, options: ManagerOptions) -> None:
+        self.options = options
+        self.parts = options.parts
+        self.readers: dict[NodeId, ActorRef[Any]] = {}
+        self.router: Router
+
+    async def on_start(self) -> None:
+        """Make a router of what the book says; the readers come after."""
+        self.router = Router(self.parts.book, self, self.context.system.loop)
+        self.parts.router = self.router
+        self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
+
+    async def receive(self, message: Any) -> None:
+        """Carry out a call, or look after the readers."""
+        match message:
+            case Subscribe(subscriptions, call):
+                self.router.subscribe(subscriptions, call)
+            case Unsubscribe(targets, call):
+                self.router.unsubscribe(targets, call)
+            case GiveUp(call):
+                self.router.give_up(call)
+            case Tick.RECONCILE:
+                await self.reconcile()
+            case Terminated(ref, reason):
+                self.reader_ended(ref, reason)
+            case _ if message is READERS_READY:
+                self.place_readers()
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Let the router go."""
+        self.router.close()
+
+    async def reconcile(self) -> None:
+        """Look at what no event brings up."""
+        if self.router.refused:
+            self.router.retry(list(self.router.refused))
+
+    # -- readers -----------------------------------------------------------------------------------
+
+    def place_readers(self) -> None:
+        """Have a reader for each node in use."""
+        self.keep_reader(self.NODE)
+
+    def keep_reader(self, node: NodeId, name: str | None = None) -> None:
+        """Have a reader for ``node``."""
+        if node in self.readers:
+            return
+        policy = self.options.retry_policy
+        ref = self.parts.spawn_reader(
+            ActorSpec(
+                NodeReader,
+                (node, self.options.reader),
+                name=name or node,
+                retry_policy=policy,
+                restart="temporary" if policy is None else "permanent",
+                shutdown=1.0,
+            )
+        )
+        if ref is not None:
+            self.readers[node] = ref
+            self.context.watch(ref)
+
+    def reader_ended(self, ref: ActorRef[Any], reason: ExitReason) -> None:
+        """A reader ended for good: by our wish, or because nothing restarts it."""
+        for node in [node for node, other in self.readers.items() if other is ref]:
+            del self.readers[node]
+            if not reason.normal:
+                self.parts.failed(reason.error or RuntimeError(str(reason)))
+
+    # -- placement ---------------------------------------------------------------------------------
+
+    def places(self, target: Target) -> tuple[NodeId, ...]:
+        """Return where ``target`` should be live."""
+        return (self.NODE,)
+
+    def group(self, target: Target) -> int:
+        """Return what must agree for two targets to share a command."""
+        return 0
+
+    def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
+        """No error of a single server says where else to ask."""
+        return False
+
+    def revoked(self, node: NodeId, target: Target) -> None:
+        """Ask again at the next reconcile: a single server revokes nothing by itself."""
+        self.router.refused.add(target)

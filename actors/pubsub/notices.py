@@ -1,0 +1,59 @@
+"""News that travels in a consumer's queue, in its place between the messages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from actors.pubsub.types import Gap
+from actors.runtime.messages import Envelope
+from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.inbox import Inbox
+    from actors.runtime.cell import Cell
+
+__all__ = ["GapNotice", "HandledNotice", "call_back"]
+
+log = get_logger("mailslot.pubsub")
+
+
+async def call_back(callback: Callable[[Any], Any] | None, argument: Any) -> None:
+    """Call a user's hook, which may be ``async``; what it raises costs the call only."""
+    if callback is None:
+        return
+    try:
+        result = callback(argument)
+        if inspect.isawaitable(result):
+            await result
+    except Exception as error:
+        log.error("hook_failed", hook=repr(callback), argument=repr(argument), error=repr(error))
+
+
+class GapNotice(Envelope):
+    """A gap, before the first message after it (P10). It is never shed."""
+
+    __slots__ = ("callback", "gap")
+
+    def __init__(self, gap: Gap, callback: Callable[[Gap], Any] | None) -> None:
+        self.gap = gap
+        self.callback = callback
+
+    async def deliver(self, cell: Cell) -> None:
+        """Tell the handler's ``on_gap``."""
+        await call_back(self.callback, self.gap)
+
+
+class HandledNotice(Envelope):
+    """Tells ``get_message`` that a handler was through with the batch before it."""
+
+    __slots__ = ("count", "inbox")
+
+    def __init__(self, inbox: Inbox, count: int) -> None:
+        self.inbox = inbox
+        self.count = count
+
+    def deliver(self, cell: Cell) -> None:
+        """Have as many calls return None."""
+        self.inbox.owe_nones(self.count)

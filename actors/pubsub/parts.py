@@ -1,0 +1,166 @@
+"""The parts of one pub/sub object that its actors share, and how they form a tree.
+
+    pubsub      rest_for_one
+    ├─ handlers     dynamic: an actor for each subscription with a handler
+    ├─ manager      the subscription manager
+    └─ readers      dynamic: an actor for each node in use
+
+A manager that crashes takes the readers with it, and comes back to the same book. Readers that
+cannot be kept alive end the whole: that is the user's to hear of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.book import Book, Subscription
+from actors.pubsub.router import Router
+from actors.runtime.groups import actor_child
+from actors.runtime.ref import ActorRef
+from actors.runtime.spec import ActorSpec
+from actors.runtime.system import ActorSystem
+from supervisor import (
+    Child,
+    ChildSpec,
+    ConstantRetryPolicy,
+    ExitReason,
+    Supervisor,
+    SupervisorSpec,
+)
+
+__all__ = ["Parts"]
+
+# The end of the readers' supervisor is final: its readers' policy has said all there is to say.
+_FINAL = ConstantRetryPolicy((Exception,), retries=0)
+
+
+class Parts:
+    """What the actors of one pub/sub object know of each other.
+
+    Attributes:
+        book: the desired subscriptions.
+        router: the running manager's router.
+        ready: set once the first reader is connected.
+        last_error: why the latest connection could not be had.
+        on_failed: called once with the error that ended it all.
+    """
+
+    def __init__(self, system: ActorSystem, name: str, book: Book) -> None:
+        self.system = system
+        self.name = name
+        self.book = book
+        self.ready = asyncio.Event()
+        self.last_error: BaseException | None = None
+        self.on_failed: Callable[[BaseException], None] = lambda _: None
+        self._router: Router | None = None
+        self._handlers: Supervisor | None = None
+        self._readers: Supervisor | None = None
+        self.manager: ActorRef[Any]
+        self.child: Child | None = None
+
+    @property
+    def router(self) -> Router:
+        """The running manager's router."""
+        assert self._router is not None
+        return self._router
+
+    @router.setter
+    def router(self, router: Router) -> None:
+        self._router = router
+
+    def note_error(self, error: Exception) -> None:
+        """Remember why a connection could not be had."""
+        self.last_error = error
+
+    def failed(self, error: BaseException) -> None:
+        """It cannot go on: tell whoever uses it."""
+        self.on_failed(error)
+
+    # -- the tree ----------------------------------------------------------------------------------
+
+    def start(self, manager: ActorSpec) -> None:
+        """Begin to start the tree below the system's root."""
+        system = self.system
+        path = f"{system.root.path}/{self.name}"
+        self.manager, manager_child = actor_child(system, path, manager)
+        children = [
+            ChildSpec("handlers", self._run_handlers, shutdown=None, kind="supervisor"),
+            manager_child,
+            ChildSpec(
+                "readers", self._run_readers, shutdown=None, kind="supervisor", retry_policy=_FINAL
+            ),
+        ]
+        spec = SupervisorSpec(strategy="rest_for_one", children=children)
+
+        async def run(child: Child) -> None:
+            owner = child.owner
+            tree = Supervisor(spec, path=child.path, clock=owner.clock, sink=owner.sink)
+            await tree.run(child)
+
+        self.child = system.root.start_child(
+            ChildSpec(
+                self.name,
+                run,
+                restart="temporary",
+                shutdown=None,
+                kind="supervisor",
+                on_gone=self._gone,
+            )
+        )
+
+    async def stop(self) -> None:
+        """Take the tree down, in order."""
+        if self.child is not None:
+            await self.system.root.stop_child(self.name)
+
+    def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
+        """Spawn a reader; None while the readers' supervisor is not up."""
+        if self._readers is None:
+            return None
+        return self.system.spawn_under(self._readers, spec)
+
+    def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
+        """Spawn a handler, and have the subscription's messages go into its mailbox."""
+        assert self._handlers is not None
+        name = base = str(subscription.label).replace("/", "_") or "_"
+        numbers = itertools.count(2)
+        while self._handlers.child(name) is not None:
+            name = f"{base}~{next(numbers)}"
+        spec = msgspec.structs.replace(spec, name=name)
+        subscription.handler = ref = self.system.spawn_under(self._handlers, spec)
+        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path)
+
+    async def _run_handlers(self, child: Child) -> None:
+        self._handlers = _dynamic(child)
+        await self._handlers.run(child)
+
+    async def _run_readers(self, child: Child) -> None:
+        self._readers = _dynamic(child)
+        self.manager.tell(READERS_READY)
+        try:
+            await self._readers.run(child)
+        finally:
+            self._readers = None
+
+    def _gone(self, reason: ExitReason) -> None:
+        if not reason.normal:
+            self.failed(reason.error or RuntimeError(str(reason)))
+
+
+def _dynamic(child: Child) -> Supervisor:
+    owner = child.owner
+    spec = SupervisorSpec(dynamic=True)
+    return Supervisor(spec, path=child.path, clock=owner.clock, sink=owner.sink)
+
+
+class _ReadersReady:
+    """The readers' supervisor takes readers."""
+
+
+#: Told to the manager when readers can be spawned.
+READERS_READY = _ReadersReady()

@@ -1,0 +1,373 @@
+"""The router: applies the table's commands to links and routes, and links' facts to the table.
+
+It is called, not told: an acknowledgement, a revocation or a lost connection changes routes within
+the very callback that reports it, so that no message slips between a fact and its consequence.
+Whatever takes time, connecting, asking the cluster, waiting, is the manager's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from actors.pubsub.book import Book, Subscription
+from actors.pubsub.calls import Call, Waiting
+from actors.pubsub.inlet import flush
+from actors.pubsub.link import NodeLink
+from actors.pubsub.notices import GapNotice
+from actors.pubsub.table import (
+    Command,
+    GapEnded,
+    HandOver,
+    NodeId,
+    SetSource,
+    Subscribe,
+    Table,
+    Unsubscribe,
+)
+from actors.pubsub.types import Gap, Kind, Target
+from actors.redis.exceptions import RedisError
+from actors.runtime.mailbox import Mailbox
+from supervisor.log import get_logger
+
+__all__ = ["Placement", "Router"]
+
+log = get_logger("mailslot.pubsub")
+
+_TYPES = {
+    (Kind.CHANNEL, True): "subscribe",
+    (Kind.CHANNEL, False): "unsubscribe",
+    (Kind.PATTERN, True): "psubscribe",
+    (Kind.PATTERN, False): "punsubscribe",
+    (Kind.SHARD, True): "ssubscribe",
+    (Kind.SHARD, False): "sunsubscribe",
+}
+
+
+class Placement(Protocol):
+    """Where targets belong, and what to do about errors that say otherwise."""
+
+    def places(self, target: Target) -> tuple[NodeId, ...]:
+        """Return the nodes where ``target`` should be live, best first."""
+
+    def group(self, target: Target) -> int:
+        """Return what must agree for two targets to share a command: a shard channel's slot."""
+
+    def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
+        """Take an error that says where a target is, or to try later; False: it is final."""
+
+    def revoked(self, node: NodeId, target: Target) -> None:
+        """Hear that ``node`` took ``target`` away."""
+
+
+class Router:
+    """The synchronous heart of one pub/sub object."""
+
+    def __init__(self, book: Book, placement: Placement, loop: asyncio.AbstractEventLoop) -> None:
+        self.book = book
+        self.table = Table()
+        self.links: dict[NodeId, NodeLink] = {}
+        #: Targets that a node refused for good: asked again by the manager, now and then.
+        self.refused: set[Target] = set()
+        self._placement = placement
+        self._loop = loop
+        self._subscribing = Waiting()
+        self._unsubscribing = Waiting()
+        self._paused = 0
+        self._pauses: set[asyncio.Task[None]] = set()
+        self._gaps: list[Gap] = []
+        #: Called with (target, old, new) when a hand-over begins.
+        self.on_hand_over: Callable[[HandOver], None] = self._switch
+        book.pause = self._pause
+        for target in book.subscriptions:
+            self._execute(self.table.want(target, placement.places(target)))
+
+    # -- the user's calls --------------------------------------------------------------------------
+
+    def subscribe(self, subscriptions: list[Subscription], call: Call) -> None:
+        """Desire these targets; ``call`` is done when they are live, or queued (P1)."""
+        commands: list[Command] = []
+        now = self._loop.time()
+        for subscription in subscriptions:
+            target = subscription.target
+            self.book.put(subscription)
+            self.refused.discard(target)
+            places = self._placement.places(target)
+            row = self.table.rows.get(target)
+            if row is not None and row.wanted and row.is_live(row.source):
+                self._set_route(target, row.source)
+                self._surface_ack(target, True, self._count(row.source, target))
+                call.done(target)
+                continue
+            commands += self.table.want(target, places)
+            if any(node in self.table.up for node in places):
+                self._subscribing.add(target, call)
+            else:
+                # Nothing is connected that could take it: the wish stands, and the time until it
+                # comes true is a gap like any other.
+                self.table.open_gap(target, now, "not connected when it was subscribed")
+                call.done(target)
+        self._execute(commands)
+        flush(self.book.touched)
+
+    def unsubscribe(self, targets: Iterable[Target], call: Call) -> None:
+        """Desire these targets no longer; ``call`` is done when no node has them."""
+        commands: list[Command] = []
+        for target in targets:
+            known = self.book.drop(target)
+            self.refused.discard(target)
+            row = self.table.rows.get(target)
+            if row is None:
+                self._surface_ack(target, False, self._total(target))
+                call.done(target)
+                continue
+            if known:
+                self._subscribing.done(target)
+            was_live = bool(row.nodes)
+            self._unsubscribing.add(target, call)
+            commands += self.table.unwant(target)
+            if target not in self.table.rows:
+                if not was_live:
+                    self._surface_ack(target, False, self._total(target))
+                self._unsubscribing.done(target)
+        self._execute(commands)
+        flush(self.book.touched)
+
+    def give_up(self, call: Call) -> None:
+        """A ``subscribe`` call ended without success: forget what it alone asked for (K8)."""
+        self._subscribing.forget(call)
+        commands: list[Command] = []
+        for target in call.open:
+            row = self.table.rows.get(target)
+            if target in self._subscribing or (row is not None and row.source is not None):
+                continue
+            self.book.drop(target)
+            commands += self.table.unwant(target)
+        self._execute(commands)
+
+    # -- what links report -------------------------------------------------------------------------
+
+    def link_up(self, link: NodeLink) -> None:
+        """A node has a new connection."""
+        if link.node in self.links:
+            self.link_down(self.links[link.node], "replaced by a new connection")
+        self.links[link.node] = link
+        if self._paused:
+            link.connection.pause_reading()
+        self._execute(self.table.node_up(link.node))
+
+    def link_down(self, link: NodeLink, reason: str) -> None:
+        """A node's connection ended; the last byte from it was the last proof of life."""
+        if self.links.get(link.node) is not link:
+            return
+        del self.links[link.node]
+        self._execute(self.table.node_down(link.node, link.connection.last_read, reason))
+        for target in [t for t in self.book.subscriptions if t in self._subscribing]:
+            # The call's own time limit decides, as long as another node may still take it.
+            if not any(node in self.table.up for node in self._placement.places(target)):
+                self.table.open_gap(target, link.connection.last_read, reason)
+                self._subscribing.done(target)
+        flush(self.book.touched)
+        self._log_gaps()
+
+    def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
+        """The node acknowledged a command."""
+        row = self.table.rows.get(target)
+        if row is None:
+            return
+        if not subscribed:
+            self._execute(self.table.removed(link.node, target))
+            if target not in self.table.rows:
+                self._surface_ack(target, False, count)
+                self._unsubscribing.done(target)
+            return
+        was_live = row.source is not None
+        self._execute(self.table.confirmed(link.node, target, self._loop.time()))
+        if not was_live and row.source == link.node:
+            self.refused.discard(target)
+            self._surface_ack(target, True, count)
+            self._subscribing.done(target)
+
+    def link_revoked(self, link: NodeLink, target: Target, count: int) -> None:
+        """The node ended a subscription by itself (P5)."""
+        row = self.table.rows.get(target)
+        if row is None or link.node not in row.nodes:
+            return
+        self.book.revocations += 1
+        self._execute(self.table.revoked(link.node, target, self._loop.time()))
+        if target in self.table.rows:
+            self._placement.revoked(link.node, target)
+        else:
+            self._surface_ack(target, False, count)
+            self._unsubscribing.done(target)
+
+    def link_refused(self, link: NodeLink, targets: list[Target], error: RedisError) -> None:
+        """The node answered a subscription with an error (P11)."""
+        commands: list[Command] = []
+        for target in targets:
+            commands += self.table.refused(link.node, target)
+        self._execute(commands)
+        if self._placement.redirected(link.node, targets, error):
+            return
+        waited = [target for target in targets if self._subscribing.fail(target, error)]
+        self.refused.update(t for t in targets if t in self.table.rows and t not in waited)
+        if not waited:
+            log.error(
+                "resubscribe_refused",
+                node=link.node,
+                targets=len(targets),
+                first=repr(self.book.label(targets[0].name)),
+                error=str(error),
+                next_try="with the next reconcile",
+            )
+
+    def link_batch_done(self, link: NodeLink) -> None:
+        """All that was read has been handled."""
+        if self._gaps:
+            self._log_gaps()
+
+    # -- what the manager reports ------------------------------------------------------------------
+
+    def replace(self, targets: Iterable[Target] | None = None) -> None:
+        """Look again where targets belong: the topology changed."""
+        commands: list[Command] = []
+        for target in list(self.table.rows) if targets is None else targets:
+            commands += self.table.place(target, self._placement.places(target))
+        self._execute(commands)
+
+    def retry(self, targets: Iterable[Target] | None = None) -> None:
+        """Ask again the nodes that refused ``targets``, or any."""
+        self._execute(self.table.retry(targets))
+
+    def handed_over(self, hand_over: HandOver) -> None:
+        """End a hand-over: the new source is alone."""
+        self._execute(self.table.handed_over(hand_over.target, hand_over.old))
+
+    def homeless(self) -> list[Target]:
+        """Return the desired targets without a live source."""
+        return [t for t, row in self.table.rows.items() if row.wanted and row.source is None]
+
+    def close(self) -> None:
+        """Let everything go: calls that wait, pauses."""
+        self.book.pause = lambda _: None
+        for task in self._pauses:
+            task.cancel()
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def _execute(self, commands: list[Command]) -> None:
+        batches: dict[tuple[bool, NodeId, Kind, int], list[bytes]] = {}
+        for command in commands:
+            match command:
+                case Subscribe(node, target):
+                    key = (True, node, target.kind, self._placement.group(target))
+                    batches.setdefault(key, []).append(target.name)
+                case Unsubscribe(node, target):
+                    key = (False, node, target.kind, self._placement.group(target))
+                    batches.setdefault(key, []).append(target.name)
+                case SetSource(target, node):
+                    self._set_route(target, node)
+                case HandOver():
+                    self.on_hand_over(command)
+                case GapEnded():
+                    self._report_gap(command)
+        for (subscribe, node, kind, _), names in batches.items():
+            link = self.links.get(node)
+            if link is None:
+                continue
+            if subscribe:
+                link.subscribe(kind, names)
+            else:
+                link.unsubscribe(kind, names)
+
+    def _set_route(self, target: Target, source: NodeId | None) -> None:
+        subscription = self.book.subscriptions.get(target)
+        for node, link in self.links.items():
+            if node == source and subscription is not None:
+                link.set_route(target, (subscription.inlet, subscription.label))
+            else:
+                link.set_route(target, None)
+
+    def _switch(self, hand_over: HandOver) -> None:
+        self._set_route(hand_over.target, hand_over.new)
+        self._loop.call_soon(self.handed_over, hand_over)
+
+    def _report_gap(self, ended: GapEnded) -> None:
+        subscription = self.book.subscriptions.get(ended.target)
+        if subscription is None:
+            return
+        wall = time.time() - self._loop.time()
+        gap = Gap(
+            ended.target.kind,
+            subscription.label,
+            ended.since + wall,
+            ended.until + wall,
+            ended.reason,
+        )
+        self.book.gaps += 1
+        self._gaps.append(gap)
+        subscription.inlet.put(GapNotice(gap, subscription.on_gap or self.book.on_gap))
+
+    def _log_gaps(self) -> None:
+        gaps, self._gaps = self._gaps, []
+        if gaps:
+            log.warning(
+                "gap",
+                targets=len(gaps),
+                first=repr(gaps[0].name),
+                seconds=round(max(gap.seconds for gap in gaps), 3),
+                reason=gaps[0].reason,
+            )
+
+    # -- acknowledgements as messages --------------------------------------------------------------
+
+    def _surface_ack(self, target: Target, subscribed: bool, count: int) -> None:
+        inbox = self.book.inbox
+        if self.book.ignore_subscribe_messages:
+            inbox.owe_nones(1)
+        else:
+            label = self.book.label(target.name)
+            self.book.inbox_inlet.put(
+                {
+                    "type": _TYPES[target.kind, subscribed],
+                    "pattern": label if target.kind is Kind.PATTERN else None,
+                    "channel": label,
+                    "data": count,
+                }
+            )
+
+    def _count(self, node: NodeId | None, target: Target) -> int:
+        return sum(
+            row.is_live(node) and (t.kind is Kind.SHARD) == (target.kind is Kind.SHARD)
+            for t, row in self.table.rows.items()
+        )
+
+    def _total(self, target: Target) -> int:
+        node = next(iter(self._placement.places(target)), None)
+        return self._count(node, target)
+
+    # -- back-pressure -----------------------------------------------------------------------------
+
+    def _pause(self, mailbox: Mailbox) -> None:
+        """Read nothing until the consumer of ``mailbox`` has caught up."""
+        self._paused += 1
+        if self._paused == 1:
+            for link in self.links.values():
+                link.connection.pause_reading()
+        task = self._loop.create_task(mailbox.room(), name="mailslot: waits for room")
+        self._pauses.add(task)
+        task.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        self._pauses.discard(task)
+        self._paused -= 1
+        if self._paused == 0:
+            for link in self.links.values():
+                link.connection.resume_reading()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read because a consumer has to catch up."""
+        return self._paused > 0

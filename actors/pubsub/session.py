@@ -1,0 +1,161 @@
+"""The life of one pub/sub object: its tree, its body, and how either ends.
+
+    NEW --open()--> OPEN --close(), gave up--> CLOSED
+
+When the subscriber gives up while the body of the ``async with`` runs, the body is cancelled and
+the error surfaces from it, in a group: a program that only has handlers would otherwise wait for
+ever on nothing. A body's own exception passes as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any
+
+from actors.pubsub.parts import Parts
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.runtime.ambient import current_system
+from actors.runtime.spec import ActorSpec
+from actors.runtime.system import ActorSystem
+from supervisor.log import get_logger
+
+__all__ = ["Session"]
+
+log = get_logger("mailslot.pubsub")
+
+_numbers = itertools.count(1)
+
+
+class State(Enum):
+    """What a session is."""
+
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Session:
+    """Opens and closes the tree of one pub/sub object.
+
+    Args:
+        kind: what the object is called in the tree, with a number.
+        system: where the tree is; None: in the current system, or in one of its own.
+        start_timeout: seconds in which the first connection must be there; None: as long as the
+            retry policy goes on.
+    """
+
+    def __init__(self, kind: str, system: ActorSystem | None, start_timeout: float | None) -> None:
+        self.state = State.NEW
+        self.failure: BaseException | None = None
+        self.parts: Parts | None = None
+        self._kind = kind
+        self._given = system
+        self._own: ActorSystem | None = None
+        self._start_timeout = start_timeout
+        self._body: asyncio.Task[Any] | None = None
+        self._cancelled_body = False
+
+    def require_open(self) -> Parts:
+        """Return the parts; ConnectionError when there are none, or it gave up."""
+        if self.state is State.NEW:
+            raise ConnectionError(
+                "Connection not initialized correctly! Enter the pubsub first:"
+                " `async with client.pubsub() as pubsub:`"
+            )
+        if self.failure is not None:
+            raise self.failure
+        if self.state is State.CLOSED or self.parts is None:
+            raise ConnectionError("this pubsub is closed: make a new one with client.pubsub()")
+        return self.parts
+
+    async def open(
+        self,
+        make: Callable[[ActorSystem, str], tuple[Parts, ActorSpec]],
+        apply: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Start the tree, wait for the first connection, and ``apply`` the first subscriptions.
+
+        Raises:
+            ExceptionGroup: of what went wrong; everything is closed again.
+        """
+        if self.state is not State.NEW:
+            raise ConnectionError("this pubsub was used before: make a new one")
+        system = self._given or current_system()
+        if system is None:
+            self._own = system = ActorSystem("mailslot")
+            await system.start()
+        self.parts, manager = make(system, f"{self._kind}-{next(_numbers)}")
+        self.parts.on_failed = self._failed
+        self.parts.start(manager)
+        self.state = State.OPEN
+        try:
+            await self._first_connection()
+            await apply()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise ExceptionGroup("the pubsub could not start", [error]) from None
+            raise
+        self._body = asyncio.current_task()
+        if self.failure is not None:
+            self._cancel_body()
+
+    async def _first_connection(self) -> None:
+        parts = self.parts
+        assert parts is not None
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                await parts.ready.wait()
+        except TimeoutError:
+            raise parts.last_error or TimeoutError(
+                f"no connection within {self._start_timeout} s"
+            ) from None
+        if self.failure is not None:
+            raise self.failure
+
+    async def close(self) -> None:
+        """Take the tree down (P13)."""
+        if self.state is not State.OPEN:
+            return
+        self.state = State.CLOSED
+        assert self.parts is not None
+        self._body = None
+        await self.parts.stop()
+        if self._own is not None:
+            await self._own.stop()
+        error = self.failure or ConnectionError("this pubsub is closed")
+        self.parts.book.inbox.fail(error)
+
+    def reraise(self, error: BaseException | None) -> None:
+        """Raise what ended it, where that is what made the body end."""
+        if self._cancelled_body:
+            task = asyncio.current_task()
+            if task is not None:
+                # The cancellation was ours: it must not be taken for somebody else's further out.
+                task.uncancel()
+            if self.failure is not None and (
+                error is None or isinstance(error, asyncio.CancelledError)
+            ):
+                group = "the pubsub gave up"
+                raise ExceptionGroup(group, [_as_exception(self.failure)]) from None
+
+    def _failed(self, error: BaseException) -> None:
+        if self.failure is not None or self.state is State.CLOSED:
+            return
+        self.failure = error
+        assert self.parts is not None
+        self.parts.ready.set()
+        if self._body is not None:
+            self._cancel_body()
+        self.parts.book.inbox.fail(error)
+
+    def _cancel_body(self) -> None:
+        assert self._body is not None
+        self._cancelled_body = self._body.cancel()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))

@@ -1,0 +1,135 @@
+"""PubSub: the subscriptions of one server."""
+
+from __future__ import annotations
+
+from typing import AnyStr
+
+from actors.pubsub.facade import (
+    DEFAULT_RETRY_POLICY,
+    BasePubSub,
+    Handlers,
+    Names,
+)
+from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.parts import Parts
+from actors.pubsub.reader import ReaderOptions
+from actors.pubsub.types import GapCallback, Kind, LagCallback, SubscriptionCallback
+from actors.redis.connection import Connection
+from actors.redis.pool import ConnectionPool
+from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.spec import ActorSpec
+from actors.runtime.system import ActorSystem
+from supervisor import RetryPolicy
+
+__all__ = ["PatternPubSub", "PubSub"]
+
+#: Seconds in which something must come back after a PING, where no stream_timeout says otherwise.
+PING_DEADLINE = 1.0
+
+
+class PatternPubSub(BasePubSub[AnyStr]):
+    """What PubSub and ClusterPubSub have beyond shard channels: patterns."""
+
+    async def psubscribe(
+        self, *patterns: str | bytes, **pattern_handlers: SubscriptionCallback | None
+    ) -> None:
+        """Subscribe to patterns; as :meth:`subscribe`."""
+        await self._subscribe(Kind.PATTERN, patterns, pattern_handlers)
+
+    async def punsubscribe(self, *patterns: str | bytes) -> None:
+        """End the subscription of ``patterns``, or of all; as :meth:`unsubscribe`."""
+        await self._unsubscribe(Kind.PATTERN, patterns)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that it listens on; None while there is none."""
+        parts = self._session.require_open()
+        return next((link.connection for link in parts.router.links.values()), None)
+
+
+class PubSub(PatternPubSub[AnyStr]):
+    """Pub/Sub on one server; returned by ``Redis.pubsub()``.
+
+    An async context manager and an async iterator::
+
+        async with client.pubsub(channels=["a"]) as pubsub:
+            async for message in pubsub:
+                print(message["data"])
+
+    Args:
+        connection_pool: where its connection comes from.
+        ignore_subscribe_messages: leave acknowledgements out of the messages.
+        retry_policy: how a lost connection is restored; None: not at all. The error that ends it
+            surfaces from the body and from whoever reads.
+        channels: subscribed to on entry.
+        channel_handlers: the same, each with a function or coroutine function for its messages.
+        patterns: subscribed to on entry.
+        pattern_handlers: the same, with handlers.
+        subscription_timeout: seconds in which a subscription must be acknowledged.
+        unsubscription_timeout: seconds in which the end of one should be.
+        max_idle_seconds: silence after which the server must answer a PING, within the pool's
+            ``stream_timeout`` or 1 s, or the connection is replaced.
+        on_gap: called with each :class:`Gap`, before the next message of its target.
+        on_lagged: called with the number of messages shed, before the next one.
+        mailbox: the bound of the iterator's queue and of each handler's; an int is a capacity.
+        overflow: what happens there: drop_oldest, drop_newest or block (then the socket is not
+            read until the consumer has caught up).
+        start_timeout: seconds in which the first connection must be there; None: wait as long as
+            the retry policy goes on.
+        system: the actor system to be in; by default the current one, or one of its own.
+    """
+
+    def __init__(
+        self,
+        connection_pool: ConnectionPool,
+        ignore_subscribe_messages: bool = False,
+        retry_policy: RetryPolicy | None = DEFAULT_RETRY_POLICY,
+        channels: Names = None,
+        channel_handlers: Handlers = None,
+        patterns: Names = None,
+        pattern_handlers: Handlers = None,
+        subscription_timeout: float = 1,
+        unsubscription_timeout: float = 0.1,
+        max_idle_seconds: float = 15,
+        *,
+        on_gap: GapCallback | None = None,
+        on_lagged: LagCallback | None = None,
+        mailbox: MailboxSpec | int | None = None,
+        overflow: Overflow | str | None = None,
+        start_timeout: float | None = 5.0,
+        system: ActorSystem | None = None,
+    ) -> None:
+        super().__init__(
+            connection_pool,
+            ignore_subscribe_messages=ignore_subscribe_messages,
+            retry_policy=retry_policy,
+            channels=channels,
+            channel_handlers=channel_handlers,
+            patterns=patterns,
+            pattern_handlers=pattern_handlers,
+            subscription_timeout=subscription_timeout,
+            unsubscription_timeout=unsubscription_timeout,
+            max_idle_seconds=max_idle_seconds,
+            on_gap=on_gap,
+            on_lagged=on_lagged,
+            mailbox=mailbox,
+            overflow=overflow,
+            start_timeout=start_timeout,
+            system=system,
+        )
+
+    def _manager(self, parts: Parts) -> ActorSpec:
+        pool = self.connection_pool
+        reader = ReaderOptions(
+            open=lambda _: pool.open_dedicated(),
+            release=pool.release,
+            router=lambda: parts.router,
+            failed=parts.note_error,
+            ready=parts.ready.set,
+            sharded=False,
+            decode=pool.decode_responses,
+            max_idle_seconds=self.max_idle_seconds,
+            ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,
+        )
+        options = ManagerOptions(parts, reader, self.retry_policy)
+        return ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent")

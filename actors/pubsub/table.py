@@ -1,0 +1,307 @@
+"""The subscription table, pure: what is desired, what is, and what to do about the difference.
+
+Facts go in as method calls, commands come out as values; nothing here waits, sends or knows time
+but as an argument. A *target* is desired or not (P1); for each *node* it has an actual state:
+
+    ABSENT --Subscribe--> SUBSCRIBING --confirmed--> LIVE --Unsubscribe--> UNSUBSCRIBING
+      ^                       | refused                | revoked                | removed
+      +-----------------------+------------------------+------------------------+
+      (and from every state when the node's connection ends)
+
+Where a target should be live is its *places*, best first: one node for a plain subscription; the
+slot's owner, and those that may follow it, for a shard channel. Of the nodes where it is live one
+is its *source*, and only that one's messages count (P7). When a better place becomes live the
+source *hands over*: for a moment both feed a merge that lets each message through once, then the
+old one is let go. A new place is live before an old one is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from actors.pubsub.types import Target
+
+__all__ = [
+    "Actual",
+    "Command",
+    "GapEnded",
+    "HandOver",
+    "NodeId",
+    "Row",
+    "SetSource",
+    "Subscribe",
+    "Table",
+    "Unsubscribe",
+]
+
+NodeId = str
+
+
+class Actual(Enum):
+    """What a target is on one node; absent where there is no entry."""
+
+    SUBSCRIBING = "subscribing"
+    LIVE = "live"
+    UNSUBSCRIBING = "unsubscribing"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Send the subscription of ``target`` to ``node``."""
+
+    node: NodeId
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Send the end of the subscription of ``target`` to ``node``."""
+
+    node: NodeId
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class SetSource:
+    """Let the messages of ``target`` come from ``node`` alone; None: from nowhere."""
+
+    target: Target
+    node: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Let the messages of ``target`` come from both, each once, until ``Table.handed_over``."""
+
+    target: Target
+    old: NodeId
+    new: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class GapEnded:
+    """``target`` is live again; it was surely live last at ``since`` (the caller's clock)."""
+
+    target: Target
+    since: float
+    until: float
+    reason: str
+
+
+Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
+
+
+@dataclass(slots=True)
+class Row:
+    """All that is known of one target.
+
+    Attributes:
+        wanted: whether it is desired.
+        places: where it should be live, best first.
+        nodes: its actual state by node.
+        blocked: nodes that refused it: not asked again before :meth:`Table.retry`.
+        source: the node whose messages count.
+        leaving: the node that hands over to the source.
+        gap_since: the last proof of life, while a gap is open.
+        gap_reason: what opened it.
+    """
+
+    target: Target
+    places: tuple[NodeId, ...] = ()
+    wanted: bool = True
+    nodes: dict[NodeId, Actual] = field(default_factory=dict)
+    blocked: set[NodeId] = field(default_factory=set)
+    source: NodeId | None = None
+    leaving: NodeId | None = None
+    gap_since: float | None = None
+    gap_reason: str = ""
+
+    def is_live(self, node: NodeId | None) -> bool:
+        """Whether the target is live on ``node``."""
+        return node is not None and self.nodes.get(node) is Actual.LIVE
+
+
+class Table:
+    """The subscriptions of one pub/sub object."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Target, Row] = {}
+        #: Nodes with a connection.
+        self.up: set[NodeId] = set()
+
+    # -- what is wanted ----------------------------------------------------------------------------
+
+    def want(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
+        """``target`` is desired, and should be live at ``places``."""
+        row = self.rows.get(target)
+        if row is None:
+            row = self.rows[target] = Row(target)
+        row.wanted = True
+        row.places = places
+        row.blocked.clear()
+        return self._settle(row)
+
+    def unwant(self, target: Target) -> list[Command]:
+        """``target`` is no longer desired."""
+        row = self.rows.get(target)
+        if row is None:
+            return []
+        row.wanted = False
+        row.gap_since = None
+        return self._settle(row)
+
+    def place(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
+        """``target`` should be live at ``places`` from now on."""
+        row = self.rows.get(target)
+        if row is None or row.places == places:
+            return []
+        row.places = places
+        row.blocked.clear()
+        return self._settle(row)
+
+    def open_gap(self, target: Target, since: float, reason: str) -> None:
+        """``target`` is desired and not live; messages may be missed since ``since``."""
+        row = self.rows.get(target)
+        if row is not None and row.wanted and row.source is None and row.gap_since is None:
+            row.gap_since, row.gap_reason = since, reason
+
+    # -- what happened -----------------------------------------------------------------------------
+
+    def node_up(self, node: NodeId) -> list[Command]:
+        """``node`` has a new connection, with nothing subscribed on it."""
+        self.up.add(node)
+        commands: list[Command] = []
+        for row in self.rows.values():
+            if node in row.places:
+                row.blocked.discard(node)
+                commands += self._settle(row)
+        return commands
+
+    def node_down(self, node: NodeId, proof: float, reason: str) -> list[Command]:
+        """``node``'s connection ended; it was surely live last at ``proof``."""
+        self.up.discard(node)
+        commands: list[Command] = []
+        for row in list(self.rows.values()):
+            actual = row.nodes.pop(node, None)
+            row.blocked.discard(node)
+            if actual is not None:
+                self._note_loss(row, actual, node, proof, reason)
+                commands += self._settle(row)
+        return commands
+
+    def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
+        """``node`` acknowledged the subscription of ``target``."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
+            return []
+        row.nodes[node] = Actual.LIVE
+        commands = self._settle(row)
+        if row.gap_since is not None and row.wanted:
+            # First, so that whoever consumes the target hears of the gap before any message.
+            commands.insert(0, GapEnded(target, row.gap_since, now, row.gap_reason))
+            row.gap_since = None
+        return commands
+
+    def removed(self, node: NodeId, target: Target) -> list[Command]:
+        """``node`` acknowledged the end of the subscription of ``target``."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.UNSUBSCRIBING:
+            return []
+        del row.nodes[node]
+        return self._settle(row)
+
+    def revoked(self, node: NodeId, target: Target, now: float) -> list[Command]:
+        """``node`` ended the subscription of ``target`` by itself: its slot moves (P5)."""
+        row = self.rows.get(target)
+        actual = row.nodes.pop(node, None) if row is not None else None
+        if row is None or actual is None:
+            return []
+        # Asking the same node at once would be refused: it has just given the slot away.
+        row.blocked.add(node)
+        self._note_loss(row, actual, node, now, "the slot moved")
+        return self._settle(row)
+
+    def refused(self, node: NodeId, target: Target) -> list[Command]:
+        """``node`` answered the subscription of ``target`` with an error."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
+            return []
+        del row.nodes[node]
+        row.blocked.add(node)
+        return self._settle(row)
+
+    def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
+        """Ask again the nodes that refused ``targets``, or any target."""
+        rows = (
+            list(self.rows.values())
+            if targets is None
+            else [self.rows[target] for target in targets if target in self.rows]
+        )
+        commands: list[Command] = []
+        for row in rows:
+            if row.blocked:
+                row.blocked.clear()
+                commands += self._settle(row)
+        return commands
+
+    def handed_over(self, target: Target, old: NodeId) -> list[Command]:
+        """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
+        row = self.rows.get(target)
+        if row is None or row.leaving != old:
+            return []
+        row.leaving = None
+        return [SetSource(target, row.source), *self._settle(row)]
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def _note_loss(self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str) -> None:
+        if actual is not Actual.LIVE or not row.wanted or row.gap_since is not None:
+            return
+        if Actual.LIVE not in row.nodes.values():
+            row.gap_since, row.gap_reason = proof, reason
+
+    def _settle(self, row: Row) -> list[Command]:
+        commands: list[Command] = []
+        if row.wanted:
+            for node in row.places:
+                if node in self.up and node not in row.nodes and node not in row.blocked:
+                    row.nodes[node] = Actual.SUBSCRIBING
+                    commands.append(Subscribe(node, row.target))
+        self._choose_source(row, commands)
+        for node in [n for n, actual in row.nodes.items() if actual is Actual.LIVE]:
+            if self._is_surplus(row, node):
+                row.nodes[node] = Actual.UNSUBSCRIBING
+                commands.append(Unsubscribe(node, row.target))
+        if not row.wanted and not row.nodes:
+            self.rows.pop(row.target, None)
+        return commands
+
+    def _choose_source(self, row: Row, commands: list[Command]) -> None:
+        old = row.source
+        if not row.wanted:
+            best = None
+        else:
+            candidates = (*row.places, *row.nodes)
+            best = next((node for node in candidates if row.is_live(node)), None)
+        if row.leaving is not None and not row.is_live(row.leaving):
+            row.leaving = None
+            if best == old:
+                commands.append(SetSource(row.target, best))
+        if best == old:
+            return
+        if best is not None and row.is_live(old) and row.leaving is None:
+            assert old is not None
+            row.source, row.leaving = best, old
+            commands.append(HandOver(row.target, old, best))
+        elif best is None or not row.is_live(old):
+            row.source, row.leaving = best, None
+            commands.append(SetSource(row.target, best))
+        # Else a second hand-over while one is under way: it begins when the first one is done.
+
+    def _is_surplus(self, row: Row, node: NodeId) -> bool:
+        """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""
+        if not row.wanted:
+            return True
+        return node not in row.places and node not in (row.source, row.leaving)
