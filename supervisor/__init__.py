@@ -47,7 +47,7 @@ from supervisor.retry import (
 )
 from supervisor.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
 from supervisor.strategy import Status
-from supervisor.supervisor import Supervisor
+from supervisor.supervisor import Phase, Supervisor
 from supervisor.tree import TreeNode, format_tree
 
 #: Read by ``actors`` to tell this package from supervisord's, which has the same import name.
@@ -77,6 +77,7 @@ __all__ = [
     "LoopClock",
     "NoRetryPolicy",
     "Normal",
+    "Phase",
     "Restart",
     "RetryPolicy",
     "Shutdown",

@@ -98,8 +98,10 @@ class Child(Lifecycle):
             gone = await waiter
         if gone is not None:
             error = to_exception(gone)
+            if isinstance(error, Exception):
+                raise error
             # Not the child's SystemExit or cancellation itself: that would end who waits here.
-            raise error if isinstance(error, Exception) else SupervisorExit(gone) from error
+            raise SupervisorExit(gone) from error
 
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""

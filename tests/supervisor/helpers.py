@@ -63,8 +63,8 @@ class Stage:
     ) -> ChildSpec:
         """Make a child spec.
 
-        ``starting`` runs before it is up, ``stopping`` once it was asked to stop or ended; a
-        ``deaf`` child has no stop callback.
+        ``starting`` runs before it is up, ``stopping`` once it was asked to stop, was cancelled or
+        ended; a ``deaf`` child has no stop callback.
         """
 
         async def start(child: Child) -> None:
@@ -77,9 +77,11 @@ class Stage:
             self.log.append(f"+{id}")
             child.started()
             try:
-                await life.over
-                if stopping is not None:
-                    await stopping(life)
+                try:
+                    await life.over
+                finally:
+                    if stopping is not None:
+                        await stopping(life)
             except asyncio.CancelledError:
                 life.cancelled += 1
                 raise
