@@ -166,6 +166,18 @@ class Supervisor(Reactions):
         self._advance(child)
         return child
 
+    def hasten(self, id: str) -> bool:
+        """Start a child that waits for its restart now; return whether there was one that did.
+
+        For owners who learn that what it failed on is there again before its policy would look.
+        """
+        child = self._children.get(id)
+        if child is None or child.backoff is None:
+            return False
+        self._call_off(child)
+        self._advance(child)
+        return True
+
     def delete_child(self, id: str) -> None:
         """Forget a stopped child's spec.
 
