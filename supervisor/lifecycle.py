@@ -250,7 +250,7 @@ class Lifecycle:
             reason = self._cancel_reason or (SHUTDOWN if self.stopping else NORMAL)
         if self.incarnation != incarnation or self.status is Status.DOWN:
             log.warning("unkillable_child_ended", path=self.path, reason=str(reason))
-        else:
+        elif not self._owner.loop.is_closed():
             self._end(reason)
 
     def _never_entered(self, task: asyncio.Task[None]) -> None:
