@@ -1,0 +1,86 @@
+"""Cuts a stream of RESP into its frames without making anything of their contents.
+
+Unlike a parser it keeps every byte as it came, so that what passes a proxy is what was sent.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MESSAGE_KINDS", "FrameSplitter", "push_kind"]
+
+MESSAGE_KINDS = frozenset({b"message", b"pmessage", b"smessage"})
+"""The pushes that carry what somebody published; the others acknowledge subscriptions."""
+
+_LINES = frozenset(b"+-:_#,(")
+_BLOBS = frozenset(b"$=!")
+_LISTS = frozenset(b"*~>")
+_MAPS = frozenset(b"%|")
+
+
+class FrameSplitter:
+    """Feed it chunks, and it returns the frames that are whole by then."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the frames that ``data`` completed, in order, each with all its bytes.
+
+        Raises:
+            ValueError: this is not RESP.
+        """
+        buffer = self._buffer
+        buffer += data
+        frames: list[bytes] = []
+        start = 0
+        while (end := _end_of_frame(buffer, start)) is not None:
+            frames.append(bytes(buffer[start:end]))
+            start = end
+        del buffer[:start]
+        return frames
+
+    def rest(self) -> bytes:
+        """Take what is there of a frame that is not whole."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
+
+def push_kind(frame: bytes) -> bytes | None:
+    """Return ``b"message"``, ``b"subscribe"`` and so on; None for what is not of Pub/Sub.
+
+    RESP3 sends these as pushes, RESP2 as lists.
+    """
+    if frame[:1] not in (b">", b"*"):
+        return None
+    parts = frame.split(b"\r\n", 3)
+    if len(parts) < 4 or parts[1][:1] != b"$":
+        return None
+    kind = parts[2]
+    return kind if kind in MESSAGE_KINDS or kind.endswith(b"subscribe") else None
+
+
+def _end_of_frame(buffer: bytearray, start: int) -> int | None:
+    """Return where the frame at ``start`` ends, or None while its end has not come."""
+    position = start
+    missing = 1
+    while missing:
+        line_end = buffer.find(b"\r\n", position)
+        if line_end < 0:
+            return None
+        kind = buffer[position]
+        missing -= 1
+        if kind in _BLOBS:
+            length = int(buffer[position + 1 : line_end])
+            position = line_end + 2 + (length + 2 if length >= 0 else 0)
+            if position > len(buffer):
+                return None
+            continue
+        if kind in _LISTS:
+            missing += max(0, int(buffer[position + 1 : line_end]))
+        elif kind in _MAPS:
+            # An attribute (|) is followed by the reply that it belongs to.
+            missing += 2 * int(buffer[position + 1 : line_end]) + (kind == ord("|"))
+        elif kind not in _LINES:
+            raise ValueError(f"no frame of RESP begins with {bytes(buffer[position:][:20])!r}")
+        position = line_end + 2
+    return position
