@@ -215,9 +215,11 @@ class Table:
     def revoked(self, node: NodeId, target: Target, now: float) -> list[Command]:
         """``node`` ended the subscription of ``target`` by itself: its slot moves (P5)."""
         row = self.rows.get(target)
-        actual = row.nodes.pop(node, None) if row is not None else None
-        if row is None or actual is None:
+        actual = row.nodes.get(node) if row is not None else None
+        if row is None or actual is None or actual is Actual.SUBSCRIBING:
+            # What ended was there before the command on its way, which is answered by itself.
             return []
+        del row.nodes[node]
         # Asking the same node at once would be refused: it has just given the slot away.
         row.blocked.add(node)
         self._note_loss(row, actual, node, now, "the slot moved")
