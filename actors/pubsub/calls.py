@@ -50,6 +50,10 @@ class Waiting:
     def __contains__(self, target: Target) -> bool:
         return target in self._calls
 
+    def targets(self) -> list[Target]:
+        """Return the targets that are waited for."""
+        return list(self._calls)
+
     def add(self, target: Target, call: Call) -> None:
         """Have ``call`` wait for ``target``."""
         self._calls.setdefault(target, []).append(call)

@@ -133,7 +133,7 @@ class BasePubSub(Generic[AnyStr]):
         """
         await self.connection_pool.__aenter__()
         try:
-            await self._session.open(self._make, self._subscribe_first)
+            await self._session.open(self._make, self._start, self._subscribe_first)
         except BaseException:
             await self.connection_pool.__aexit__(None, None, None)
             raise
@@ -154,7 +154,7 @@ class BasePubSub(Generic[AnyStr]):
             await self.connection_pool.__aexit__(None, None, None)
         self._session.reraise(error)
 
-    def _make(self, system: ActorSystem, name: str) -> tuple[Parts, ActorSpec]:
+    def _make(self, system: ActorSystem, name: str) -> Parts:
         pool = self.connection_pool
         self._inbox = inbox = Inbox(self._mailbox, system.loop)
         self._book = book = Book(
@@ -166,11 +166,10 @@ class BasePubSub(Generic[AnyStr]):
         book.on_gap = self._on_gap
         inbox.on_lagged = self._on_lagged
         inbox.ended = lambda: not book.subscriptions
-        parts = Parts(system, name, book)
-        return parts, self._manager(parts)
+        return Parts(system, name, book)
 
-    def _manager(self, parts: Parts) -> ActorSpec:
-        """Return the manager that keeps this kind of object subscribed."""
+    def _start(self, parts: Parts) -> None:
+        """Begin to start the tree, with the manager that keeps this kind of object subscribed."""
         raise NotImplementedError
 
     async def _subscribe_first(self) -> None:

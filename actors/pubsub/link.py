@@ -43,6 +43,8 @@ _ACKS = {
 # Names a command: few enough that no server takes offence, many enough that ten thousand channels
 # are a handful of commands.
 _NAMES_PER_COMMAND = 500
+_ASKING = pack(("ASKING",))
+_PING = pack(("PING",))
 
 
 class LinkEvents(Protocol):
@@ -86,6 +88,18 @@ class _Command(Pending):
         pass  # the link is told of the connection's end as a whole
 
 
+class _Ignored(Pending):
+    """A reply that says nothing: where it matters, the next one does."""
+
+    __slots__ = ()
+
+    def resolve(self, reply: Any) -> None:
+        pass
+
+    def fail(self, error: BaseException) -> None:
+        pass
+
+
 class NodeLink:
     """The subscriptions on one connection.
 
@@ -114,6 +128,8 @@ class NodeLink:
         self.patterns: dict[bytes, Route] = {}
         self.received = 0
         self.discarded = 0
+        self._outgoing: list[bytes] = []
+        self._expected: list[Pending] = []
         self._touched = touched
         self._message_kind = b"smessage" if sharded else b"message"
         self._encoding = connection.settings.encoding
@@ -235,20 +251,43 @@ class NodeLink:
 
     # -- commands ----------------------------------------------------------------------------------
 
-    def subscribe(self, kind: Kind, names: list[bytes]) -> None:
-        """Send the subscription of ``names``; shard channels must be of one slot (P4)."""
-        self._send(_SUBSCRIBE[kind], kind, names, True)
+    def subscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
+        """Have the subscription of ``names`` sent; shard channels must be of one slot (P4).
+
+        Args:
+            kind: of all ``names``.
+            names: as the server knows them.
+            asking: the node is importing the slot and does not own it yet (P6).
+        """
+        self._send(_SUBSCRIBE[kind], kind, names, True, asking)
 
     def unsubscribe(self, kind: Kind, names: list[bytes]) -> None:
-        """Send the end of the subscription of ``names``."""
+        """Have the end of the subscription of ``names`` sent."""
         self._send(_UNSUBSCRIBE[kind], kind, names, False)
 
-    def _send(self, command: str, kind: Kind, names: list[bytes], subscribe: bool) -> None:
-        if not self.connection.usable:
-            return  # its end is on the way to the router
+    def _send(
+        self, command: str, kind: Kind, names: list[bytes], subscribe: bool, asking: bool = False
+    ) -> None:
         for start in range(0, len(names), _NAMES_PER_COMMAND):
             part = names[start : start + _NAMES_PER_COMMAND]
-            self.connection.write(pack((command, *part)), _Command(self, kind, part, subscribe))
+            if asking:
+                self._outgoing.append(_ASKING)
+                self._expected.append(_Ignored())
+            self._outgoing.append(pack((command, *part)))
+            self._expected.append(_Command(self, kind, part, subscribe))
+
+    def send(self) -> None:
+        """Send what :meth:`subscribe` and :meth:`unsubscribe` have collected, in one write."""
+        outgoing, self._outgoing = self._outgoing, []
+        expected, self._expected = self._expected, []
+        # Where the connection has ended, the news of that is on the way to the router.
+        if outgoing and self.connection.usable:
+            self.connection.write(b"".join(outgoing), *expected)
+
+    def ping(self) -> None:
+        """Ask for a sign of life: any byte that comes back is one."""
+        if self.connection.usable:
+            self.connection.write(_PING, _Ignored())
 
     def set_route(self, target: Target, route: Route | None) -> None:
         """Send the messages of ``target`` to ``route``; None: discard them."""

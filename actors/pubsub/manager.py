@@ -17,7 +17,7 @@ from actors.pubsub.calls import Call
 from actors.pubsub.parts import READERS_READY, Parts
 from actors.pubsub.reader import NodeReader, ReaderOptions
 from actors.pubsub.router import Router
-from actors.pubsub.table import NodeId
+from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Target
 from actors.redis.exceptions import RedisError
 from actors.runtime.actor import Actor
@@ -151,14 +151,37 @@ class SubscriptionManager(Actor[Any]):
         """Return where ``target`` should be live."""
         return (self.NODE,)
 
+    def hopeless(self, target: Target) -> bool:
+        """Return whether nothing is connected that could take ``target``."""
+        return self.NODE not in self.router.table.up
+
     def group(self, target: Target) -> int:
         """Return what must agree for two targets to share a command."""
         return 0
+
+    def asking(self, node: NodeId, target: Target) -> bool:
+        """A single server imports nothing."""
+        return False
+
+    def same_stream(self, node: NodeId, other: NodeId) -> bool:
+        """All that is placed here is of one server."""
+        return True
+
+    def linger(self, hand_over: HandOver) -> float | None:
+        """Return how long a hand-over takes."""
+        return 0.0
+
+    def lost(self, node: NodeId) -> bool:
+        """Nothing is placed elsewhere for a lost connection: it is restored."""
+        return False
+
+    def found(self, node: NodeId) -> bool:
+        """Nothing is placed elsewhere, so nothing comes back."""
+        return False
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """No error of a single server says where else to ask."""
         return False
 
     def revoked(self, node: NodeId, target: Target) -> None:
-        """Ask again at the next reconcile: a single server revokes nothing by itself."""
-        self.router.refused.add(target)
+        """Nothing beyond what the table does: it asks again."""

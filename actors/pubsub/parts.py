@@ -73,7 +73,7 @@ class Parts:
     def router(self, router: Router) -> None:
         self._router = router
 
-    def note_error(self, error: Exception) -> None:
+    def note_error(self, node: str, error: Exception) -> None:
         """Remember why a connection could not be had."""
         self.last_error = error
 
@@ -83,13 +83,14 @@ class Parts:
 
     # -- the tree ----------------------------------------------------------------------------------
 
-    def start(self, manager: ActorSpec) -> None:
-        """Begin to start the tree below the system's root."""
+    def start(self, manager: ActorSpec, *before: ActorSpec) -> None:
+        """Begin to start the tree below the system's root; ``before`` are the manager's helpers."""
         system = self.system
         path = f"{system.root.path}/{self.name}"
         self.manager, manager_child = actor_child(system, path, manager)
         children = [
             ChildSpec("handlers", self._run_handlers, shutdown=None, kind="supervisor"),
+            *(actor_child(system, path, spec)[1] for spec in before),
             manager_child,
             ChildSpec(
                 "readers", self._run_readers, shutdown=None, kind="supervisor", retry_policy=_FINAL
@@ -123,6 +124,11 @@ class Parts:
         if self._readers is None:
             return None
         return self.system.spawn_under(self._readers, spec)
+
+    def hasten_reader(self, ref: ActorRef[Any]) -> None:
+        """Have a reader that waits for its restart connect now."""
+        if self._readers is not None:
+            self._readers.hasten(ref.path.rpartition("/")[2])
 
     def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""

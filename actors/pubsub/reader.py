@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
 
 import msgspec
 
@@ -20,8 +19,6 @@ from actors.pubsub.link import NodeLink
 from actors.pubsub.router import Router
 from actors.redis import exceptions
 from actors.redis.connection import Connection
-from actors.redis.pending import Pending
-from actors.redis.resp import pack
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
 from supervisor.log import get_logger
@@ -32,7 +29,6 @@ log = get_logger("mailslot.pubsub")
 
 # Credentials are renewed when this share of their life is left.
 _RENEW_AT = 0.2
-_PING = pack(("PING",))
 
 
 class ReaderOptions(msgspec.Struct, frozen=True):
@@ -53,7 +49,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     open: Callable[[str], Awaitable[Connection]]
     router: Callable[[], Router]
     release: Callable[[Connection], None]
-    failed: Callable[[Exception], None]
+    failed: Callable[[str, Exception], None]
     ready: Callable[[], None]
     sharded: bool
     decode: bool
@@ -67,18 +63,6 @@ class Tick(Enum):
     IDLE = "idle"
     PONG = "pong"
     RENEW = "renew"
-
-
-class _Pong(Pending):
-    """The answer to a PING: any byte is proof enough, so nothing is done with it."""
-
-    __slots__ = ()
-
-    def resolve(self, reply: Any) -> None:
-        pass
-
-    def fail(self, error: BaseException) -> None:
-        pass
 
 
 class NodeReader(Actor[Tick]):
@@ -126,7 +110,7 @@ class NodeReader(Actor[Tick]):
         try:
             return await self.options.open(self.node)
         except Exception as error:
-            self.options.failed(error)
+            self.options.failed(self.node, error)
             raise
 
     def receive(self, message: Tick) -> Awaitable[None] | None:
@@ -167,6 +151,7 @@ class NodeReader(Actor[Tick]):
     def _check_idle(self) -> None:
         connection = self.connection
         assert connection is not None
+        assert self.link is not None
         now = asyncio.get_running_loop().time()
         quiet = now - connection.last_read
         allowed = self.options.max_idle_seconds
@@ -177,7 +162,7 @@ class NodeReader(Actor[Tick]):
             self.context.timers.after(allowed - quiet, Tick.IDLE)
         elif connection.usable:
             self._pinged_at = now
-            connection.write(_PING, _Pong())
+            self.link.ping()
             self.context.timers.after(self.options.ping_deadline, Tick.PONG)
 
     def _check_pong(self) -> None:

@@ -16,6 +16,7 @@ from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call, Waiting
 from actors.pubsub.inlet import flush
 from actors.pubsub.link import NodeLink
+from actors.pubsub.merge import Merge
 from actors.pubsub.notices import GapNotice
 from actors.pubsub.table import (
     Command,
@@ -52,8 +53,26 @@ class Placement(Protocol):
     def places(self, target: Target) -> tuple[NodeId, ...]:
         """Return the nodes where ``target`` should be live, best first."""
 
+    def hopeless(self, target: Target) -> bool:
+        """Return whether no node that could take ``target`` can be connected to at the moment."""
+
     def group(self, target: Target) -> int:
         """Return what must agree for two targets to share a command: a shard channel's slot."""
+
+    def asking(self, node: NodeId, target: Target) -> bool:
+        """Return whether ``node`` takes ``target`` only after ASKING: it imports its slot."""
+
+    def same_stream(self, node: NodeId, other: NodeId) -> bool:
+        """Return whether the two deliver the same messages: they are of one shard."""
+
+    def linger(self, hand_over: HandOver) -> float | None:
+        """Return the seconds that a hand-over takes; None: until the placement says so."""
+
+    def lost(self, node: NodeId) -> bool:
+        """Hear that ``node``'s connection ended; return whether places change by that."""
+
+    def found(self, node: NodeId) -> bool:
+        """Hear that ``node`` is connected; return whether places change by that."""
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Take an error that says where a target is, or to try later; False: it is final."""
@@ -78,8 +97,7 @@ class Router:
         self._paused = 0
         self._pauses: set[asyncio.Task[None]] = set()
         self._gaps: list[Gap] = []
-        #: Called with (target, old, new) when a hand-over begins.
-        self.on_hand_over: Callable[[HandOver], None] = self._switch
+        self._merges: dict[Target, Merge] = {}
         book.pause = self._pause
         for target in book.subscriptions:
             self._execute(self.table.want(target, placement.places(target)))
@@ -94,21 +112,20 @@ class Router:
             target = subscription.target
             self.book.put(subscription)
             self.refused.discard(target)
-            places = self._placement.places(target)
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
                 self._set_route(target, row.source)
                 self._surface_ack(target, True, self._count(row.source, target))
                 call.done(target)
                 continue
-            commands += self.table.want(target, places)
-            if any(node in self.table.up for node in places):
-                self._subscribing.add(target, call)
-            else:
+            commands += self.table.want(target, self._placement.places(target))
+            if self._placement.hopeless(target):
                 # Nothing is connected that could take it: the wish stands, and the time until it
                 # comes true is a gap like any other.
                 self.table.open_gap(target, now, "not connected when it was subscribed")
                 call.done(target)
+            else:
+                self._subscribing.add(target, call)
         self._execute(commands)
         flush(self.book.touched)
 
@@ -157,6 +174,9 @@ class Router:
         if self._paused:
             link.connection.pause_reading()
         self._execute(self.table.node_up(link.node))
+        if self._placement.found(link.node):
+            self.replace()
+        flush(self.book.touched)
 
     def link_down(self, link: NodeLink, reason: str) -> None:
         """A node's connection ended; the last byte from it was the last proof of life."""
@@ -164,13 +184,21 @@ class Router:
             return
         del self.links[link.node]
         self._execute(self.table.node_down(link.node, link.connection.last_read, reason))
-        for target in [t for t in self.book.subscriptions if t in self._subscribing]:
-            # The call's own time limit decides, as long as another node may still take it.
-            if not any(node in self.table.up for node in self._placement.places(target)):
-                self.table.open_gap(target, link.connection.last_read, reason)
-                self._subscribing.done(target)
+        if self._placement.lost(link.node):
+            self.replace()
+        self.queue_hopeless(reason)
         flush(self.book.touched)
         self._log_gaps()
+
+    def queue_hopeless(self, reason: str) -> None:
+        """Let calls go that wait for what cannot be had now: their wishes stand."""
+        if not self._subscribing:
+            return
+        now = self._loop.time()
+        for target in self._subscribing.targets():
+            if self._placement.hopeless(target):
+                self.table.open_gap(target, now, reason)
+                self._subscribing.done(target)
 
     def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
         """The node acknowledged a command."""
@@ -199,6 +227,7 @@ class Router:
         self._execute(self.table.revoked(link.node, target, self._loop.time()))
         if target in self.table.rows:
             self._placement.revoked(link.node, target)
+            self.replace((target,))
         else:
             self._surface_ack(target, False, count)
             self._unsubscribing.done(target)
@@ -243,7 +272,27 @@ class Router:
 
     def handed_over(self, hand_over: HandOver) -> None:
         """End a hand-over: the new source is alone."""
-        self._execute(self.table.handed_over(hand_over.target, hand_over.old))
+        row = self.table.rows.get(hand_over.target)
+        if row is not None and row.source == hand_over.new:
+            self._execute(self.table.handed_over(hand_over.target, hand_over.old))
+            flush(self.book.touched)
+
+    def finish_hand_overs(self, seconds: Callable[[HandOver], float | None]) -> None:
+        """End the hand-overs for which ``seconds`` says when; None: they go on."""
+        for target, row in list(self.table.rows.items()):
+            if row.leaving is None or row.source is None:
+                continue
+            hand_over = HandOver(target, row.leaving, row.source)
+            left = seconds(hand_over)
+            if left is not None:
+                self._later(left, hand_over)
+
+    def misplaced(self, node: NodeId, targets: Iterable[Target], proof: float, why: str) -> None:
+        """``node`` silently stopped to receive ``targets``: look for another place."""
+        commands: list[Command] = []
+        for target in targets:
+            commands += self.table.misplaced(node, target, proof, why)
+        self._execute(commands)
 
     def homeless(self) -> list[Target]:
         """Return the desired targets without a live source."""
@@ -258,31 +307,39 @@ class Router:
     # -- commands ----------------------------------------------------------------------------------
 
     def _execute(self, commands: list[Command]) -> None:
-        batches: dict[tuple[bool, NodeId, Kind, int], list[bytes]] = {}
+        batches: dict[tuple[bool, NodeId, Kind, int], list[Target]] = {}
         for command in commands:
             match command:
                 case Subscribe(node, target):
+                    self._count_from_here(node, target)
                     key = (True, node, target.kind, self._placement.group(target))
-                    batches.setdefault(key, []).append(target.name)
+                    batches.setdefault(key, []).append(target)
                 case Unsubscribe(node, target):
                     key = (False, node, target.kind, self._placement.group(target))
-                    batches.setdefault(key, []).append(target.name)
+                    batches.setdefault(key, []).append(target)
                 case SetSource(target, node):
                     self._set_route(target, node)
                 case HandOver():
-                    self.on_hand_over(command)
+                    self._hand_over(command)
                 case GapEnded():
                     self._report_gap(command)
-        for (subscribe, node, kind, _), names in batches.items():
+        for (subscribe, node, kind, _), targets in batches.items():
             link = self.links.get(node)
             if link is None:
                 continue
+            names = [target.name for target in targets]
             if subscribe:
-                link.subscribe(kind, names)
+                link.subscribe(kind, names, asking=self._placement.asking(node, targets[0]))
             else:
                 link.unsubscribe(kind, names)
+        for node in {node for _, node, _, _ in batches}:
+            if node in self.links:
+                self.links[node].send()
 
     def _set_route(self, target: Target, source: NodeId | None) -> None:
+        merge = self._merges.pop(target, None) if self._merges else None
+        if merge is not None:
+            merge.release()
         subscription = self.book.subscriptions.get(target)
         for node, link in self.links.items():
             if node == source and subscription is not None:
@@ -290,9 +347,35 @@ class Router:
             else:
                 link.set_route(target, None)
 
-    def _switch(self, hand_over: HandOver) -> None:
-        self._set_route(hand_over.target, hand_over.new)
-        self._loop.call_soon(self.handed_over, hand_over)
+    def _count_from_here(self, node: NodeId, target: Target) -> None:
+        """``node`` is asked for ``target``: what the source delivers from now on may come twice."""
+        row = self.table.rows.get(target)
+        subscription = self.book.subscriptions.get(target)
+        if row is None or subscription is None or target in self._merges:
+            return
+        source, link = row.source, self.links.get(row.source or "")
+        if source is None or link is None or not self._placement.same_stream(source, node):
+            return
+        self._merges[target] = merge = Merge(subscription.inlet)
+        link.set_route(target, (merge.old, subscription.label))
+
+    def _hand_over(self, hand_over: HandOver) -> None:
+        """Let both nodes feed the target, until the old one has nothing more on its way."""
+        target, old, new = hand_over.target, hand_over.old, hand_over.new
+        subscription = self.book.subscriptions.get(target)
+        link = self.links.get(new)
+        if subscription is not None and link is not None:
+            merge = self._merges.get(target)
+            if merge is not None and self._placement.same_stream(old, new):
+                link.set_route(target, (merge.new, subscription.label))
+            else:
+                link.set_route(target, (subscription.inlet, subscription.label))
+        seconds = self._placement.linger(hand_over)
+        if seconds is not None:
+            self._later(seconds, hand_over)
+
+    def _later(self, seconds: float, hand_over: HandOver) -> None:
+        self._loop.call_later(seconds, self.handed_over, hand_over)
 
     def _report_gap(self, ended: GapEnded) -> None:
         subscription = self.book.subscriptions.get(ended.target)

@@ -18,7 +18,6 @@ from typing import Any
 from actors.pubsub.parts import Parts
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.ambient import current_system
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor.log import get_logger
 
@@ -73,7 +72,8 @@ class Session:
 
     async def open(
         self,
-        make: Callable[[ActorSystem, str], tuple[Parts, ActorSpec]],
+        make: Callable[[ActorSystem, str], Parts],
+        start: Callable[[Parts], None],
         apply: Callable[[], Awaitable[None]],
     ) -> None:
         """Start the tree, wait for the first connection, and ``apply`` the first subscriptions.
@@ -87,9 +87,9 @@ class Session:
         if system is None:
             self._own = system = ActorSystem("mailslot")
             await system.start()
-        self.parts, manager = make(system, f"{self._kind}-{next(_numbers)}")
+        self.parts = make(system, f"{self._kind}-{next(_numbers)}")
         self.parts.on_failed = self._failed
-        self.parts.start(manager)
+        start(self.parts)
         self.state = State.OPEN
         try:
             await self._first_connection()

@@ -118,7 +118,7 @@ class PubSub(PatternPubSub[AnyStr]):
             system=system,
         )
 
-    def _manager(self, parts: Parts) -> ActorSpec:
+    def _start(self, parts: Parts) -> None:
         pool = self.connection_pool
         reader = ReaderOptions(
             open=lambda _: pool.open_dedicated(),
@@ -132,4 +132,4 @@ class PubSub(PatternPubSub[AnyStr]):
             ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,
         )
         options = ManagerOptions(parts, reader, self.retry_policy)
-        return ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent")
+        parts.start(ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"))

@@ -213,15 +213,17 @@ class Table:
         return self._settle(row)
 
     def revoked(self, node: NodeId, target: Target, now: float) -> list[Command]:
-        """``node`` ended the subscription of ``target`` by itself: its slot moves (P5)."""
+        """``node`` ended the subscription of ``target`` by itself (P5).
+
+        The slot moves, or another node of its shard takes over. Where the node is still a place it
+        is asked again at once: it agrees, or answers where the slot is now.
+        """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
         if row is None or actual is None or actual is Actual.SUBSCRIBING:
             # What ended was there before the command on its way, which is answered by itself.
             return []
         del row.nodes[node]
-        # Asking the same node at once would be refused: it has just given the slot away.
-        row.blocked.add(node)
         self._note_loss(row, actual, node, now, "the slot moved")
         return self._settle(row)
 
@@ -247,6 +249,15 @@ class Table:
                 row.blocked.clear()
                 commands += self._settle(row)
         return commands
+
+    def misplaced(self, node: NodeId, target: Target, proof: float, reason: str) -> list[Command]:
+        """``node`` no longer receives ``target``, without having said so; ``proof``: see above."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.LIVE:
+            return []
+        row.nodes[node] = Actual.UNSUBSCRIBING
+        self._note_loss(row, Actual.LIVE, node, proof, reason)
+        return [Unsubscribe(node, target), *self._settle(row)]
 
     def handed_over(self, target: Target, old: NodeId) -> list[Command]:
         """Nothing more of ``target`` is on its way from ``old``: the source is alone."""

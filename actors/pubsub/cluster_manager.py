@@ -1,0 +1,82 @@
+"""The manager of a cluster's plain channels and patterns: one node at a time serves them all.
+
+The cluster bus carries every PUBLISH to every node, so any node will do. The reader picks one anew
+each time it connects; one that the cluster calls failing, or that left it, is given up at once.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
+from actors.redis.cluster_pool import ClusterConnectionPool
+from actors.redis.connection import Connection
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.topology import Node, Topology
+
+__all__ = ["ClusterManager", "NodePicker"]
+
+
+class NodePicker:
+    """Opens a connection to a node that can be expected to work.
+
+    Attributes:
+        current: the node of the latest connection.
+    """
+
+    def __init__(self, pool: ClusterConnectionPool, replicas: bool) -> None:
+        self.pool = pool
+        self.replicas = replicas
+        self.current: str | None = None
+        self._failed: set[str] = set()
+
+    async def open(self, _: str) -> Connection:
+        """Connect to one of the nodes; not to those that failed, as long as there are others."""
+        node = self._pick(self.pool.topology)
+        self.current = node.id
+        try:
+            connection = await self.pool.open_dedicated(node.id)
+        except BaseException:
+            self._failed.add(node.id)
+            raise
+        self._failed.clear()
+        return connection
+
+    def _pick(self, topology: Topology) -> Node:
+        nodes = [node for node in topology.nodes.values() if node.addressable]
+        wanted = [node for node in nodes if node.is_primary is not self.replicas]
+        well = [node for node in wanted if not node.failing and node.id not in self._failed]
+        spare = [node for node in nodes if not node.failing and node.id not in self._failed]
+        if not (well or spare):
+            self._failed.clear()
+        candidates = well or spare or wanted or nodes
+        if not candidates:
+            raise ConnectionError("the cluster has no node that can be connected to")
+        return random.choice(candidates)
+
+
+class ClusterManager(SubscriptionManager):
+    """Keeps all targets on one node of a cluster."""
+
+    def __init__(self, options: ManagerOptions, picker: NodePicker, desk: WatchDesk) -> None:
+        super().__init__(options)
+        self.picker = picker
+        self.desk = desk
+
+    async def on_start(self) -> None:
+        """Make a router; take reports."""
+        await super().on_start()
+        self.desk.report = self.context.self_ref.tell
+
+    async def receive(self, message: Any) -> None:
+        """Take a report, or do what every manager does."""
+        if not isinstance(message, TopologyChecked):
+            await super().receive(message)
+            return
+        link = self.router.links.get(self.NODE)
+        node = message.topology.nodes.get(self.picker.current or "")
+        if link is not None and (node is None or node.failing):
+            why = "it left the cluster" if node is None else "the cluster calls it failing"
+            link.connection.abort(ConnectionError(f"{link.connection.location}: {why}"))

@@ -1,0 +1,74 @@
+"""Where a shard channel should be live, pure: a topology and what we see ourselves in, nodes out.
+
+The owner of the slot, as long as it is well. When its connection is lost, or it is silent, or the
+cluster calls it failing, the other nodes of its shard, too: a replica accepts subscriptions at any
+time, receives what the primary published, and is live already when it is promoted (P6). While the
+slot is on its way to another shard, that shard's primary first: it takes a subscription before it
+owns the slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from actors.pubsub.table import NodeId
+from actors.redis.topology import Node, Topology
+
+__all__ = ["Sight", "shard_places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What we see of the nodes ourselves.
+
+    Attributes:
+        down: their connection was lost, or could not be had.
+        silent: connected, and not answering.
+        unsettled: slots that were just taken from us: their owner is being found out.
+        replicas_first: whether replicas are preferred to primaries.
+    """
+
+    down: AbstractSet[NodeId] = frozenset()
+    silent: AbstractSet[NodeId] = frozenset()
+    unsettled: AbstractSet[int] = frozenset()
+    replicas_first: bool = False
+
+
+def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, ...] | None:
+    """Return the nodes where the channels of ``slot`` should be live, best first.
+
+    None: nobody is known to serve the slot.
+    """
+    shard = topology.shard_for(slot)
+    if shard is None:
+        return None
+    # Another replica for each slot, so that the load of one shard is spread over its replicas.
+    turn = slot % len(shard.replicas) if shard.replicas else 0
+    replicas = [*shard.replicas[turn:], *shard.replicas[:turn]]
+    primaries = [] if shard.primary is None else [shard.primary]
+    nodes = [*replicas, *primaries] if sight.replicas_first else [*primaries, *replicas]
+    nodes = [node for node in nodes if node.addressable]
+    if not nodes:
+        return None
+    places = _within_shard(nodes, slot, sight)
+    target = topology.migrating.get(slot)
+    if target is not None and target in topology.nodes:
+        places = [target, *(node for node in places if node != target)]
+    return tuple(places)
+
+
+def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
+    def sick(node: Node) -> bool:
+        return node.failing or node.id in sight.silent
+
+    main = nodes[0]
+    others = [node.id for node in nodes[1:] if not sick(node) and node.id not in sight.down]
+    if slot in sight.unsettled:
+        # It was taken from us: by a move, or because another node of the shard took over.
+        return [*others, main.id]
+    if sick(main):
+        return [*others, main.id] if others else [node.id for node in nodes]
+    if main.id in sight.down:
+        return [main.id, *others] if others else [node.id for node in nodes]
+    return [main.id]

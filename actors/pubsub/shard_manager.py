@@ -1,0 +1,357 @@
+"""The manager of shard subscriptions: moves them as slots, roles and connections move.
+
+What it knows comes from three sides, and each alone is enough to act: the topology that the watch
+reports; the connections, lost or silent; and what servers say to a subscription, revocations and
+redirections. Where a channel belongs follows from that in ``placement``; what to do about it, in
+the table.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.parts import READERS_READY
+from actors.pubsub.placement import Sight, shard_places
+from actors.pubsub.table import HandOver, NodeId
+from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
+from actors.pubsub.types import Target
+from actors.redis.cluster_pool import ClusterConnectionPool
+from actors.redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    PrimaryDownError,
+    RedisError,
+    TryAgainError,
+)
+from actors.redis.locations import TCPLocation
+from actors.redis.slots import key_slot
+from actors.redis.topology import Topology
+
+__all__ = ["NodeFailed", "ShardManager"]
+
+# Answers that say: not here, or not now.
+_PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryAgainError)
+
+#: Seconds between two looks at what is not as it should be, and at what is.
+_BUSY, _IDLE = 0.05, 0.25
+#: Seconds of silence after which a node is asked for a sign of life, and in which it must give one.
+_QUIET, _SILENT = 0.5, 0.5
+#: Seconds for which both nodes feed a target when the source changes: longer than the cluster bus
+#: is ever late.
+_HAND_OVER = 0.1
+#: Seconds for which a slot that was taken from us is looked for on all nodes of its shard.
+_UNSETTLED = 1.5
+#: Seconds after which a reader that nothing is placed on is let go.
+_UNUSED = 5.0
+#: Seconds between two attempts to connect to a node that a target has no other place than.
+_HASTEN = 0.25
+
+
+class NodeFailed:
+    """A node could not be connected to."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: NodeId) -> None:
+        self.node = node
+
+
+class Tick(Enum):
+    """The manager's own timers."""
+
+    LOOK = "look"
+    PLACE = "place"
+
+
+class ShardManager(SubscriptionManager):
+    """Keeps shard channels live; see the module's docstring."""
+
+    def __init__(
+        self, options: ManagerOptions, pool: ClusterConnectionPool, desk: WatchDesk, replicas: bool
+    ) -> None:
+        super().__init__(options)
+        self.pool = pool
+        self.desk = desk
+        self.replicas_first = replicas
+        self.topology = pool.topology
+        self._checked_at = 0.0
+        self._down: set[NodeId] = set()
+        self._silent: set[NodeId] = set()
+        self._pinged: dict[NodeId, float] = {}
+        self._unsettled: dict[int, float] = {}
+        self._places: dict[int, tuple[NodeId, ...]] = {}
+        self._last_places: dict[int, tuple[NodeId, ...]] = {}
+        self._slots: dict[Target, int] = {}
+        self._idle_since: dict[NodeId, float] = {}
+        self._hastened_at = 0.0
+        self._refusals = False
+        self._placing = False
+
+    async def on_start(self) -> None:
+        """Make a router; take reports."""
+        self.loop = self.context.system.loop
+        self._checked_at = self.loop.time()
+        await super().on_start()
+        self.desk.report = self.context.self_ref.tell
+        self.desk.prefer = lambda: list(self.readers)
+        self.context.timers.after(_IDLE, Tick.LOOK)
+
+    async def receive(self, message: Any) -> None:
+        """Take a report, look after everything, or do what every manager does."""
+        match message:
+            case TopologyChecked(topology, asked_at):
+                self._topology_checked(topology, asked_at)
+            case NodeFailed():
+                self._node_failed(message.node)
+            case Tick.LOOK:
+                self._look()
+            case Tick.PLACE:
+                self.place_readers()
+            case _:
+                await super().receive(message)
+                if message is READERS_READY:
+                    self.parts.ready.set()  # a cluster can be subscribed to without connections
+                self._place_soon()
+
+    # -- placement ---------------------------------------------------------------------------------
+
+    def slot(self, target: Target) -> int:
+        """Return the slot of a shard channel."""
+        slot = self._slots.get(target)
+        if slot is None:
+            if len(self._slots) > 2 * len(self.router.table.rows) + 1000:
+                self._slots.clear()  # names that were unsubscribed
+            slot = self._slots[target] = key_slot(target.name)
+        return slot
+
+    def places(self, target: Target) -> tuple[NodeId, ...]:
+        """Return where ``target`` should be live, best first."""
+        slot = key_slot(target.name) if not hasattr(self, "router") else self.slot(target)
+        places = self._places.get(slot)
+        if places is None:
+            sight = Sight(self._down, self._silent, self._unsettled.keys(), self.replicas_first)
+            found = shard_places(self.topology, slot, sight)
+            # A slot that nobody serves at the moment: the nodes that did are the best guess.
+            places = found or self._last_places.get(slot, ())
+            self._places[slot] = self._last_places[slot] = places
+            self._place_soon()
+        return places
+
+    def hopeless(self, target: Target) -> bool:
+        """Return whether no node that should take ``target`` can be connected to."""
+        return all(node in self._down for node in self.places(target))
+
+    def group(self, target: Target) -> int:
+        """Return the slot: channels of different slots cannot share a command (P4)."""
+        return self.slot(target)
+
+    def asking(self, node: NodeId, target: Target) -> bool:
+        """Return whether ``node`` is importing the target's slot."""
+        return self.topology.migrating.get(self.slot(target)) == node
+
+    def same_stream(self, node: NodeId, other: NodeId) -> bool:
+        """Return whether two nodes are of one shard."""
+        shard = self.topology.shard_of(node)
+        return shard is not None and any(member.id == other for member in shard.nodes)
+
+    def linger(self, hand_over: HandOver) -> float | None:
+        """Return how long both nodes feed a target."""
+        if self.same_stream(hand_over.old, hand_over.new):
+            return _HAND_OVER
+        if self.asking(hand_over.new, hand_over.target):
+            return None  # until the slot has moved: both own it in turn, neither repeats the other
+        return _HAND_OVER
+
+    def _replace(self) -> None:
+        self._places.clear()
+        self.router.replace()
+        self._place_soon()
+
+    # -- what is reported --------------------------------------------------------------------------
+
+    def lost(self, node: NodeId) -> bool:
+        """A connection ended: its channels move to the shard's other nodes at once (P6)."""
+        self._down.add(node)
+        self._silent.discard(node)
+        self._pinged.pop(node, None)
+        return self._changed()
+
+    def found(self, node: NodeId) -> bool:
+        """A node is connected."""
+        self._down.discard(node)
+        return self._changed()
+
+    def _changed(self) -> bool:
+        self._places.clear()
+        self._place_soon()
+        self.desk.look()
+        return True
+
+    def _node_failed(self, node: NodeId) -> None:
+        if node not in self._down:
+            self._down.add(node)
+            self.desk.look()
+            self._replace()
+            self.router.queue_hopeless("no connection could be had")
+
+    def revoked(self, node: NodeId, target: Target) -> None:
+        """A node took a target away: look for it in its whole shard, and ask the cluster (P5)."""
+        slot = self.slot(target)
+        self._unsettled[slot] = self.loop.time() + _UNSETTLED
+        self._places.pop(slot, None)
+        self._place_soon()
+        self.desk.look()
+
+    def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
+        """Follow MOVED; wait for what passes."""
+        if isinstance(error, MovedError):
+            connection = self.router.links[node].connection if node in self.router.links else None
+            host = error.host
+            if not host and connection is not None:
+                assert isinstance(connection.location, TCPLocation)
+                host = connection.location.host
+            self.pool.note_moved(error.slot, (host, error.port))
+            if self.pool.topology is not self.topology:
+                self.topology = self.pool.topology
+                self._unsettled.pop(error.slot, None)
+                self._places.pop(error.slot, None)
+                rows = self.router.table.rows
+                self.router.replace([t for t in rows if self.slot(t) == error.slot])
+        elif not isinstance(error, _PASSING):
+            return False
+        self._refusals = True
+        self._place_soon()
+        self.desk.look()
+        return True
+
+    def _topology_checked(self, topology: Topology, asked_at: float) -> None:
+        old, self.topology = self.topology, topology
+        if topology != old:
+            self._find_misplaced(old, topology)
+            known = topology.nodes.keys()
+            self._down &= known
+            self._silent &= known
+            self._replace()
+            self.router.finish_hand_overs(self.linger)
+        self._checked_at = asked_at
+
+    def _find_misplaced(self, old: Topology, new: Topology) -> None:
+        """Find the sources that changed their shard: no server says so to their subscribers."""
+        for node in {row.source for row in self.router.table.rows.values() if row.source}:
+            before, after = old.nodes.get(node), new.nodes.get(node)
+            if before is None or after is None or before.is_primary or after.is_primary:
+                continue
+            if before.primary_id == after.primary_id:
+                continue
+            shard = new.shard_of(node)
+            stays = shard.slots if shard is not None else ()
+            lost = [
+                target
+                for target, row in self.router.table.rows.items()
+                if row.source == node
+                and not any(start <= self.slot(target) <= end for start, end in stays)
+            ]
+            self._places.clear()
+            self.router.misplaced(node, lost, self._checked_at, "the replica changed its primary")
+
+    # -- the look ----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Look after what no event brings up."""
+        now = self.loop.time()
+        self._look_for_silence(now)
+        settled = [slot for slot, until in self._unsettled.items() if until <= now]
+        for slot in settled:
+            del self._unsettled[slot]
+        if settled:
+            self._replace()
+        if self._refusals:
+            self._refusals = False
+            self.router.retry()
+        homeless = bool(self.router.homeless())
+        self.desk.urgent = homeless or bool(self._unsettled)
+        if homeless:
+            self._refusals = True
+            if self._hasten(now):
+                self.desk.look()
+        self._let_go_unused(now)
+        busy = homeless or self._unsettled or self._refusals or self._pinged
+        self.context.timers.after(_BUSY if busy else _IDLE, Tick.LOOK)
+
+    def _look_for_silence(self, now: float) -> None:
+        for node, link in self.router.links.items():
+            quiet = now - link.connection.last_read
+            pinged = self._pinged.get(node)
+            if quiet < _QUIET:
+                if pinged is not None:
+                    del self._pinged[node]
+                if node in self._silent:
+                    self._silent.discard(node)
+                    self._replace()
+            elif pinged is None:
+                if not self.router.paused:
+                    self._pinged[node] = now
+                    link.ping()
+            elif now - pinged > _SILENT and node not in self._silent:
+                self._silent.add(node)
+                self.desk.look()
+                self._replace()
+
+    def _hasten(self, now: float) -> bool:
+        """Connect to the nodes that something has no other place than."""
+        if now - self._hastened_at < _HASTEN:
+            return False
+        self._hastened_at = now
+        for target in self.router.homeless():
+            for node in self.places(target):
+                if node in self.readers and node not in self.router.links:
+                    self.parts.hasten_reader(self.readers[node])
+        return True
+
+    # -- readers -----------------------------------------------------------------------------------
+
+    def _place_soon(self) -> None:
+        if not self._placing:
+            self._placing = True
+            self.context.self_ref.tell(Tick.PLACE)
+
+    def place_readers(self) -> None:
+        """Have a reader for each node in use, and for none that left the cluster."""
+        self._placing = False
+        known = self.topology.nodes
+        for node in self._used():
+            if node in known and node not in self.readers:
+                where = known[node]
+                self.keep_reader(node, f"{where.host}:{where.port} {node[:8]}")
+        for node in [node for node in self.readers if node not in known]:
+            self.readers[node].request_stop()
+
+    def _used(self) -> set[NodeId]:
+        used: set[NodeId] = set()
+        for row in self.router.table.rows.values():
+            used.update(row.places)
+            used.update(row.nodes)
+        return used
+
+    def _let_go_unused(self, now: float) -> None:
+        if len(self.readers) == len(self._idle_since) == 0:
+            return
+        used = self._used()
+        for node in list(self.readers):
+            if node in used:
+                self._idle_since.pop(node, None)
+            elif now - self._idle_since.setdefault(node, now) > _UNUSED:
+                self._idle_since.pop(node, None)
+                self.readers[node].request_stop()
+
+    def reader_ended(self, ref: Any, reason: Any) -> None:
+        """A reader ended for good."""
+        for node in [node for node, other in self.readers.items() if other is ref]:
+            self._idle_since.pop(node, None)
+            self._down.discard(node)
+        super().reader_ended(ref, reason)
+        self._place_soon()

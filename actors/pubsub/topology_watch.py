@@ -1,0 +1,97 @@
+"""The topology watch: asks the cluster who serves what, on every signal and on a timer (P8)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from actors.redis.cluster_pool import ClusterConnectionPool
+from actors.redis.topology import Topology
+from actors.runtime.actor import Actor
+from actors.runtime.ref import ActorRef
+from actors.runtime.throttle import Throttle
+from supervisor.log import get_logger
+
+__all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
+
+log = get_logger("mailslot.pubsub")
+
+#: Seconds between two looks when all is well, and while a target has no source.
+CALM, URGENT = 1.0, 0.1
+_JITTER = 0.2
+
+
+class TopologyChecked(msgspec.Struct, frozen=True):
+    """What the cluster looked like at ``asked_at`` (the loop's time when it was asked)."""
+
+    topology: Topology
+    asked_at: float
+
+
+class Tick(Enum):
+    """Reasons to look."""
+
+    TIMER = "timer"
+    NOW = "now"
+
+
+class WatchDesk:
+    """Where a manager asks its watch for a look.
+
+    Attributes:
+        urgent: whether looks are wanted ten times a second.
+        prefer: the nodes to ask in any case.
+        report: takes the result.
+    """
+
+    def __init__(self) -> None:
+        self.urgent = False
+        self.prefer: Callable[[], Iterable[str]] = lambda: ()
+        self.report: Callable[[TopologyChecked], None] = lambda _: None
+        self.watch: ActorRef[Any] | None = None
+        self._asked = False
+
+    def look(self) -> None:
+        """Have a look taken as soon as possible; asked again before it began, it is one."""
+        if not self._asked and self.watch is not None:
+            self._asked = True
+            self.watch.tell(Tick.NOW)
+
+    def begun(self) -> None:
+        """A look begins: whoever asks from now on wants another one."""
+        self._asked = False
+
+
+class TopologyWatch(Actor[Tick]):
+    """Refreshes a cluster pool's topology."""
+
+    def __init__(self, pool: ClusterConnectionPool, desk: WatchDesk) -> None:
+        self.pool = pool
+        self.desk = desk
+
+    async def on_start(self) -> None:
+        """Begin with a look."""
+        self.loop = self.context.system.loop
+        self.desk.watch = self.context.self_ref
+        self.desk.begun()
+        self._throttle = Throttle(self.loop.time, 10.0)
+        self.context.self_ref.tell(Tick.NOW)
+
+    async def receive(self, message: Tick) -> None:
+        """Look, report, and plan the next look."""
+        self.desk.begun()
+        asked_at = self.loop.time()
+        try:
+            topology = await self.pool.refresh(self.desk.prefer())
+        except Exception as error:
+            suppressed = self._throttle.passes("refresh")
+            if suppressed is not None:
+                log.warning("no_topology", error=str(error), suppressed=suppressed)
+        else:
+            self.desk.report(TopologyChecked(topology, asked_at))
+        delay = URGENT if self.desk.urgent else CALM * random.uniform(1 - _JITTER, 1 + _JITTER)
+        self.context.timers.after(delay, Tick.TIMER)
