@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from actors.redis.exceptions import ResponseError
-from actors.redis.topology import Role
-from actors.testing import cluster_moves as moves
 from actors.testing.binary import ServerBinary, find_binary
 from actors.testing.cluster_birth import lone_config, new_id, nodes_config, plan_members
-from actors.testing.cluster_node import ClusterNode, ClusterTimeoutError, wait_until
-from actors.testing.cluster_state import ClusterState
+from actors.testing.cluster_changes import ClusterChanges
+from actors.testing.cluster_node import ClusterNode, ClusterTimeoutError
 from actors.testing.guard import new_folder, release_folder
 from actors.testing.ports import PortReservation
 from actors.testing.process import ServerArgs, as_words
 
 __all__ = ["ClusterNode", "ClusterTimeoutError", "EmbeddedCluster"]
 
-_GRACEFUL_TRY = 6.0
 
-
-class EmbeddedCluster(ClusterState):
+class EmbeddedCluster(ClusterChanges):
     """Real servers on loopback, formed into a cluster, gone when the context or the process ends.
 
     ::
@@ -173,136 +168,6 @@ class EmbeddedCluster(ClusterState):
                 await self.failover(ready[0])
             await self.restart(primary, graceful=True)
 
-    # --- who is primary ---
-
-    async def failover(
-        self, replica: ClusterNode, *, force: bool = False, takeover: bool = False
-    ) -> None:
-        """Make ``replica`` the primary of its shard.
-
-        As it is, the primary hands over and loses nothing; ``force`` does it without the primary
-        (for one that is dead), ``takeover`` without the consent of the other primaries too.
-        """
-        mode = ["TAKEOVER"] if takeover else ["FORCE"] if force else []
-        if not mode:
-            await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
-        error: ClusterTimeoutError | None = None
-        for _ in range(3):
-            # Servers give up on a failover that found no votes in time, and tell nobody.
-            await replica.execute("CLUSTER", "FAILOVER", *mode)
-            try:
-                await self.promoted(replica, _GRACEFUL_TRY)
-            except ClusterTimeoutError as late:
-                error = late
-            else:
-                return
-        assert error is not None
-        raise error
-
-    async def promoted(self, replica: ClusterNode, timeout: float = 20.0) -> None:
-        """Wait until all living nodes see ``replica`` as a primary that serves slots."""
-        await self.agree(
-            f"{replica!r} is a primary",
-            lambda view: any(primary.id == replica.id for primary in view.primaries),
-            timeout,
-        )
-
-    async def successor(self, primary: ClusterNode, timeout: float = 20.0) -> ClusterNode:
-        """Wait until one of its replicas has replaced a primary that died, and return that one."""
-        candidates = await self.replicas_of(primary)
-
-        async def promoted() -> ClusterNode | None:
-            serving = {node.id for node in (await self.topology()).primaries}
-            return next((node for node in candidates if node.id in serving), None)
-
-        return await wait_until(promoted, f"{primary!r} is replaced", timeout)
-
-    async def reparent(self, replica: ClusterNode, primary: ClusterNode) -> None:
-        """Make ``replica`` follow another primary."""
-        await replica.execute("CLUSTER", "REPLICATE", primary.id)
-        await self.agree(
-            f"{replica!r} follows {primary!r}",
-            lambda view: view.nodes[replica.id].primary_id == primary.id,
-        )
-        await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
-
-    # --- slots ---
-
-    async def move_slots(
-        self,
-        slots: Iterable[int],
-        source: ClusterNode,
-        target: ClusterNode,
-        *,
-        batch: int = 1,
-    ) -> None:
-        """Move slots, with the keys in them, ``batch`` slots in each step (CLUSTER SETSLOT)."""
-        slots = list(slots)
-        others = await self._others(source, target)
-        await moves.move_slots(slots, source, target, others, batch=batch)
-        await self._served_by(slots, target)
-
-    async def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """Begin to move a slot: the source migrates it, the target imports it."""
-        await moves.begin_moves([slot], source, target)
-
-    async def finish_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """End what :meth:`begin_move` began: move the keys and make the target the owner."""
-        await moves.finish_moves([slot], source, target, await self._others(source, target))
-        await self._served_by([slot], target)
-
-    async def migrate_atomically(
-        self,
-        slots: Iterable[int],
-        source: ClusterNode,
-        target: ClusterNode,
-        *,
-        timeout: float = 20.0,
-    ) -> None:
-        """Move slots in one step (CLUSTER MIGRATESLOTS); RuntimeError on servers without it."""
-        slots = list(slots)
-        await moves.migrate_atomically(slots, source, target, timeout)
-        await self._served_by(slots, target)
-
-    async def empty(
-        self,
-        primary: ClusterNode,
-        *,
-        to: ClusterNode | None = None,
-        atomically: bool | None = None,
-    ) -> None:
-        """Move all slots of ``primary`` away: to one node, or evenly to all other primaries.
-
-        ``atomically``: in one step for each target; None: where the server can. (The classic way
-        takes Valkey, which confirms each slot with its replicas, minutes for thousands of slots.)
-        """
-        if atomically is None:
-            atomically = moves.can_migrate_atomically(self.binary)
-        targets = [to] if to else [node for node in await self.primaries() if node is not primary]
-        slots = await self.slots_of(primary)
-        for number, target in enumerate(targets):
-            share = slots[
-                len(slots) * number // len(targets) : len(slots) * (number + 1) // len(targets)
-            ]
-            if atomically:
-                await self.migrate_atomically(share, primary, target)
-            else:
-                await self.move_slots(share, primary, target, batch=128)
-
-    async def _others(self, *involved: ClusterNode) -> list[ClusterNode]:
-        others = [node for node in self.alive if node not in involved]
-        roles = await asyncio.gather(*(node.role() for node in others))
-        return [node for node, role in zip(others, roles, strict=True) if role is Role.PRIMARY]
-
-    async def _served_by(self, slots: Sequence[int], target: ClusterNode) -> None:
-        await self.agree(
-            f"{target!r} serves its {len(slots)} new slots",
-            lambda view: all(
-                (primary := view.primary_for(slot)) is not None and primary.id == target.id
-                for slot in slots
-            ),
-        )
-
     # --- members ---
 
     async def add_node(self, replica_of: ClusterNode | None = None) -> ClusterNode:
@@ -329,14 +194,3 @@ class EmbeddedCluster(ClusterState):
                     raise
         await self.agree(f"{node!r} is forgotten", lambda view: node.id not in view.nodes)
         self.nodes.remove(node)
-
-    # --- clients ---
-
-    async def kill_clients(self, kind: str = "pubsub", node: ClusterNode | None = None) -> int:
-        """Close connections of a kind (normal, replica, pubsub), at one node or at all.
-
-        Returns how many. Subscribers of shard channels are of kind ``pubsub`` too.
-        """
-        where = [node] if node is not None else self.alive
-        asked = (one.execute("CLIENT", "KILL", "TYPE", kind) for one in where)
-        return sum(await asyncio.gather(*asked))
