@@ -144,7 +144,7 @@ class Cell:
             message = message.failed(self, error)
         # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
         self.system.report_failure(Failure(self.path, message, error))
-        if not self.actor.resilient:
+        if self.ended is not None or not self.actor.resilient:
             return False
         # A CancelledError raised by the handler itself, not by anybody's cancel(), is no more than
         # its own message's problem.
@@ -222,6 +222,10 @@ class Cell:
         if self._first_run is not None:
             self._first_run.set()
         self.system.registry.forget(self)
+        if self.incarnation:  # a reference must not keep alive what the actor held
+            for name in ("actor", "receive", "context"):
+                if hasattr(self, name):
+                    delattr(self, name)
 
     def bury(self, message: Any) -> None:
         """Take note that ``message`` will not be delivered."""

@@ -31,8 +31,7 @@ M = TypeVar("M")
 
 def spawn_under(system: ActorSystem, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
     """Spawn an actor below ``supervisor``."""
-    cell = _cell(system, supervisor.path, spec)
-    child_spec = _child_spec(cell)
+    cell, child_spec = _cell(system, supervisor.path, spec)
     _make_way(supervisor, child_spec.id)
     cell.child = supervisor.start_child(child_spec)
     # Not earlier: nothing of an actor that could not be spawned may stay behind.
@@ -49,14 +48,11 @@ def supervise_under(
     options: Mapping[str, Any],
 ) -> SupervisorRef:
     """Start a supervisor below ``parent``."""
-    cells = [_cell(system, f"{parent.path}/{name}", spec) for spec in children]
-    specs = [_child_spec(cell) for cell in cells]
-    child_spec = supervisor_child(
-        name, SupervisorSpec(strategy=strategy, children=specs, **options)
-    )
+    made = [_cell(system, f"{parent.path}/{name}", spec) for spec in children]
+    spec = SupervisorSpec(strategy=strategy, children=[child for _, child in made], **options)
     _make_way(parent, name)
-    child = parent.start_child(child_spec)
-    for cell in cells:
+    child = parent.start_child(supervisor_child(name, spec))
+    for cell, _ in made:
         system.registry.add(cell)
     return SupervisorRef(system, child)
 
@@ -68,20 +64,17 @@ def actor_child(
 
     For trees that are made of more than actors: whoever holds the child spec starts it.
     """
-    cell = _cell(system, parent, spec)
+    cell, child_spec = _cell(system, parent, spec)
     system.registry.add(cell)
-    return cell.ref, _child_spec(cell)
+    return cell.ref, child_spec
 
 
-def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> Cell:
+def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> tuple[Cell, ChildSpec]:
     kind = "" if spec.name is not None else getattr(spec.actor, "__name__", "actor")
-    return Cell(spec, system.registry.path(parent, spec.name, kind), system)
-
-
-def _child_spec(cell: Cell) -> ChildSpec:
-    spec = cell.spec
-    return ChildSpec(
-        id=cell.path.rpartition("/")[2],
+    name = system.registry.free_name(parent, spec.name, kind)
+    cell = Cell(spec, f"{parent}/{name}", system)
+    child_spec = ChildSpec(
+        id=name,
         start=cell.run,
         restart=spec.restart,
         shutdown=spec.shutdown,
@@ -91,6 +84,7 @@ def _child_spec(cell: Cell) -> ChildSpec:
         kind="actor",
         on_gone=cell.gone,
     )
+    return cell, child_spec
 
 
 def _make_way(supervisor: Supervisor, id: str) -> None:

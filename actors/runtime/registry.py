@@ -29,23 +29,22 @@ class Registry:
         self._names: dict[str, ActorRef[Any]] = {}
         self._names_of: dict[ActorRef[Any], list[str]] = {}
 
-    def path(self, parent: str, name: str | None, kind: str) -> str:
-        """Return the path of a new actor below ``parent``; NameTaken when another one has it.
+    def free_name(self, parent: str, name: str | None, kind: str) -> str:
+        """Return the name of a new actor below ``parent``; NameTaken when another one has it.
 
         Args:
-            name: its name; None: one is made up of ``kind``.
+            name: the name; None: one is made up of ``kind``.
         """
         cells = self._cells
         if name is not None:
-            path = f"{parent}/{name}"
-            if path in cells:
+            if (path := f"{parent}/{name}") in cells:
                 raise NameTaken(f"{path}: an actor has this name: stop it, or use another one")
-            return path
+            return name
         while True:
             self._counter += 1
-            path = f"{parent}/{kind}-{self._counter}"
-            if path not in cells:
-                return path
+            name = f"{kind}-{self._counter}"
+            if f"{parent}/{name}" not in cells:
+                return name
 
     def add(self, cell: Cell) -> None:
         """``cell`` lives."""
