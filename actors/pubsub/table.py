@@ -300,8 +300,8 @@ class Table:
             best = next((node for node in candidates if row.is_live(node)), None)
         if row.leaving is not None and not row.is_live(row.leaving):
             row.leaving = None
-            if best == old:
-                commands.append(SetSource(row.target, best))
+            if best is not None and row.is_live(old):
+                commands.append(SetSource(row.target, old))
         if best == old:
             return
         if best is not None and row.is_live(old) and row.leaving is None:
