@@ -4,7 +4,10 @@
 from actors import _shadow as _shadow
 
 from actors.client import Redis
+from actors.pubsub.breaker import Breaker, BreakerOpenError
+from actors.pubsub.handler_spec import Handler
 from actors.pubsub.single import PubSub
+from actors.pubsub.sinks import HandlerFailure, ListSink, LogSink, StreamSink
 from actors.pubsub.types import Gap, Kind, PubSubMessage, SubscriptionCallback
 from actors.redis import exceptions
 from actors.redis.pool import ConnectionPool
@@ -34,13 +37,19 @@ __all__ = [
     "ActorSpec",
     "ActorStopped",
     "ActorSystem",
+    "Breaker",
+    "BreakerOpenError",
     "ConnectionPool",
     "DeadLetter",
     "Deferred",
     "Failure",
     "Gap",
+    "Handler",
+    "HandlerFailure",
     "Kind",
     "Lagged",
+    "ListSink",
+    "LogSink",
     "MailboxFull",
     "MailboxSpec",
     "NameTaken",
@@ -48,6 +57,7 @@ __all__ = [
     "PubSub",
     "PubSubMessage",
     "Redis",
+    "StreamSink",
     "SubscriptionCallback",
     "SupervisorRef",
     "Terminated",

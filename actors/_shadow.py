@@ -20,8 +20,8 @@ def check() -> None:
         where = getattr(supervisor, "__file__", None) or "an unknown place"
         raise ImportError(
             f"the package 'supervisor' at {where} is not mailslot's: supervisord (PyPI's"
-            " supervisor) uses the same import name. Install mailslot into a virtual environment of its own,"
-            " without supervisor, and run supervisord from another one"
+            " supervisor) uses the same import name. Install mailslot into a virtual environment"
+            " of its own, without supervisor, and run supervisord from another one"
         )
 
 

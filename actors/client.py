@@ -6,6 +6,7 @@ from typing import AnyStr
 
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY, Handlers, Names
 from actors.pubsub.single import PubSub
+from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import GapCallback, LagCallback
 from actors.redis.client import RedisClient
 from actors.runtime.overflow import MailboxSpec, Overflow
@@ -35,6 +36,7 @@ class Redis(RedisClient[AnyStr]):
         max_idle_seconds: float = 15,
         on_gap: GapCallback | None = None,
         on_lagged: LagCallback | None = None,
+        on_failure: HandlerFailureSink | None = None,
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         start_timeout: float | None = 5.0,
@@ -54,6 +56,7 @@ class Redis(RedisClient[AnyStr]):
             max_idle_seconds,
             on_gap=on_gap,
             on_lagged=on_lagged,
+            on_failure=on_failure,
             mailbox=mailbox,
             overflow=overflow,
             start_timeout=start_timeout,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from actors.pubsub.handler import DrainLanes
 from actors.pubsub.inbox import Inbox, InboxInlet
 from actors.pubsub.inlet import HandlerInlet, Inlet
 from actors.pubsub.types import GapCallback, Kind, SubscriptionCallback, Target
@@ -25,10 +26,11 @@ class Subscription:
         inlet: the way to the consumer.
         callback: the user's handler; None: the iterator consumes it.
         handler: the handler's actor.
+        lanes: whether the handler spreads its messages over lanes.
         on_gap: hears of this target's gaps.
     """
 
-    __slots__ = ("callback", "handler", "inlet", "label", "on_gap", "target")
+    __slots__ = ("callback", "handler", "inlet", "label", "lanes", "on_gap", "target")
 
     def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
         self.target = target
@@ -36,7 +38,17 @@ class Subscription:
         self.inlet = inlet
         self.callback: SubscriptionCallback | None = None
         self.handler: ActorRef[Any] | None = None
+        self.lanes = False
         self.on_gap: GapCallback | None = None
+
+    def drain(self) -> None:
+        """Have the handler finish what it has, and end."""
+        if self.handler is None:
+            return
+        if self.lanes:
+            self.inlet.mailbox.put_last(DrainLanes())
+        else:
+            self.handler.request_stop(drain=True)
 
 
 class Book:
@@ -81,8 +93,8 @@ class Book:
     def drop(self, target: Target) -> bool:
         """Forget ``target``'s subscription; its handler finishes what it has. False: none."""
         subscription = self.subscriptions.pop(target, None)
-        if subscription is not None and subscription.handler is not None:
-            subscription.handler.request_stop(drain=True)
+        if subscription is not None:
+            subscription.drain()
         return subscription is not None
 
     def encode(self, name: Any) -> bytes:

@@ -11,6 +11,7 @@ from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
 from actors.pubsub.shard_manager import NodeFailed, ShardManager
 from actors.pubsub.single import PING_DEADLINE, PatternPubSub
+from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.topology_watch import TopologyWatch, WatchDesk
 from actors.pubsub.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster_pool import ClusterConnectionPool
@@ -52,6 +53,7 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
         read_from_replicas: bool | None = None,
         on_gap: GapCallback | None = None,
         on_lagged: LagCallback | None = None,
+        on_failure: HandlerFailureSink | None = None,
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         start_timeout: float | None = 5.0,
@@ -70,6 +72,7 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
             max_idle_seconds=max_idle_seconds,
             on_gap=on_gap,
             on_lagged=on_lagged,
+            on_failure=on_failure,
             mailbox=mailbox,
             overflow=overflow,
             start_timeout=start_timeout,
@@ -120,6 +123,7 @@ class ShardedPubSub(BasePubSub[AnyStr]):
         *,
         on_gap: GapCallback | None = None,
         on_lagged: LagCallback | None = None,
+        on_failure: HandlerFailureSink | None = None,
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         start_timeout: float | None = 5.0,
@@ -138,6 +142,7 @@ class ShardedPubSub(BasePubSub[AnyStr]):
             max_idle_seconds=max_idle_seconds,
             on_gap=on_gap,
             on_lagged=on_lagged,
+            on_failure=on_failure,
             mailbox=mailbox,
             overflow=overflow,
             start_timeout=start_timeout,

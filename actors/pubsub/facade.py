@@ -11,11 +11,12 @@ import msgspec
 
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call
-from actors.pubsub.handler import HandlerActor
+from actors.pubsub.handlers import Hiring
 from actors.pubsub.inbox import Inbox
 from actors.pubsub.manager import GiveUp, Subscribe, Unsubscribe
 from actors.pubsub.parts import Parts
 from actors.pubsub.session import Session
+from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import (
     GapCallback,
     Kind,
@@ -26,7 +27,6 @@ from actors.pubsub.types import (
 )
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor import (
     CompositeRetryPolicy,
@@ -95,6 +95,7 @@ class BasePubSub(Generic[AnyStr]):
         max_idle_seconds: float,
         on_gap: GapCallback | None,
         on_lagged: LagCallback | None,
+        on_failure: HandlerFailureSink | None,
         mailbox: MailboxSpec | int | None,
         overflow: Overflow | str | None,
         start_timeout: float | None,
@@ -118,7 +119,9 @@ class BasePubSub(Generic[AnyStr]):
         self._mailbox = _consumer_mailbox(mailbox, overflow)
         self._on_gap = on_gap
         self._on_lagged = on_lagged
+        self._on_failure = on_failure
         self._session = Session(self._kind, system, start_timeout)
+        self._hiring: Hiring
         self._inbox: Inbox
         self._book: Book
 
@@ -166,7 +169,9 @@ class BasePubSub(Generic[AnyStr]):
         book.on_gap = self._on_gap
         inbox.on_lagged = self._on_lagged
         inbox.ended = lambda: not book.subscriptions
-        return Parts(system, name, book)
+        parts = Parts(system, name, book)
+        self._hiring = Hiring(parts, self._mailbox, self._on_failure, self._on_lagged)
+        return parts
 
     def _start(self, parts: Parts) -> None:
         """Begin to start the tree, with the manager that keeps this kind of object subscribed."""
@@ -240,16 +245,7 @@ class BasePubSub(Generic[AnyStr]):
         target = Target(kind, book.encode(name))
         subscription = Subscription(target, book.label(target.name), book.inbox_inlet)
         if callback is not None:
-            if not callable(callback):
-                raise TypeError(f"the handler of {name!r} must be callable, not {callback!r}")
-            spec = ActorSpec(
-                HandlerActor,
-                (callback, self._on_lagged),
-                mailbox=self._mailbox,
-                restart="permanent",
-            )
-            subscription.callback = callback
-            parts.spawn_handler(subscription, spec)
+            self._hiring.hire(subscription, callback)
         return subscription
 
     async def _unsubscribe(self, kind: Kind, names: Iterable[str | bytes]) -> None:
@@ -286,6 +282,27 @@ class BasePubSub(Generic[AnyStr]):
             self._book.inbox_inlet.put(message)
             self._book.inbox_inlet.flush()
             self._book.touched.clear()
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """End all subscriptions, and wait until the handlers are through with what they have.
+
+        Args:
+            timeout: seconds; None: as long as it takes.
+
+        Returns:
+            whether all was handled in time; what was not becomes dead letters at the end.
+        """
+        handlers = [s.handler for s in self._book.subscriptions.values() if s.handler is not None]
+        for kind in (self._channel_kind, Kind.PATTERN):
+            if self._book.targets(kind):
+                await self._unsubscribe(kind, ())
+        try:
+            async with asyncio.timeout(timeout):
+                for handler in handlers:
+                    await handler.stopped()
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def subscribed(self) -> bool:
@@ -338,6 +355,16 @@ class BasePubSub(Generic[AnyStr]):
         return await inbox.next()
 
     # -- what it is on -----------------------------------------------------------------------------
+
+    def nodes(self) -> list[str]:
+        """Return the nodes that it listens on now."""
+        return list(self._session.require_open().router.links)
+
+    def restart_reader(self, node: str) -> None:
+        """Replace the connection to ``node``: its path does not deliver although it answers."""
+        link = self._session.require_open().router.links.get(node)
+        if link is not None:
+            link.connection.abort(ConnectionError(f"{node}: replaced: it does not deliver"))
 
     def stats(self) -> PubSubStats:
         """Return what it has been through."""

@@ -56,4 +56,5 @@ class HandledNotice(Envelope):
 
     def deliver(self, cell: Cell) -> None:
         """Have as many calls return None."""
+        cell.processed -= 1  # it is no message
         self.inbox.owe_nones(self.count)

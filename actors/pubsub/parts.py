@@ -132,14 +132,20 @@ class Parts:
 
     def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""
-        assert self._handlers is not None
-        name = base = str(subscription.label).replace("/", "_") or "_"
-        numbers = itertools.count(2)
-        while self._handlers.child(name) is not None:
-            name = f"{base}~{next(numbers)}"
-        spec = msgspec.structs.replace(spec, name=name)
-        subscription.handler = ref = self.system.spawn_under(self._handlers, spec)
+        name = subscription.target.name.decode(errors="backslashreplace")
+        ref = self.spawn_beside(spec, name)
+        subscription.handler = ref
         subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path)
+
+    def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
+        """Spawn an actor among the handlers, called ``name`` or like it."""
+        assert self._handlers is not None
+        unique = base = name.replace("/", "_") or "_"
+        numbers = itertools.count(2)
+        while self._handlers.child(unique) is not None:
+            unique = f"{base}~{next(numbers)}"
+        spec = msgspec.structs.replace(spec, name=unique)
+        return self.system.spawn_under(self._handlers, spec)
 
     async def _run_handlers(self, child: Child) -> None:
         self._handlers = _dynamic(child)

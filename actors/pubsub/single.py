@@ -13,6 +13,7 @@ from actors.pubsub.facade import (
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
+from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import GapCallback, Kind, LagCallback, SubscriptionCallback
 from actors.redis.connection import Connection
 from actors.redis.pool import ConnectionPool
@@ -71,6 +72,7 @@ class PubSub(PatternPubSub[AnyStr]):
             ``stream_timeout`` or 1 s, or the connection is replaced.
         on_gap: called with each :class:`Gap`, before the next message of its target.
         on_lagged: called with the number of messages shed, before the next one.
+        on_failure: takes the messages that a handler failed on; logs them by default.
         mailbox: the bound of the iterator's queue and of each handler's; an int is a capacity.
         overflow: what happens there: drop_oldest, drop_newest or block (then the socket is not
             read until the consumer has caught up).
@@ -94,6 +96,7 @@ class PubSub(PatternPubSub[AnyStr]):
         *,
         on_gap: GapCallback | None = None,
         on_lagged: LagCallback | None = None,
+        on_failure: HandlerFailureSink | None = None,
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         start_timeout: float | None = 5.0,
@@ -112,6 +115,7 @@ class PubSub(PatternPubSub[AnyStr]):
             max_idle_seconds=max_idle_seconds,
             on_gap=on_gap,
             on_lagged=on_lagged,
+            on_failure=on_failure,
             mailbox=mailbox,
             overflow=overflow,
             start_timeout=start_timeout,

@@ -143,7 +143,7 @@ class Cell:
         if type(message) in Envelope.classes:
             message = message.failed(self, error)
         # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
-        self.system.report_failure(Failure(self.path, message, error))
+        self.system.report_failure(Failure(self.path, message, error), self.spec.on_failure)
         if self.ended is not None or not self.actor.resilient:
             return False
         # A CancelledError raised by the handler itself, not by anybody's cancel(), is no more than

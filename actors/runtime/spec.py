@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from actors.runtime.actor import Actor
+from actors.runtime.failures import FailureSink
 from actors.runtime.overflow import MailboxSpec
 from supervisor import Restart, RetryPolicy
 
@@ -29,6 +30,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
         start_timeout: seconds that ``on_start`` may take; None: no limit.
         significant: counts for its supervisor's ``auto_shutdown``.
         keep_mailbox: whether messages survive a restart (A4).
+        on_failure: takes the messages that it fails on; None: the system's failure sink.
     """
 
     actor: Callable[..., Actor[Any]]
@@ -42,6 +44,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
     start_timeout: float | None = None
     significant: bool = False
     keep_mailbox: bool = True
+    on_failure: FailureSink | None = None
 
     @classmethod
     def of(

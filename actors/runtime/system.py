@@ -234,10 +234,10 @@ class ActorSystem:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def report_failure(self, failure: Failure) -> None:
-        """Hand ``failure`` to the failure sink."""
+    def report_failure(self, failure: Failure, sink: FailureSink | None = None) -> None:
+        """Hand ``failure`` to ``sink``, or to the system's."""
         try:
-            self._failures(failure)
+            (sink or self._failures)(failure)
         except Exception as error:
             log.error("failure_sink_failed", path=failure.path, error=repr(error))
 
