@@ -26,12 +26,15 @@ class Sight:
         down: their connection was lost, or could not be had.
         silent: connected, and not answering.
         unsettled: slots that were just taken from us: their owner is being found out.
+        connected: primaries with a connection, asked for unsettled slots, too: whoever publishes
+            learns of a move at the same moment as we, and is one hop from the new owner.
         replicas_first: whether replicas are preferred to primaries.
     """
 
     down: AbstractSet[NodeId] = frozenset()
     silent: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
+    connected: tuple[NodeId, ...] = ()
     replicas_first: bool = False
 
 
@@ -52,6 +55,8 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     if not nodes:
         return None
     places = _within_shard(nodes, slot, sight)
+    if slot in sight.unsettled:
+        places += [node for node in sight.connected if node not in places]
     target = topology.migrating.get(slot)
     if target is not None and target in topology.nodes:
         places = [target, *(node for node in places if node != target)]

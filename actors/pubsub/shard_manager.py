@@ -15,7 +15,7 @@ from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight, shard_places
 from actors.pubsub.table import HandOver, NodeId
-from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
+from actors.pubsub.topology_watch import CALM, MOVING, URGENT, TopologyChecked, WatchDesk
 from actors.pubsub.types import Target
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.exceptions import (
@@ -47,6 +47,11 @@ _HAND_OVER = 0.1
 _UNSETTLED = 1.5
 #: Seconds after which a reader that nothing is placed on is let go.
 _UNUSED = 5.0
+#: Most primaries that are asked for a slot that was taken from us.
+_MOST_ASKED = 8
+#: Seconds for which the cluster is looked at every 20 ms after a slot was seen to move: slots move
+#: in rows, and the next one shows its target for no longer than that.
+_MOVING = 2.0
 #: Seconds between two attempts to connect to a node that a target has no other place than.
 _HASTEN = 0.25
 
@@ -88,6 +93,7 @@ class ShardManager(SubscriptionManager):
         self._slots: dict[Target, int] = {}
         self._idle_since: dict[NodeId, float] = {}
         self._hastened_at = 0.0
+        self._moving_until = 0.0
         self._refusals = False
         self._placing = False
 
@@ -133,13 +139,23 @@ class ShardManager(SubscriptionManager):
         slot = key_slot(target.name) if not hasattr(self, "router") else self.slot(target)
         places = self._places.get(slot)
         if places is None:
-            sight = Sight(self._down, self._silent, self._unsettled.keys(), self.replicas_first)
-            found = shard_places(self.topology, slot, sight)
+            found = shard_places(self.topology, slot, self._sight())
             # A slot that nobody serves at the moment: the nodes that did are the best guess.
             places = found or self._last_places.get(slot, ())
             self._places[slot] = self._last_places[slot] = places
             self._place_soon()
         return places
+
+    def _sight(self) -> Sight:
+        connected = [] if not self._unsettled else list(self.router.links)
+        primaries = [n.id for n in self.topology.primaries if n.id in connected]
+        return Sight(
+            self._down,
+            self._silent,
+            self._unsettled.keys(),
+            tuple(primaries[:_MOST_ASKED]),
+            self.replicas_first,
+        )
 
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
@@ -214,13 +230,13 @@ class ShardManager(SubscriptionManager):
             if not host and connection is not None:
                 assert isinstance(connection.location, TCPLocation)
                 host = connection.location.host
+            self._moving_until = self.loop.time() + _MOVING
             self.pool.note_moved(error.slot, (host, error.port))
             if self.pool.topology is not self.topology:
                 self.topology = self.pool.topology
                 self._unsettled.pop(error.slot, None)
                 self._places.pop(error.slot, None)
-                rows = self.router.table.rows
-                self.router.replace([t for t in rows if self.slot(t) == error.slot])
+                self.router.replace(targets)
         elif not isinstance(error, _PASSING):
             return False
         self._refusals = True
@@ -230,6 +246,8 @@ class ShardManager(SubscriptionManager):
 
     def _topology_checked(self, topology: Topology, asked_at: float) -> None:
         old, self.topology = self.topology, topology
+        if topology.migrating:
+            self._moving_until = self.loop.time() + _MOVING
         if topology != old:
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
@@ -273,7 +291,9 @@ class ShardManager(SubscriptionManager):
             self._refusals = False
             self.router.retry()
         homeless = bool(self.router.homeless())
-        self.desk.urgent = homeless or bool(self._unsettled)
+        self.desk.interval = (
+            MOVING if now < self._moving_until else URGENT if homeless or self._unsettled else CALM
+        )
         if homeless:
             self._refusals = True
             if self._hasten(now):

@@ -20,8 +20,8 @@ __all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds between two looks when all is well, and while a target has no source.
-CALM, URGENT = 1.0, 0.1
+#: Seconds between two looks when all is well, while a target has no source, and while slots move.
+CALM, URGENT, MOVING = 1.0, 0.1, 0.02
 _JITTER = 0.2
 
 
@@ -43,13 +43,13 @@ class WatchDesk:
     """Where a manager asks its watch for a look.
 
     Attributes:
-        urgent: whether looks are wanted ten times a second.
+        interval: seconds between two looks, jittered.
         prefer: the nodes to ask in any case.
         report: takes the result.
     """
 
     def __init__(self) -> None:
-        self.urgent = False
+        self.interval = CALM
         self.prefer: Callable[[], Iterable[str]] = lambda: ()
         self.report: Callable[[TopologyChecked], None] = lambda _: None
         self.watch: ActorRef[Any] | None = None
@@ -93,5 +93,5 @@ class TopologyWatch(Actor[Tick]):
                 log.warning("no_topology", error=str(error), suppressed=suppressed)
         else:
             self.desk.report(TopologyChecked(topology, asked_at))
-        delay = URGENT if self.desk.urgent else CALM * random.uniform(1 - _JITTER, 1 + _JITTER)
+        delay = self.desk.interval * random.uniform(1 - _JITTER, 1 + _JITTER)
         self.context.timers.after(delay, Tick.TIMER)
