@@ -14,6 +14,7 @@ from supervisor import (
     Status,
     Supervisor,
     SupervisorSpec,
+    TreeNode,
     supervisor_child,
 )
 
@@ -140,6 +141,12 @@ def up(supervisor: Supervisor) -> list[str]:
 def status(supervisor: Supervisor, id: str) -> Status | None:
     child = supervisor.child(id)
     return None if child is None else child.status
+
+
+def node(supervisor: Supervisor, path: str) -> TreeNode:
+    found = supervisor.tree().find(f"root/{path}")
+    assert found is not None
+    return found
 
 
 async def raising(error: BaseException) -> None:

@@ -27,7 +27,7 @@ from supervisor import (
     log_event,
 )
 
-from .helpers import raising
+from .helpers import node, raising
 
 BOOM = ValueError("boom")
 
@@ -242,7 +242,7 @@ async def test_s8_the_tree_is_a_value_that_msgspec_encodes(stage):
 async def test_s8_what_the_tree_says(stage):
     supervisor = await a_tree(stage)
     tree = supervisor.tree()
-    assert [node.path for node in tree.walk()] == [
+    assert [each.path for each in tree.walk()] == [
         "root",
         "root/a",
         "root/s",
@@ -250,7 +250,7 @@ async def test_s8_what_the_tree_says(stage):
         "root/s/y",
         "root/b",
     ]
-    a, y, b = (tree.find(f"root/{path}") for path in ("a", "s/y", "b"))
+    a, y, b = (node(supervisor, path) for path in ("a", "s/y", "b"))
     assert (a.status, a.incarnation, a.restarts, a.uptime) == ("running", 1, 0, 15)
     assert a.detail == {"mailbox": 3, "node": "127.0.0.1:6379"}
     assert (y.status, y.kind, y.uptime, y.backoff_left) == ("waiting", "reader", 0, 45)

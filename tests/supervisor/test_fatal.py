@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_s2_a_loop_that_is_closed_under_its_children_is_left_in_peace(capsys):
     loop.run_until_complete(main())
     loop.close()
     for child in ("a", "clings"):
-        task = supervisors[0].child(child).task
+        task: Any = supervisors[0].child(child).task  # type: ignore[union-attr]
         task.get_coro().close()
         task._log_destroy_pending = False
     assert starts == [1, 1]

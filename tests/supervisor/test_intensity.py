@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.intensity import add_restart
+from supervisor.intensity import Window, add_restart
 
 
 def allowed_at(times, limit, period):
-    window, answers = (), []
+    window: Window = ()
+    answers = []
     for now in times:
         window, allowed = add_restart(window, now, limit, period)
         answers.append(allowed)
@@ -53,7 +54,8 @@ def test_s4_window_agrees_with_counting_all_restarts(gaps, limit, period):
 
 @given(st.lists(st.floats(0, 5), max_size=200), st.integers(0, 5))
 def test_s4_window_is_bounded(gaps, limit):
-    window, now = (), 0.0
+    window: Window = ()
+    now = 0.0
     for gap in gaps:
         now += gap
         window, _ = add_restart(window, now, limit, 30.0)

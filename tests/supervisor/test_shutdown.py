@@ -41,7 +41,7 @@ def test_s7_no_deadline_exceeds_the_own_allowance_or_the_total(now, allowance, t
 
 @given(st.floats(0, 1000), st.lists(MAYBE, min_size=1, max_size=5), st.floats(0, 2000))
 def test_s7_handing_a_total_down_a_tree_never_lengthens_it(now, allowances, total):
-    deadline: float | None = total
+    deadline = total
     for allowance in allowances:
         lower = stop_deadline(now, allowance, deadline)
         assert lower is not None

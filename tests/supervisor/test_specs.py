@@ -25,9 +25,9 @@ def test_s9_defaults():
 def test_s9_specs_are_frozen():
     spec = ChildSpec("a", life)
     with pytest.raises(AttributeError):
-        spec.id = "b"  # type: ignore[misc]
+        spec.id = "b"
     with pytest.raises(AttributeError):
-        SupervisorSpec().intensity = 9  # type: ignore[misc]
+        SupervisorSpec().intensity = 9
     children = [spec]
     whole = SupervisorSpec(children=children)
     children.append(ChildSpec("b", life))

@@ -237,7 +237,7 @@ async def test_s7_a_second_request_that_is_due_kills_at_once_and_only_once(stage
 
 async def test_s7_a_callback_that_raises_is_logged_and_its_child_killed(stage, caplog):
     async def start(child: Child) -> None:
-        child.on_stop(lambda deadline: 1 / 0)  # type: ignore[arg-type,return-value]
+        child.on_stop(lambda deadline: 1 / 0)  # type: ignore[arg-type]
         child.started()
         await asyncio.get_running_loop().create_future()
 
@@ -352,7 +352,7 @@ async def test_s7_the_supervisor_can_be_stopped_by_its_own_child(stage):
     )
     await supervisor.start()
     assert await supervisor.wait() == Shutdown()
-    assert supervisor.report.clean
+    assert (await supervisor.stop()).clean
 
 
 async def test_s7_on_the_loops_own_clock():
