@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from actors.runtime.overflow import Overflow, as_mailbox_spec
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from actors.runtime.watching import Watching
-from supervisor import Child, ExitReason, Status, Supervisor
+from supervisor import Child, ExitReason, Status, Supervisor, SupervisorExit
+from supervisor.errors import to_exception
 
 if TYPE_CHECKING:
     from actors.runtime.system import ActorSystem
@@ -52,6 +54,7 @@ class Cell:
     __slots__ = (
         "_end_waiters",
         "_first_run",
+        "_ref",
         "actor",
         "asking",
         "blocks_when_full",
@@ -66,7 +69,6 @@ class Cell:
         "processed",
         "receive",
         "receive_is_async",
-        "ref",
         "spec",
         "stop_asked",
         "stop_deadline",
@@ -87,7 +89,7 @@ class Cell:
         self.loop = system.loop
         self.mailbox = Mailbox(as_mailbox_spec(spec.mailbox), system.loop)
         self.blocks_when_full = self.mailbox.spec.overflow is Overflow.BLOCK
-        self.ref: ActorRef[Any] = ActorRef(self)
+        self._ref: weakref.ref[ActorRef[Any]] | None = None
         self.child: Child | None = None
         self.incarnation = 0
         self.asking: Ask | None = None
@@ -102,6 +104,17 @@ class Cell:
         self._end_waiters: list[asyncio.Future[ExitReason]] | None = None
         self._first_run: asyncio.Event | None = None
 
+    @property
+    def ref(self) -> ActorRef[Any]:
+        """The reference that others hold: the same one as long as anybody does."""
+        # Held weakly, so that the two are no cycle: where actors come and go by the ten thousand
+        # a second, garbage that only the cyclic collector frees costs more than half of the rest.
+        ref = self._ref() if self._ref is not None else None
+        if ref is None:
+            ref = ActorRef(self)
+            self._ref = weakref.ref(ref)
+        return ref
+
     # -- one incarnation ---------------------------------------------------------------------------
 
     def run(self, child: Child) -> Coroutine[Any, Any, None]:
@@ -114,13 +127,12 @@ class Cell:
             self.ended = None
             self.mailbox.reopen()
             self.system.registry.add(self)
-        first = self.child is None
+        first = self.incarnation == 0
         self.child = child
         self.incarnation += 1
         self.crash = None
         self.stop_deadline = None
         self.mailbox.attach()
-        child.nested = None
         child.describe = self._describe
         child.on_stop(self._on_stop_asked)
         if self._first_run is not None:
@@ -222,10 +234,8 @@ class Cell:
         if self._first_run is not None:
             self._first_run.set()
         self.system.registry.forget(self)
-        if self.incarnation:  # a reference must not keep alive what the actor held
-            for name in ("actor", "receive", "context"):
-                if hasattr(self, name):
-                    delattr(self, name)
+        # A reference must not keep alive what the actor held, nor the cell its supervisor's part.
+        self.child = self.actor = self.receive = self.context = None  # type: ignore[assignment]
 
     def bury(self, message: Any) -> None:
         """Take note that ``message`` will not be delivered."""
@@ -238,13 +248,22 @@ class Cell:
 
     async def wait_started(self) -> None:
         """Wait until an incarnation runs."""
-        if self.child is None and self.ended is None:
+        if self.child is None and self.ended is None:  # its supervisor has not come to it yet
             if self._first_run is None:
                 self._first_run = asyncio.Event()
             await self._first_run.wait()
-        if self.child is None:
-            raise ActorStopped(f"{self.path} ended before it was started ({self.ended})")
-        await self.child.wait_started()
+        if self.child is not None:
+            try:
+                await self.child.wait_started()
+            except SupervisorExit as error:
+                if not error.reason.normal:
+                    raise
+            else:
+                return
+        cause = None if self.ended is None else to_exception(self.ended)
+        if isinstance(cause, Exception):
+            raise cause
+        raise ActorStopped(f"{self.path} ended before it ran ({self.ended})") from cause
 
     async def wait_ended(self) -> ExitReason:
         """Wait until it has ended for good."""

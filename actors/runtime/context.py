@@ -148,13 +148,19 @@ class ActorContext:
 
     # -- for the cell ------------------------------------------------------------------------------
 
+    @property
+    def has_children(self) -> bool:
+        """Whether it ever spawned any."""
+        return self._children is not None
+
     def close(self, error: BaseException | None) -> None:
         """The incarnation handles no more messages: no timers any more, no answers."""
         self._closed = True
         if self._timers is not None:
             self._timers.close()
-        for ask in list(self._deferred or ()):
-            ask.fail(self._cell.ending(error))
+        if self._deferred:
+            for ask in list(self._deferred):
+                ask.fail(self._cell.ending(error))
 
     async def stop_children(self, deadline: float | None) -> None:
         """Stop what was spawned here, by ``deadline`` (a point on the system's clock)."""

@@ -12,6 +12,7 @@ from actors.runtime.spec import ActorSpec
 from supervisor import (
     Child,
     ChildSpec,
+    SpecError,
     Status,
     Strategy,
     Supervisor,
@@ -32,8 +33,7 @@ M = TypeVar("M")
 def spawn_under(system: ActorSystem, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
     """Spawn an actor below ``supervisor``."""
     cell, child_spec = _cell(system, supervisor.path, spec)
-    _make_way(supervisor, child_spec.id)
-    cell.child = supervisor.start_child(child_spec)
+    cell.child = _start_child(supervisor, child_spec)
     # Not earlier: nothing of an actor that could not be spawned may stay behind.
     system.registry.add(cell)
     return cell.ref
@@ -50,8 +50,7 @@ def supervise_under(
     """Start a supervisor below ``parent``."""
     made = [_cell(system, f"{parent.path}/{name}", spec) for spec in children]
     spec = SupervisorSpec(strategy=strategy, children=[child for _, child in made], **options)
-    _make_way(parent, name)
-    child = parent.start_child(supervisor_child(name, spec))
+    child = _start_child(parent, supervisor_child(name, spec))
     for cell, _ in made:
         system.registry.add(cell)
     return SupervisorRef(system, child)
@@ -87,14 +86,19 @@ def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> tuple[Cell, Chil
     return cell, child_spec
 
 
-def _make_way(supervisor: Supervisor, id: str) -> None:
-    """Forget a child called ``id`` that ended for good; NameTaken when it lives."""
-    child = supervisor.child(id)
-    if child is None:
-        return
-    if child.wanted or child.status is not Status.DOWN:
-        raise NameTaken(f"{child.path}: a child has this name: stop it, or use another one")
-    supervisor.delete_child(id)
+def _start_child(supervisor: Supervisor, spec: ChildSpec) -> Child:
+    """Start a child; one of this id that ended for good makes way for it."""
+    try:
+        return supervisor.start_child(spec)
+    except SpecError:
+        child = supervisor.child(spec.id)
+        if child is None:
+            raise
+        if child.wanted or child.status is not Status.DOWN:
+            taken = f"{child.path}: a child has this name: stop it, or use another one"
+            raise NameTaken(taken) from None
+    supervisor.delete_child(spec.id)
+    return supervisor.start_child(spec)
 
 
 class SupervisorRef:

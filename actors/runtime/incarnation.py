@@ -65,7 +65,12 @@ async def live(cell: Cell, child: Child) -> None:
     except BaseException as error:
         await _wind_down(cell, actor, context, error)
         raise
-    await _wind_down(cell, actor, context, None)
+    # The usual case written out: most actors have nothing to wind down.
+    context.close(None)
+    if context.has_children:
+        await _wind_down(cell, actor, context, None)
+    elif type(actor).on_stop is not Actor.on_stop:
+        await actor.on_stop(_SHUTDOWN)
 
 
 async def _wind_down(

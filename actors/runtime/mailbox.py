@@ -89,19 +89,6 @@ class Mailbox:
 
     # -- the reader --------------------------------------------------------------------------------
 
-    async def wait(self) -> None:
-        """Return when there may be something; also when there is not."""
-        if self.senders:
-            self.release()
-        if self.queue or self.signal:
-            return
-        self.waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            if self.waiter is waiter:
-                self.waiter = None
-
     def wake(self) -> None:
         """Wake the reader if it waits."""
         waiter = self.waiter
@@ -220,7 +207,8 @@ class Mailbox:
         """Take out and return the user lane."""
         left = list(self.queue)
         self.queue.clear()
-        self.release()
+        if self.senders:
+            self.release()
         return left
 
     def close(self) -> list[Any]:

@@ -20,7 +20,7 @@ M_contra = TypeVar("M_contra", contravariant=True)
 class ActorRef(Generic[M_contra]):
     """Where to send messages for one actor, whichever incarnation of it is running."""
 
-    __slots__ = ("_cell", "_mailbox", "_queue")
+    __slots__ = ("__weakref__", "_cell", "_mailbox", "_queue")
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -108,7 +108,8 @@ class ActorRef(Generic[M_contra]):
         """Wait until it runs: its ``on_start`` has returned.
 
         Raises:
-            StartError, or what else ended it: it ended for good before it ran.
+            StartError, or what else it crashed with: it ended for good before it ran.
+            ActorStopped: it was stopped before it ran.
         """
         await self._cell.wait_started()
 

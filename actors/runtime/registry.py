@@ -27,7 +27,7 @@ class Registry:
         self._counter = 0
         self._cells: dict[str, Cell] = {}
         self._names: dict[str, ActorRef[Any]] = {}
-        self._names_of: dict[ActorRef[Any], list[str]] = {}
+        self._names_of: dict[Cell, list[str]] = {}
 
     def free_name(self, parent: str, name: str | None, kind: str) -> str:
         """Return the name of a new actor below ``parent``; NameTaken when another one has it.
@@ -55,7 +55,7 @@ class Registry:
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
         if self._names_of:
-            for name in self._names_of.pop(cell.ref, ()):
+            for name in self._names_of.pop(cell, ()):
                 del self._names[name]
 
     def register(self, name: str, ref: ActorRef[Any]) -> None:
@@ -65,7 +65,7 @@ class Registry:
         taken = self._names.setdefault(name, ref)
         if taken is not ref:
             raise NameTaken(f"{name!r} is {taken.path}")
-        names = self._names_of.setdefault(ref, [])
+        names = self._names_of.setdefault(ref._cell, [])
         if name not in names:
             names.append(name)
 

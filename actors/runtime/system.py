@@ -191,7 +191,7 @@ class ActorSystem:
             SpecError: an option has a value that cannot work.
             SupervisorError: the system is stopping.
         """
-        return self.spawn_under(self.root, ActorSpec.of(actor, args, options))
+        return spawn_under(self, self.root, ActorSpec.of(actor, args, options))
 
     def supervisor(
         self,

@@ -27,16 +27,23 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
     envelopes = Envelope.classes
+    create_future = cell.loop.create_future
     turn = mailbox.turn = []
     length, until = 1, 0.0
     message: Any = None
+    result: Any = None
     # A reader that was left behind as unkillable, and came back, finds another one's turn here.
     while mailbox.turn is turn:
-        if mailbox.signal and await _attend(cell):
-            return
+        if mailbox.signal:
+            if await _attend(cell):
+                return
+            continue
         if not queue:
-            message = None  # or it would be kept alive until the next one
-            await mailbox.wait()
+            message = result = None  # or they would be kept alive until the next one
+            if mailbox.senders:
+                mailbox.release()
+            mailbox.waiter = waiter = create_future()
+            await waiter
             until = 0.0
             continue
         mailbox.note_peak()

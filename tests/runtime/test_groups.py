@@ -149,7 +149,7 @@ async def test_s1_refs_of_children_that_never_started_end_with_their_supervisor(
         started = asyncio.ensure_future(b.started())
         with pytest.raises(StartError):
             await group.started()
-        with pytest.raises(ActorError, match="ended before it was started"):
+        with pytest.raises(ActorError, match="ended before it ran"):
             await started
         assert str(await b.stop()) == "shutdown"
         assert system.lookup("group/b") is None

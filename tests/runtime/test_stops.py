@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors import Actor, ActorStopped, NameTaken
-from supervisor import Crashed, Killed, Shutdown, StartError, SupervisorExit
+from supervisor import Crashed, Killed, Shutdown, StartError
 from tests.support import eventually
 
 from .support import Boom, Crash, Echo, Gate, Recorder, turns
@@ -156,7 +156,7 @@ async def test_s6_a_stop_during_the_start_ends_it(told):
         ref = system.spawn(Endless, log)
         await turns()
         await asyncio.wait_for(ref.stop(), 2)
-        with pytest.raises(SupervisorExit):
+        with pytest.raises(ActorStopped, match="ended before it ran"):
             await ref.started()
     assert log == []
 
