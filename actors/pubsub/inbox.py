@@ -23,7 +23,7 @@ __all__ = ["Inbox", "InboxInlet"]
 # A reader that never has to wait would never let the loop run: it is made to after this many
 # messages (A7).
 QUANTUM = 64
-# So many unclaimed Nones say that nobody calls get_message.
+# So many unclaimed Nones say that nobody calls get_message; there are never more.
 _MOST_NONES = 10_000
 
 
@@ -76,7 +76,7 @@ class Inbox:
 
     def owe_nones(self, count: int) -> None:
         """Have the next ``count`` ``get_message`` calls return None."""
-        self.nones += count
+        self.nones = min(self.nones + count, _MOST_NONES)
         self.wake_all()
 
     def fail(self, error: BaseException) -> None:
@@ -113,6 +113,8 @@ class Inbox:
                 return message
             if self.nones > 0:
                 self.nones -= 1
+                if self.nones and self.nones % QUANTUM == 0:
+                    await asyncio.sleep(0)
                 return None
             if self.failure is not None:
                 raise self.failure

@@ -52,6 +52,10 @@ class Inlet:
         self.put = self._append
         self._append(message)
 
+    def put_news(self, news: Any) -> None:
+        """Take what is no message, a gap for instance."""
+        self.put(news)
+
     def flush(self) -> None:
         """Do what is due once a batch."""
         self.put = self._first
@@ -77,9 +81,13 @@ class Inlet:
 
 
 class HandlerInlet(Inlet):
-    """The way into a handler's mailbox: what it is through with, ``get_message`` hears of."""
+    """The way into a handler's mailbox: what it is through with, ``get_message`` hears of.
 
-    __slots__ = ("_before", "_inbox")
+    A notice follows the messages, one at a time however many batches come: what waits in the
+    mailbox of a busy handler is messages, and the notice takes the place of none.
+    """
+
+    __slots__ = ("_before", "_inbox", "_notice", "_noticed", "_owed", "_put_count", "_waits")
 
     def __init__(
         self,
@@ -91,19 +99,54 @@ class HandlerInlet(Inlet):
     ) -> None:
         super().__init__(mailbox, touched, path, pause)
         self._inbox = inbox
+        self._notice = HandledNotice(self)
+        self._waits = False  # the notice lies in the mailbox
         self._before = 0
+        # Messages put so far; of these, those before the notice; of these, those that were told.
+        self._put_count = self._noticed = self._owed = 0
 
     def _put_first(self, message: Any) -> None:
         # No consumer runs while a batch is read: the growth of the queue is the batch's count.
         self._before = len(self.mailbox.queue)
         super()._put_first(message)
 
+    def put_news(self, news: Any) -> None:
+        """Take what is no message: ``get_message`` does not hear of it."""
+        self.put(news)
+        self._put_count -= 1
+
     def wake(self) -> None:
         """Wake the handler."""
-        if self._inbox.counts_nones:
-            queue = self.mailbox.queue
-            queue.append(HandledNotice(self._inbox, len(queue) - self._before))
+        self._put_count += len(self.mailbox.queue) - self._before
+        if not self._waits and self._inbox.counts_nones:
+            self._follow()
         super().wake()
+
+    def _follow(self) -> None:
+        self._waits = True
+        self._noticed = self._put_count
+        self.mailbox.queue.append(self._notice)
+
+    def handled(self) -> None:
+        """The handler is through with all that was put before the notice, or that was shed."""
+        self._waits = False
+        passed = self._noticed - self.mailbox.shed
+        if passed > self._owed:
+            self._inbox.owe_nones(passed - self._owed)
+            self._owed = passed
+        if self._put_count > self._noticed:
+            self._follow()
+
+    def _full(self) -> None:
+        mailbox = self.mailbox
+        if not self._waits or mailbox.closed:
+            super()._full()
+        elif len(mailbox.queue) > mailbox.limit + 1:
+            mailbox.limit += 1
+            try:
+                super()._full()
+            finally:
+                mailbox.limit -= 1
 
 
 def flush(touched: list[Inlet]) -> None:

@@ -11,7 +11,7 @@ from actors.runtime.messages import Envelope
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
-    from actors.pubsub.inbox import Inbox
+    from actors.pubsub.inlet import HandlerInlet
     from actors.runtime.cell import Cell
 
 __all__ = ["GapNotice", "HandledNotice", "call_back"]
@@ -46,15 +46,14 @@ class GapNotice(Envelope):
 
 
 class HandledNotice(Envelope):
-    """Tells ``get_message`` that a handler was through with the batch before it."""
+    """Tells ``get_message`` that a handler was through with the messages before it."""
 
-    __slots__ = ("count", "inbox")
+    __slots__ = ("inlet",)
 
-    def __init__(self, inbox: Inbox, count: int) -> None:
-        self.inbox = inbox
-        self.count = count
+    def __init__(self, inlet: HandlerInlet) -> None:
+        self.inlet = inlet
 
     def deliver(self, cell: Cell) -> None:
         """Have as many calls return None."""
         cell.processed -= 1  # it is no message
-        self.inbox.owe_nones(self.count)
+        self.inlet.handled()

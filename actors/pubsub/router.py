@@ -391,7 +391,7 @@ class Router:
         )
         self.book.gaps += 1
         self._gaps.append(gap)
-        subscription.inlet.put(GapNotice(gap, subscription.on_gap or self.book.on_gap))
+        subscription.inlet.put_news(GapNotice(gap, subscription.on_gap or self.book.on_gap))
 
     def _log_gaps(self) -> None:
         gaps, self._gaps = self._gaps, []
