@@ -218,16 +218,18 @@ class BasePubSub(Generic[AnyStr]):
     ) -> None:
         parts = self._session.require_open()
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
-        subscriptions = [self._subscription(parts, kind, n, h) for n, h in wanted.items()]
+        subscriptions = [self._subscription(kind, name) for name in wanted]
         if not subscriptions:
             return
-        call = Call((s.target for s in subscriptions), parts.system.loop)
+        self._hire(subscriptions, wanted.values())
+        call = self._session.track(Call((s.target for s in subscriptions), parts.system.loop))
         parts.manager.tell(Subscribe(subscriptions, call))
         try:
             async with asyncio.timeout(self.subscription_timeout) as limit:
                 await call.future
         except BaseException as error:
-            parts.manager.tell(GiveUp(call))
+            if self._session.is_open:
+                parts.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(
                     "Failed to receive acknowledgement of subscription within"
@@ -238,15 +240,20 @@ class BasePubSub(Generic[AnyStr]):
         for subscription in subscriptions:
             registered[subscription.label] = subscription.callback
 
-    def _subscription(
-        self, parts: Parts, kind: Kind, name: str | bytes, callback: Any
-    ) -> Subscription:
+    def _subscription(self, kind: Kind, name: str | bytes) -> Subscription:
         book = self._book
         target = Target(kind, book.encode(name))
-        subscription = Subscription(target, book.label(target.name), book.inbox_inlet)
-        if callback is not None:
-            self._hiring.hire(subscription, callback)
-        return subscription
+        return Subscription(target, book.label(target.name), book.inbox_inlet)
+
+    def _hire(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
+        try:
+            for subscription, callback in zip(subscriptions, callbacks, strict=True):
+                if callback is not None:
+                    self._hiring.hire(subscription, callback)
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.drain()
+            raise
 
     async def _unsubscribe(self, kind: Kind, names: Iterable[str | bytes]) -> None:
         parts = self._session.require_open()
@@ -257,13 +264,15 @@ class BasePubSub(Generic[AnyStr]):
         if not targets:
             self._announce_nothing(kind)
             return
-        call = Call(targets, parts.system.loop)
+        call = self._session.track(Call(targets, parts.system.loop))
         parts.manager.tell(Unsubscribe(targets, call))
         try:
             async with asyncio.timeout(self.unsubscription_timeout):
                 await call.future
         except TimeoutError:
             log.warning("unsubscribe_not_acknowledged", targets=len(call.open))
+        except ConnectionError:
+            pass  # the pubsub ended meanwhile, and with it all subscriptions
         registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
         for target in targets:
             registered.pop(book.label(target.name), None)
@@ -272,7 +281,9 @@ class BasePubSub(Generic[AnyStr]):
 
     def _announce_nothing(self, kind: Kind) -> None:
         types = {Kind.CHANNEL: "", Kind.PATTERN: "p", Kind.SHARD: "s"}
-        if not self.ignore_subscribe_messages:
+        if self.ignore_subscribe_messages:
+            self._inbox.owe_nones(1)
+        else:
             message: PubSubMessage = {
                 "type": f"{types[kind]}unsubscribe",
                 "pattern": None,
