@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
+from actors.pubsub.calls import Call
 from actors.pubsub.parts import Parts
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.ambient import current_system
@@ -56,6 +57,22 @@ class Session:
         self._start_timeout = start_timeout
         self._body: asyncio.Task[Any] | None = None
         self._cancelled_body = False
+        self._calls: set[Call] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is in use, and did not give up."""
+        return self.state is State.OPEN and self.failure is None
+
+    def track(self, call: Call) -> Call:
+        """Have ``call`` fail when this ends before it; return it."""
+        self._calls.add(call)
+        call.future.add_done_callback(lambda _: self._calls.discard(call))
+        return call
+
+    def _end_calls(self, error: BaseException) -> None:
+        for call in list(self._calls):
+            call.fail(error)
 
     def require_open(self) -> Parts:
         """Return the parts; ConnectionError when there are none, or it gave up."""
@@ -123,11 +140,12 @@ class Session:
         self.state = State.CLOSED
         assert self.parts is not None
         self._body = None
+        closed = ConnectionError("this pubsub is closed")
+        self._end_calls(closed)
         await self.parts.stop()
         if self._own is not None:
             await self._own.stop()
-        error = self.failure or ConnectionError("this pubsub is closed")
-        self.parts.book.inbox.fail(error)
+        self.parts.book.inbox.close(closed)
 
     def reraise(self, error: BaseException | None) -> None:
         """Raise what ended it, where that is what made the body end."""
@@ -150,6 +168,7 @@ class Session:
         self.parts.ready.set()
         if self._body is not None:
             self._cancel_body()
+        self._end_calls(error)
         self.parts.book.inbox.fail(error)
 
     def _cancel_body(self) -> None:
