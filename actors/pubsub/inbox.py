@@ -37,6 +37,7 @@ class Inbox:
             acknowledgement, and one for each message that a handler was through with.
         ended: returns whether iteration is over once the queue is empty.
         failure: why there will be nothing more, or None.
+        closed: that was the user's wish: iteration ends.
     """
 
     def __init__(self, spec: MailboxSpec, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,6 +48,7 @@ class Inbox:
         self.on_lagged: LagCallback | None = None
         self.ended: Callable[[], bool] = lambda: True
         self.failure: BaseException | None = None
+        self.closed = False
         self._polled = False
         self._loop = loop
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -85,6 +87,11 @@ class Inbox:
             self.failure = error
         self.wake_all()
 
+    def close(self, error: BaseException) -> None:
+        """End it: iteration ends after what is queued, ``get`` raises ``error``."""
+        self.closed = self.failure is None
+        self.fail(error)
+
     # -- readers -----------------------------------------------------------------------------------
 
     async def next(self) -> PubSubMessage:
@@ -93,9 +100,9 @@ class Inbox:
             message = await self._take()
             if message is not None:
                 return message
-            if self.failure is not None:
+            if self.failure is not None and not self.closed:
                 raise self.failure
-            if self.ended():
+            if self.closed or self.ended():
                 raise StopAsyncIteration
             await self._wait(None)
 
