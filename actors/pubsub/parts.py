@@ -120,8 +120,8 @@ class Parts:
             await self.system.root.stop_child(self.name)
 
     def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
-        """Spawn a reader; None while the readers' supervisor is not up."""
-        if self._readers is None:
+        """Spawn a reader; None while the readers' supervisor takes none."""
+        if self._readers is None or self._readers.ending:
             return None
         return self.system.spawn_under(self._readers, spec)
 
