@@ -32,6 +32,7 @@ from supervisor import (
     Supervisor,
     SupervisorSpec,
 )
+from supervisor.supervisor import Phase
 
 __all__ = ["Parts"]
 
@@ -121,9 +122,10 @@ class Parts:
 
     def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
         """Spawn a reader; None while the readers' supervisor takes none."""
-        if self._readers is None or self._readers.ending:
+        readers = self._readers
+        if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):
             return None
-        return self.system.spawn_under(self._readers, spec)
+        return self.system.spawn_under(readers, spec)
 
     def hasten_reader(self, ref: ActorRef[Any]) -> None:
         """Have a reader that waits for its restart connect now."""
