@@ -15,6 +15,7 @@ from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.connection import Connection
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.topology import Node, Topology
+from supervisor import ExitReason
 
 __all__ = ["ClusterManager", "NodePicker"]
 
@@ -69,6 +70,11 @@ class ClusterManager(SubscriptionManager):
         """Make a router; take reports."""
         await super().on_start()
         self.desk.report = self.context.self_ref.tell
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Take no more reports."""
+        self.desk.report = lambda _: None
+        await super().on_stop(reason)
 
     async def receive(self, message: Any) -> None:
         """Take a report, or do what every manager does."""

@@ -30,6 +30,7 @@ from actors.redis.exceptions import (
 from actors.redis.locations import TCPLocation
 from actors.redis.slots import key_slot
 from actors.redis.topology import Topology
+from supervisor import ExitReason
 
 __all__ = ["NodeFailed", "ShardManager"]
 
@@ -105,6 +106,11 @@ class ShardManager(SubscriptionManager):
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: list(self.readers)
         self.context.timers.after(_IDLE, Tick.LOOK)
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Take no more reports."""
+        self.desk.report = lambda _: None
+        await super().on_stop(reason)
 
     async def receive(self, message: Any) -> None:
         """Take a report, look after everything, or do what every manager does."""

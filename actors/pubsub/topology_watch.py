@@ -14,6 +14,7 @@ from actors.redis.topology import Topology
 from actors.runtime.actor import Actor
 from actors.runtime.ref import ActorRef
 from actors.runtime.throttle import Throttle
+from supervisor import ExitReason
 from supervisor.log import get_logger
 
 __all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
@@ -80,6 +81,10 @@ class TopologyWatch(Actor[Tick]):
         self.desk.begun()
         self._throttle = Throttle(self.loop.time, 10.0)
         self.context.self_ref.tell(Tick.NOW)
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Take no more requests."""
+        self.desk.watch = None
 
     async def receive(self, message: Tick) -> None:
         """Look, report, and plan the next look."""
