@@ -1,0 +1,144 @@
+"""A supervised worker that is broken on purpose, while you watch.
+
+    python -m examples.demo --single            on an embedded Valkey server
+    python -m examples.demo --url redis://...   on a server of your own
+
+Its last line is for programs:
+``demo: published=N delivered=N restarts=N gaps=N failures=N``.
+It ends with 0 when every loss lies inside a reported gap and nothing else went wrong, with 1 and
+one sentence on stderr when not, and with 2 for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import textwrap
+import threading
+
+from actors.testing import ServerNotFoundError, ServerStartError
+from examples.demo_parts.display import Display, make_display
+from examples.demo_parts.single import on_embedded_server, on_own_server
+from examples.demo_parts.stage import DemoError, Outcome
+
+#: The demo ends within so many seconds, one way or the other.
+DEADLINE = 55.0
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    options = _options()
+    _end_at(DEADLINE + 3)
+    display = make_display(plain=options.plain)
+    try:
+        outcome = asyncio.run(_play(options, display))
+    except KeyboardInterrupt:
+        display.close()
+        print("demo: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        display.close()
+        print(f"demo: {_sentence(error)}", file=sys.stderr)
+        return 1
+    return _report(outcome)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--single", action="store_true", help="one embedded server")
+    parser.add_argument("--url", help="a server of your own, redis://... for instance")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=16.0, help="about how long it takes (6 to 50)"
+    )
+    parser.add_argument("--plain", action="store_true", help="lines instead of a live tree")
+    return parser.parse_args()
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 6 <= seconds <= 50:
+        raise argparse.ArgumentTypeError(f"from 6 to 50, not {text}")
+    return seconds
+
+
+async def _play(options: argparse.Namespace, display: Display) -> Outcome:
+    async with asyncio.timeout(DEADLINE) as limit:
+        try:
+            if options.url is not None:
+                return await on_own_server(options.url, display, options.seconds)
+            return await on_embedded_server(display, options.seconds)
+        except TimeoutError:
+            if limit.expired():
+                raise DemoError(f"not done within {DEADLINE:.0f} s") from None
+            raise
+    raise AssertionError("unreachable")
+
+
+def _end_at(seconds: float) -> None:
+    """End the process even if the event loop hangs; embedded servers go with it."""
+
+    def end() -> None:
+        show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""
+        sys.stderr.write(f"{show_cursor}demo: hung for {seconds:.0f} s\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what is at the bottom of ``error``, in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = " ".join(str(error).split()) or repr(error)
+    known = isinstance(error, DemoError | ServerNotFoundError | ServerStartError)
+    return text if known else f"{type(error).__name__}: {text}"
+
+
+def _report(outcome: Outcome) -> int:
+    balance = outcome.balance
+    problems = []
+    if balance.unexplained:
+        problems.append(f"{balance.unexplained} messages were lost outside every reported gap")
+    if balance.twice or balance.out_of_order:
+        problems.append(f"{balance.twice} came twice and {balance.out_of_order} out of order")
+    if outcome.book != outcome.handed_to_book:
+        problems.append(f"book has {outcome.book}, it was handed {outcome.handed_to_book}")
+    if not balance.delivered:
+        problems.append("nothing was delivered")
+
+    orders, amount = outcome.book
+    _say(f"book, an actor, still has all it was told: {orders:,} orders worth {amount:,}.")
+    if balance.unanswered:
+        _say(
+            f"{balance.unanswered} publishes failed or got no answer and do not count as published"
+            f" ({balance.unanswered_arrived} of them arrived all the same)."
+        )
+    explained = balance.lost - balance.unexplained
+    where = "all inside reported gaps" if not balance.unexplained else f"{explained} inside gaps"
+    _say(
+        f"published {balance.published:,} = delivered {balance.delivered:,} + lost {balance.lost}"
+        f" ({where}); {balance.twice} arrived twice, {balance.out_of_order} out of order."
+    )
+    if problems:
+        print(f"demo: {'; '.join(problems)}", file=sys.stderr)
+    print(
+        f"demo: published={balance.published} delivered={balance.delivered}"
+        f" restarts={outcome.restarts} gaps={balance.gaps} failures={outcome.failures}",
+        flush=True,
+    )
+    return 1 if problems else 0
+
+
+def _say(text: str) -> None:
+    width = shutil.get_terminal_size().columns
+    print(textwrap.fill(text, width) if sys.stdout.isatty() else text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

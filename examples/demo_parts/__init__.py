@@ -1,0 +1,9 @@
+"""The parts of ``python -m examples.demo``.
+
+ledger.py   who published what, what arrived, and what the reported gaps explain
+worker.py   what is demonstrated: handlers, the actors behind them, and publishers
+story.py    what happened, as lines: faults, recoveries, restarts, gaps
+display.py  the terminal: a live tree, or plain lines
+stage.py    one run: start everything, break it fault by fault, add up
+single.py   the faults of one server
+"""

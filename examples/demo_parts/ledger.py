@@ -1,0 +1,181 @@
+"""The books: what publishers had accepted, what handlers saw, and what gaps explain.
+
+A message counts as published once the server answered its PUBLISH with an integer. It is delivered
+once a handler was called with it. What was published and not delivered is lost, and a loss is
+explained when a gap that was reported for its channel covers the time of its PUBLISH.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from actors import Gap
+
+__all__ = ["Balance", "Channel", "Ledger"]
+
+#: Clocks of two callbacks may differ by this many seconds about what came first.
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An accepted message: when it was sent and when the answer came, in Unix seconds."""
+
+    asked: float
+    answered: float
+
+
+@dataclass(slots=True)
+class Channel:
+    """The books of one channel."""
+
+    accepted: dict[int, Publish] = field(default_factory=dict)
+    arrived: set[int] = field(default_factory=set)
+    gaps: list[Gap] = field(default_factory=list)
+    next_number: int = 1
+    newest: int = 0
+    unanswered: int = 0
+    twice: int = 0
+    out_of_order: int = 0
+
+    def lost(self) -> list[Publish]:
+        """Return what was accepted and did not arrive."""
+        return [sent for number, sent in self.accepted.items() if number not in self.arrived]
+
+    def explains(self, sent: Publish) -> bool:
+        """Whether a reported gap covers it."""
+        return any(
+            gap.since - TOLERANCE <= sent.answered and sent.asked <= gap.until + TOLERANCE
+            for gap in self.gaps
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The sums.
+
+    Attributes:
+        published: messages that the server accepted.
+        delivered: those of them that a handler was called with.
+        lost: the others.
+        unexplained: lost outside every reported gap of their channel; 0, or something is wrong.
+        twice: deliveries of what had been delivered before.
+        out_of_order: deliveries after a later message of the same channel.
+        unanswered: publishes that failed or got no answer in time; not counted as published.
+        unanswered_arrived: those of them that were delivered all the same.
+        gaps: gaps reported, one for each channel and interruption.
+        lost_by_fault: the lost ones by the fault during which they were published.
+    """
+
+    published: int
+    delivered: int
+    lost: int
+    unexplained: int
+    twice: int
+    out_of_order: int
+    unanswered: int
+    unanswered_arrived: int
+    gaps: int
+    lost_by_fault: dict[str, int]
+
+
+class Ledger:
+    """The books of all channels, and the chapters by which losses are told apart."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, Channel] = {}
+        self.published = 0
+        self.delivered = 0
+        self.gaps = 0
+        self._chapters: list[tuple[float, str]] = []
+
+    def open(self, channel: str) -> Channel:
+        """Begin the books of ``channel``."""
+        self.channels[channel] = Channel()
+        return self.channels[channel]
+
+    def begin_chapter(self, fault: str) -> None:
+        """Count what is lost from now on under ``fault``."""
+        self._chapters.append((time.time(), fault))
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def next_number(self, channel: str) -> int:
+        """Return the number of the next message of ``channel``."""
+        books = self.channels[channel]
+        books.next_number += 1
+        return books.next_number - 1
+
+    def accepted(self, channel: str, number: int, asked: float) -> None:
+        """The server accepted a message that was sent at ``asked`` (Unix seconds)."""
+        self.channels[channel].accepted[number] = Publish(asked, time.time())
+        self.published += 1
+
+    def unanswered(self, channel: str) -> None:
+        """A publish failed, or its answer was lost: whether it was executed is not known."""
+        self.channels[channel].unanswered += 1
+
+    def arrived(self, channel: str, number: int) -> None:
+        """A handler was called with a message."""
+        books = self.channels[channel]
+        if number in books.arrived:
+            books.twice += 1
+            return
+        books.arrived.add(number)
+        self.delivered += 1
+        if number < books.newest:
+            books.out_of_order += 1
+        books.newest = max(books.newest, number)
+
+    def reported(self, gap: Gap) -> None:
+        """The library reported a gap."""
+        self.channels[gap.name].gaps.append(gap)
+        self.gaps += 1
+
+    # -- sums --------------------------------------------------------------------------------------
+
+    def mark(self) -> dict[str, int]:
+        """Return each channel's next number, for :meth:`all_beyond`."""
+        return {name: books.next_number for name, books in self.channels.items()}
+
+    def silent_since(self, mark: dict[str, int]) -> list[str]:
+        """Return the channels of which nothing published after ``mark`` was delivered yet."""
+        return [name for name, books in self.channels.items() if books.newest < mark[name]]
+
+    def all_settled(self) -> bool:
+        """Whether the newest accepted message of every channel was delivered."""
+        return all(
+            books.newest >= max(books.accepted, default=0) for books in self.channels.values()
+        )
+
+    def balance(self) -> Balance:
+        """Return the sums as of now."""
+        books = list(self.channels.values())
+        delivered = sum(len(one.accepted.keys() & one.arrived) for one in books)
+        by_fault: Counter[str] = Counter({fault: 0 for _, fault in self._chapters})
+        lost = unexplained = 0
+        for one in books:
+            for sent in one.lost():
+                lost += 1
+                unexplained += not one.explains(sent)
+                by_fault[self._chapter_of(sent)] += 1
+        published = sum(len(one.accepted) for one in books)
+        return Balance(
+            published=published,
+            delivered=delivered,
+            lost=lost,
+            unexplained=unexplained,
+            twice=sum(one.twice for one in books),
+            out_of_order=sum(one.out_of_order for one in books),
+            unanswered=sum(one.unanswered for one in books),
+            unanswered_arrived=sum(len(one.arrived - one.accepted.keys()) for one in books),
+            gaps=sum(len(one.gaps) for one in books),
+            lost_by_fault=dict(by_fault),
+        )
+
+    def _chapter_of(self, sent: Publish) -> str:
+        # What was answered just before a fault may still have been on its way when it struck.
+        begun = [name for since, name in self._chapters if since - 0.2 <= sent.answered]
+        return begun[-1] if begun else "before"

