@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from actors.redis.slots import SlotRange, expand_ranges, slot_ranges
+from actors.redis.slots import SlotRange, join_ranges, without_slot
 from actors.redis.topology import Address, Node, Role, Topology, build_topology
 from actors.redis.topology_parse import with_addresses_of
 
@@ -30,8 +30,8 @@ def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
         _promote(owner, nodes, owned)
     for node_id, runs in owned.items():
         if any(run.start <= slot <= run.end for run in runs):
-            owned[node_id] = slot_ranges(set(expand_ranges(runs)) - {slot})
-    owned[owner_id] = slot_ranges([*expand_ranges(owned.get(owner_id, ())), slot])
+            owned[node_id] = without_slot(runs, slot)
+    owned[owner_id] = join_ranges([*owned.get(owner_id, ()), (slot, slot)])
     return build_topology(
         nodes.values(),
         owned,

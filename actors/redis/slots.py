@@ -10,7 +10,15 @@ from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-__all__ = ["SLOTS", "SlotRange", "expand_ranges", "key_slot", "slot_ranges"]
+__all__ = [
+    "SLOTS",
+    "SlotRange",
+    "expand_ranges",
+    "join_ranges",
+    "key_slot",
+    "slot_ranges",
+    "without_slot",
+]
 
 SLOTS = 16384
 """How many hash slots every cluster has."""
@@ -45,16 +53,35 @@ def slot_ranges(slots: Iterable[int]) -> tuple[SlotRange, ...]:
 
     Raises ValueError for a slot outside 0 to 16383.
     """
-    ordered = sorted(set(slots))
-    if ordered and (ordered[0] < 0 or ordered[-1] >= SLOTS):
-        raise ValueError(f"slots are 0 to {SLOTS - 1}, got {ordered[0]} to {ordered[-1]}")
-    ranges: list[SlotRange] = []
-    for slot in ordered:
-        if ranges and ranges[-1].end == slot - 1:
-            ranges[-1] = SlotRange(ranges[-1].start, slot)
+    return join_ranges((slot, slot) for slot in set(slots))
+
+
+def join_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[SlotRange, ...]:
+    """Join ranges (any order, overlaps allowed) into the fewest, in rising order.
+
+    Raises ValueError for a slot outside 0 to 16383.
+    """
+    joined: list[SlotRange] = []
+    for start, end in sorted(ranges):
+        if start < 0 or end >= SLOTS:
+            raise ValueError(f"slots are 0 to {SLOTS - 1}, got {start} to {end}")
+        if joined and start <= joined[-1].end + 1:
+            joined[-1] = SlotRange(joined[-1].start, max(joined[-1].end, end))
         else:
-            ranges.append(SlotRange(slot, slot))
-    return tuple(ranges)
+            joined.append(SlotRange(start, end))
+    return tuple(joined)
+
+
+def without_slot(ranges: Iterable[tuple[int, int]], slot: int) -> tuple[SlotRange, ...]:
+    """Return what is left of disjoint ``ranges`` without ``slot``, in their order."""
+    left: list[SlotRange] = []
+    for start, end in ranges:
+        if start <= slot <= end:
+            left += [SlotRange(start, slot - 1)] if start < slot else []
+            left += [SlotRange(slot + 1, end)] if slot < end else []
+        else:
+            left.append(SlotRange(start, end))
+    return tuple(left)
 
 
 def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:

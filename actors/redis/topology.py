@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from actors.redis.slots import SLOTS, SlotRange, expand_ranges, slot_ranges
+from actors.redis.slots import SLOTS, SlotRange, expand_ranges, join_ranges, slot_ranges
 
 __all__ = [
     "Address",
@@ -211,7 +211,7 @@ def build_topology(
             followers.setdefault(node.primary_id, []).append(node)
     shards = order_shards(
         Shard(
-            slot_ranges(expand_ranges(owned.get(node.id, ()))),
+            join_ranges(owned.get(node.id, ())),
             node,
             tuple(followers.get(node.id, ())),
         )

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from actors.redis.connection import Connection
 from actors.redis.locations import TCPLocation
 from actors.redis.settings import ConnectionSettings
-from actors.redis.slots import SLOTS, SlotRange, expand_ranges, key_slot, slot_ranges
+from actors.redis.slots import (
+    SLOTS,
+    SlotRange,
+    expand_ranges,
+    join_ranges,
+    key_slot,
+    slot_ranges,
+    without_slot,
+)
 from actors.testing.process import ServerProcess
 
 slot_sets = st.sets(st.integers(0, SLOTS - 1), max_size=200)
@@ -86,3 +94,16 @@ async def test_the_server_computes_the_same(lone_node: ServerProcess):
     finally:
         connection.close()
         await connection.wait_closed()
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20))), st.integers(0, 90))
+def test_ranges_are_joined_and_cut_like_the_sets_they_stand_for(pairs, slot):
+    ranges = [(start, start + length) for start, length in pairs]
+    joined = join_ranges(ranges)
+    assert joined == slot_ranges(expand_ranges(ranges))
+    assert without_slot(joined, slot) == slot_ranges(set(expand_ranges(ranges)) - {slot})
+
+
+def test_ranges_outside_of_the_slots_are_refused():
+    with pytest.raises(ValueError, match="slots are 0 to 16383"):
+        join_ranges([(16000, 16384)])
