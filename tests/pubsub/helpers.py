@@ -1,0 +1,170 @@
+"""What tests of Pub/Sub share: clients, faults, and a look at the server from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from actors import Gap, PubSub, PubSubMessage, Redis
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from supervisor import CompositeRetryPolicy, ConstantRetryPolicy
+from tests.servers import AnyServer, ask
+from tests.support import eventually
+
+__all__ = [
+    "QUICK",
+    "Gaps",
+    "Heard",
+    "client_of",
+    "data_of",
+    "drain",
+    "flood",
+    "is_subscribed",
+    "kill_subscribers",
+    "message",
+    "numsub",
+    "publish_many",
+    "subscribers",
+    "take",
+    "within",
+]
+
+#: For tests that are not about the default policy: reconnects without jitter.
+QUICK = CompositeRetryPolicy(
+    ConstantRetryPolicy((ConnectionError, TimeoutError), retries=None, delay=0.02)
+)
+
+
+def client_of(server: AnyServer, **options: Any) -> Redis[Any]:
+    """A client of ``server`` that decodes, unless told otherwise."""
+    options.setdefault("decode_responses", True)
+    return Redis(server.host, server.port, **options)
+
+
+def message(
+    channel: Any, data: Any, *, pattern: Any = None, type: str | None = None
+) -> dict[str, Any]:
+    """A message dict as the contract has it."""
+    kind = type or ("pmessage" if pattern is not None else "message")
+    return {"type": kind, "pattern": pattern, "channel": channel, "data": data}
+
+
+class Heard(list[Any]):
+    """A handler that keeps the payloads it is called with."""
+
+    def __call__(self, heard: PubSubMessage) -> None:
+        self.append(heard["data"])
+
+    async def wait(self, count: int, timeout: float = 5.0) -> None:
+        await eventually(lambda: len(self) >= count, timeout)
+
+
+class Gaps(list[Gap]):
+    """An ``on_gap`` hook that keeps what it is told."""
+
+    def __call__(self, gap: Gap) -> None:
+        self.append(gap)
+
+    def names(self) -> list[Any]:
+        return sorted(gap.name for gap in self)
+
+
+async def drain(pubsub: PubSub[Any]) -> list[PubSubMessage]:
+    """Everything that is there already."""
+    found = []
+    while (one := await pubsub.get_message(timeout=0)) is not None:
+        found.append(one)
+    return found
+
+
+async def take(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list[PubSubMessage]:
+    """The next ``count`` messages, acknowledgements among them."""
+    found: list[PubSubMessage] = []
+    async with asyncio.timeout(timeout):
+        while len(found) < count:
+            one = await pubsub.get_message()
+            if one is not None:
+                found.append(one)
+    return found
+
+
+async def data_of(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list[Any]:
+    """The payloads of the next ``count`` messages, acknowledgements left out."""
+    found: list[Any] = []
+    async with asyncio.timeout(timeout):
+        async for one in pubsub:
+            if "subscribe" not in one["type"]:
+                found.append(one["data"])
+                if len(found) == count:
+                    break
+    return found
+
+
+async def publish_many(client: Redis[Any], channel: str, count: int, payload: str = "") -> None:
+    """Have the server publish the numbers from 0 on, each followed by ``payload``."""
+    script = "for i = ARGV[1], ARGV[2] do redis.call('PUBLISH', KEYS[1], i .. ARGV[3]) end"
+    for first in range(0, count, 1000):
+        last = min(first + 1000, count) - 1
+        await client.execute_command("EVAL", script, 1, channel, first, last, payload)
+
+
+def subscribers(server: AnyServer) -> list[dict[str, str]]:
+    """The server's view of its subscribed connections."""
+    lines = ask(server, "CLIENT", "LIST", "TYPE", "PUBSUB").splitlines()
+    return [dict(field.split("=", 1) for field in line.split()) for line in lines if line]
+
+
+def kill_subscribers(server: AnyServer) -> None:
+    """CLIENT KILL every subscribed connection."""
+    ask(server, "CLIENT", "KILL", "TYPE", "pubsub")
+
+
+def numsub(server: AnyServer, channel: str) -> int:
+    """How many connections have ``channel``."""
+    return int(ask(server, "PUBSUB", "NUMSUB", channel).rpartition(":")[2])
+
+
+def is_subscribed(server: AnyServer, *channels: str) -> Callable[[], bool]:
+    return lambda: all(numsub(server, channel) == 1 for channel in channels)
+
+
+@asynccontextmanager
+async def flood(
+    client: Redis[Any], channels: list[str], *, pause: float = 0.0005
+) -> AsyncIterator[dict[str, int]]:
+    """Publish numbers to ``channels`` in turn until the context is left; the last of each."""
+    last = dict.fromkeys(channels, -1)
+
+    async def publish() -> None:
+        while True:
+            for channel in channels:
+                last[channel] += 1
+                await client.publish(channel, str(last[channel]))
+            await asyncio.sleep(pause)
+
+    task = asyncio.create_task(publish())
+    try:
+        yield last
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class within:
+    """Assert that the body takes no longer than ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.took = 0.0
+
+    def __enter__(self) -> within:
+        self._begun = time.monotonic()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.took = time.monotonic() - self._begun
+        if exc[0] is None:
+            assert self.took < self.seconds, f"took {self.took:.3f} s, not {self.seconds} s"

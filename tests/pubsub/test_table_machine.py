@@ -1,0 +1,313 @@
+"""The subscription table against a model of three servers, in any order of events (P1, P7, P10).
+
+The model is what the table cannot see: per connection the commands on their way, what the server
+has subscribed, and the pushes on their way back. Pushes are told apart as ``NodeLink`` does it: an
+end of a subscription belongs to the oldest command that waits, or it is a revocation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from actors.pubsub.table import (
+    Actual,
+    Command,
+    GapEnded,
+    HandOver,
+    SetSource,
+    Subscribe,
+    Table,
+    Unsubscribe,
+)
+from actors.pubsub.types import Kind, Target
+
+NODES = ("a", "b", "c")
+TARGETS = tuple(Target(Kind.SHARD, name) for name in (b"x", b"y"))
+
+nodes = st.sampled_from(NODES)
+targets = st.sampled_from(TARGETS)
+places = st.lists(nodes, unique=True, max_size=3).map(tuple)
+
+
+@dataclass
+class Connection:
+    """One connection of one node, as the server and the wire have it."""
+
+    #: Commands that the server has not seen.
+    sent: deque[Subscribe | Unsubscribe] = field(default_factory=deque)
+    #: Commands without an answer yet, the oldest first: the link's side.
+    pending: deque[Subscribe | Unsubscribe] = field(default_factory=deque)
+    #: Answers and pushes that the client has not seen.
+    pushes: deque[tuple[str, Target]] = field(default_factory=deque)
+    subscribed: set[Target] = field(default_factory=set)
+
+    def serve(self, *, refuse: bool = False) -> None:
+        """Have the server carry out the next command."""
+        command = self.sent.popleft()
+        if isinstance(command, Unsubscribe):
+            self.subscribed.discard(command.target)
+            self.pushes.append(("unsubscribed", command.target))
+        elif refuse:
+            self.pushes.append(("error", command.target))
+        else:
+            self.subscribed.add(command.target)
+            self.pushes.append(("subscribed", command.target))
+
+    def revoke(self, target: Target) -> None:
+        """Have the server end a subscription by itself."""
+        self.subscribed.discard(target)
+        self.pushes.append(("unsubscribed", target))
+
+
+class TableMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table()
+        self.now = 0.0
+        self.wanted: dict[Target, tuple[str, ...]] = {}
+        self.up: dict[str, Connection] = {}
+        self.hand_overs: list[HandOver] = []
+        # What the commands say: the source, and the node that hands over to it.
+        self.routes: dict[Target, tuple[str | None, str | None]] = dict.fromkeys(
+            TARGETS, (None, None)
+        )
+        self.gaps: dict[Target, float] = {}
+
+    def tick(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    def run(self, commands: list[Command], *, given_up: Target | None = None) -> None:
+        """Carry out commands, and look at what they say about routes and gaps."""
+        ended: dict[Target, GapEnded] = {}
+        for command in commands:
+            match command:
+                case Subscribe(node, target) | Unsubscribe(node, target):
+                    connection = self.up[node]  # never to a node that is down
+                    connection.sent.append(command)
+                    connection.pending.append(command)
+                case SetSource(target, node):
+                    self.routes[target] = (node, None)
+                case HandOver(target, old, new):
+                    assert self.routes[target] == (old, None)
+                    self.routes[target] = (new, old)
+                    self.hand_overs.append(command)
+                case GapEnded(target):
+                    assert target not in ended, "one gap, one report"
+                    ended[target] = command
+        self.check_gaps(ended, given_up)
+
+    def check_gaps(self, ended: dict[Target, GapEnded], given_up: Target | None) -> None:
+        for target in TARGETS:
+            row = self.table.rows.get(target)
+            since = row.gap_since if row is not None else None
+            before = self.gaps.get(target)
+            if target in ended:
+                assert before == ended[target].since
+                assert since is None
+            elif before is not None:
+                assert since == before or target == given_up, "a gap ends with a report"
+            if since is not None:
+                assert row is not None
+                assert Actual.LIVE not in row.nodes.values(), "no gap while it is live anywhere"
+                self.gaps[target] = since
+            else:
+                self.gaps.pop(target, None)
+
+    # -- what users and the topology want ----------------------------------------------------------
+
+    @rule(of=targets, where=places)
+    def want(self, of: Target, where: tuple[str, ...]) -> None:
+        self.wanted[of] = where
+        self.run(self.table.want(of, where))
+
+    @rule(of=targets)
+    def unwant(self, of: Target) -> None:
+        self.wanted.pop(of, None)
+        self.run(self.table.unwant(of), given_up=of)
+
+    @rule(of=targets, where=places)
+    def place(self, of: Target, where: tuple[str, ...]) -> None:
+        if of in self.wanted:
+            self.wanted[of] = where
+        self.run(self.table.place(of, where))
+
+    @rule(of=targets)
+    def open_gap(self, of: Target) -> None:
+        self.table.open_gap(of, self.tick(), "not connected")
+        self.run([])
+
+    @rule(of=targets, node=nodes)
+    def misplaced(self, of: Target, node: str) -> None:
+        self.run(self.table.misplaced(node, of, self.tick(), "another node has the slot"))
+
+    @rule(some=st.none() | st.lists(targets, unique=True))
+    def retry(self, some: list[Target] | None) -> None:
+        self.run(self.table.retry(some))
+
+    # -- what connections do -----------------------------------------------------------------------
+
+    @rule(node=nodes)
+    def node_up(self, node: str) -> None:
+        if node not in self.up:
+            self.up[node] = Connection()
+            self.run(self.table.node_up(node))
+
+    @rule(node=nodes)
+    def node_down(self, node: str) -> None:
+        if node not in self.up:
+            return
+        del self.up[node]
+        lost = [
+            target
+            for target in self.wanted
+            if {n for n, state in self.table.rows[target].nodes.items() if state is Actual.LIVE}
+            == {node}
+        ]
+        proof = self.tick()
+        self.run(self.table.node_down(node, proof, "gone"))
+        assert all(self.gaps[target] == proof for target in lost)
+
+    @precondition(lambda self: any(c.sent for c in self.up.values()))
+    @rule(data=st.data(), refuse=st.booleans())
+    def serve(self, data: st.DataObject, refuse: bool) -> None:
+        busy = sorted(node for node, connection in self.up.items() if connection.sent)
+        self.up[data.draw(st.sampled_from(busy))].serve(refuse=refuse)
+
+    @precondition(lambda self: any(c.subscribed for c in self.up.values()))
+    @rule(data=st.data())
+    def revoke(self, data: st.DataObject) -> None:
+        there = sorted((n, t) for n, c in self.up.items() for t in c.subscribed)
+        node, target = data.draw(st.sampled_from(there))
+        self.up[node].revoke(target)
+
+    @precondition(lambda self: any(c.pushes for c in self.up.values()))
+    @rule(data=st.data())
+    def hear(self, data: st.DataObject) -> None:
+        talking = sorted(node for node, connection in self.up.items() if connection.pushes)
+        self._hear(data.draw(st.sampled_from(talking)))
+
+    def _hear(self, node: str) -> None:
+        connection, table = self.up[node], self.table
+        what, target = connection.pushes.popleft()
+        head = connection.pending[0] if connection.pending else None
+        if what == "error":
+            connection.pending.popleft()
+            self.run(table.refused(node, target))
+        elif what == "subscribed":
+            assert head == Subscribe(node, target)
+            connection.pending.popleft()
+            self.run(table.confirmed(node, target, self.tick()))
+        elif head == Unsubscribe(node, target):
+            connection.pending.popleft()
+            self.run(table.removed(node, target))
+        else:
+            self.run(table.revoked(node, target, self.tick()))
+
+    @precondition(lambda self: self.hand_overs)
+    @rule(data=st.data())
+    def handed_over(self, data: st.DataObject) -> None:
+        # The oldest or a later one: of two that run, either may end first, and some are stale.
+        index = data.draw(st.integers(0, len(self.hand_overs) - 1))
+        done = self.hand_overs.pop(index)
+        self.run(self.table.handed_over(done.target, done.old))
+
+    # -- the end of it all -------------------------------------------------------------------------
+
+    @rule()
+    def settle(self) -> None:
+        """Nothing new happens: all is carried out, and the table has what it wants."""
+        for _ in range(30):
+            for node, connection in self.up.items():
+                while connection.sent:
+                    connection.serve()
+                while connection.pushes:
+                    self._hear(node)
+            while self.hand_overs:
+                done = self.hand_overs.pop(0)
+                self.run(self.table.handed_over(done.target, done.old))
+            self.run(self.table.retry())
+            if not any(c.sent for c in self.up.values()) and not self.hand_overs:
+                break
+        else:
+            raise AssertionError("it never comes to rest")
+        for target in TARGETS:
+            self.check_rest(target)
+
+    def check_rest(self, target: Target) -> None:
+        there = {node for node, connection in self.up.items() if target in connection.subscribed}
+        row = self.table.rows.get(target)
+        if target not in self.wanted:
+            assert not there, "nobody wants it, and a server has it"
+            assert row is None
+            return
+        assert row is not None
+        live = {node for node, actual in row.nodes.items() if actual is Actual.LIVE}
+        assert there == live, "what the table believes is what is"
+        reachable = [node for node in self.wanted[target] if node in self.up]
+        assert set(reachable) <= live
+        if reachable:
+            assert live == set(reachable), "a place that is none any more is left"
+            assert row.source == reachable[0]
+            assert row.leaving is None
+            assert row.gap_since is None
+
+    # -- always ------------------------------------------------------------------------------------
+
+    @invariant()
+    def wanted_targets_have_a_next_step(self) -> None:
+        for target, where in self.wanted.items():
+            row = self.table.rows[target]
+            assert row.wanted
+            assert row.places == where
+            for node in where:
+                # Somewhere on its way, or refused and to be asked again, or waiting for node_up.
+                assert node in row.nodes or node in row.blocked or node not in self.up
+
+    @invariant()
+    def what_is_in_flight_has_a_command(self) -> None:
+        for target, row in self.table.rows.items():
+            for node, actual in row.nodes.items():
+                pending = self.up[node].pending
+                if actual is Actual.SUBSCRIBING:
+                    assert Subscribe(node, target) in pending
+                elif actual is Actual.UNSUBSCRIBING:
+                    assert Unsubscribe(node, target) in pending
+
+    @invariant()
+    def the_source_is_one_live_node_and_the_commands_say_so(self) -> None:
+        for target in TARGETS:
+            row = self.table.rows.get(target)
+            if row is None:
+                assert self.routes[target] == (None, None)
+                continue
+            assert self.routes[target] == (row.source, row.leaving)
+            live = [node for node, actual in row.nodes.items() if actual is Actual.LIVE]
+            assert row.source in live or row.source is None
+            assert row.leaving in live or row.leaving is None
+            assert row.leaving is None or row.source not in (None, row.leaving)
+            if row.wanted and live:
+                assert row.source is not None, "live, and nobody listens"
+            if row.leaving is not None:
+                assert any(h.target == target and h.old == row.leaving for h in self.hand_overs)
+
+    @invariant()
+    def unwanted_targets_are_on_their_way_out(self) -> None:
+        for target, row in self.table.rows.items():
+            if target in self.wanted:
+                continue
+            assert not row.wanted
+            assert row.source is None
+            assert row.nodes, "a row that says nothing is gone"
+            assert Actual.LIVE not in row.nodes.values()
+
+
+TestTableMachine = TableMachine.TestCase
+TestTableMachine.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, print_blob=True
+)
