@@ -8,18 +8,39 @@ the same name, where warnings reach stderr and everything below is silent until 
 from __future__ import annotations
 
 import logging
+import sys
+from functools import cache
 from typing import Any
-
-import structlog
 
 __all__ = ["get_logger"]
 
-_FALLBACK_PROCESSORS: list[Any] = [
-    structlog.stdlib.filter_by_level,
-    structlog.stdlib.PositionalArgumentsFormatter(),
-    structlog.processors.format_exc_info,
-    structlog.processors.KeyValueRenderer(key_order=["event"]),
-]
+# structlog is imported by the first line that is logged through it: it brings rich along where that
+# is installed, and takes more time than all the rest of `import actors`.
+
+
+def _configured_structlog() -> Any:
+    """Return the module structlog if the program imported and configured it, else None."""
+    structlog = sys.modules.get("structlog")
+    # While another thread imports it, it is there without its functions.
+    is_configured = getattr(structlog, "is_configured", None)
+    return structlog if is_configured is not None and is_configured() else None
+
+
+@cache
+def _fallback(name: str) -> Any:
+    """Return what logs to the standard library's logger ``name``."""
+    import structlog  # noqa: PLC0415 - see above
+
+    return structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 class _Logger:
@@ -28,41 +49,38 @@ class _Logger:
     The choice is made per call, not at import: a program configures its logging after its imports.
     """
 
-    __slots__ = ("_fallback", "_logging", "_name")
+    __slots__ = ("_logging", "_name")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._logging = logging.getLogger(name)
-        self._fallback: Any = structlog.wrap_logger(
-            self._logging,
-            processors=_FALLBACK_PROCESSORS,
-            wrapper_class=structlog.stdlib.BoundLogger,
-        )
 
-    def _target(self) -> Any:
-        if structlog.is_configured():
-            return structlog.get_logger(self._name)
-        return self._fallback
+    def _log(self, level: int, method: str, event: str, fields: dict[str, Any]) -> None:
+        structlog = _configured_structlog()
+        if structlog is not None:
+            getattr(structlog.get_logger(self._name), method)(event, **fields)
+        elif self._logging.isEnabledFor(level):
+            getattr(_fallback(self._name), method)(event, **fields)
 
     def shows_debug(self) -> bool:
         """Whether a debug line may go anywhere: asked first where lines are many."""
-        return structlog.is_configured() or self._logging.isEnabledFor(logging.DEBUG)
+        return _configured_structlog() is not None or self._logging.isEnabledFor(logging.DEBUG)
 
     def debug(self, event: str, **fields: object) -> None:
         """Log an expected event: a start, a stop, a reconnect that worked."""
-        self._target().debug(event, **fields)
+        self._log(logging.DEBUG, "debug", event, fields)
 
     def info(self, event: str, **fields: object) -> None:
         """Log an event an operator may want to see, but need not act upon."""
-        self._target().info(event, **fields)
+        self._log(logging.INFO, "info", event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
         """Log something that went wrong and was dealt with."""
-        self._target().warning(event, **fields)
+        self._log(logging.WARNING, "warning", event, fields)
 
     def error(self, event: str, **fields: object) -> None:
         """Log something that went wrong and was given up."""
-        self._target().error(event, **fields)
+        self._log(logging.ERROR, "error", event, fields)
 
 
 def get_logger(name: str) -> _Logger:
