@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import is_
 from typing import Final
 
 from actors.redis import exceptions
@@ -61,7 +60,6 @@ class ClusterObserver:
         # The address of a node in CLUSTER NODES -> the one that clients should use.
         self._endpoints: dict[tuple[str, Address], Address] = {}
         self._learn_again_at = 0.0
-        self._merged: tuple[list[Topology], Topology] = ([], Topology((), {}))
         self._turn = 0
 
     async def close(self) -> None:
@@ -191,10 +189,7 @@ class ClusterObserver:
     async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
         # A node that was asked by two of its addresses has one voice.
         views = list({view.myself or id(view): view for _, view in answers}.values())
-        # The very same answers, which a probe that heard nothing new gives, make the same topology.
-        if len(views) != len(self._merged[0]) or not all(map(is_, views, self._merged[0])):
-            self._merged = (views, tidy(merge(views)))
-        merged = self._merged[1]
+        merged = tidy(merge(views))
         await self._learn_endpoints(merged, answers)
         topology = at_addresses(merged, self._address_of)
         await self._forget_others({node.address for node in topology.nodes.values()})

@@ -50,8 +50,6 @@ class NodeProbe:
         self._opening = asyncio.Lock()
         self._flight: SingleFlight[Topology] = SingleFlight(self._ask)
         self._ask_again_at = 0.0
-        # A node that says what it said before is not read again: that is most of the work.
-        self._latest: tuple[list[list[bytes]], Topology] | None = None
         # What the node was found to allow, the one that says the most first.
         self._ways: list[Callable[[Connection], Any]] = [self._nodes, self._shards, self._slots]
 
@@ -126,11 +124,7 @@ class NodeProbe:
                 return view
 
     async def _nodes(self, connection: Connection) -> Topology:
-        reply: bytes = await self._execute(connection, "CLUSTER", "NODES")
-        said = _lasting(reply)
-        if self._latest is None or self._latest[0] != said:
-            self._latest = (said, parse_nodes(reply, self.address))
-        return self._latest[1]
+        return parse_nodes(await self._execute(connection, "CLUSTER", "NODES"), self.address)
 
     async def _shards(self, connection: Connection) -> Topology:
         reply = await self._execute(connection, "CLUSTER", "SHARDS")
@@ -141,9 +135,3 @@ class NodeProbe:
 
     async def _execute(self, connection: Connection, *command: Argument) -> Any:
         return await connection.execute(*command, timeout=ANSWER_TIMEOUT)
-
-
-def _lasting(reply: bytes) -> list[list[bytes]]:
-    """The words of CLUSTER NODES without the times of ping and pong, that always change."""
-    lines = [line.split() for line in reply.splitlines()]
-    return [words[:4] + words[6:] for words in lines]
