@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from actors.pubsub.types import Target
+
+if TYPE_CHECKING:
+    from actors.pubsub.book import Subscription
 
 __all__ = ["Call", "Waiting"]
 
@@ -16,12 +20,14 @@ class Call:
     Attributes:
         future: done with the call.
         open: the targets that it waits for.
+        fresh: what it asked for first, with the subscription: to be given up if it fails.
     """
 
-    __slots__ = ("future", "open")
+    __slots__ = ("fresh", "future", "open")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
+        self.fresh: dict[Target, Subscription] = {}
         self.future: asyncio.Future[None] = loop.create_future()
 
     def done(self, target: Target) -> None:

@@ -230,15 +230,21 @@ class BasePubSub(Generic[AnyStr]):
         except BaseException as error:
             if self._session.is_open:
                 parts.manager.tell(GiveUp(call))
+                # What was desired before stays so, now with this call's handler.
+                self._register(kind, [s for s in subscriptions if s.target not in call.fresh])
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(
                     "Failed to receive acknowledgement of subscription within"
                     f" {self.subscription_timeout} seconds"
                 ) from None
             raise
+        self._register(kind, subscriptions)
+
+    def _register(self, kind: Kind, subscriptions: Iterable[Subscription]) -> None:
         registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
         for subscription in subscriptions:
-            registered[subscription.label] = subscription.callback
+            if self._book.subscriptions.get(subscription.target) is subscription:
+                registered[subscription.label] = subscription.callback
 
     def _subscription(self, kind: Kind, name: str | bytes) -> Subscription:
         book = self._book
@@ -275,7 +281,8 @@ class BasePubSub(Generic[AnyStr]):
             pass  # the pubsub ended meanwhile, and with it all subscriptions
         registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
         for target in targets:
-            registered.pop(book.label(target.name), None)
+            if target not in book.subscriptions:
+                registered.pop(book.label(target.name), None)
         if not book.subscriptions:
             self._inbox.wake_all()
 

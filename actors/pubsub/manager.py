@@ -29,6 +29,8 @@ from supervisor import ExitReason, RetryPolicy
 __all__ = ["GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManager", "Unsubscribe"]
 
 _RECONCILE_SECONDS = 1.0
+# What was refused is asked again after 1, 2, 4 ... reconciles, this many at most.
+_LONGEST_PATIENCE = 32
 
 
 class Subscribe(msgspec.Struct, frozen=True):
@@ -81,6 +83,7 @@ class SubscriptionManager(Actor[Any]):
         self.parts = options.parts
         self.readers: dict[NodeId, ActorRef[Any]] = {}
         self.router: Router
+        self._patience = self._waited = 1
 
     async def on_start(self) -> None:
         """Make a router of what the book says; the readers come after."""
@@ -110,7 +113,12 @@ class SubscriptionManager(Actor[Any]):
 
     async def reconcile(self) -> None:
         """Look at what no event brings up."""
-        if self.router.refused:
+        if not self.router.refused:
+            self._patience = self._waited = 1
+        elif self._waited < self._patience:
+            self._waited += 1
+        else:
+            self._waited, self._patience = 1, min(2 * self._patience, _LONGEST_PATIENCE)
             self.router.retry(list(self.router.refused))
 
     # -- readers -----------------------------------------------------------------------------------

@@ -88,8 +88,11 @@ class Router:
         self.book = book
         self.table = Table()
         self.links: dict[NodeId, NodeLink] = {}
-        #: Targets that a node refused for good: asked again by the manager, now and then.
+        #: Targets that a node refused for good: asked again by the manager, now and then, each
+        #: by a command of its own, so that one that may not be had costs the others nothing.
         self.refused: set[Target] = set()
+        self._denied: set[Target] = set()  # those of which the log says so
+        self._denials: list[tuple[Target, NodeId, RedisError]] = []
         self._placement = placement
         self._loop = loop
         self._subscribing = Waiting()
@@ -110,8 +113,11 @@ class Router:
         now = self._loop.time()
         for subscription in subscriptions:
             target = subscription.target
+            if target not in self.book.subscriptions:
+                call.fresh[target] = subscription
             self.book.put(subscription)
-            self.refused.discard(target)
+            self._forgive(target)
+            self._unsubscribing.done(target)  # overtaken: it is desired again
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
                 self._set_route(target, row.source)
@@ -134,7 +140,7 @@ class Router:
         commands: list[Command] = []
         for target in targets:
             known = self.book.drop(target)
-            self.refused.discard(target)
+            self._forgive(target)
             row = self.table.rows.get(target)
             if row is None:
                 self._surface_ack(target, False, self._total(target))
@@ -156,11 +162,11 @@ class Router:
         """A ``subscribe`` call ended without success: forget what it alone asked for (K8)."""
         self._subscribing.forget(call)
         commands: list[Command] = []
-        for target in call.open:
-            row = self.table.rows.get(target)
-            if target in self._subscribing or (row is not None and row.source is not None):
-                continue
+        for target, subscription in call.fresh.items():
+            if self.book.subscriptions.get(target) is not subscription:
+                continue  # another call's by now
             self.book.drop(target)
+            self._forgive(target)
             commands += self.table.unwant(target)
         self._execute(commands)
 
@@ -184,6 +190,10 @@ class Router:
             return
         del self.links[link.node]
         self._execute(self.table.node_down(link.node, link.connection.last_read, reason))
+        for target in self._unsubscribing.targets():
+            if target not in self.table.rows:
+                self._surface_ack(target, False, self._total(target))
+                self._unsubscribing.done(target)
         if self._placement.lost(link.node):
             self.replace()
         self.queue_hopeless(reason)
@@ -214,7 +224,7 @@ class Router:
         was_live = row.source is not None
         self._execute(self.table.confirmed(link.node, target, self._loop.time()))
         if not was_live and row.source == link.node:
-            self.refused.discard(target)
+            self._forgive(target)
             self._surface_ack(target, True, count)
             self._subscribing.done(target)
 
@@ -240,22 +250,29 @@ class Router:
         self._execute(commands)
         if self._placement.redirected(link.node, targets, error):
             return
-        waited = [target for target in targets if self._subscribing.fail(target, error)]
-        self.refused.update(t for t in targets if t in self.table.rows and t not in waited)
-        if not waited:
-            log.error(
-                "resubscribe_refused",
-                node=link.node,
-                targets=len(targets),
-                first=repr(self.book.label(targets[0].name)),
-                error=str(error),
-                next_try="with the next reconcile",
-            )
+        unwaited = [target for target in targets if not self._subscribing.fail(target, error)]
+        for target in targets:
+            if target in self.table.rows:
+                self.refused.add(target)
+            else:
+                self._unsubscribing.done(target)
+        if len(targets) > 1:
+            # It may be the fault of one of them: from now on each is asked alone.
+            self.retry(unwaited)
+        elif unwaited and targets[0] in self.refused and targets[0] not in self._denied:
+            self._denied.add(targets[0])
+            self._denials.append((targets[0], link.node, error))
+
+    def _forgive(self, target: Target) -> None:
+        self.refused.discard(target)
+        self._denied.discard(target)
 
     def link_batch_done(self, link: NodeLink) -> None:
         """All that was read has been handled."""
         if self._gaps:
             self._log_gaps()
+        if self._denials:
+            self._log_denials()
 
     # -- what the manager reports ------------------------------------------------------------------
 
@@ -267,7 +284,9 @@ class Router:
         self._execute(commands)
 
     def retry(self, targets: Iterable[Target] | None = None) -> None:
-        """Ask again the nodes that refused ``targets``, or any."""
+        """Ask again the nodes that refused ``targets``, or any but those refused for good."""
+        if targets is None:
+            targets = self.table.rows.keys() - self.refused
         self._execute(self.table.retry(targets))
 
     def handed_over(self, hand_over: HandOver) -> None:
@@ -307,15 +326,16 @@ class Router:
     # -- commands ----------------------------------------------------------------------------------
 
     def _execute(self, commands: list[Command]) -> None:
-        batches: dict[tuple[bool, NodeId, Kind, int], list[Target]] = {}
+        batches: dict[tuple[bool, NodeId, Kind, int, Target | None], list[Target]] = {}
         for command in commands:
             match command:
                 case Subscribe(node, target):
                     self._count_from_here(node, target)
-                    key = (True, node, target.kind, self._placement.group(target))
+                    alone = target if target in self.refused else None
+                    key = (True, node, target.kind, self._placement.group(target), alone)
                     batches.setdefault(key, []).append(target)
                 case Unsubscribe(node, target):
-                    key = (False, node, target.kind, self._placement.group(target))
+                    key = (False, node, target.kind, self._placement.group(target), None)
                     batches.setdefault(key, []).append(target)
                 case SetSource(target, node):
                     self._set_route(target, node)
@@ -323,7 +343,7 @@ class Router:
                     self._hand_over(command)
                 case GapEnded():
                     self._report_gap(command)
-        for (subscribe, node, kind, _), targets in batches.items():
+        for (subscribe, node, kind, _, _), targets in batches.items():
             link = self.links.get(node)
             if link is None:
                 continue
@@ -332,7 +352,7 @@ class Router:
                 link.subscribe(kind, names, asking=self._placement.asking(node, targets[0]))
             else:
                 link.unsubscribe(kind, names)
-        for node in {node for _, node, _, _ in batches}:
+        for node in {node for _, node, _, _, _ in batches}:
             if node in self.links:
                 self.links[node].send()
 
@@ -403,6 +423,18 @@ class Router:
                 seconds=round(max(gap.seconds for gap in gaps), 3),
                 reason=gaps[0].reason,
             )
+
+    def _log_denials(self) -> None:
+        denials, self._denials = self._denials, []
+        target, node, error = denials[0]
+        log.error(
+            "resubscribe_refused",
+            targets=len(denials),
+            first=repr(self.book.label(target.name)),
+            node=node,
+            error=str(error),
+            next_try="every now and then, until it is granted or unsubscribed",
+        )
 
     # -- acknowledgements as messages --------------------------------------------------------------
 
