@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from actors import Gap, PubSub, PubSubMessage, Redis
 from actors.redis.exceptions import ConnectionError  # noqa: A004
@@ -160,7 +160,7 @@ class within:
         self.seconds = seconds
         self.took = 0.0
 
-    def __enter__(self) -> within:
+    def __enter__(self) -> Self:
         self._begun = time.monotonic()
         return self
 

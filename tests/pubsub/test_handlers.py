@@ -85,12 +85,13 @@ async def test_a_new_handler_takes_over_and_none_gives_it_back(shared_server: An
         client.pubsub(channel_handlers={"a": first}, ignore_subscribe_messages=True) as p,
     ):
         await client.publish("a", "1")
+        await first.wait(1)
         await p.subscribe(a=second)
         await client.publish("a", "2")
+        await second.wait(1)
         await p.subscribe("a")
         await client.publish("a", "3")
         assert await data_of(p, 1) == ["3"]
-        await second.wait(1)
         assert (first, second) == (["1"], ["2"])
         assert p.channels == {"a": None}
 
