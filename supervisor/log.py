@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from functools import cache
 from typing import Any
 
 __all__ = ["get_logger"]
 
-# structlog is imported by the first line that is logged through it: it brings rich along where that
-# is installed, and takes more time than all the rest of `import actors`.
+# structlog is never imported here: with rich beside it, it takes more time than all the rest of
+# `import actors`, and imported by the first line, which tells of the first outage, it would hold up
+# the event loop for a tenth of a second in the very moment in which that has to act.
 
 
 def _configured_structlog() -> Any:
@@ -26,21 +26,9 @@ def _configured_structlog() -> Any:
     return structlog if is_configured is not None and is_configured() else None
 
 
-@cache
-def _fallback(name: str) -> Any:
-    """Return what logs to the standard library's logger ``name``."""
-    import structlog  # noqa: PLC0415 - see above
-
-    return structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["event"]),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
+def _line(event: str, fields: dict[str, Any]) -> str:
+    """Return an event as ``key=value`` pairs."""
+    return " ".join([f"event={event!r}", *(f"{key}={value!r}" for key, value in fields.items())])
 
 
 class _Logger:
@@ -60,7 +48,8 @@ class _Logger:
         if structlog is not None:
             getattr(structlog.get_logger(self._name), method)(event, **fields)
         elif self._logging.isEnabledFor(level):
-            getattr(_fallback(self._name), method)(event, **fields)
+            error = fields.pop("exc_info", None)
+            self._logging.log(level, "%s", _line(event, fields), exc_info=error)
 
     def shows_debug(self) -> bool:
         """Whether a debug line may go anywhere: asked first where lines are many."""

@@ -1,0 +1,324 @@
+"""The publisher: a process of its own, which shares no code with what it measures.
+
+It reads a plan from standard input (a line of JSON), publishes until that is closed, and then
+writes what became of each message (a line of JSON). Standard library only.
+
+Each channel has one message on its way at most, so that its messages are accepted in their order.
+A message is
+
+- *accepted* when a server answered with an integer;
+- *unknown* when it was sent and no answer came: the next number is next;
+- published again, with the same number, when it was surely not accepted: it was not sent, or the
+  answer was an error. MOVED and ASK are followed.
+"""
+
+from __future__ import annotations
+
+import binascii
+import heapq
+import json
+import random
+import select
+import socket
+import sys
+import threading
+import time
+from collections import deque
+
+CONNECT_TIMEOUT = 0.25
+REPLY_TIMEOUT = 0.5
+# Seconds between two attempts to publish what was not accepted.
+RETRY = 0.02
+# Seconds between two looks at the cluster when all is well, and when something is not.
+CALM, TROUBLED = 1.0, 0.1
+
+Address = tuple[str, int]
+
+
+def slot_of(name: bytes) -> int:
+    """Return a channel's slot, as the cluster specification has it."""
+    start = name.find(b"{")
+    end = name.find(b"}", start + 1)
+    if start >= 0 and end > start + 1:
+        name = name[start + 1 : end]
+    return binascii.crc_hqx(name, 0) % 16384
+
+
+class Channel:
+    """A channel, and the number of its next message."""
+
+    def __init__(self, index: int, name: bytes, due: float) -> None:
+        self.index = index
+        self.name = name
+        self.slot = slot_of(name)
+        self.number = 0
+        self.due = due
+        self.asked: Address | None = None
+
+
+class Peer:
+    """A connection to a node."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.waiting: deque[tuple[Channel | None, float]] = deque()
+        self._rest = b""
+        self._socket = socket.create_connection(address, CONNECT_TIMEOUT)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the socket's number, for ``select``."""
+        return self._socket.fileno()
+
+    def send(self, channel: Channel, asking: bool) -> None:
+        """Publish the channel's next message; OSError when it cannot be sent."""
+        now = time.time()
+        data = b"%d" % channel.number
+        name = channel.name
+        command = b"*3\r\n$8\r\nSPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n"
+        command %= (len(name), name, len(data), data)
+        if asking:
+            command = b"*1\r\n$6\r\nASKING\r\n" + command
+            self.waiting.append((None, now))
+        self.waiting.append((channel, now))
+        self._socket.send(command)
+
+    def receive(self) -> list[tuple[Channel, float, str]]:
+        """Return the answers that came; OSError when the connection has ended."""
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionResetError
+        *lines, self._rest = (self._rest + data).split(b"\r\n")
+        answers = []
+        for line in lines:
+            channel, sent = self.waiting.popleft()
+            if channel is not None:
+                answers.append((channel, sent, line.decode()))
+        return answers
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+class Map:
+    """Who serves which slot, kept up to date by a thread."""
+
+    def __init__(self, nodes: list[Address]) -> None:
+        self.nodes = set(nodes)
+        self.owners: dict[int, Address] = {}
+        self.bad: dict[Address, float] = {}
+        self.troubled = threading.Event()
+        self.over = False
+        self._changed = threading.Lock()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Learn who serves what, and go on doing so."""
+        while not self.look():
+            time.sleep(TROUBLED)
+        self._thread.start()
+
+    def owner(self, slot: int) -> Address | None:
+        """Return where the slot is served, as far as is known."""
+        return self.owners.get(slot)
+
+    def moved(self, slot: int, address: Address) -> None:
+        """A node said where the slot is."""
+        with self._changed:
+            self.owners[slot] = address
+        self.troubled.set()
+
+    def failed(self, address: Address) -> None:
+        """A node does not answer: ask others."""
+        self.bad[address] = time.time()
+        self.troubled.set()
+
+    def _run(self) -> None:
+        while not self.over:
+            if self.troubled.wait(CALM):
+                time.sleep(TROUBLED)
+                self.troubled.clear()
+            self.look()
+
+    def look(self) -> bool:
+        """Ask one node after another until one answers."""
+        now = time.time()
+        nodes = list(self.nodes)
+        random.shuffle(nodes)
+        nodes.sort(key=lambda node: now - self.bad.get(node, 0) < 2)
+        for node in nodes:
+            try:
+                owners = ask_slots(node)
+            except (OSError, ValueError):
+                self.bad[node] = time.time()
+                continue
+            if owners:
+                with self._changed:
+                    self.owners.update(owners)
+                    self.nodes.update(owners.values())
+                return True
+        return False
+
+
+def ask_slots(node: Address) -> dict[int, Address]:
+    """Return who serves which slot as ``node`` sees it (CLUSTER NODES)."""
+    with socket.create_connection(node, CONNECT_TIMEOUT) as connection:
+        connection.settimeout(CONNECT_TIMEOUT)
+        connection.sendall(b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n")
+        file = connection.makefile("rb")
+        head = file.readline()
+        if not head.startswith(b"$"):
+            raise ValueError(head)
+        text = file.read(int(head[1:])).decode()
+    owners: dict[int, Address] = {}
+    for line in text.splitlines():
+        _, where, flags, _, _, _, _, _, *runs = line.split()
+        host, _, port = where.split("@")[0].rpartition(":")
+        if "master" not in flags.split(","):
+            continue
+        for run in runs:
+            if not run.startswith("["):
+                start, _, end = run.partition("-")
+                slots = range(int(start), int(end or start) + 1)
+                owners.update(dict.fromkeys(slots, (host or node[0], int(port))))
+    return owners
+
+
+class Publisher:
+    """Publishes; see the module's docstring."""
+
+    def __init__(self, nodes: list[Address], names: list[str], rate: float) -> None:
+        self.map = Map(nodes)
+        self.peers: dict[Address, Peer] = {}
+        self.period = len(names) / rate
+        begin = time.time() + 0.05
+        self.channels = [
+            Channel(i, name.encode(), begin + i / rate) for i, name in enumerate(names)
+        ]
+        self.queue = [(channel.due, channel.index) for channel in self.channels]
+        #: (channel, number, sent at, answered at, port)
+        self.accepted: list[tuple[int, int, float, float, int]] = []
+        #: (channel, number, sent at)
+        self.unknown: list[tuple[int, int, float]] = []
+        self.errors: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Publish until standard input is closed; then wait for the answers that are due."""
+        self.map.start()
+        heapq.heapify(self.queue)
+        over = False
+        checked = 0.0
+        while not over or any(peer.waiting for peer in self.peers.values()):
+            now = time.time()
+            while not over and self.queue and self.queue[0][0] <= now:
+                self.publish(self.channels[heapq.heappop(self.queue)[1]])
+            pause = 0.01
+            if self.queue and not over:
+                pause = min(pause, max(0.0, self.queue[0][0] - time.time()))
+            watched = list(self.peers.values())
+            readable, _, _ = select.select([*watched, *([] if over else [0])], [], [], pause)
+            for ready in readable:
+                if isinstance(ready, Peer):
+                    self.receive(ready)
+                else:
+                    over = not sys.stdin.buffer.raw.read(1)  # type: ignore[attr-defined]
+            now = time.time()
+            if now - checked > REPLY_TIMEOUT / 10:
+                checked = now
+                for peer in list(self.peers.values()):
+                    if peer.waiting and now - peer.waiting[0][1] > REPLY_TIMEOUT:
+                        self.drop(peer, "timeout")
+        self.map.over = True
+
+    def publish(self, channel: Channel) -> None:
+        address, channel.asked = channel.asked or self.map.owner(channel.slot), None
+        asking = address is not None and address != self.map.owner(channel.slot)
+        peer = None if address is None else self.peer(address)
+        if peer is None:
+            self.again(channel)
+            return
+        try:
+            peer.send(channel, asking)
+        except OSError as error:
+            self.drop(peer, type(error).__name__)
+
+    def peer(self, address: Address) -> Peer | None:
+        peer = self.peers.get(address)
+        if peer is None:
+            try:
+                peer = self.peers[address] = Peer(address)
+            except OSError as error:
+                self.note(type(error).__name__)
+                self.map.failed(address)
+        return peer
+
+    def again(self, channel: Channel, after: float = RETRY) -> None:
+        heapq.heappush(self.queue, (time.time() + after, channel.index))
+
+    def next(self, channel: Channel) -> None:
+        channel.number += 1
+        channel.due = max(channel.due + self.period, time.time())
+        heapq.heappush(self.queue, (channel.due, channel.index))
+
+    def receive(self, peer: Peer) -> None:
+        try:
+            answers = peer.receive()
+        except OSError as error:
+            self.drop(peer, type(error).__name__)
+            return
+        now = time.time()
+        for channel, sent, answer in answers:
+            if answer.startswith(":"):
+                port = peer.address[1]
+                self.accepted.append((channel.index, channel.number, sent, now, port))
+                self.next(channel)
+            else:
+                self.refused(channel, peer, answer)
+
+    def refused(self, channel: Channel, peer: Peer, answer: str) -> None:
+        word, *rest = answer.split()
+        self.note(word)
+        if word in ("-MOVED", "-ASK"):
+            host, _, port = rest[1].rpartition(":")
+            address = (host or peer.address[0], int(port))
+            if word == "-MOVED":
+                self.map.moved(int(rest[0]), address)
+            else:
+                channel.asked = address
+            self.again(channel, 0.001)
+        else:
+            self.map.troubled.set()
+            self.again(channel)
+
+    def drop(self, peer: Peer, why: str) -> None:
+        self.note(why)
+        self.map.failed(peer.address)
+        peer.close()
+        self.peers.pop(peer.address, None)
+        for channel, sent in peer.waiting:
+            if channel is not None:
+                self.unknown.append((channel.index, channel.number, sent))
+                self.next(channel)
+        peer.waiting.clear()
+
+    def note(self, error: str) -> None:
+        self.errors[error] = self.errors.get(error, 0) + 1
+
+
+def main() -> None:
+    plan = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[attr-defined]
+    nodes = [(host, port) for host, port in plan["nodes"]]
+    publisher = Publisher(nodes, plan["channels"], plan["rate"])
+    publisher.run()
+    report = {
+        "accepted": publisher.accepted,
+        "unknown": publisher.unknown,
+        "errors": publisher.errors,
+    }
+    sys.stdout.write(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Verdicts as rows of a table, and what is wrong with them in words."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.faults.scenarios import Fault
+from tests.faults.stage import Stage
+
+__all__ = ["HEADER", "Result", "complaints", "result_of"]
+
+# (title, width)
+_COLUMNS = (
+    ("fault", 36),
+    ("accepted", 9),
+    ("lost", 5),
+    ("twice", 6),
+    ("order", 6),
+    ("gaps", 5),
+    ("longest gap", 12),
+    ("back after", 11),
+    ("fault took", 11),
+)
+HEADER = "".join(
+    f"{name:{'<' if not i else '>'}{width}}" for i, (name, width) in enumerate(_COLUMNS)
+)
+_FULL_RATE = 3000.0
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A row.
+
+    Attributes:
+        title: the fault.
+        accepted: messages that a server answered with an integer.
+        lost: accepted and never seen.
+        twice: seen more than once.
+        disordered: seen after a later one of their channel.
+        gaps: channels with a reported gap.
+        longest_gap: seconds.
+        back: seconds until the slowest of the timed channels received again; None: not timed.
+        took: seconds that the fault took, healing included.
+        rate: messages a second that were sent meanwhile.
+        complaints: what should not be so.
+        detail: what a row of another kind says instead of figures.
+    """
+
+    title: str
+    accepted: int = 0
+    lost: int = 0
+    twice: int = 0
+    disordered: int = 0
+    gaps: int = 0
+    longest_gap: float = 0.0
+    back: float | None = None
+    took: float = 0.0
+    rate: float = 0.0
+    complaints: tuple[str, ...] = ()
+    detail: str = ""
+
+    def row(self) -> str:
+        """Return the row as text."""
+        first = f"{self.title:<36}"
+        mark = "  <-- see below" if self.complaints else ""
+        if self.detail:
+            return f"{first}{self.detail}{mark}"
+        cells = (
+            str(self.accepted),
+            str(self.lost),
+            str(self.twice),
+            str(self.disordered),
+            str(self.gaps),
+            f"{self.longest_gap * 1000:.0f} ms" if self.gaps else "-",
+            "-" if self.back is None else f"{self.back * 1000:.0f} ms",
+            f"{self.took:.1f} s",
+        )
+        widths = [width for _, width in _COLUMNS[1:]]
+        return first + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)) + mark
+
+
+def result_of(fault: Fault, stage: Stage, complaints: list[str]) -> Result:
+    """Return the row of a fault that was played."""
+    verdict = stage.verdict
+    back = [seconds for seconds in stage.back().values() if seconds is not None]
+    return Result(
+        title=fault.title,
+        accepted=verdict.accepted,
+        lost=len(verdict.lost),
+        twice=len(verdict.twice),
+        disordered=len(verdict.disordered),
+        gaps=verdict.gaps,
+        longest_gap=round(verdict.longest_gap, 4),
+        back=round(max(back), 4) if back else None,
+        took=round(stage.ended - stage.began, 2),
+        rate=round(stage.offered_rate()),
+        complaints=tuple(complaints),
+    )
+
+
+def complaints(fault: Fault, stage: Stage) -> list[str]:
+    """Return what should not be so, in words; nothing when all is as it must be."""
+    verdict = stage.verdict
+    found: list[str] = []
+
+    def check(bad: list[object], what: str) -> None:
+        if bad:
+            found.append(f"{len(bad)} {what}: {', '.join(map(str, bad[:3]))}")
+
+    check([*verdict.silent], "channels not live again")
+    check([*verdict.twice], "messages twice")
+    check([*verdict.disordered], "messages out of order")
+    check([*verdict.lost_elsewhere], "messages lost in channels that the fault does not concern")
+    check([*verdict.unreported], "messages lost outside of a reported gap")
+    check([*verdict.needless_gaps], "gaps of channels that were never interrupted")
+    if fault.most_lost is not None:
+        allowed = fault.most_lost
+        if len(verdict.lost) > allowed:
+            found.append(f"{len(verdict.lost)} messages lost, at most {allowed} may be")
+    back = stage.back()
+    never = [name for name, seconds in back.items() if seconds is None]
+    check([*never], "timed channels never heard of again")
+    if fault.back_within is not None:
+        late = {n: round(s, 3) for n, s in back.items() if s is not None and s > fault.back_within}
+        if late:
+            found.append(f"{len(late)} channels back later than {fault.back_within} s: {late}")
+    return found

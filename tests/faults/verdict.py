@@ -1,0 +1,179 @@
+"""What was accepted against what was seen, pure.
+
+How "no Gap for channels that lost nothing" is read: a gap is a time in which messages *may* have
+been missed, and a channel may have had none in it. So a gap is right where the channel was live on
+no node for a time that can be told: its connection ended before another node had confirmed it. It
+is *needless* for every channel that a fault could not have interrupted (another shard's), and in
+every fault in which another node, or the same one, can take over before anything is lost: planned
+moves, hand-overs, a primary that stops.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.types import Gap
+from tests.faults.load import Accepted, Report
+
+__all__ = ["Seen", "Verdict", "back_after", "judge"]
+
+#: Seconds by which the clocks of publisher, server and consumer may seem to differ.
+SKEW = 0.02
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the consumer saw.
+
+    Attributes:
+        messages: for each channel, (number, seen at) in order.
+        gaps: all that were reported, in order.
+    """
+
+    messages: Mapping[str, Sequence[tuple[int, float]]]
+    gaps: Sequence[Gap]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of the messages of one run.
+
+    Attributes:
+        accepted: how many.
+        lost: accepted and never seen.
+        lost_elsewhere: of these, in channels that the fault should not have touched.
+        unreported: of these, outside of every gap of their channel.
+        twice: (channel, number) seen more than once.
+        disordered: (channel, number) seen after a later one; of accepted messages.
+        silent: channels of which nothing was seen at the end.
+        gaps: how many channels had one.
+        longest_gap: in seconds.
+        needless_gaps: those of channels that were never interrupted.
+    """
+
+    accepted: int
+    lost: list[tuple[str, Accepted]]
+    lost_elsewhere: list[tuple[str, Accepted]]
+    unreported: list[tuple[str, Accepted]]
+    twice: list[tuple[str, int]]
+    disordered: list[tuple[str, int]]
+    silent: list[str]
+    gaps: int
+    longest_gap: float
+    needless_gaps: list[Gap]
+
+    @property
+    def lost_in(self) -> dict[str, int]:
+        """How many each channel lost."""
+        return dict(Counter(name for name, _ in self.lost))
+
+
+def judge(
+    channels: Sequence[str],
+    report: Report,
+    seen: Seen,
+    *,
+    touched: Collection[str],
+    interrupted: Collection[str],
+    settled_at: float,
+) -> Verdict:
+    """Compare.
+
+    Args:
+        channels: by the publisher's numbers.
+        report: the publisher's.
+        seen: the consumer's.
+        touched: channels that the fault may cost messages.
+        interrupted: channels that may have a gap.
+        settled_at: from when on every channel must have been live again.
+    """
+    gaps: dict[str, list[Gap]] = defaultdict(list)
+    for gap in seen.gaps:
+        gaps[gap.name].append(gap)
+    numbers = {name: {number for number, _ in seen.messages[name]} for name in channels}
+    lost = [
+        (channels[message.channel], message)
+        for message in report.accepted
+        if message.number not in numbers[channels[message.channel]]
+    ]
+    accepted: dict[str, set[int]] = {name: set() for name in channels}
+    for message in report.accepted:
+        accepted[channels[message.channel]].add(message.number)
+    return Verdict(
+        accepted=len(report.accepted),
+        lost=lost,
+        lost_elsewhere=[(name, message) for name, message in lost if name not in touched],
+        unreported=[
+            (name, message)
+            for name, message in lost
+            if not any(_covers(gap, message) for gap in gaps[name])
+        ],
+        twice=[pair for name in channels for pair in _twice(name, seen)],
+        disordered=[pair for name in channels for pair in _disordered(name, seen, accepted[name])],
+        silent=_silent(channels, report, numbers, settled_at),
+        gaps=len(gaps),
+        longest_gap=max((gap.seconds for gap in seen.gaps), default=0.0),
+        needless_gaps=[gap for gap in seen.gaps if gap.name not in interrupted],
+    )
+
+
+def _covers(gap: Gap, message: Accepted) -> bool:
+    """Whether the message was accepted, at one time or other while it was sent, in the gap."""
+    return gap.since - SKEW <= message.answered and message.sent <= gap.until + SKEW
+
+
+def _twice(name: str, seen: Seen) -> list[tuple[str, int]]:
+    counts = Counter(number for number, _ in seen.messages[name])
+    return [(name, number) for number, count in counts.items() if count > 1]
+
+
+def _disordered(name: str, seen: Seen, accepted: set[int]) -> list[tuple[str, int]]:
+    # What was never answered may have waited in a stopped server while later ones passed.
+    found, highest = [], -1
+    for number, _ in seen.messages[name]:
+        if number in accepted:
+            if number < highest:
+                found.append((name, number))
+            highest = max(highest, number)
+    return found
+
+
+def _silent(
+    channels: Sequence[str],
+    report: Report,
+    numbers: Mapping[str, set[int]],
+    settled_at: float,
+) -> list[str]:
+    late: dict[str, list[int]] = {name: [] for name in channels}
+    for message in report.accepted:
+        if message.sent >= settled_at:
+            late[channels[message.channel]].append(message.number)
+    return [name for name in channels if not late[name] or not set(late[name]) <= numbers[name]]
+
+
+def back_after(
+    channels: Sequence[str],
+    report: Report,
+    seen: Seen,
+    names: Collection[str],
+    since: float,
+    ports: Collection[int] | None = None,
+) -> dict[str, float | None]:
+    """Return how long each of ``names`` took to receive again; None: it never did.
+
+    With ``ports``: from the first message that one of these nodes accepted after ``since``. Else
+    from ``since``. Until the first message was seen that was published then or later.
+    """
+    took: dict[str, float | None] = {}
+    for name in names:
+        index = channels.index(name)
+        mine = [m for m in report.accepted if m.channel == index and m.sent >= since]
+        if ports is not None:
+            mine = [message for message in mine if message.port in ports]
+        begin = since if ports is None else min((m.answered for m in mine), default=since)
+        wanted: Any = {message.number for message in mine}
+        times = [at for number, at in seen.messages[name] if number in wanted]
+        took[name] = max(0.0, min(times) - begin) if times else None
+    return took
