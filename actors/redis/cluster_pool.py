@@ -209,6 +209,19 @@ class ClusterConnectionPool:
         """
         return self._entered().note_moved(slot, address, asked)
 
+    def resolve(self, address: Address, *, asked: Address | None = None) -> Address | None:
+        """Return where the node that an ASK names is reached, as :meth:`note_moved` does."""
+        return self._entered().resolve(address, asked)
+
+    def address_of(self, node_id: str) -> Address:
+        """Return where a node is reached.
+
+        Raises:
+            RuntimeError: the pool was not entered.
+            ConnectionError: there is no such node, or its address is not known.
+        """
+        return self._entered().address_of(node_id)
+
     # --- Leases -----------------------------------------------------------------------------------
 
     async def acquire(self, node_id: str) -> Connection:
@@ -220,8 +233,7 @@ class ClusterConnectionPool:
             ConnectionError, AuthenticationError...: see :meth:`Connection.open`; also where the
                 node is unknown.
         """
-        session = self._entered()
-        return await session.pools.lease(session.address_of(node_id))
+        return await self.acquire_at(self.address_of(node_id))
 
     async def acquire_at(self, address: Address) -> Connection:
         """Return a connection to the node at ``address``, as :meth:`acquire`."""
@@ -232,8 +244,7 @@ class ClusterConnectionPool:
 
         Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
         """
-        session = self._entered()
-        return await session.pools.lease(session.address_of(node_id), dedicated=True)
+        return await self._entered().pools.lease(self.address_of(node_id), dedicated=True)
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased."""
