@@ -69,6 +69,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                         await result
         except BaseException as error:
             if not cell.survives(message, error):
+                cell.processed += handled
                 raise
         cell.processed += handled
         if not queue:
