@@ -17,6 +17,8 @@ __all__ = ["Balance", "Channel", "Ledger"]
 
 #: Clocks of two callbacks may differ by this many seconds about what came first.
 TOLERANCE = 0.02
+#: The chapter before the first fault.
+BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Balance:
         unanswered_arrived: those of them that were delivered all the same.
         gaps: gaps reported, one for each channel and interruption.
         lost_by_fault: the lost ones by the fault during which they were published.
+        disorder_by_fault: what came twice or out of order, by the fault during which it came.
     """
 
     published: int
@@ -79,6 +82,7 @@ class Balance:
     unanswered_arrived: int
     gaps: int
     lost_by_fault: dict[str, int]
+    disorder_by_fault: dict[str, int]
 
 
 class Ledger:
@@ -90,6 +94,7 @@ class Ledger:
         self.delivered = 0
         self.gaps = 0
         self._chapters: list[tuple[float, str]] = []
+        self._disorder: Counter[str] = Counter()
 
     def open(self, channel: str) -> Channel:
         """Begin the books of ``channel``."""
@@ -122,11 +127,13 @@ class Ledger:
         books = self.channels[channel]
         if number in books.arrived:
             books.twice += 1
+            self._disorder[self._chapter] += 1
             return
         books.arrived.add(number)
         self.delivered += 1
         if number < books.newest:
             books.out_of_order += 1
+            self._disorder[self._chapter] += 1
         books.newest = max(books.newest, number)
 
     def reported(self, gap: Gap) -> None:
@@ -173,9 +180,14 @@ class Ledger:
             unanswered_arrived=sum(len(one.arrived - one.accepted.keys()) for one in books),
             gaps=sum(len(one.gaps) for one in books),
             lost_by_fault=dict(by_fault),
+            disorder_by_fault=dict(self._disorder),
         )
+
+    @property
+    def _chapter(self) -> str:
+        return self._chapters[-1][1] if self._chapters else BEFORE
 
     def _chapter_of(self, sent: Publish) -> str:
         # What was answered just before a fault may still have been on its way when it struck.
         begun = [name for since, name in self._chapters if since - 0.2 <= sent.answered]
-        return begun[-1] if begun else "before"
+        return begun[-1] if begun else BEFORE

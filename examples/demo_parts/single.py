@@ -11,9 +11,8 @@ from actors import ActorSystem, Redis
 from actors.redis.exceptions import RedisError, ResponseError
 from actors.testing import EmbeddedServer
 from examples.demo_parts.display import Display
-from examples.demo_parts.stage import DemoError, Fault, Outcome, Stage
+from examples.demo_parts.stage import RETRY, DemoError, Fault, Outcome, Stage
 from examples.demo_parts.story import Story
-from supervisor import ExponentialBackoffRetryPolicy
 
 __all__ = ["on_embedded_server", "on_own_server"]
 
@@ -21,10 +20,6 @@ KINDS = ("orders", "payments", "quotes")
 RATE = 900.0
 #: What the faults below take by themselves, in seconds.
 FAULT_SECONDS = 8.0
-#: Back at least every half second: a demo is short.
-RETRY = ExponentialBackoffRetryPolicy(
-    (ConnectionError, RedisError, TimeoutError), retries=None, base_delay=0.05, max_delay=0.5
-)
 
 
 async def on_embedded_server(display: Display, seconds: float) -> Outcome:

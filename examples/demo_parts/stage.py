@@ -9,15 +9,21 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors import ActorSystem
+from actors import ActorSystem, Gap
+from actors.redis.exceptions import RedisError
 from examples.demo_parts.display import Display, Fate, Status
 from examples.demo_parts.ledger import Balance, Ledger
 from examples.demo_parts.story import Story
 from examples.demo_parts.view import Figures, Meter, tree_rows
 from examples.demo_parts.worker import Worker
-from supervisor import TreeNode
+from supervisor import ExponentialBackoffRetryPolicy, TreeNode
 
-__all__ = ["DemoError", "Fault", "Outcome", "Stage"]
+__all__ = ["RETRY", "DemoError", "Fault", "Outcome", "Stage"]
+
+#: How readers come back: every half second at least, for a demo is short.
+RETRY = ExponentialBackoffRetryPolicy(
+    (RedisError, TimeoutError), retries=None, base_delay=0.05, max_delay=0.5
+)
 
 #: A fault after which a channel stays silent for so many seconds has not been survived.
 RECOVERY_SECONDS = 15.0
@@ -36,12 +42,14 @@ class Fault:
     Attributes:
         name: for the table, one word.
         what: what is done, in a few words.
-        strike: does it, and returns once the rest of the world is whole again.
+        strike: does it, and returns once messages could flow again.
+        mend: puts right what is still broken then, after the recovery was timed.
     """
 
     name: str
     what: str
     strike: Callable[[], Awaitable[object]]
+    mend: Callable[[], Awaitable[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +160,14 @@ class Stage:
                 )
             await asyncio.sleep(0.002)
         back = time.monotonic() - struck
+        receives = f"all channels receive again after {back:.2f} s"
+        if fault.mend is not None:
+            story.say("good", f"{receives}; mending the rest")
+            await fault.mend()
+            receives = "whole again"
         await asyncio.sleep(STRAGGLERS_SECONDS)
         gaps = story.gaps_of_fault()
-        longest = max((gap.seconds for gap in gaps), default=0.0)
-        named = len({gap.name for gap in gaps})
-        told = (
-            f"{len(gaps)} gaps on {named} channels, the longest {longest:.2f} s"
-            if gaps
-            else "no gap anywhere"
-        )
-        story.say("good", f"all channels receive again after {back:.2f} s; {told}")
+        story.say("good", f"{receives}; {_in_words(gaps)}")
         self._fates.append(
             Fate(fault.name, fault.what, back, len(gaps), story.restarts - restarts, lost=0)
         )
@@ -227,3 +233,11 @@ class Stage:
         else:
             return None
         return self._meter.rate(node.path, count)
+
+
+def _in_words(gaps: list[Gap]) -> str:
+    if not gaps:
+        return "no gap anywhere"
+    channels = len({gap.name for gap in gaps})
+    longest = max(gap.seconds for gap in gaps)
+    return f"{len(gaps)} gaps on {channels} channels, the longest {longest:.2f} s"

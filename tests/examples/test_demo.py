@@ -95,4 +95,4 @@ def test_without_a_server_program_it_says_what_to_install(tmp_path):
 def test_wrong_arguments_are_a_matter_of_use():
     ran = demo("--seconds", "3")
     assert ran.returncode == 2
-    assert "from 6 to 50, not 3" in ran.stderr
+    assert "from 6 to 45, not 3" in ran.stderr

@@ -1,0 +1,133 @@
+"""The demo on a cluster: three primaries, three replicas, and what happens to clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from actors import ActorSystem, RedisCluster
+from actors.redis.slots import key_slot
+from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.cluster_moves import can_migrate_atomically
+from examples.demo_parts.display import Display
+from examples.demo_parts.stage import RETRY, Fault, Outcome, Stage
+from examples.demo_parts.story import Story
+
+__all__ = ["on_embedded_cluster"]
+
+CHANNELS = [f"{kind}.{n:02}" for kind in ("orders", "payments", "quotes") for n in range(1, 21)]
+RATE = 1200.0
+#: So many slots with channels in them are moved in one fault.
+MOVED_SLOTS = 8
+#: What the faults below take by themselves, in seconds.
+FAULT_SECONDS = 12.0
+
+
+async def on_embedded_cluster(display: Display, seconds: float) -> Outcome:
+    """Play on a private cluster."""
+    async with EmbeddedCluster(primaries=3, replicas=1) as cluster:
+        title = f"mailslot demo on a cluster of 3 + 3, {cluster.binary}"
+        publisher: Any = RedisCluster.from_url(cluster.url, connect_timeout=1, stream_timeout=1)
+        consumer: Any = RedisCluster.from_url(
+            cluster.url, decode_responses=True, connect_timeout=1, stream_timeout=0.5
+        )
+
+        def subscribe(handlers: dict[str, Any], story: Story, system: ActorSystem) -> Any:
+            return consumer.sharded_pubsub(
+                channel_handlers=handlers,
+                on_gap=story.gap,
+                on_failure=story.handler_failed,
+                retry_policy=RETRY,
+                max_idle_seconds=1,
+                system=system,
+            )
+
+        async with publisher, consumer:
+            faults = await _Breaker(cluster).faults()
+            stage = Stage(
+                title,
+                display,
+                subscribe=subscribe,
+                publish=publisher.spublish,
+                channels=CHANNELS,
+                rate=RATE,
+                calm=max(0.3, (seconds - FAULT_SECONDS) / (len(faults) + 1)),
+            )
+            stage.story.say("title", title)
+            return await stage.play(faults)
+
+
+class _Breaker:
+    """Breaks a cluster in ways that happen to clusters."""
+
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        self.cluster = cluster
+        self.victim: ClusterNode
+
+    async def faults(self) -> list[Fault]:
+        """Return all of them, those that this server knows."""
+        faults = [
+            Fault("kill-connections", "all subscriber connections killed", self._kill_connections),
+            Fault("setslot", f"{MOVED_SLOTS} slots moved, one by one", self._move(self._setslot)),
+        ]
+        if can_migrate_atomically(self.cluster.binary):
+            faults.append(
+                Fault("atomic-move", f"{MOVED_SLOTS} slots moved at once", self._move(self._atomic))
+            )
+        return [
+            *faults,
+            Fault(
+                "freeze-primary",
+                "SIGSTOP of a primary until a replica replaces it",
+                self._pause_primary,
+                self._resume,
+            ),
+            Fault(
+                "kill-primary",
+                "kill -9 of a primary, a replica replaces it",
+                self._kill_primary,
+                self._start,
+            ),
+            Fault(
+                "rolling-restart",
+                "each primary hands over and restarts",
+                self.cluster.rolling_restart,
+            ),
+        ]
+
+    async def _kill_connections(self) -> None:
+        await self.cluster.kill_clients("pubsub")
+
+    def _move(
+        self, how: Callable[[list[int], ClusterNode, ClusterNode], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        async def move() -> None:
+            source, target, *_ = await self.cluster.primaries()
+            owned = set(await self.cluster.slots_of(source))
+            ours = {key_slot(channel.encode()) for channel in CHANNELS}
+            await how(sorted(owned & ours)[:MOVED_SLOTS], source, target)
+
+        return move
+
+    async def _setslot(self, slots: list[int], source: ClusterNode, target: ClusterNode) -> None:
+        await self.cluster.move_slots(slots, source, target)
+
+    async def _atomic(self, slots: list[int], source: ClusterNode, target: ClusterNode) -> None:
+        await self.cluster.migrate_atomically(slots, source, target)
+
+    async def _pause_primary(self) -> None:
+        self.victim = (await self.cluster.primaries())[0]
+        self.cluster.pause(self.victim)
+        await self.cluster.successor(self.victim)
+
+    async def _resume(self) -> None:
+        self.cluster.resume(self.victim)
+        await self.cluster.settled()
+
+    async def _kill_primary(self) -> None:
+        self.victim = (await self.cluster.primaries())[1]
+        self.cluster.kill(self.victim)
+        await self.cluster.successor(self.victim)
+
+    async def _start(self) -> None:
+        await self.cluster.start(self.victim)
