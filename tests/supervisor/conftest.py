@@ -9,7 +9,7 @@ import pytest
 
 from actors.testing.clock import VirtualClock
 
-from .helpers import Stage
+from .helpers import Stage, Stubborn
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ async def no_task_left():
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
     yield
     left = asyncio.all_tasks() - {asyncio.current_task()}
+    Stubborn.release_all()
     assert not left, f"tasks left behind: {left}"
     assert not unhandled, f"unhandled in the loop: {unhandled}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from actors.testing.clock import VirtualClock
 from supervisor import (
@@ -161,9 +161,18 @@ async def forever(life: Life) -> None:
 class Stubborn:
     """A hook that swallows cancellations until it is released."""
 
+    made: ClassVar[list[Stubborn]] = []
+
     def __init__(self) -> None:
         self.swallowed = 0
         self.released = asyncio.Event()
+        self.made.append(self)
+
+    @classmethod
+    def release_all(cls) -> None:
+        """So that a test that failed does not hang in the end of its loop."""
+        while cls.made:
+            cls.made.pop().released.set()
 
     async def __call__(self, life: Life) -> None:
         while not self.released.is_set():

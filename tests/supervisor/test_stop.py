@@ -224,8 +224,9 @@ async def test_s7_a_second_request_that_is_due_kills_at_once_and_only_once(stage
     supervisor = await stage.running(stage.child("a", stopping=stubborn, shutdown=60), kill_grace=3)
     stopping = asyncio.create_task(supervisor.stop())
     await stage.clock.advance(1)
-    for _ in range(4):
-        supervisor.request_stop(stage.clock.time() - 1)
+    due = stage.clock.time()
+    for earlier in range(4):
+        supervisor.request_stop(due - earlier)
         await stage.clock.advance(0.5)
     assert stubborn.swallowed == 1  # its clean-up is interrupted once
     await stage.clock.advance(1)
