@@ -1,0 +1,89 @@
+"""How a worker process ends, as a number that its operator can act on (pure).
+
+0    drained: asked to stop, and nothing was left unhandled
+1    gave up: restarts did not help, or a handler raised SystemExit
+2    usage: a wrong option, a module that does not import, an app that cannot work
+3    the broker could not be reached at the start
+4    the drain deadline passed with something left
+130  forced, by a second SIGINT
+143  forced, by a second SIGTERM
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+from actors.redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,  # noqa: A004
+    RedisClusterError,
+)
+from supervisor import SpecError
+
+__all__ = ["ConnectFailedError", "ExitCode", "UsageError", "exit_code", "one_sentence"]
+
+
+class ExitCode(IntEnum):
+    """See the module's docstring."""
+
+    DRAINED = 0
+    GAVE_UP = 1
+    USAGE = 2
+    NOT_CONNECTED = 3
+    DEADLINE = 4
+    FORCED_INT = 130
+    FORCED_TERM = 143
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; its text is one sentence for whoever asked."""
+
+
+class ConnectFailedError(Exception):
+    """The broker could not be reached when the worker started; its text says why."""
+
+
+_UNREACHABLE = (
+    ConnectFailedError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+    AuthenticationError,
+    AuthorizationError,
+    RedisClusterError,
+)
+
+
+def exit_code(error: BaseException, *, started: bool) -> ExitCode:
+    """Return what a process exits with that ended by ``error``.
+
+    Args:
+        error: what surfaced; of a group, what is in it counts.
+        started: whether the worker had been up.
+    """
+    causes = list(_leaves(error))
+    if any(isinstance(cause, SpecError | UsageError) for cause in causes):
+        return ExitCode.USAGE
+    if not started and causes and all(isinstance(cause, _UNREACHABLE) for cause in causes):
+        return ExitCode.NOT_CONNECTED
+    return ExitCode.GAVE_UP
+
+
+def one_sentence(error: BaseException) -> str:
+    """Return ``error`` in a line: the causes of a group, each with its type where it says more."""
+    parts = []
+    for cause in _leaves(error):
+        text = " ".join(str(cause).split())
+        plain = isinstance(cause, SpecError | UsageError | ConnectFailedError)
+        parts.append(text if plain and text else f"{type(cause).__name__}: {text}".rstrip(": "))
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,46 @@
+"""How late the event loop is: the first thing that suffers when a handler blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+__all__ = ["LagMeter"]
+
+_EVERY: Final = 0.1
+_WINDOW: Final = 5.0
+
+
+class LagMeter:
+    """Asks to be called ten times a second, and notes how late each call is."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._late: deque[tuple[float, float]] = deque()
+        self._due = loop.time() + _EVERY
+        self._timer = loop.call_at(self._due, self._called)
+
+    @property
+    def worst(self) -> float:
+        """Seconds by which the latest call of the last five seconds was late."""
+        now = self._loop.time()
+        late = [lag for at, lag in self._late if now - at <= _WINDOW]
+        return max([*late, now - self._due], default=0.0)
+
+    def close(self) -> None:
+        """End it."""
+        self._timer.cancel()
+
+    def _called(self) -> None:
+        now = self._loop.time()
+        lag = now - self._due
+        while self._late and (self._late[-1][1] <= lag or now - self._late[0][0] > _WINDOW):
+            # Only what may still be the worst of a window to come is worth keeping.
+            if self._late[-1][1] <= lag:
+                self._late.pop()
+            else:
+                self._late.popleft()
+        self._late.append((now, lag))
+        self._due = now + _EVERY
+        self._timer = self._loop.call_at(self._due, self._called)

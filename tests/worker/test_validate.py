@@ -1,0 +1,135 @@
+"""All that is wrong with a worker is said at once, before anything is connected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors import Actor, Breaker
+from actors.worker import Worker
+from supervisor import SpecError
+from tests.worker.helpers import Customer, Order, make_worker
+
+
+def problems_of(app: Worker[Any]) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as raised:
+        app.validate()
+    return raised.value.problems
+
+
+async def handler(message): ...
+
+
+def test_all_problems_are_listed_at_once():
+    app = make_worker("http://localhost", drain_timeout=0)
+
+    @app.channel("orders")
+    async def first(message): ...
+
+    @app.channel("orders")
+    async def second(message): ...
+
+    @app.channel("users")
+    async def wrong(): ...
+
+    app.handle("topic", "news")(handler)
+    app.shard_channel("a")(handler)
+    app.channel("")(handler)
+    app.channel("b", mailbocks=3)(handler)
+    app.channel("c", concurrency=0)(handler)
+    app.channel("d", in_thread=True)(handler)
+    app.channel("e")(42)  # type: ignore[type-var]
+    app.actor(print)
+    app.actor(Actor, nam="x")
+    app.on_startup(lambda one, two: None)
+    app.middleware(lambda message, proceed: None)
+
+    found = problems_of(app)
+    for says in [
+        "unknown URL scheme 'http'",
+        "drain_timeout must be more than 0",
+        "channel 'orders' has 2 handlers",
+        "channel 'users' (test_all_problems_are_listed_at_once.<locals>.wrong): it takes no",
+        "unknown kind 'topic': one of channel, pattern, shard_channel",
+        "only clusters have shard channels",
+        "the name must be a str or bytes",
+        "Handler has no option 'mailbocks'",
+        "concurrency must be 1 to",
+        "in_thread is for plain functions",
+        "must be callable or an Actor class, not 42",
+        "@app.actor is for Actor classes",
+        "Unexpected keyword argument 'nam'",
+        "start-up hook",
+        "it must be a coroutine function: async (message, next)",
+    ]:
+        assert any(says in problem for problem in found), (says, found)
+    assert len(found) == 15
+
+
+def test_one_name_may_be_a_channel_and_a_pattern():
+    app = make_worker()
+    app.channel("orders")(handler)
+    app.pattern("orders")(handler)
+    app.validate()
+
+
+def test_a_worker_without_anything_to_do_is_refused():
+    (problem,) = problems_of(make_worker())
+    assert "nothing to run" in problem
+
+
+def test_actors_alone_are_enough():
+    app = make_worker()
+    app.actor(Actor)
+    app.validate()
+
+
+def test_a_context_that_nobody_declared_is_explained():
+    app = make_worker()
+
+    @app.channel("orders")
+    async def on_order(order: Order, customer: Customer): ...
+
+    (problem,) = problems_of(app)
+    assert "give the Worker context= or context_type=" in problem
+
+
+def test_options_of_handlers_are_checked():
+    app = make_worker()
+    app.channel("a", decode=Order, key="id", concurrency=4, timeout=1.0, breaker=Breaker(3))(
+        handler
+    )
+    app.validate()
+    app.channel("b", key="id")(handler)
+    (problem,) = problems_of(app)
+    assert "key orders what runs side by side" in problem
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "says"),
+    [
+        ([], {}, "empty list of startup nodes"),
+        (["localhost"], {}, "is no node"),
+        ([("localhost", 1)], {"cluster": False}, "several nodes are a cluster"),
+        ("redis://localhost?colour=red", {}, "unknown URL option 'colour'"),
+        ("redis://localhost", {"colour": "red"}, "colour"),
+    ],
+)
+def test_addresses_and_client_options_are_checked(where, options, says):
+    app = make_worker(where, **options)
+    app.channel("a")(handler)
+    (problem,) = problems_of(app)
+    assert says in problem
+
+
+async def test_a_worker_with_problems_does_not_start():
+    app = make_worker()
+    with pytest.raises(SpecError):
+        async with app:
+            raise AssertionError("it started")
+
+
+def test_a_password_is_not_shown():
+    app = make_worker("redis://user:hunter2@localhost:1")
+    assert str(app.broker) == "redis://localhost:1"
