@@ -16,6 +16,7 @@ from actors.pubsub.book import Subscription
 from actors.pubsub.calls import Call
 from actors.pubsub.parts import READERS_READY, Parts
 from actors.pubsub.reader import NodeReader, ReaderOptions
+from actors.pubsub.reader_policy import ReaderPolicy
 from actors.pubsub.router import Router
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Target
@@ -137,7 +138,7 @@ class SubscriptionManager(Actor[Any]):
                 NodeReader,
                 (node, self.options.reader),
                 name=name or node,
-                retry_policy=policy,
+                retry_policy=None if policy is None else ReaderPolicy(policy),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
             )

@@ -14,7 +14,7 @@ from tests.redis.helpers import Certificates
 async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Every test runs in asyncio's debug mode and leaves no task; what else it leaves, warns."""
     loop = asyncio.get_running_loop()
-    loop.set_debug(request.node.get_closest_marker("full_speed") is None)
+    loop.set_debug("full_speed" not in request.fixturenames)
     loop.slow_callback_duration = 1.0
     before = asyncio.all_tasks()
     yield
@@ -23,6 +23,11 @@ async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     if inspect.iscoroutinefunction(request.function):
         # So that a warning about what was not closed comes while the test is still to blame.
         gc.collect()
+
+
+@pytest.fixture
+def full_speed() -> None:
+    """For tests of throughput and latency: asyncio's debug mode costs most of both."""
 
 
 @pytest.fixture(scope="session")
