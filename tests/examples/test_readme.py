@@ -1,0 +1,63 @@
+"""What the README shows works as it stands there, and what it links to is there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors import Redis
+from actors.testing import EmbeddedServer
+from tests.support import eventually
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "docs/README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_leads_somewhere(page):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {head.lower().replace(" ", "-") for head in headings}, link
+
+
+async def test_the_snippet_prints_messages_and_gaps():
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    async with EmbeddedServer() as server:
+        program = snippet.replace("Redis(", f"Redis(port={server.port}, ")
+        assert program != snippet
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-u", "-c", program), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(20), Redis(port=server.port) as client:
+                await eventually(lambda: subscribed(client), timeout=10)
+                await client.publish("news", "hello")
+                await client.publish("orders", "one pie")
+                said = {await line(process) for _ in range(2)}
+                assert said == {"news hello", "order one pie"}
+                await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                gaps = [await line(process) for _ in range(2)]
+                assert all(gap.startswith("Gap(") for gap in gaps), gaps
+        finally:
+            process.kill()
+            await process.wait()
+            process._transport.close()
+
+
+async def subscribed(client):
+    counts = await client.pubsub_numsub("news", "orders")
+    return all(counts.values())
+
+
+async def line(process):
+    return (await process.stdout.readline()).decode().strip()
