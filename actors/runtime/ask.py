@@ -7,10 +7,10 @@ answered costs a set insertion and removal instead of a timer of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.errors import ActorCrashed, ActorStopped, MailboxFull
+from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 from actors.runtime.messages import Envelope
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from supervisor import Clock
     from supervisor.clock import Timer
 
-__all__ = ["Ask", "Expired", "TimeoutWheel"]
+__all__ = ["Ask", "Expired", "TimeoutWheel", "ending"]
 
 _TICK = 0.02
+# A timeout of more than a thousand ticks is rounded up by up to a thousandth.
+_LONG = 1000 * _TICK
 
 
 class Expired(TimeoutError):
@@ -61,7 +63,7 @@ class Ask(Envelope):
         """Fail the ask with what its handler raised."""
         if cell.asking is self:
             cell.asking = None
-        self.fail(cell.ending(error))
+        self.fail(ending(cell, error))
         return self.message
 
     def fail(self, error: Exception) -> None:
@@ -75,40 +77,44 @@ class Ask(Envelope):
 
     def bury(self, cell: Cell) -> None:
         """Tell the asker that the actor ended before it got to this message."""
-        self.fail(stopped_before(cell.path))
+        self.fail(ending(cell, None))
 
 
-def crashed(path: str, cause: BaseException) -> ActorCrashed:
-    """Return what an asker is told whose answer died with ``cause``."""
-    failure = ActorCrashed(f"{path} crashed before it answered: {cause!r}")
-    failure.__cause__ = cause
+def ending(cell: Cell, error: BaseException | None) -> ActorError:
+    """Return what an asker is told whose answer ended with ``error``, or with a stop."""
+    if error is None or cell.is_kill(error):
+        return ActorStopped(f"{cell.path} stopped before it answered")
+    failure = ActorCrashed(f"{cell.path} crashed before it answered: {error!r}")
+    failure.__cause__ = error
     return failure
 
 
-def stopped_before(path: str) -> ActorStopped:
-    """Return what an asker is told when the actor stops."""
-    return ActorStopped(f"{path} stopped before it answered")
-
-
 class TimeoutWheel:
-    """Fails futures that are not done in time, up to one tick (20 ms) late."""
+    """Fails futures that are not done in time, late by up to 20 ms or a thousandth of the time."""
 
-    __slots__ = ("_buckets", "_clock", "_due", "_time", "_timer")
+    __slots__ = ("_buckets", "_clock", "_due", "_time", "_timer", "_unlimited")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._time = clock.time
         self._buckets: dict[int, set[asyncio.Future[Any]]] = {}
+        self._unlimited: set[asyncio.Future[Any]] = set()
         self._timer: Timer | None = None
         self._due = 0  # the tick that the timer is set for
 
-    def add(self, future: asyncio.Future[Any], timeout: float) -> set[asyncio.Future[Any]]:
-        """Fail ``future`` with :class:`Expired` after ``timeout`` seconds.
+    def add(self, future: asyncio.Future[Any], timeout: float | None) -> set[asyncio.Future[Any]]:
+        """Fail ``future`` with :class:`Expired` after ``timeout`` seconds; None: never.
 
         Returns:
             the bucket to discard the future from when it is done.
         """
+        if timeout is None:
+            self._unlimited.add(future)
+            return self._unlimited
         tick = int((self._time() + timeout) / _TICK) + 1
+        if timeout > _LONG:  # or a bucket a tick would add up for hours
+            step = int(timeout / _LONG)
+            tick += -tick % step
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = set()
@@ -128,9 +134,7 @@ class TimeoutWheel:
         # A loop's timers may run early by the resolution of its clock.
         now = max(self._time(), self._due * _TICK)
         for tick in [tick for tick in self._buckets if tick * _TICK <= now]:
-            for future in self._buckets.pop(tick):
-                if not future.done():
-                    future.set_exception(Expired())
+            _fail(self._buckets.pop(tick), Expired)
         if self._buckets:
             self._arm(min(self._buckets))
 
@@ -139,8 +143,12 @@ class TimeoutWheel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for bucket in self._buckets.values():
-            for future in bucket:
-                if not future.done():
-                    future.set_exception(ActorStopped("the actor system stopped"))
+        for bucket in (self._unlimited, *self._buckets.values()):
+            _fail(bucket, lambda: ActorStopped("the actor system stopped"))
         self._buckets.clear()
+
+
+def _fail(bucket: set[asyncio.Future[Any]], error: Callable[[], Exception]) -> None:
+    for future in bucket:
+        if not future.done():
+            future.set_exception(error())

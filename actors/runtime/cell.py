@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.actor import Actor
-from actors.runtime.ask import Ask, crashed, stopped_before
+from actors.runtime.ask import Ask
 from actors.runtime.context import ActorContext
-from actors.runtime.errors import ActorError, ActorStopped
+from actors.runtime.errors import ActorStopped
 from actors.runtime.incarnation import DRAINED, live
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Envelope, Failure
+from actors.runtime.messages import Envelope
 from actors.runtime.overflow import Overflow, as_mailbox_spec
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
@@ -148,28 +148,6 @@ class Cell:
         if inspect.isawaitable(result):
             await result
 
-    # -- failures ----------------------------------------------------------------------------------
-
-    def survives(self, message: Any, error: BaseException) -> bool:
-        """Report the message in hand as failed; return whether the incarnation goes on (A4)."""
-        if type(message) in Envelope.classes:
-            message = message.failed(self, error)
-        # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
-        self.system.report_failure(Failure(self.path, message, error), self.spec.on_failure)
-        if self.ended is not None or not self.actor.resilient:
-            return False
-        # A CancelledError raised by the handler itself, not by anybody's cancel(), is no more than
-        # its own message's problem.
-        return isinstance(error, Exception) or (
-            isinstance(error, asyncio.CancelledError) and not self._is_cancelled()
-        )
-
-    def ending(self, error: BaseException | None) -> ActorError:
-        """Return what an asker is told whose answer ended with ``error``."""
-        if error is None or self.is_kill(error):
-            return stopped_before(self.path)
-        return crashed(self.path, error)
-
     def crash_with(self, error: BaseException) -> None:
         """Have the incarnation end with ``error``, after the message in hand."""
         self.crash = error
@@ -182,10 +160,6 @@ class Cell:
             and self.child is not None
             and self.child.stopping
         )
-
-    def _is_cancelled(self) -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     # -- stops -------------------------------------------------------------------------------------
 

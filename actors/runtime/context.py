@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from actors.runtime.ask import Ask, ending
 from actors.runtime.children import Children
 from actors.runtime.errors import ActorStopped
 from actors.runtime.spec import ActorSpec
@@ -12,7 +13,6 @@ from actors.runtime.timers import Timers
 
 if TYPE_CHECKING:
     from actors.runtime.actor import Actor
-    from actors.runtime.ask import Ask
     from actors.runtime.cell import Cell
     from actors.runtime.ref import ActorRef
     from actors.runtime.system import ActorSystem
@@ -160,7 +160,7 @@ class ActorContext:
             self._timers.close()
         if self._deferred:
             for ask in list(self._deferred):
-                ask.fail(self._cell.ending(error))
+                ask.fail(ending(self._cell, error))
 
     async def stop_children(self, deadline: float | None) -> None:
         """Stop what was spawned here, by ``deadline`` (a point on the system's clock)."""

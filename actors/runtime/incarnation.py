@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.actor import Actor
-from actors.runtime.ask import Ask
+from actors.runtime.ask import Ask, ending
 from actors.runtime.context import ActorContext
 from actors.runtime.messages import Envelope
 from actors.runtime.turns import handle_messages
-from supervisor import Child, Crashed, Killed, Shutdown
+from supervisor import Child, Crashed, Killed, Shutdown, Status
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ async def live(cell: Cell, child: Child) -> None:
         await context.stop_children(cell.stop_deadline)
         raise
     child.started()
+    if child.status is not Status.RUNNING:  # it did not notice that its start was called off
+        cell.stop_asked = True
+        cell.mailbox.interrupt()
     try:
         await handle_messages(cell)
     except BaseException as error:
@@ -67,7 +70,7 @@ async def live(cell: Cell, child: Child) -> None:
         raise
     # The usual case written out: most actors have nothing to wind down.
     context.close(None)
-    if context.has_children:
+    if context.has_children or not spec.keep_mailbox:
         await _wind_down(cell, actor, context, None)
     elif type(actor).on_stop is not Actor.on_stop:
         await actor.on_stop(_SHUTDOWN)
@@ -77,7 +80,7 @@ async def _wind_down(
     cell: Cell, actor: Actor[Any], context: ActorContext, error: BaseException | None
 ) -> None:
     context.close(error)
-    if error is not None and not cell.spec.keep_mailbox:
+    if not cell.spec.keep_mailbox:
         _clear_mailbox(cell, error)
     try:
         await context.stop_children(cell.stop_deadline)
@@ -97,10 +100,10 @@ async def _on_stop(cell: Cell, actor: Actor[Any], error: BaseException | None) -
         log.error("on_stop_failed", path=cell.path, error=repr(second), exc_info=second)
 
 
-def _clear_mailbox(cell: Cell, error: BaseException) -> None:
+def _clear_mailbox(cell: Cell, error: BaseException | None) -> None:
     for left in cell.mailbox.clear():
         if type(left) is Ask:
-            left.fail(cell.ending(error))
+            left.fail(ending(cell, error))
         elif left is DRAINED:
             cell.request_stop(drain=False)
         else:

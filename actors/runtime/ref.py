@@ -62,13 +62,13 @@ class ActorRef(Generic[M_contra]):
             await self._mailbox.room()
         self.tell(message)
 
-    async def ask(self, message: M_contra, timeout: float = 5.0) -> Any:
+    async def ask(self, message: M_contra, timeout: float | None = 5.0) -> Any:
         """Send ``message`` and return what the actor's ``receive`` returns for it (A5).
 
         Where the overflow policy is ``block``, it waits for room in the mailbox first.
 
         Args:
-            timeout: seconds to wait for the answer.
+            timeout: seconds to wait for the answer; None: as long as the actor lives.
 
         Raises:
             TimeoutError: no answer in time. The message may still be handled.
@@ -81,7 +81,8 @@ class ActorRef(Generic[M_contra]):
             raise ActorStopped(f"{cell.path} has ended ({cell.ended})")
         left = timeout
         if cell.blocks_when_full and self._mailbox.crowded:
-            left -= await self._wait_for_room(timeout)
+            waited = await self._wait_for_room(timeout)
+            left = None if timeout is None else timeout - waited
         reply = cell.loop.create_future()
         bucket = cell.system.wheel.add(reply, left)
         try:
@@ -92,7 +93,7 @@ class ActorRef(Generic[M_contra]):
         finally:
             bucket.discard(reply)
 
-    async def _wait_for_room(self, timeout: float) -> float:
+    async def _wait_for_room(self, timeout: float | None) -> float:
         """Return how many seconds it took."""
         begun = self._cell.loop.time()
         try:

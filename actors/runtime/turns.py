@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from actors.runtime.failures import survives
 from actors.runtime.messages import Envelope
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ __all__ = ["handle_messages"]
 # A busy actor lets the event loop run after this many seconds. It looks at the clock once a turn:
 # after this many messages, fewer while they take long.
 _SLICE = 0.000_25
+# With a full mailbox it has this much longer: what fills it runs in the same loop, and one that is
+# let in too often floods a reader that could have kept up.
+_PRESSURE = 0.004
 _LONGEST_TURN = 64
 
 _COUNT = list(range(1, _LONGEST_TURN + 1))
@@ -68,7 +72,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                     if result is not None and hasattr(type(result), "__await__"):
                         await result
         except BaseException as error:
-            if not cell.survives(message, error):
+            if not survives(cell, message, error):
                 cell.processed += handled
                 raise
         cell.processed += handled
@@ -78,7 +82,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             mailbox.release()
         now = monotonic()
         if until == 0.0:
-            until = begun + _SLICE
+            until = begun + _SLICE + _PRESSURE * len(queue) / mailbox.spec.capacity
         if now >= until:
             await asyncio.sleep(0)
             until = 0.0
@@ -112,7 +116,7 @@ async def _attend(cell: Cell) -> bool:
             else:
                 await cell.call_hook(cell.receive, message)
         except BaseException as error:
-            if not cell.survives(message, error):
+            if not survives(cell, message, error):
                 raise
     mailbox.signal = True
     await asyncio.sleep(0)

@@ -47,6 +47,18 @@ async def test_a4_the_message_in_hand_goes_to_the_failure_sink_and_not_to_the_ne
     assert told.failures == [Failure("system/it", crash, crash.error)]
 
 
+async def test_a4_a_message_that_crashed_its_actor_counts_as_processed(told):
+    async with told.system() as system:
+        ref = system.spawn(Recorder, [])
+        for message in (1, 2, Crash(Boom()), 3):
+            ref.tell(message)
+        await ref.ask(4)
+        await turns()
+        node = system.tree().find(ref.path)
+        assert node is not None
+        assert node.detail["processed"] == 5
+
+
 async def test_a4_messages_told_during_a_back_off_wait_for_the_restart(told, clock):
     log: list[Any] = []
     async with told.system(clock=clock) as system:

@@ -80,6 +80,32 @@ async def test_a5_asks_with_different_limits_end_in_their_order(told, clock):
         assert clock.pending == 0
 
 
+async def test_a5_asks_with_long_limits_are_late_by_a_thousandth_at_most(told, clock):
+    async with told.system(clock=clock) as system:
+        ref = system.spawn(Later)
+        asks = [asyncio.ensure_future(ref.ask("defer", timeout=3600 + i)) for i in range(50)]
+        await clock.advance(3599)
+        assert not any(ask.done() for ask in asks)
+        assert len(system.wheel._buckets) <= 20
+        await clock.advance(50 + 5)
+        assert all(ask.done() for ask in asks)
+        for ask in asks:
+            with pytest.raises(TimeoutError):
+                await ask
+
+
+async def test_a5_an_ask_without_a_limit_ends_with_the_actor(told, clock):
+    async with told.system(clock=clock) as system:
+        ref = system.spawn(Later)
+        ask = asyncio.ensure_future(ref.ask("defer", timeout=None))
+        await clock.advance(100_000)
+        assert not ask.done()
+        ref.request_stop()
+        with pytest.raises(ActorStopped):
+            await ask
+        assert not system.wheel._unlimited
+
+
 async def test_a5_an_ask_whose_asker_gave_up_is_not_handled(told):
     log: list[Any] = []
     async with told.system() as system:

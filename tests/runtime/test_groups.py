@@ -11,7 +11,7 @@ from actors import ActorError, ActorSpec, NameTaken, Terminated
 from supervisor import SpecError, StartError
 from tests.support import eventually
 
-from .support import Boom, Crash, Echo, Recorder, turns
+from .support import Boom, Crash, Echo, Gate, Recorder, turns
 
 
 class Named(Recorder):
@@ -78,6 +78,26 @@ async def test_a4_mailboxes_survive_the_restart_of_a_group(told):
         await eventually(lambda: 2 in log)
     assert [entry for entry in log if isinstance(entry, int)] == [0, 1, 2]
     assert told.dead == []
+
+
+async def test_a4_keep_mailbox_false_holds_for_the_restart_of_a_group_too(told):
+    log: list[Any] = []
+    async with told.system() as system:
+        specs = [*_specs(log, "a"), *_specs(log, "b", keep_mailbox=False)]
+        group = system.supervisor("group", "one_for_all", specs)
+        await group.started()
+        a, b = group.ref("a"), group.ref("b")
+        gate = asyncio.Event()
+        b.tell(Gate(gate))
+        b.tell("lost")
+        await eventually(lambda: "at the gate" in log)
+        a.tell(Crash(Boom()))
+        await turns()
+        gate.set()
+        await eventually(lambda: log.count("+b") == 2)
+        assert await b.ask("new") == "new"
+    assert "lost" not in log
+    assert [letter.message for letter in told.dead] == ["lost"]
 
 
 async def test_a1_first_children_come_back_behind_the_same_refs_when_their_supervisor_restarts(

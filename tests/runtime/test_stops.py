@@ -161,6 +161,29 @@ async def test_s6_a_stop_during_the_start_ends_it(told):
     assert log == []
 
 
+@pytest.mark.parametrize("options", [{"shutdown": None}, {"start_timeout": 0.01}])
+async def test_s6_a_start_that_swallows_its_cancellation_is_no_start(told, options):
+    log: list[Any] = []
+
+    class Deaf(Recorder):
+        async def on_start(self) -> None:
+            self.log.append("starting")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    async with told.system() as system:
+        ref = system.spawn(Deaf, log, restart="temporary", **options)
+        ref.tell("never read")
+        await eventually(lambda: "starting" in log)
+        if "shutdown" in options:
+            ref.request_stop()
+        await asyncio.wait_for(ref.stopped(), 2)
+    assert log == ["starting", ("stop", "shutdown")]
+    assert [letter.message for letter in told.dead] == ["never read"]
+
+
 async def test_s6_a_stop_right_after_the_spawn_ends_it_before_it_began(told):
     log: list[Any] = []
     async with told.system() as system:
