@@ -142,10 +142,13 @@ class Session:
         self._body = None
         closed = ConnectionError("this pubsub is closed")
         self._end_calls(closed)
-        await self.parts.stop()
-        if self._own is not None:
-            await self._own.stop()
-        self.parts.book.inbox.close(closed)
+        try:
+            if self._own is not None:
+                await self._own.stop()
+            else:
+                await self.parts.stop()
+        finally:
+            self.parts.book.inbox.close(closed)
 
     def reraise(self, error: BaseException | None) -> None:
         """Raise what ended it, where that is what made the body end."""
