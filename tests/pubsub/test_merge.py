@@ -1,0 +1,206 @@
+"""The merge: several delayed copies of one sequence become that sequence (P7)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.pubsub.merge import MEMORY, Merge, Port
+
+SHARD, OTHER = "shard", "other"
+
+
+class Clock:
+    """The time, set by hand."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class Sink:
+    """An inlet that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.got: list[object] = []
+
+    def put(self, message: dict) -> None:
+        self.got.append(message["data"])
+
+
+def make() -> tuple[Merge, Sink, Clock]:
+    sink, clock = Sink(), Clock()
+    return Merge(sink, clock), sink, clock
+
+
+def put(port: Port, *payloads: object) -> None:
+    for payload in payloads:
+        port.put({"data": payload})
+
+
+def test_the_leader_passes_at_once_and_copies_are_dropped():
+    merge, sink, _ = make()
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    put(old, 1, 2)
+    put(new, 1, 2)
+    put(old, 3)
+    assert sink.got == [1, 2, 3]
+
+
+def test_what_the_leader_has_yet_to_deliver_waits_for_it():
+    merge, sink, _ = make()
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    put(new, 2, 3)
+    assert sink.got == []
+    put(old, 1, 2)
+    assert sink.got == [1, 2]
+    put(old, 3, 4)
+    put(new, 4)
+    assert sink.got == [1, 2, 3, 4]
+
+
+def test_what_the_leader_missed_passes_before_the_next_that_it_did_not():
+    merge, sink, _ = make()
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    put(new, 1, 2, 3)
+    put(old, 3)
+    assert sink.got == [1, 2, 3]
+
+
+def test_a_new_leader_begins_with_what_was_held_of_it():
+    merge, sink, _ = make()
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    put(old, 1)
+    put(new, 1, 2, 3)
+    merge.remove("old")
+    merge.lead("new")
+    put(new, 4)
+    assert sink.got == [1, 2, 3, 4]
+
+
+def test_what_was_delivered_before_there_was_a_merge_is_known():
+    merge, sink, _ = make()
+    merge.remember([1, 2, 3], SHARD)
+    new = merge.add("new", SHARD)
+    merge.lead("new")
+    put(new, 2, 3, 4)
+    assert sink.got == [4]
+
+
+def test_who_delivered_it_does_not_repeat_it():
+    merge, sink, _ = make()
+    merge.remember(["tick", "tick"], SHARD)
+    old = merge.add("old", SHARD, repeats=False)
+    merge.lead("old")
+    put(old, "tick")
+    assert sink.got == ["tick"]
+
+
+def test_the_same_payload_later_is_another_message():
+    merge, sink, clock = make()
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    put(old, "tick")
+    clock.time += 2 * MEMORY
+    merge.expire()
+    merge.remove("old")
+    merge.lead("new")
+    put(new, "tick")
+    assert sink.got == ["tick", "tick"]
+
+
+def test_another_shards_messages_wait_for_the_last_word_of_the_old_owner():
+    merge, sink, _ = make()
+    old, new = merge.add("old", SHARD), merge.add("new", OTHER)
+    merge.lead("old")
+    put(old, "a")
+    put(new, "a", "b")  # no copies, whatever they look like
+    assert sink.got == ["a"]
+    put(old, "z")
+    merge.remove("old")
+    merge.lead("new")
+    assert sink.got == ["a", "z", "a", "b"]
+
+
+def test_what_a_lost_node_had_before_the_leader_waits_for_the_leader():
+    merge, sink, clock = make()
+    leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+    merge.lead("leader")
+    put(other, 1, 2)
+    merge.remove("other")
+    assert sink.got == []
+    put(leader, 1)
+    assert sink.got == [1]
+    clock.time += 2 * MEMORY
+    assert not merge.expire()
+    assert sink.got == [1, 2]
+    clock.time += 2 * MEMORY
+    assert merge.expire(), "one node, and nothing that could come again"
+
+
+def test_the_latecomer_of_three_changes_nothing():
+    merge, sink, _ = make()
+    ports = [merge.add(name, SHARD) for name in "abc"]
+    merge.lead("a")
+    put(ports[1], 1, 2)
+    put(ports[2], 2, 3)
+    put(ports[0], 3)
+    assert sink.got == [1, 2, 3]
+    put(ports[1], 3, 4)
+    put(ports[2], 4)
+    merge.remove("a")
+    merge.lead("c")
+    assert sink.got == [1, 2, 3, 4]
+
+
+@given(data=st.data(), length=st.integers(0, 25), start=st.integers(0, 25))
+def test_two_copies_make_one_sequence(data, length, start):
+    """The new node begins anywhere; the old one leads, is left or lost anywhere after that."""
+    merge, sink, _ = make()
+    streams = {"old": list(range(length)), "new": list(range(min(start, length), length))}
+    ports = {"old": merge.add("old", SHARD)}
+    merge.lead("old")
+    lost_at = data.draw(st.integers(0, length), label="messages that the old one delivers")
+    del streams["old"][lost_at:]
+    changed = False
+    while any(streams.values()):
+        choices = [name for name in streams if streams[name]]
+        name = data.draw(st.sampled_from(choices), label="next")
+        if name not in ports:
+            ports[name] = merge.add(name, SHARD)
+        put(ports[name], streams[name].pop(0))
+        if not changed and not streams["old"] and "new" in ports and data.draw(st.booleans()):
+            # As a hand-over does: the old one has delivered all that it will, or is gone.
+            changed = True
+            if data.draw(st.booleans(), label="the old one is lost"):
+                merge.remove("old")
+            merge.lead("new")
+    if "new" in ports:
+        merge.lead("new")
+    missed = range(lost_at, min(start, length))  # neither of the two had these
+    assert sink.got == [number for number in range(length) if number not in missed]
+
+
+@given(data=st.data(), length=st.integers(1, 20))
+def test_three_copies_with_holes_make_one_sequence(data, length):
+    """Each message reaches one of them at least; in the end all that was held passes."""
+    merge, sink, clock = make()
+    names = ["a", "b", "c"]
+    streams: dict[str, list[int]] = {name: [] for name in names}
+    for number in range(length):
+        for name in data.draw(st.sets(st.sampled_from(names), min_size=1)) | {"a"}:
+            streams[name].append(number)
+    ports = {name: merge.add(name, SHARD) for name in names}
+    merge.lead("a")
+    while any(streams.values()):
+        name = data.draw(st.sampled_from([name for name in names if streams[name]]))
+        put(ports[name], streams[name].pop(0))
+    clock.time += 2 * MEMORY
+    merge.expire()
+    assert sink.got == list(range(length))
