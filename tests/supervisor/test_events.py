@@ -100,21 +100,27 @@ async def test_s8_a_sink_that_raises_is_logged_and_costs_nothing_else(clock, sta
 
 
 @pytest.mark.parametrize("kind", [ChildExited, ChildRestarting, ChildStarted, Stopping])
-async def test_s8_a_sink_may_stop_the_supervisor_from_within_any_event(clock, stage, kind):
+@pytest.mark.parametrize("delay", [None, 5])
+async def test_s8_a_sink_may_stop_the_supervisor_from_within_any_event(clock, stage, kind, delay):
+    retry = delay and ConstantRetryPolicy((ValueError,), None, delay=delay)
+
     def sink(event) -> None:
         stage.events.append(event)
         if isinstance(event, kind):
             supervisor.request_stop()
 
     supervisor = Supervisor(
-        SupervisorSpec(children=[stage.child("a"), stage.child("b")], strategy="one_for_all"),
+        SupervisorSpec(
+            children=[stage.child("a", retry_policy=retry), stage.child("b")],
+            strategy="one_for_all",
+        ),
         clock=clock,
         sink=sink,
     )
     await supervisor.start()
     await clock.settle()
     if kind is not ChildStarted:
-        await stage.crash("a")
+        await stage.crash("a", BOOM)
     if kind is Stopping:
         await supervisor.stop()
     await supervisor.wait()
