@@ -28,10 +28,10 @@ pytest: $(VENV)/.has-dev  ## the suite alone (ARGS="-k pubsub --servers=embedded
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.has-bench  ## throughput and latency against other clients and runtimes
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-bench-quick: $(VENV)/.has-bench  ## the same, in about a minute
-	@$(BIN)/python -m bench --quick $(ARGS)
+bench-quick: $(VENV)/.has-bench  ## the same, in under two minutes
+	@$(BIN)/python -m tests.benchmarks --quick $(ARGS)
 
 faults: $(VENV)/.has-bench  ## what each client loses when servers and connections break
 	@$(BIN)/python -m bench.faults $(ARGS)

@@ -1,0 +1,139 @@
+"""coredis."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from time import perf_counter, process_time
+from typing import Any
+
+import coredis
+
+from tests.benchmarks.contestants.memory import rss
+from tests.benchmarks.jobs import Job, target_names
+from tests.benchmarks.meter import Meter, PaceMeter
+
+
+def client_of(job: Job) -> Any:
+    make = coredis.RedisCluster if job.by == "shard" else coredis.Redis
+    return make.from_url(job.url, decode_responses=job.decode)
+
+
+def pubsub_of(client: Any, job: Job, handler: Any = None) -> Any:
+    targets = dict.fromkeys(target_names(job), handler)
+    kind = "pattern" if job.by == "pattern" else "channel"
+    option = {f"{kind}s": list(targets)} if handler is None else {f"{kind}_handlers": targets}
+    make = client.sharded_pubsub if job.by == "shard" else client.pubsub
+    return make(ignore_subscribe_messages=True, subscription_timeout=20, **option)
+
+
+async def iterate(meter: Meter) -> None:
+    """``async for`` over all channels."""
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job) as pubsub:
+        left = meter.ready()
+        async for _ in pubsub:
+            left -= 1
+            if not left:
+                left = meter.done()
+
+
+async def handle(meter: Meter) -> None:
+    """A handler for each channel; somebody has to iterate for them to be called."""
+    left = 0
+
+    async def on_message(message: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            left = meter.done()
+
+    def on_message_sync(message: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            left = meter.done()
+
+    job = meter.job
+    handler = on_message_sync if job.sync else on_message
+    async with client_of(job) as client, pubsub_of(client, job, handler) as pubsub:
+        left = meter.ready()
+        await _run(pubsub)
+
+
+async def take_times(meter: PaceMeter) -> None:
+    """A handler that looks how old its messages are."""
+
+    async def on_message(message: Any) -> None:
+        meter.sample(message["data"])
+
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job, on_message) as pubsub:
+        meter.ready()
+        await _run(pubsub)
+
+
+async def subscribe(meter: Meter) -> None:
+    """All in one call."""
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job.with_(channels=0)) as pubsub:
+        begun = perf_counter()
+        await pubsub.subscribe(*target_names(job))
+        meter.results = {"seconds": [perf_counter() - begun]}
+        meter.finish()
+
+
+async def resubscribe(meter: Meter) -> None:
+    """Iterate until a message comes, whatever happens to the connection."""
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job) as pubsub:
+        meter.ready()
+        async for _ in pubsub:
+            meter.finish()
+
+
+async def hold(meter: Meter) -> None:
+    """Memory of subscriptions."""
+    await _hold(meter, None)
+
+
+async def hold_handlers(meter: Meter) -> None:
+    """Memory of subscriptions with a handler."""
+
+    async def on_message(message: Any) -> None:
+        pass
+
+    await _hold(meter, on_message)
+
+
+async def _hold(meter: Meter, handler: Any) -> None:
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job.with_(channels=0)) as pubsub:
+        names = target_names(job)
+        before = rss()
+        if handler is None:
+            await pubsub.subscribe(*names)
+        else:
+            await pubsub.subscribe(**dict.fromkeys(names, handler))
+        meter.results = {"bytes": [(rss() - before) / len(names)]}
+        meter.finish()
+
+
+async def idle(meter: Meter) -> None:
+    """Processor time of connections on which nothing happens."""
+    job = meter.job.with_(channels=1)
+    async with AsyncExitStack() as stack:
+        for number in range(meter.job.channels):
+            client = await stack.enter_async_context(client_of(job))
+            await stack.enter_async_context(pubsub_of(client, job.with_(player=number)))
+        await asyncio.sleep(0.5)
+        begun = process_time()
+        await asyncio.sleep(4)
+        meter.results = {"cpu_ms": [(process_time() - begun) / 4 * 1000]}
+        meter.finish()
+
+
+async def _run(pubsub: Any) -> None:
+    while True:
+        await pubsub.get_message(timeout=60)
+        await asyncio.sleep(0)

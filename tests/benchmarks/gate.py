@@ -1,0 +1,117 @@
+"""What must hold: the limits, in one place, and what was measured against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.scenarios import BARE, MAILSLOT
+
+__all__ = ["GATE", "TARGETS", "Target", "Verdict", "judge"]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One limit.
+
+    Attributes:
+        scenario: where it is measured.
+        metric: of which figure.
+        limit: the most that it may be, or the least where ``at_least``.
+        to: whose figure it is divided by; None: it stands for itself.
+        label: whose figure it is.
+        at_least: whether more is better.
+        what: in words, for the table.
+    """
+
+    what: str
+    scenario: str
+    metric: str
+    limit: float
+    to: str | None = None
+    label: str = MAILSLOT
+    at_least: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A target and what was measured; None: it was not."""
+
+    target: Target
+    measured: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it holds; None where it was not measured."""
+        if self.measured is None:
+            return None
+        if self.target.at_least:
+            return self.measured >= self.target.limit
+        return self.measured <= self.target.limit
+
+    def __str__(self) -> str:
+        sign = ">=" if self.target.at_least else "<="
+        if self.measured is None:
+            return f"{self.target.what}: not measured (limit {sign} {self.target.limit:,.4g})"
+        state = "ok" if self.met else "MISSED"
+        return f"{self.target.what}: {self.measured:,.4g} {sign} {self.target.limit:,.4g} {state}"
+
+
+#: Issue 5's "must show".
+TARGETS: Final = [
+    Target("iterator, 64 bytes, CPU to the bare loop's", "iterator-64", "cpu_us", 1.25, BARE),
+    Target("iterator, 64 bytes, CPU to redis-py's", "iterator-64", "cpu_us", 1 / 5, "redis-py"),
+    Target("iterator, 64 bytes, CPU to coredis's", "iterator-64", "cpu_us", 1 / 18, "coredis"),
+    Target("iterator, 1,024 bytes, CPU to the bare loop's", "iterator-1024", "cpu_us", 1.25, BARE),
+    Target("async handler, 64 bytes, CPU to the bare loop's", "handler-async", "cpu_us", 2, BARE),
+    Target("async handler, CPU to FastStream's", "handler-async", "cpu_us", 1 / 40, "FastStream"),
+    Target("handler with decode=, CPU to the bare loop's", "handler-struct", "cpu_us", 3, BARE),
+    Target(
+        "10,000 channels, CPU to that of one channel",
+        "channels-10000",
+        "cpu_us",
+        1.2,
+        "mailslot, 1 channel",
+    ),
+    Target("tell, messages a second", "tell", "cpu_rate", 2_000_000, at_least=True),
+    Target("ask, answers a second", "ask", "cpu_rate", 100_000, at_least=True),
+    Target("spawn and stop, actors a second", "spawn-stop", "cpu_rate", 40_000, at_least=True),
+    Target("memory of an idle actor, bytes", "memory-actors", "bytes", 6 * 1024),
+    Target("p99 from PUBLISH to handler, to the bare loop's", "latency", "p99_us", 1.5, BARE),
+    Target("import actors, ms", "import", "import_ms", 150),
+    Target("extras that import actors loads", "import", "extras", 0),
+]
+
+#: What CI holds a change to: ratios to what runs beside it, with room for a noisy machine. They say
+#: that something became slower, not that the targets above are met.
+GATE: Final = [
+    Target("iterator, 64 bytes, to the bare loop", "iterator-64", "cpu_us", 1.45, BARE),
+    Target("iterator, 1,024 bytes, to the bare loop", "iterator-1024", "cpu_us", 1.45, BARE),
+    Target("async handler, 64 bytes, to the bare loop", "handler-async", "cpu_us", 2.2, BARE),
+    Target("handler with decode=, to the bare loop", "handler-struct", "cpu_us", 3.3, BARE),
+    Target(
+        "10,000 channels to one channel", "channels-10000", "cpu_us", 1.4, "mailslot, 1 channel"
+    ),
+    Target("tell, to asyncio.Queue", "tell", "cpu_us", 1.2, "asyncio.Queue"),
+    Target("ask, to asyncio.Queue and a future", "ask", "cpu_us", 1.2, "asyncio.Queue"),
+    Target("spawn and stop, to a task and a queue", "spawn-stop", "cpu_us", 4.0, "asyncio.Queue"),
+    Target("memory of an idle actor, bytes", "memory-actors", "bytes", 6.5 * 1024),
+    Target("extras that import actors loads", "import", "extras", 0),
+]
+
+
+def judge(targets: Iterable[Target], figures: Mapping[str, Figures]) -> list[Verdict]:
+    """Compare what was measured with the limits."""
+    return [Verdict(target, _measured(target, figures.get(target.scenario))) for target in targets]
+
+
+def _measured(target: Target, figures: Figures | None) -> float | None:
+    if figures is None:
+        return None
+    if target.to is not None:
+        return figures.ratio(target.metric, target.label, target.to)
+    if target.metric == "cpu_rate":
+        cpu_us = figures.median(target.label, "cpu_us")
+        return None if cpu_us is None else 1e6 / cpu_us
+    return figures.median(target.label, target.metric)

@@ -1,0 +1,64 @@
+"""The publisher's side: commands packed beforehand, sent as one piece, replies counted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Self
+from urllib.parse import urlsplit
+
+__all__ = ["Publisher", "pack", "packed"]
+
+
+def pack(*args: bytes) -> bytes:
+    """Return one command as RESP."""
+    parts = [b"*%d\r\n" % len(args)]
+    parts += [b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args]
+    return b"".join(parts)
+
+
+def packed(channels: Sequence[str], payload: bytes, count: int, command: bytes) -> bytes:
+    """Return ``count`` messages, to one channel after another."""
+    each = [pack(command, name.encode(), payload) for name in channels]
+    return b"".join(each[number % len(each)] for number in range(count))
+
+
+class Publisher:
+    """A connection that publishes."""
+
+    def __init__(self, url: str) -> None:
+        where = urlsplit(url)
+        self._socket = socket.create_connection((where.hostname, where.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.settimeout(60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def send(self, commands: bytes) -> None:
+        """Send commands, replies to be read by :meth:`confirm`."""
+        self._socket.sendall(commands)
+
+    def confirm(self, count: int, subscribers: int = 1) -> None:
+        """Read ``count`` replies and see that each message went to ``subscribers``."""
+        expected = b":%d\r\n" % subscribers * count
+        replies = bytearray()
+        while len(replies) < len(expected):
+            part = self._socket.recv(1 << 20)
+            if not part:
+                raise ConnectionError("the server closed the publisher's connection")
+            replies += part
+            if not expected.startswith(replies):
+                raise AssertionError(f"PUBLISH was answered {bytes(replies[-80:])!r}")
+
+    def ask(self, *args: bytes) -> bytes:
+        """Send one command; return the start of its reply, as it came."""
+        self._socket.sendall(pack(*args))
+        return self._socket.recv(1 << 20)
