@@ -100,15 +100,31 @@ class _Ignored(Pending):
         pass
 
 
+class _Pong(Pending):
+    """The answer to a PING: all that was sent before it has come."""
+
+    __slots__ = ("link",)
+
+    def __init__(self, link: NodeLink) -> None:
+        self.link = link
+
+    def resolve(self, reply: Any) -> None:
+        self.link.pongs += 1
+
+    def fail(self, error: BaseException) -> None:
+        pass
+
+
 class NodeLink:
     """The subscriptions on one connection.
 
     Attributes:
         node: which node it is, as the table calls it.
-        channels: routes by channel, or by shard channel on a sharded link.
+        channels: routes by channel, or by shard channel on a ShardLink.
         patterns: routes by pattern.
         received: messages that came, wanted or not.
         discarded: messages that no route wanted: of targets whose source is elsewhere.
+        pongs: answers to :meth:`ping`.
     """
 
     def __init__(
@@ -118,7 +134,6 @@ class NodeLink:
         events: LinkEvents,
         touched: list[Inlet],
         *,
-        sharded: bool = False,
         decode: bool = False,
     ) -> None:
         self.node = node
@@ -128,10 +143,10 @@ class NodeLink:
         self.patterns: dict[bytes, Route] = {}
         self.received = 0
         self.discarded = 0
+        self.pongs = 0
         self._outgoing: list[bytes] = []
         self._expected: list[Pending] = []
         self._touched = touched
-        self._message_kind = b"smessage" if sharded else b"message"
         self._encoding = connection.settings.encoding
         self._decode = decode
         connection.tainted = True
@@ -141,7 +156,6 @@ class NodeLink:
 
     def drain(self, gets: Callable[[], Any]) -> None:
         """Take all replies there are; payloads stay bytes."""
-        message_kind = self._message_kind
         routes = self.channels
         received = 0
         while (reply := gets()) is not INCOMPLETE:
@@ -150,7 +164,7 @@ class NodeLink:
             except (TypeError, ValueError):
                 self._other(reply)
                 continue
-            if kind == message_kind:
+            if kind == b"message":
                 received += 1
                 route = routes.get(name)
                 if route is not None:
@@ -165,7 +179,6 @@ class NodeLink:
 
     def drain_text(self, gets: Callable[[], Any]) -> None:
         """Take all replies there are; payloads become str where they are text."""
-        message_kind = self._message_kind
         routes = self.channels
         encoding = self._encoding
         received = 0
@@ -175,7 +188,7 @@ class NodeLink:
             except (TypeError, ValueError):
                 self._other(reply)
                 continue
-            if kind == message_kind:
+            if kind == b"message":
                 received += 1
                 route = routes.get(name)
                 if route is not None:
@@ -287,7 +300,11 @@ class NodeLink:
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""
         if self.connection.usable:
-            self.connection.write(_PING, _Ignored())
+            self.connection.write(_PING, _Pong(self))
+
+    def recent(self, name: bytes, since: float) -> list[Any]:
+        """Return the payloads of a channel delivered after ``since``, where that is remembered."""
+        return []
 
     def set_route(self, target: Target, route: Route | None) -> None:
         """Send the messages of ``target`` to ``route``; None: discard them."""

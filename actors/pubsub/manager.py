@@ -176,6 +176,10 @@ class SubscriptionManager(Actor[Any]):
         """All that is placed here is of one server."""
         return True
 
+    def trusted(self, node: NodeId) -> bool:
+        """What a server delivers is up to date."""
+        return True
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long a hand-over takes."""
         return 0.0

@@ -17,6 +17,7 @@ import msgspec
 
 from actors.pubsub.link import NodeLink
 from actors.pubsub.router import Router
+from actors.pubsub.shard_link import ShardLink
 from actors.redis import exceptions
 from actors.redis.connection import Connection
 from actors.runtime.actor import Actor
@@ -89,14 +90,8 @@ class NodeReader(Actor[Tick]):
     def _take_over(self, connection: Connection) -> None:
         options = self.options
         router = options.router()
-        self.link = NodeLink(
-            self.node,
-            connection,
-            router,
-            router.book.touched,
-            sharded=options.sharded,
-            decode=options.decode,
-        )
+        make = ShardLink if options.sharded else NodeLink
+        self.link = make(self.node, connection, router, router.book.touched, decode=options.decode)
         connection.add_close_callback(self._ended)
         router.link_up(self.link)
         if self.context.incarnation > 1:

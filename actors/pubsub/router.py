@@ -16,8 +16,8 @@ from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call, Waiting
 from actors.pubsub.inlet import flush
 from actors.pubsub.link import NodeLink
-from actors.pubsub.merge import Merge
 from actors.pubsub.notices import GapNotice
+from actors.pubsub.routes import Routes
 from actors.pubsub.table import (
     Command,
     GapEnded,
@@ -46,6 +46,10 @@ _TYPES = {
     (Kind.SHARD, False): "sunsubscribe",
 }
 
+#: Targets for one command: subscribe or not, the node, the kind, the group, the target that is
+#: to be alone.
+Batches = dict[tuple[bool, NodeId, Kind, int, Target | None], list[Target]]
+
 
 class Placement(Protocol):
     """Where targets belong, and what to do about errors that say otherwise."""
@@ -64,6 +68,9 @@ class Placement(Protocol):
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether the two deliver the same messages: they are of one shard."""
+
+    def trusted(self, node: NodeId) -> bool:
+        """Return whether what ``node`` delivers is up to date: it answers."""
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
@@ -100,7 +107,7 @@ class Router:
         self._paused = 0
         self._pauses: set[asyncio.Task[None]] = set()
         self._gaps: list[Gap] = []
-        self._merges: dict[Target, Merge] = {}
+        self.routes = Routes(book, self.table, self.links, placement, loop.time)
         book.pause = self._pause
         for target in book.subscriptions:
             self._execute(self.table.want(target, placement.places(target)))
@@ -120,7 +127,7 @@ class Router:
             self._unsubscribing.done(target)  # overtaken: it is desired again
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
-                self._set_route(target, row.source)
+                self.routes.update(target)
                 self._surface_ack(target, True, self._count(row.source, target))
                 call.done(target)
                 continue
@@ -190,6 +197,7 @@ class Router:
             return
         del self.links[link.node]
         self._execute(self.table.node_down(link.node, link.connection.last_read, reason))
+        self.routes.node_lost(link.node)
         for target in self._unsubscribing.targets():
             if target not in self.table.rows:
                 self._surface_ack(target, False, self._total(target))
@@ -223,6 +231,7 @@ class Router:
             return
         was_live = row.source is not None
         self._execute(self.table.confirmed(link.node, target, self._loop.time()))
+        self.routes.update_merged(target)
         if not was_live and row.source == link.node:
             self._forgive(target)
             self._surface_ack(target, True, count)
@@ -235,6 +244,7 @@ class Router:
             return
         self.book.revocations += 1
         self._execute(self.table.revoked(link.node, target, self._loop.time()))
+        self.routes.update_merged(target)
         if target in self.table.rows:
             self._placement.revoked(link.node, target)
             self.replace((target,))
@@ -313,6 +323,17 @@ class Router:
             commands += self.table.misplaced(node, target, proof, why)
         self._execute(commands)
 
+    def retrust(self) -> None:
+        """The placement trusts another node than before, or no longer."""
+        self.routes.update_all()
+        flush(self.book.touched)
+
+    def expire(self) -> bool:
+        """Let go what merges held for too long; return whether there are any."""
+        merging = self.routes.expire()
+        flush(self.book.touched)
+        return merging
+
     def homeless(self) -> list[Target]:
         """Return the desired targets without a live source."""
         return [t for t, row in self.table.rows.items() if row.wanted and row.source is None]
@@ -326,23 +347,29 @@ class Router:
     # -- commands ----------------------------------------------------------------------------------
 
     def _execute(self, commands: list[Command]) -> None:
-        batches: dict[tuple[bool, NodeId, Kind, int, Target | None], list[Target]] = {}
+        batches: Batches = {}
         for command in commands:
             match command:
                 case Subscribe(node, target):
-                    self._count_from_here(node, target)
                     alone = target if target in self.refused else None
                     key = (True, node, target.kind, self._placement.group(target), alone)
                     batches.setdefault(key, []).append(target)
                 case Unsubscribe(node, target):
                     key = (False, node, target.kind, self._placement.group(target), None)
                     batches.setdefault(key, []).append(target)
-                case SetSource(target, node):
-                    self._set_route(target, node)
-                case HandOver():
-                    self._hand_over(command)
+                case SetSource(target):
+                    self.routes.update(target)
+                case HandOver(target):
+                    self.routes.update(target)
+                    seconds = self._placement.linger(command)
+                    if seconds is not None:
+                        self._later(seconds, command)
                 case GapEnded():
                     self._report_gap(command)
+        if batches:
+            self._send(batches)
+
+    def _send(self, batches: Batches) -> None:
         for (subscribe, node, kind, _, _), targets in batches.items():
             link = self.links.get(node)
             if link is None:
@@ -355,44 +382,6 @@ class Router:
         for node in {node for _, node, _, _, _ in batches}:
             if node in self.links:
                 self.links[node].send()
-
-    def _set_route(self, target: Target, source: NodeId | None) -> None:
-        merge = self._merges.pop(target, None) if self._merges else None
-        if merge is not None:
-            merge.release()
-        subscription = self.book.subscriptions.get(target)
-        for node, link in self.links.items():
-            if node == source and subscription is not None:
-                link.set_route(target, (subscription.inlet, subscription.label))
-            else:
-                link.set_route(target, None)
-
-    def _count_from_here(self, node: NodeId, target: Target) -> None:
-        """``node`` is asked for ``target``: what the source delivers from now on may come twice."""
-        row = self.table.rows.get(target)
-        subscription = self.book.subscriptions.get(target)
-        if row is None or subscription is None or target in self._merges:
-            return
-        source, link = row.source, self.links.get(row.source or "")
-        if source is None or link is None or not self._placement.same_stream(source, node):
-            return
-        self._merges[target] = merge = Merge(subscription.inlet)
-        link.set_route(target, (merge.old, subscription.label))
-
-    def _hand_over(self, hand_over: HandOver) -> None:
-        """Let both nodes feed the target, until the old one has nothing more on its way."""
-        target, old, new = hand_over.target, hand_over.old, hand_over.new
-        subscription = self.book.subscriptions.get(target)
-        link = self.links.get(new)
-        if subscription is not None and link is not None:
-            merge = self._merges.get(target)
-            if merge is not None and self._placement.same_stream(old, new):
-                link.set_route(target, (merge.new, subscription.label))
-            else:
-                link.set_route(target, (subscription.inlet, subscription.label))
-        seconds = self._placement.linger(hand_over)
-        if seconds is not None:
-            self._later(seconds, hand_over)
 
     def _later(self, seconds: float, hand_over: HandOver) -> None:
         self._loop.call_later(seconds, self.handed_over, hand_over)

@@ -86,7 +86,8 @@ class ShardManager(SubscriptionManager):
         self.topology = pool.topology
         self._checked_at = 0.0
         self._down: set[NodeId] = set()
-        self._silent: set[NodeId] = set()
+        # Nodes that do not answer, each with the pongs that it gave before.
+        self._silent: dict[NodeId, int] = {}
         self._pinged: dict[NodeId, float] = {}
         self._unsettled: dict[int, float] = {}
         self._places: dict[int, tuple[NodeId, ...]] = {}
@@ -157,7 +158,7 @@ class ShardManager(SubscriptionManager):
         primaries = [n.id for n in self.topology.primaries if n.id in connected]
         return Sight(
             self._down,
-            self._silent,
+            self._silent.keys(),
             self._unsettled.keys(),
             tuple(primaries[:_MOST_ASKED]),
             self.replicas_first,
@@ -180,8 +181,14 @@ class ShardManager(SubscriptionManager):
         shard = self.topology.shard_of(node)
         return shard is not None and any(member.id == other for member in shard.nodes)
 
+    def trusted(self, node: NodeId) -> bool:
+        """Return whether ``node`` answers."""
+        return node not in self._silent
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long both nodes feed a target."""
+        if not self.trusted(hand_over.old):
+            return 0.0
         if self.same_stream(hand_over.old, hand_over.new):
             return _HAND_OVER
         if self.asking(hand_over.new, hand_over.target):
@@ -198,7 +205,7 @@ class ShardManager(SubscriptionManager):
     def lost(self, node: NodeId) -> bool:
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
         self._down.add(node)
-        self._silent.discard(node)
+        self._silent.pop(node, None)
         self._pinged.pop(node, None)
         return self._changed()
 
@@ -258,7 +265,7 @@ class ShardManager(SubscriptionManager):
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
             self._down &= known
-            self._silent &= known
+            self._silent = {node: n for node, n in self._silent.items() if node in known}
             self._replace()
             self.router.finish_hand_overs(self.linger)
         self._checked_at = asked_at
@@ -305,27 +312,35 @@ class ShardManager(SubscriptionManager):
             if self._hasten(now):
                 self.desk.look()
         self._let_go_unused(now)
-        busy = homeless or self._unsettled or self._refusals or self._pinged
+        merging = self.router.expire()
+        busy = homeless or self._unsettled or self._refusals or self._pinged or merging
         self.context.timers.after(_BUSY if busy else _IDLE, Tick.LOOK)
 
     def _look_for_silence(self, now: float) -> None:
-        for node, link in self.router.links.items():
+        """Have silent nodes give a sign of life, and do without those that do not.
+
+        One that speaks again is believed with its pong, after all that it had still to say.
+        """
+        for node, link in list(self.router.links.items()):
             quiet = now - link.connection.last_read
             pinged = self._pinged.get(node)
-            if quiet < _QUIET:
-                if pinged is not None:
-                    del self._pinged[node]
-                if node in self._silent:
-                    self._silent.discard(node)
+            if node in self._silent:
+                if link.pongs > self._silent[node]:
+                    del self._silent[node]
                     self._replace()
+                    self.router.retrust()
+            elif quiet < _QUIET:
+                self._pinged.pop(node, None)
             elif pinged is None:
                 if not self.router.paused:
                     self._pinged[node] = now
                     link.ping()
-            elif now - pinged > _SILENT and node not in self._silent:
-                self._silent.add(node)
+            elif now - pinged > _SILENT:
+                del self._pinged[node]
+                self._silent[node] = link.pongs
                 self.desk.look()
                 self._replace()
+                self.router.retrust()
 
     def _hasten(self, now: float) -> bool:
         """Connect to the nodes that something has no other place than."""

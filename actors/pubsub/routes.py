@@ -1,0 +1,149 @@
+"""Which connection's messages of a target go to its consumer: the data plane's side of the table.
+
+One node is live: its messages go straight to the consumer. Several are: they go through a merge,
+which lets each message pass once. The next source may also deliver once more what the last one
+delivered before it was lost, so that a merge begins with what was delivered lately.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from actors.pubsub.book import Book
+from actors.pubsub.link import NodeLink
+from actors.pubsub.merge import MEMORY, Merge
+from actors.pubsub.table import NodeId, Row, Table
+from actors.pubsub.types import Target
+
+__all__ = ["Routes", "Streams"]
+
+
+class Streams(Protocol):
+    """What tells which nodes deliver the same."""
+
+    def same_stream(self, node: NodeId, other: NodeId) -> bool:
+        """Return whether the two deliver the same messages: they are of one shard."""
+
+    def trusted(self, node: NodeId) -> bool:
+        """Return whether what ``node`` delivers is up to date: it answers."""
+
+
+class Routes:
+    """Routes and merges of one pub/sub object."""
+
+    def __init__(
+        self,
+        book: Book,
+        table: Table,
+        links: Mapping[NodeId, NodeLink],
+        streams: Streams,
+        now: Callable[[], float],
+    ) -> None:
+        self._book = book
+        self._table = table
+        self._links = links
+        self._streams = streams
+        self._now = now
+        self._merges: dict[Target, Merge] = {}
+        # The link that the target's messages came from last.
+        self._last: dict[Target, NodeLink] = {}
+
+    def update(self, target: Target) -> None:
+        """Make the routes of ``target`` agree with the table."""
+        subscription = self._book.subscriptions.get(target)
+        row = self._table.rows.get(target)
+        if subscription is None or row is None or not row.wanted:
+            self._forget(target)
+            return
+        # Of two nodes of which one is to follow the other, the old one leads until it is left.
+        leader = row.leaving or row.source
+        nodes = [node for node in row.nodes if self._counts(row, node)]
+        if leader not in nodes:
+            leader, nodes = None, []
+        merge = self._merges.get(target)
+        if merge is None and leader is not None:
+            merge = self._new_merge(target, leader, nodes)
+        if merge is None:
+            self._set(target, {leader: subscription.inlet}, subscription.label)
+        else:
+            merge.inlet = subscription.inlet
+            self._fit(merge, nodes, leader)
+            self._set(target, merge.ports, subscription.label)
+        if leader is not None:
+            self._last[target] = self._links[leader]
+
+    def update_merged(self, target: Target) -> None:
+        """Do so where several nodes are, or were, involved."""
+        row = self._table.rows.get(target)
+        if target in self._merges or (row is not None and len(row.nodes) > 1):
+            self.update(target)
+
+    def update_all(self) -> None:
+        """Do so for all: another node is trusted, or no longer."""
+        for target in list(self._table.rows):
+            self.update_merged(target)
+
+    def node_lost(self, node: NodeId) -> None:
+        """``node`` has no connection any more."""
+        for target, merge in list(self._merges.items()):
+            if node in merge.ports:
+                self.update(target)
+
+    def expire(self) -> bool:
+        """Let go what was held for too long, and the merges that are over; return whether any."""
+        for target, merge in list(self._merges.items()):
+            if merge.expire():
+                del self._merges[target]
+                self.update(target)
+        return bool(self._merges)
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _counts(self, row: Row, node: NodeId) -> bool:
+        """Whether what ``node`` delivers counts: it is live there, and up to date."""
+        if not row.is_live(node) or node not in self._links:
+            return False
+        return node in (row.leaving, row.source) or self._streams.trusted(node)
+
+    def _set(self, target: Target, ways: Mapping[Any, Any], label: Any) -> None:
+        for node, link in self._links.items():
+            way = ways.get(node)
+            link.set_route(target, None if way is None else (way, label))
+
+    def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
+        last = self._last.get(target)
+        payloads: list[Any] = []
+        if last is not None and (last.node != leader or len(nodes) > 1):
+            payloads = last.recent(target.name, self._now() - MEMORY)
+        if len(nodes) == 1 and not payloads:
+            return None
+        merge = self._merges[target] = Merge(None, self._now)
+        if last is not None:
+            stream = self._stream(merge, last.node)
+            merge.remember(payloads, stream)
+            if last.node in nodes:
+                merge.add(last.node, stream, repeats=False)
+        return merge
+
+    def _fit(self, merge: Merge, nodes: list[NodeId], leader: NodeId | None) -> None:
+        for node in [node for node in merge.ports if node not in nodes]:
+            merge.remove(node)
+        for node in nodes:
+            if node not in merge.ports:
+                merge.add(node, self._stream(merge, node))
+        if leader is not None:
+            merge.lead(leader)
+
+    def _stream(self, merge: Merge, node: NodeId) -> object:
+        known = merge.streams
+        if node not in known:
+            same = (other for other in known if self._streams.same_stream(node, str(other)))
+            known[node] = next((known[other] for other in same), object())
+        return known[node]
+
+    def _forget(self, target: Target) -> None:
+        self._merges.pop(target, None)
+        self._last.pop(target, None)
+        for link in self._links.values():
+            link.set_route(target, None)

@@ -1,0 +1,110 @@
+"""A link that remembers, for a moment, what it delivered.
+
+When a shard's channel goes on at another node, that node may deliver once more what came from the
+last one: the cluster bus is late. What is remembered here tells the two apart; see ``merge``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from actors.pubsub.link import NodeLink
+from actors.redis.resp import INCOMPLETE
+
+__all__ = ["ShardLink"]
+
+_MOST = 4096
+
+
+class ShardLink(NodeLink):
+    """The shard subscriptions on one connection.
+
+    The two ``drain`` are those of NodeLink with one line more: each reply that is a message is
+    remembered as it is, and once a batch the time of it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._recent: deque[Any] = deque(maxlen=_MOST)
+        self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
+        super().__init__(*args, **options)
+
+    def recent(self, name: bytes, since: float) -> list[Any]:
+        """Return the payloads of a channel that came after ``since``, as they were delivered."""
+        recent = self._recent
+        if not recent or self.connection.last_read < since:
+            return []
+        # Channels are asked for in rows: after a batch, or after the connection's end.
+        if self._index[0] is not recent[-1]:
+            self._index = (recent[-1], self._make_index(since))
+        payloads = self._index[1].get(name, ())
+        decode = self._text if self._decode else bytes
+        return [decode(payload) for payload in payloads]
+
+    def _make_index(self, since: float) -> dict[bytes, list[bytes]]:
+        index: dict[bytes, list[bytes]] = {}
+        counts = True
+        for entry in self._recent:
+            if type(entry) is float:
+                counts = entry >= since
+            elif counts:
+                index.setdefault(entry[1], []).append(entry[2])
+        return index
+
+    def drain(self, gets: Callable[[], Any]) -> None:
+        """Take all replies there are; payloads stay bytes."""
+        routes = self.channels
+        remember = self._recent.append
+        remember(self.connection.last_read)
+        received = 0
+        while (reply := gets()) is not INCOMPLETE:
+            try:
+                kind, name, data = reply
+            except (TypeError, ValueError):
+                self._other(reply)
+                continue
+            if kind == b"smessage":
+                received += 1
+                route = routes.get(name)
+                if route is not None:
+                    remember(reply)
+                    inlet, label = route
+                    inlet.put({"type": "message", "pattern": None, "channel": label, "data": data})
+                else:
+                    self.discarded += 1
+            else:
+                self._other(reply)
+        self.received += received
+        self._batch_done()
+
+    def drain_text(self, gets: Callable[[], Any]) -> None:
+        """Take all replies there are; payloads become str where they are text."""
+        routes = self.channels
+        encoding = self._encoding
+        remember = self._recent.append
+        remember(self.connection.last_read)
+        received = 0
+        while (reply := gets()) is not INCOMPLETE:
+            try:
+                kind, name, data = reply
+            except (TypeError, ValueError):
+                self._other(reply)
+                continue
+            if kind == b"smessage":
+                received += 1
+                route = routes.get(name)
+                if route is not None:
+                    remember(reply)
+                    inlet, label = route
+                    try:
+                        data = data.decode(encoding)
+                    except UnicodeDecodeError:
+                        pass  # a payload that is no text stays bytes
+                    inlet.put({"type": "message", "pattern": None, "channel": label, "data": data})
+                else:
+                    self.discarded += 1
+            else:
+                self._other(reply)
+        self.received += received
+        self._batch_done()
