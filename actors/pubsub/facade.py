@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, AnyStr, ClassVar, Final, Generic, Self
 
@@ -123,6 +124,7 @@ class BasePubSub(Generic[AnyStr]):
         self._session = Session(self._kind, system, start_timeout)
         self._hiring: Hiring
         self._inbox: Inbox
+        self._popleft: Callable[[], Any] = deque[Any]().popleft
         self._book: Book
 
     # -- life --------------------------------------------------------------------------------------
@@ -160,6 +162,7 @@ class BasePubSub(Generic[AnyStr]):
     def _make(self, system: ActorSystem, name: str) -> Parts:
         pool = self.connection_pool
         self._inbox = inbox = Inbox(self._mailbox, system.loop)
+        self._popleft = inbox.mailbox.queue.popleft
         self._book = book = Book(
             inbox,
             encoding=pool.encoding,
@@ -358,19 +361,20 @@ class BasePubSub(Generic[AnyStr]):
         return self
 
     async def __anext__(self) -> PubSubMessage:
+        # Most messages take this way and no other; each look-up here is felt in every one of them.
         try:
-            inbox = self._inbox
-        except AttributeError:
-            raise StopAsyncIteration from None
-        try:
-            message = inbox.popleft()
+            message = self._popleft()
         except IndexError:
-            return await inbox.next()
-        if message.__class__ is dict and inbox.turns > 0:
-            inbox.turns -= 1
+            return await self._next()
+        if message.__class__ is dict:
             return message  # type: ignore[return-value]
-        inbox.mailbox.queue.appendleft(message)
-        return await inbox.next()
+        await self._inbox.tell(message)
+        return await self._next()
+
+    async def _next(self) -> PubSubMessage:
+        if self._session.parts is None:
+            raise StopAsyncIteration
+        return await self._inbox.next()
 
     # -- what it is on -----------------------------------------------------------------------------
 

@@ -15,14 +15,16 @@ from actors.pubsub.inlet import Inlet
 from actors.pubsub.notices import GapNotice, call_back
 from actors.pubsub.types import LagCallback, PubSubMessage
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Lagged
+from actors.runtime.messages import Envelope, Lagged
 from actors.runtime.overflow import MailboxSpec
 
 __all__ = ["Inbox", "InboxInlet"]
 
-# A reader that never has to wait would never let the loop run: it is made to after this many
-# messages (A7).
+# A reader that never has to wait would never let the loop run. So after this many messages there
+# is a breath in the queue: the reader looks at the clock, and lets the loop run after this many
+# seconds (A7); later with a fuller queue, because what fills it runs in the same loop.
 QUANTUM = 64
+_SLICE, _PRESSURE = 0.001, 0.004
 # So many unclaimed Nones say that nobody calls get_message; there are never more.
 _MOST_NONES = 10_000
 
@@ -31,8 +33,6 @@ class Inbox:
     """Messages on their way to whoever iterates.
 
     Attributes:
-        popleft: takes the oldest message; IndexError when there is none.
-        turns: messages that may be taken before the reader must let the loop run.
         nones: how many ``get_message`` calls are to return None: one for each ignored
             acknowledgement, and one for each message that a handler was through with.
         ended: returns whether iteration is over once the queue is empty.
@@ -42,14 +42,14 @@ class Inbox:
 
     def __init__(self, spec: MailboxSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = Mailbox(spec, loop)
-        self.popleft: Callable[[], Any] = self.mailbox.queue.popleft
-        self.turns = QUANTUM
         self.nones = 0
         self.on_lagged: LagCallback | None = None
         self.ended: Callable[[], bool] = lambda: True
         self.failure: BaseException | None = None
         self.closed = False
         self._polled = False
+        self._since = 0.0
+        self._breath = False
         self._loop = loop
         self._waiters: deque[asyncio.Future[None]] = deque()
 
@@ -131,17 +131,12 @@ class Inbox:
 
     async def _take(self) -> PubSubMessage | None:
         """Return a message if there is one, after telling the news before it."""
-        if self.turns <= 0:
-            self.turns = QUANTUM
-            await asyncio.sleep(0)
         queue = self.mailbox.queue
         while queue:
             message = queue.popleft()
             if message.__class__ is dict:
-                self.turns -= 1
                 return cast(PubSubMessage, message)
             await self.tell(message)
-        self.turns = QUANTUM
         self.mailbox.note_peak()
         if self.mailbox.senders:
             self.mailbox.release()
@@ -153,6 +148,25 @@ class Inbox:
             await call_back(self.on_lagged, news.count)
         elif isinstance(news, GapNotice):
             await call_back(news.callback, news.gap)
+        elif news is _BREATH:
+            await self._breathe()
+
+    def plan_breath(self) -> None:
+        """Have the reader look at the clock after the next messages."""
+        queue = self.mailbox.queue
+        if not self._breath and len(queue) > QUANTUM:
+            self._breath = True
+            queue.insert(QUANTUM, _BREATH)
+
+    async def _breathe(self) -> None:
+        self._breath = False
+        mailbox = self.mailbox
+        mailbox.note_peak()
+        allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
+        if self._loop.time() - self._since > allowed:
+            await asyncio.sleep(0)
+            self._since = self._loop.time()
+        self.plan_breath()
 
     async def _wait(self, deadline: float | None) -> None:
         waiter = self._loop.create_future()
@@ -162,6 +176,7 @@ class Inbox:
             timer = self._loop.call_at(deadline, _expire, waiter)
         try:
             await waiter
+            self._since = self._loop.time()
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self.wake()  # the message was meant for this one: wake another reader for it
@@ -178,6 +193,15 @@ def _expire(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+class _Breath(Envelope):
+    """A place in the queue where the reader looks at the clock; there is one at a time."""
+
+    __slots__ = ()
+
+
+_BREATH = _Breath()
+
+
 class InboxInlet(Inlet):
     """The way into the inbox."""
 
@@ -191,4 +215,5 @@ class InboxInlet(Inlet):
 
     def wake(self) -> None:
         """Wake readers."""
+        self._inbox.plan_breath()
         self._inbox.wake()
