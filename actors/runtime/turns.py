@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from actors.runtime.failures import survives
 from actors.runtime.messages import Envelope
+from actors.runtime.pacing import SLICE
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
 
 __all__ = ["handle_messages"]
 
-# A busy actor lets the event loop run after this many seconds. It looks at the clock once a turn:
-# after this many messages, fewer while they take long.
-_SLICE = 0.000_25
-# With a full mailbox it has this much longer: what fills it runs in the same loop, and one that is
-# let in too often floods a reader that could have kept up.
-_PRESSURE = 0.004
+# A busy actor looks at the clock after this many messages, fewer while they take long.
 _LONGEST_TURN = 64
 
 _COUNT = list(range(1, _LONGEST_TURN + 1))
@@ -31,7 +27,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
     envelopes = Envelope.classes
-    create_future = cell.loop.create_future
+    create_future, pacer = cell.loop.create_future, cell.system.pacer
     turn = mailbox.turn = []
     length, until = 1, 0.0
     message: Any = None
@@ -82,7 +78,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             mailbox.release()
         now = monotonic()
         if until == 0.0:
-            until = begun + _SLICE + _PRESSURE * len(queue) / mailbox.spec.capacity
+            until = begun + pacer.slice(len(queue), mailbox.spec.capacity)
         if now >= until:
             await asyncio.sleep(0)
             until = 0.0
@@ -91,9 +87,9 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
 
 def _next_length(length: int, seconds: float) -> int:
     """Return how many messages fit into a slice if they go on like this."""
-    if seconds * 2 <= _SLICE:
+    if seconds * 2 <= SLICE:
         return min(length * 2, _LONGEST_TURN)
-    return max(1, int(length * _SLICE / seconds)) if seconds > _SLICE else length
+    return max(1, int(length * SLICE / seconds)) if seconds > SLICE else length
 
 
 async def _attend(cell: Cell) -> bool:
