@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from actors.redis import exceptions
 from actors.redis.connection import Connection
@@ -60,6 +60,15 @@ class _NodePool(ConnectionPool):
         return await super()._connect(permits, settings)
 
 
+class _Lease(NamedTuple):
+    """A lease remembers whose permit it is: that may have been replaced meanwhile."""
+
+    pool: _NodePool
+    permits: Permits
+    since: float
+    dedicated: bool
+
+
 class NodePools:
     """Leases connections to any address, at most ``max_connections`` at the same time.
 
@@ -84,7 +93,7 @@ class NodePools:
         self._pools: dict[Address, _NodePool] = {}
         self._retired: set[_NodePool] = set()
         self._permits: dict[Address | None, Permits] = {}
-        self._leased: dict[Connection, tuple[_NodePool, Permits]] = {}
+        self._leased: dict[Connection, _Lease] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -131,17 +140,18 @@ class NodePools:
             raise TimeoutError(
                 f"no connection to {place} within {self.timeout} s (pool_timeout): {missing}"
             ) from None
-        self._leased[connection] = (pool, permits)
+        now = asyncio.get_running_loop().time()
+        self._leased[connection] = _Lease(pool, permits, now, dedicated)
         return connection
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased."""
-        pool, permits = self._leased.pop(connection, (None, None))
-        if pool is None or permits is None:
+        lease = self._leased.pop(connection, None)
+        if lease is None:
             return
-        pool.release(connection)
-        permits.release()
-        self._leave_if_unused(pool)
+        lease.pool.release(connection)
+        lease.permits.release()
+        self._leave_if_unused(lease.pool)
 
     async def _pool_at(self, address: Address) -> _NodePool:
         pool = self._pools.get(address)
@@ -158,6 +168,11 @@ class NodePools:
         if sum(each.open_connections for each in pools) >= self.max_connections:
             min(pools, key=lambda each: each.idle_since).drop_idle()
 
+    def longest_wait(self) -> float | None:
+        """For how many seconds the oldest lease for commands lasts; None: there is none."""
+        since = [lease.since for lease in self._leased.values() if not lease.dedicated]
+        return asyncio.get_running_loop().time() - min(since) if since else None
+
     # --- Nodes come and go ------------------------------------------------------------------------
 
     def keep(self, addresses: set[Address]) -> None:
@@ -171,6 +186,20 @@ class NodePools:
             # Leases remember theirs themselves; who waits is to be found by close().
             if not self._permits[key].waiting:
                 del self._permits[key]
+
+    def fail(self, address: Address, error: exceptions.ConnectionError) -> None:
+        """End the connections for commands to ``address``: what waits there gets ``error``.
+
+        Dedicated ones have users who look after them.
+        """
+        pool = self._pools.get(address)
+        if pool is None:
+            return
+        while pool.idle:
+            pool.drop_idle()
+        for connection, lease in self._leased.items():
+            if lease.pool is pool and not lease.dedicated:
+                connection.abort(error)
 
     def _leave_if_unused(self, pool: _NodePool) -> None:
         if pool not in self._retired:

@@ -237,7 +237,7 @@ class ClusterConnectionPool:
 
     async def acquire_at(self, address: Address) -> Connection:
         """Return a connection to the node at ``address``, as :meth:`acquire`."""
-        return await self._entered().pools.lease(address)
+        return await self._entered().acquire(address)
 
     async def open_dedicated(self, node_id: str) -> Connection:
         """Return a new connection that :meth:`release` will close: for subscriptions.

@@ -9,6 +9,8 @@ from actors.redis.cluster_flight import SingleFlight
 from actors.redis.cluster_node_pools import NodePools
 from actors.redis.cluster_observer import ClusterObserver
 from actors.redis.cluster_patch import move_slot
+from actors.redis.cluster_patrol import Patrol
+from actors.redis.connection import Connection
 from actors.redis.topology import Address, Node, Topology
 from actors.redis.topology_parse import AddressRemap
 from supervisor.log import get_logger
@@ -25,16 +27,20 @@ class CurrentTopology:
         self.value: Topology | None = None
         self.listeners: list[Callable[[Topology], None]] = []
 
-    def set(self, topology: Topology) -> None:
-        """Make ``topology`` the one that counts and, where it is another one, say so."""
+    def set(self, topology: Topology) -> Topology:
+        """Make ``topology`` the one that counts and, where it is another one, say so.
+
+        Returns the one that counts: where nothing has changed, it is still the same object.
+        """
         if topology == self.value:
-            return
+            return self.value
         self.value = topology
         for listener in list(self.listeners):
             try:
                 listener(topology)
             except Exception as error:
                 log.error("topology_listener_failed", exc_info=error)
+        return topology
 
 
 class ClusterSession:
@@ -51,6 +57,7 @@ class ClusterSession:
         self._current = current
         self._observer = observer
         self._remap = remap
+        self._patrol = Patrol(pools, self.refresh_soon)
         self._loaded = False
         self._load = SingleFlight(self._find)
         self._refresh = SingleFlight(self._look)
@@ -78,10 +85,17 @@ class ClusterSession:
 
     async def close(self, error: exceptions.ConnectionError) -> None:
         """End everything; who waits for a connection gets ``error``."""
+        self._patrol.end()
         await self._load.close()
         await self._refresh.close()
         await self._observer.close()
         await self.pools.close(error)
+
+    async def acquire(self, address: Address) -> Connection:
+        """Lease a connection for commands; see :meth:`NodePools.lease`."""
+        connection = await self.pools.lease(address)
+        self._patrol.begin()
+        return connection
 
     def address_of(self, node_id: str) -> Address:
         """Return where a node is reached.
@@ -147,9 +161,9 @@ class ClusterSession:
         for slot, owner in self._moved:
             if owner in topology.nodes:
                 topology = move_slot(topology, slot, owner)
-        self._adopt(topology)
-        return topology
+        return self._adopt(topology)
 
-    def _adopt(self, topology: Topology) -> None:
+    def _adopt(self, topology: Topology) -> Topology:
         self.pools.keep({node.address for node in topology.nodes.values()})
-        self._current.set(topology)
+        self._patrol.topology_changed(topology)
+        return self._current.set(topology)

@@ -1,0 +1,39 @@
+"""What tests on a shared cluster need: its repair after each, and a look at what they left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from actors.redis.connection import Connection
+from actors.redis.settings import ConnectionSettings
+from actors.testing.cluster import ClusterNode, EmbeddedCluster
+
+__all__ = ["NODE_TIMEOUT", "connect", "lent"]
+
+#: Milliseconds of silence after which the nodes of a test's cluster suspect each other.
+NODE_TIMEOUT = 1000
+
+
+@asynccontextmanager
+async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
+    """Lend a cluster to one test: nothing of the client may be left, and all nodes run again."""
+    asyncio.get_running_loop().set_debug(True)
+    before = asyncio.all_tasks()
+    yield cluster
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left
+    # So that a warning about what was not closed comes while the test is still to blame.
+    gc.collect()
+    for node in cluster.nodes:
+        if node.running:
+            node.resume()
+    dead = [node for node in cluster.nodes if not node.running]
+    await (cluster.start(*dead) if dead else cluster.settled())
+
+
+async def connect(node: ClusterNode, **options) -> Connection:
+    """A connection to ``node`` for the test itself."""
+    return await Connection.open(ConnectionSettings(location=node.location, **options))
