@@ -5,8 +5,8 @@
     ├─ manager      the subscription manager
     └─ readers      dynamic: an actor for each node in use
 
-A manager that crashes takes the readers with it, and comes back to the same book. Readers that
-cannot be kept alive end the whole: that is the user's to hear of.
+A manager that crashes takes the readers with it, and comes back to the same book. Readers or
+handlers that cannot be kept alive end the whole: that is the user's to hear of.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.router import Router
+from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.groups import actor_child
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
@@ -36,7 +37,8 @@ from supervisor.supervisor import Phase
 
 __all__ = ["Parts"]
 
-# The end of the readers' supervisor is final: its readers' policy has said all there is to say.
+# The end of these supervisors is final: the readers' policy has said all there is to say, and a
+# new supervisor of handlers would have none of them.
 _FINAL = ConstantRetryPolicy((Exception,), retries=0)
 
 
@@ -90,7 +92,13 @@ class Parts:
         path = f"{system.root.path}/{self.name}"
         self.manager, manager_child = actor_child(system, path, manager)
         children = [
-            ChildSpec("handlers", self._run_handlers, shutdown=None, kind="supervisor"),
+            ChildSpec(
+                "handlers",
+                self._run_handlers,
+                shutdown=None,
+                kind="supervisor",
+                retry_policy=_FINAL,
+            ),
             *(actor_child(system, path, spec)[1] for spec in before),
             manager_child,
             ChildSpec(
@@ -162,7 +170,9 @@ class Parts:
             self._readers = None
 
     def _gone(self, reason: ExitReason) -> None:
-        if not reason.normal:
+        if reason.normal:  # not by the session's wish, or it would not listen any more
+            self.failed(ConnectionError("the actor system of this pubsub has stopped"))
+        else:
             self.failed(reason.error or RuntimeError(str(reason)))
 
 
