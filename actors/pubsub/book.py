@@ -14,8 +14,12 @@ from actors.pubsub.inlet import HandlerInlet, Inlet
 from actors.pubsub.types import GapCallback, Kind, SubscriptionCallback, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
+from supervisor.log import get_logger
 
 __all__ = ["Book", "Subscription"]
+
+
+log = get_logger("mailslot.pubsub")
 
 
 class Subscription:
@@ -96,6 +100,26 @@ class Book:
         if subscription is not None:
             subscription.drain()
         return subscription is not None
+
+    def abandon(self) -> None:
+        """Take what handlers will not come to any more out of their mailboxes, and say how much."""
+        messages = handlers = 0
+        for subscription in self.subscriptions.values():
+            if subscription.handler is None:
+                continue
+            mailbox = subscription.inlet.mailbox
+            left = mailbox.clear()
+            mailbox.queue.extend(news for news in left if type(news) is not dict)
+            if count := len(left) - len(mailbox.queue):
+                messages += count
+                handlers += 1
+        if messages:
+            log.warning(
+                "messages_not_handled",
+                messages=messages,
+                handlers=handlers,
+                cure="await pubsub.drain() before its context is left",
+            )
 
     def encode(self, name: Any) -> bytes:
         """Return a name as the server knows it."""
