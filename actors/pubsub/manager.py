@@ -111,6 +111,8 @@ class SubscriptionManager(Actor[Any]):
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the router go."""
         self.router.close()
+        if reason.normal:  # the handlers are next
+            self.parts.book.abandon()
 
     async def reconcile(self) -> None:
         """Look at what no event brings up."""
