@@ -17,9 +17,10 @@ _MOST_NOTES = 600
 class AgeMeter:
     """Estimates the age of the oldest message of one mailbox, to within the interval of notes."""
 
-    __slots__ = ("_notes",)
+    __slots__ = ("_left", "_notes")
 
     def __init__(self) -> None:
+        self._left = 0
         # (when, how many had entered by then)
         self._notes: deque[tuple[float, int]] = deque(maxlen=_MOST_NOTES)
 
@@ -32,9 +33,12 @@ class AgeMeter:
             waiting: how many wait in it.
         """
         notes = self._notes
-        if notes and notes[-1][1] > left + waiting:
+        if left < self._left:
             notes.clear()  # the counters began anew: it is another mailbox
-        notes.append((now, left + waiting))
+        self._left = left
+        # Messages in hand are in neither of the two counts: the sum may fall for a while.
+        entered = max(left + waiting, notes[-1][1] if notes else 0)
+        notes.append((now, entered))
         # All but the last note that does not count the oldest message are of no use any more.
         while len(notes) > 1 and notes[1][1] <= left:
             notes.popleft()

@@ -147,7 +147,7 @@ class Worker(Registry[C]):
         self._system: ActorSystem | None = None
         self._engine: Engine | None = None
         self._journal = Journal()
-        self._observer: Observer
+        self._observer = Observer(name, self.process, self._journal)
 
     # -- before it runs ----------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Worker(Registry[C]):
             period=self._intensity[1],
             sink=self._journal.events(self._sink),
         )
-        self._observer = Observer(self.name, self.process, self._journal)
+        self._observer.process = self.process
         self._system = await self._stack.enter_async_context(system)
         self._observer.lag = lag = LagMeter(system.loop)
         self._stack.callback(lag.close)
@@ -310,6 +310,16 @@ class Worker(Registry[C]):
         if self._system is None:
             return TreeNode(self.name, self.name, "supervisor", self.state.value)
         return self._system.tree()
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to take a snapshot of."""
+        return self._system is not None
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds for which the oldest message that waits for a handler has waited, about."""
+        return self._observer.oldest if self.started else 0.0
 
     def snapshot(self) -> Snapshot:
         """Return all that there is to know of it, as a value."""

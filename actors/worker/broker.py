@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -11,12 +13,12 @@ from actors.pubsub.facade import BasePubSub
 from actors.pubsub.handler_spec import Handler
 from actors.pubsub.types import Kind
 from actors.redis.cluster_options import CLUSTER_OPTIONS
-from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.exceptions import ConnectionError, RedisClusterError  # noqa: A004
 from actors.redis.locations import TCPLocation
 from actors.redis.url import parse_url
 from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy
 
-__all__ = ["DEFAULT_RETRY_POLICY", "Address", "Broker", "Subscriptions"]
+__all__ = ["DEFAULT_RETRY_POLICY", "Address", "Broker", "Subscriptions", "connect"]
 
 #: A worker outlives every outage: it tries for as long as it takes.
 DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
@@ -24,6 +26,8 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
         (ConnectionError, TimeoutError), retries=None, base_delay=0.1, max_delay=5, jitter=True
     )
 )
+
+_FIRST_DELAY, _MOST_DELAY = 0.1, 5.0
 
 #: A node to find a cluster by: a URL, ``host:port``, or host and port.
 Address: TypeAlias = str | tuple[str, int]
@@ -106,6 +110,39 @@ class Broker(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         addresses = [self.where] if isinstance(self.where, str) else self.where
         return ", ".join(_without_password(_url(address)) for address in addresses)
+
+
+async def connect(broker: Broker, timeout: float | None) -> Any:
+    """Return a client of ``broker``, entered, whose server answers.
+
+    Args:
+        broker: where.
+        timeout: seconds in which it must answer; None: as long as it takes.
+
+    Raises:
+        ConnectionError, TimeoutError, RedisClusterError: it did not, with the last reason.
+        RedisError: it answered with an error.
+    """
+    time = asyncio.get_running_loop().time
+    deadline = math.inf if timeout is None else time() + timeout
+    delay = _FIRST_DELAY
+    while True:
+        client = broker.client()
+        try:
+            await client.__aenter__()
+            try:
+                await client.ping()
+            except BaseException:
+                await client.__aexit__(None, None, None)
+                raise
+        except (ConnectionError, TimeoutError, RedisClusterError):
+            left = deadline - time()
+            if left <= 0:
+                raise
+            await asyncio.sleep(min(delay, left))
+            delay = min(delay * 2, _MOST_DELAY)
+        else:
+            return client
 
 
 def _url(address: Address) -> str:

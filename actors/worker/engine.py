@@ -23,7 +23,7 @@ from actors.pubsub.types import Gap, GapCallback, Kind
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
-from actors.worker.broker import Broker
+from actors.worker.broker import Broker, connect
 from actors.worker.journal import Journal
 from actors.worker.middleware import compose
 from actors.worker.partition import Partition
@@ -92,7 +92,8 @@ class Engine:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; what must be undone is put on ``stack``."""
         app, options = self._app, self.options
-        self.client = client = await stack.enter_async_context(options.broker.client())
+        self.client = client = await connect(options.broker, options.pubsub["start_timeout"])
+        stack.push_async_exit(client)
         chain = compose(app.middlewares)
         wiring = Wiring(lambda: app.context, chain, self._gate)
         for spec in options.actors:

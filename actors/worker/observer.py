@@ -35,13 +35,15 @@ class Observer:
 
     def __init__(self, name: str, process: int, journal: Journal) -> None:
         self._name = name
-        self._process = process
+        self.process = process
         self._journal = journal
         self._ages: dict[str, AgeMeter] = {}
         self._received: dict[str, tuple[int, int]] = {}
         self.engine: Engine | None = None
         self.lag: LagMeter | None = None
         self.up_since: float | None = None
+        #: The age of the oldest message at the last look.
+        self.oldest = 0.0
 
     def snapshot(self, state: State, tree: TreeNode) -> Snapshot:
         """Return what there is to see now."""
@@ -50,7 +52,7 @@ class Observer:
         stats = [pubsub.stats() for pubsub in engine.pubsubs] if engine and running else []
         return Snapshot(
             name=self._name,
-            process=self._process,
+            process=self.process,
             pid=os.getpid(),
             state=state,
             at=time.time(),
@@ -82,6 +84,7 @@ class Observer:
                 for node in (() if handlers is None else handlers.children)
                 if not node.id.startswith(PROBE_PREFIX)
             ]
+        self.oldest = max((state.age for state in states), default=0.0)
         if len(self._ages) > len(states):
             paths = {state.path for state in states}
             self._ages = {path: age for path, age in self._ages.items() if path in paths}

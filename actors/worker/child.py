@@ -1,0 +1,141 @@
+"""One worker process as its parent has it: started, listened to, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from actors.worker.app import Previous
+from actors.worker.link import VARIABLE, Assignment, Line, parse_line
+from actors.worker.partition import Partition
+from actors.worker.snapshot import Snapshot, State
+
+__all__ = ["ChildProcess"]
+
+#: The longest line: a snapshot of some ten thousand handlers.
+_LONGEST: Final = 64 * 1024 * 1024
+
+
+class ChildProcess:
+    """One of several processes, through all its incarnations.
+
+    Args:
+        index: which one.
+        partition: its share.
+        command: what runs it.
+
+    Attributes:
+        pid: its process id while it runs.
+        code: how the last incarnation ended; negative for a signal.
+        seen_at: when it last gave a sign of life, in Unix seconds.
+        snapshot: what it last said of itself.
+        restarts: how often it was started again.
+    """
+
+    def __init__(self, index: int, partition: Partition, command: Sequence[str]) -> None:
+        self.index = index
+        self.partition = partition
+        self.pid: int | None = None
+        self.code: int | None = None
+        self.seen_at: float | None = None
+        self.snapshot: Snapshot | None = None
+        self.restarts = -1
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._handled_until: float | None = None
+        self._previous: Previous | None = None
+
+    @property
+    def how(self) -> str:
+        """How the last incarnation ended, in words."""
+        if self.code is not None and self.code < 0:
+            return f"was killed by signal {-self.code} ({signal.Signals(-self.code).name})"
+        return f"exited with {self.code}"
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the tree shows of it."""
+        return {"pid": self.pid, "partition": str(self.partition)}
+
+    async def run(self, started: Callable[[], None], stopping: Callable[[], bool]) -> None:
+        """Be one incarnation: return when the process has ended.
+
+        Args:
+            started: called once its worker is up.
+            stopping: returns whether it was asked to stop.
+        """
+        self.restarts += 1
+        self.seen_at = self.snapshot = None
+        reader, process = await self._start()
+        self._process, self.pid = process, process.pid
+        try:
+            if stopping():
+                self.terminate()
+            await self._listen(reader, started)
+            self.code = await process.wait()
+        except BaseException:
+            if process.returncode is None:
+                process.kill()
+            self.code = await process.wait()
+            raise
+        finally:
+            self._process = self.pid = None
+            self.note_end(f"process {self.index} {self.how}")
+
+    def note_end(self, reason: str) -> None:
+        """Note why it ended: its successor's handlers hear of it."""
+        if self._handled_until is not None:
+            self._previous = Previous(self._handled_until, reason)
+
+    def terminate(self) -> None:
+        """Ask it to stop; once more to ask it to cancel what it drains."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
+        ours, theirs = os.pipe()
+        try:
+            assignment = Assignment(self.index, str(self.partition), theirs, self._previous)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs],
+                env={**os.environ, VARIABLE: msgspec.json.encode(assignment).decode()},
+                # Ctrl-C in a terminal is for the parent, which tells its children once.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_LONGEST)
+        await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
+        )
+        return reader, process
+
+    async def _listen(self, reader: asyncio.StreamReader, started: Callable[[], None]) -> None:
+        """Take its signs of life until there are no more."""
+        up = False
+        while line := await reader.readline():
+            sign = parse_line(line)
+            if sign is None:
+                continue
+            self._note(sign)
+            if not up and sign.state is State.RUNNING:
+                up = True
+                started()
+
+    def _note(self, sign: Line) -> None:
+        self.seen_at = time.time()
+        if sign.state in (State.RUNNING, State.DRAINING):
+            self._handled_until = sign.handled_until
+        if sign.snapshot is not None:
+            self.snapshot = sign.snapshot

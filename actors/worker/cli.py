@@ -1,0 +1,46 @@
+"""The program ``mailslot``: what is there when its extra is not, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from actors.worker.exits import ExitCode
+
+__all__ = ["main"]
+
+_NEEDED = {"typer", "rich", "click", "watchfiles", "h11"}
+
+
+def main() -> None:
+    """Run ``mailslot`` with the arguments of this process, and exit with its code."""
+    try:
+        # Imported when run: the library is whole without the extra.
+        from actors.worker.commands import app  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDED:
+            raise
+        _say("mailslot needs its command-line extra: pip install 'mailslot[cli]'")
+        sys.exit(ExitCode.USAGE)
+    sys.exit(_run(app))
+
+
+def _run(app: Any) -> int:
+    try:
+        code = app(prog_name="mailslot", standalone_mode=False)
+    except KeyboardInterrupt:
+        return ExitCode.FORCED_INT
+    except Exception as error:
+        # Typer brings a click of its own or uses the real one: their errors have this in common.
+        text = getattr(error, "format_message", None)
+        if text is None:
+            if type(error).__name__ == "Abort":
+                return ExitCode.FORCED_INT
+            raise
+        _say(" ".join(text().split()) or "say what to do: mailslot --help")
+        return ExitCode.USAGE
+    return code if isinstance(code, int) else 0
+
+
+def _say(sentence: str) -> None:
+    print(f"mailslot: {sentence}", file=sys.stderr)  # noqa: T201 - this is its output

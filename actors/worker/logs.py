@@ -1,0 +1,41 @@
+"""Where the log of a worker process goes: to stderr, for people or for machines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+__all__ = ["FORMATS", "configure"]
+
+FORMATS = ("console", "json")
+
+
+def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    """Have structlog write to stderr.
+
+    Args:
+        format: ``console`` or ``json``, a line each.
+        level: the lowest that is written.
+        fields: added to each line.
+    """
+    renderer: Any
+    if format == "json":
+        renderer = structlog.processors.JSONRenderer(default=repr)
+        last = [structlog.processors.dict_tracebacks, renderer]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    structlog.contextvars.bind_contextvars(**fields)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,200 @@
+"""The parent of several worker processes: a supervisor whose children are processes.
+
+The same child specs and the same restart intensity as everywhere else. Each process has its share
+of the names; one that dies is started again while the others carry on, and is told up to when the
+one before it had handled what it received, so that its handlers hear of what was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from actors.worker.child import ChildProcess
+from actors.worker.exits import ExitCode
+from actors.worker.partition import Partition
+from actors.worker.signals import StopStages, handle_signals
+from actors.worker.snapshot import ProcessState, Snapshot, WorkerSnapshot
+from supervisor import (
+    Child,
+    ChildSpec,
+    EscalatedError,
+    Restart,
+    StartError,
+    Supervisor,
+    SupervisorError,
+    SupervisorSpec,
+    TreeNode,
+)
+from supervisor.log import get_logger
+
+__all__ = ["ProcessDied", "Processes"]
+
+log = get_logger("mailslot.worker")
+
+#: Seconds that a process has beyond its drain deadline until it is killed.
+_GRACE: Final = 3.0
+
+
+class ProcessDied(Exception):
+    """A worker process ended without having been asked to."""
+
+    def __init__(self, process: ChildProcess) -> None:
+        self.code = process.code
+        super().__init__(f"process {process.index} {process.how}")
+
+
+class Processes:
+    """N processes of one worker.
+
+    Args:
+        name: the worker's.
+        command: what runs one of them; each gets an assignment in its environment.
+        partition: the share of this machine, which is split among them.
+        count: how many.
+        drain_timeout: seconds that each has to drain.
+        restart: permanent, or temporary where something else starts them again.
+        intensity: restarts allowed within ``period`` seconds (S4).
+        period: see ``intensity``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        partition: Partition,
+        count: int,
+        drain_timeout: float,
+        restart: Restart | str = Restart.PERMANENT,
+        intensity: int = 5,
+        period: float = 30.0,
+    ) -> None:
+        self.name = name
+        self._restart = restart
+        self._grace = drain_timeout + _GRACE
+        self.processes = [
+            ChildProcess(index, share, command)
+            for index, share in enumerate(partition.split(count))
+        ]
+        specs = [self._spec(process) for process in self.processes]
+        self._supervisor = Supervisor(
+            # Side by side: each has its own names, and nobody waits for anybody.
+            SupervisorSpec(children=specs, dynamic=True, intensity=intensity, period=period),
+            path=name,
+        )
+        self._codes: list[int] = []
+        self._stop_asked = asyncio.Event()
+
+    def _spec(self, process: ChildProcess) -> ChildSpec:
+        async def start(child: Child) -> None:
+            await self._live(process, child)
+
+        return ChildSpec(
+            f"process-{process.index}",
+            start,
+            restart=self._restart,
+            shutdown=self._grace,
+            kind="process",
+        )
+
+    async def _live(self, process: ChildProcess, child: Child) -> None:
+        """Be one incarnation of a process, as a child of the supervisor."""
+        child.describe = process.describe
+        child.on_stop(lambda _deadline: process.terminate(), while_starting=True)
+        await process.run(child.started, stopping=lambda: child.stopping)
+        if not child.stopping:
+            raise ProcessDied(process)
+        self._codes.append(process.code or 0)
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def run(self, watch: Callable[[Processes], Awaitable[None]] | None = None) -> int:
+        """Run until a signal asks for an end, and return the exit code.
+
+        Args:
+            watch: a companion that may have all processes started anew; ends when they do.
+        """
+        supervisor = self._supervisor
+        stages = StopStages(self._drain, self._force)
+        with handle_signals(stages, supervisor.tree):
+            try:
+                await supervisor.start()
+                if watch is not None:
+                    await watch(self)
+                reason = await supervisor.wait()
+            except StartError as error:
+                return _code_of(error.__cause__)
+            except EscalatedError as error:
+                log.error("gave_up", reason=str(error))
+                return ExitCode.GAVE_UP
+            if stages.forced:
+                return stages.forced_code
+            if not reason.normal:
+                log.error("gave_up", reason=str(reason))
+                return ExitCode.GAVE_UP
+            return max(self._codes, default=ExitCode.DRAINED)
+
+    def _drain(self) -> None:
+        self._stop_asked.set()
+        self._supervisor.request_stop()
+
+    def _force(self) -> None:
+        """Have what still drains cancel it, and kill what does not end by that either."""
+        for process in self.processes:
+            process.terminate()
+        self._supervisor.request_stop(self._supervisor.clock.time() + _GRACE)
+
+    async def restart_all(self, reason: str) -> None:
+        """Start all processes anew, with the code as it is now."""
+        for process in self.processes:
+            await self._supervisor.stop_child(f"process-{process.index}")
+            process.note_end(reason)
+        self._codes.clear()
+        for process in self.processes:
+            try:
+                child = self._supervisor.start_child(self._spec(process))
+                await child.wait_started()
+            except SupervisorError as error:
+                log.error("not_started", process=process.index, reason=str(error))
+
+    async def stop_requested(self) -> None:
+        """Wait until they are asked to stop."""
+        await self._stop_asked.wait()
+
+    # -- what there is to see ----------------------------------------------------------------------
+
+    def worker_snapshot(self) -> WorkerSnapshot:
+        """Return the whole worker: what each process said of itself last."""
+        now = time.time()
+        states = tuple(
+            ProcessState(
+                process.index,
+                process.pid,
+                None if process.seen_at is None else now - process.seen_at,
+                process.restarts,
+            )
+            for process in self.processes
+        )
+        snapshots = tuple(p.snapshot for p in self.processes if p.snapshot is not None)
+        tree = self._supervisor.tree()
+        by_id = {f"process-{p.index}": p.snapshot for p in self.processes}
+        children = tuple(_with_tree(node, by_id.get(node.id)) for node in tree.children)
+        tree = dataclasses.replace(tree, children=children)
+        return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
+
+
+def _with_tree(node: TreeNode, snapshot: Snapshot | None) -> TreeNode:
+    """Return a process's node with what is in the process below it."""
+    return node if snapshot is None else dataclasses.replace(node, children=(snapshot.tree,))
+
+
+def _code_of(error: BaseException | None) -> int:
+    """Return the exit code of a start that failed: that of the process, where it has one."""
+    if isinstance(error, ProcessDied) and error.code is not None and error.code > 0:
+        return error.code
+    log.error("gave_up", reason=str(error))
+    return ExitCode.GAVE_UP

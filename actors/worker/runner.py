@@ -1,0 +1,144 @@
+"""One worker process, from its start to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from actors.worker.app import Worker
+from actors.worker.exits import ExitCode, exit_code, one_sentence
+from actors.worker.link import Assignment, report_to_parent
+from actors.worker.partition import Partition
+from actors.worker.signals import StopStages, handle_signals
+from actors.worker.snapshot import State
+from supervisor.log import get_logger
+
+__all__ = ["RunOptions", "assign", "run_worker"]
+
+log = get_logger("mailslot.worker")
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """What ``mailslot run`` was told.
+
+    Attributes:
+        target: ``module:app``.
+        url: goes before the app's own.
+        embedded: run on a server of its own.
+        processes: how many.
+        partition: which share this machine has.
+        drain_timeout: goes before the app's own.
+        log_format: console or json.
+        http: where to answer HTTP requests; None: nowhere.
+        reload: start anew when a file changes.
+    """
+
+    target: str
+    url: str | None = None
+    embedded: bool = False
+    processes: int = 1
+    partition: Partition = Partition()
+    drain_timeout: float | None = None
+    log_format: str = "console"
+    http: tuple[str, int] | None = None
+    reload: bool = False
+
+    def apply(self, app: Worker[Any]) -> None:
+        """Have ``app`` be as the options say."""
+        if self.url is not None:
+            app.broker = msgspec.structs.replace(app.broker, where=self.url)
+        if self.drain_timeout is not None:
+            app.drain_timeout = self.drain_timeout
+        app.partition = self.partition
+
+
+def assign(app: Worker[Any], assignment: Assignment) -> None:
+    """Have ``app`` be the child that ``assignment`` says."""
+    app.process = assignment.index
+    app.partition = Partition.parse(assignment.partition)
+    app.previous = assignment.previous
+    if assignment.previous is not None:
+        # Its siblings go on through an outage, and so does one that comes back in the middle of it.
+        app.start_timeout = None
+
+
+async def run_worker(
+    app: Worker[Any], options: RunOptions, assignment: Assignment | None = None
+) -> int:
+    """Run ``app`` until a signal asks it to stop, and return the exit code."""
+    task = asyncio.current_task()
+    assert task is not None
+    was_up = False
+
+    def drain() -> None:
+        if app.state is State.STARTING:
+            task.cancel()  # there is nothing to drain yet
+        app.request_stop()
+
+    stages = StopStages(drain, task.cancel)
+    try:
+        with handle_signals(stages, app.tree):
+            async with AsyncExitStack() as stack:
+                if options.embedded:
+                    await stack.enter_async_context(embedded(app))
+                if options.http is not None:
+                    await stack.enter_async_context(_http(app, options.http))
+                if assignment is not None:
+                    await stack.enter_async_context(_link(app, assignment.pipe))
+                async with app:
+                    was_up = True
+                    log.info("running", partition=str(app.partition), broker=str(app.broker))
+                    await app.stop_requested()
+    except asyncio.CancelledError:
+        if not stages.count:
+            raise
+        return stages.forced_code if stages.forced else ExitCode.DRAINED
+    except SystemExit as error:
+        log.error("exited", code=error.code)
+        return error.code if isinstance(error.code, int) and error.code else ExitCode.GAVE_UP
+    except Exception as error:
+        code = exit_code(error, started=was_up)
+        log.error("ended", code=int(code), reason=one_sentence(error))
+        return code
+    assert app.drained is not None
+    log.info("drained", seconds=round(app.drained.seconds, 3), left=app.drained.left)
+    return ExitCode.DRAINED if app.drained.in_time else ExitCode.DEADLINE
+
+
+@asynccontextmanager
+async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
+    """Run a server, or a cluster, of the app's own; yields its URL."""
+    # Imported when asked for: it is the extra ``embedded``, and there for tests.
+    from actors.testing.cluster import EmbeddedCluster  # noqa: PLC0415
+    from actors.testing.server import EmbeddedServer  # noqa: PLC0415
+
+    server = EmbeddedCluster() if app.broker.is_cluster else EmbeddedServer()
+    async with server:
+        log.info("embedded", url=server.url)
+        app.broker = msgspec.structs.replace(
+            app.broker, where=server.url, cluster=app.broker.is_cluster
+        )
+        yield server.url
+
+
+@asynccontextmanager
+async def _http(app: Worker[Any], address: tuple[str, int]) -> AsyncIterator[None]:
+    from actors.worker.endpoints import endpoints  # noqa: PLC0415 - needs an extra
+    from actors.worker.http import HttpServer  # noqa: PLC0415
+
+    async with HttpServer(address, endpoints(app.worker_snapshot)):
+        yield
+
+
+@asynccontextmanager
+async def _link(app: Worker[Any], pipe: int) -> AsyncIterator[None]:
+    reporting = asyncio.create_task(report_to_parent(app, pipe, app.request_stop))
+    try:
+        yield
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
