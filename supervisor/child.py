@@ -11,7 +11,7 @@ from supervisor.lifecycle import Lifecycle, Owner
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, ExitReason
 from supervisor.spec import ChildSpec
-from supervisor.strategy import Status
+from supervisor.strategy import DOWN, RUNNING
 
 if TYPE_CHECKING:
     from supervisor.clock import Timer
@@ -85,10 +85,10 @@ class Child(Lifecycle):
         Raises:
             StartError or whatever ended it, when it ended for good before that.
         """
-        if self.status is Status.RUNNING:
+        if self.status is RUNNING:
             return
         gone: ExitReason | None
-        if self.status is Status.DOWN and not self.wanted:
+        if self.status is DOWN and not self.wanted:
             gone = self.last_exit or SHUTDOWN
         else:
             waiter: asyncio.Future[ExitReason | None] = self._owner.loop.create_future()
@@ -105,7 +105,7 @@ class Child(Lifecycle):
 
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""
-        while self.status is not Status.DOWN:
+        while self.status is not DOWN:
             waiter: asyncio.Future[None] = self._owner.loop.create_future()
             if self._down_waiters is None:
                 self._down_waiters = []
@@ -130,7 +130,7 @@ class Child(Lifecycle):
     @property
     def uptime(self) -> float:
         """Seconds since it last came up; 0.0 when it is not up."""
-        if self._up_since is None or self.status is Status.DOWN:
+        if self._up_since is None or self.status is DOWN:
             return 0.0
         return self._owner.clock.time() - self._up_since
 

@@ -21,7 +21,7 @@ from supervisor.log import get_logger
 from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
 from supervisor.shutdown import stop_deadline
 from supervisor.spec import ChildSpec
-from supervisor.strategy import Status
+from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 
 if TYPE_CHECKING:
     from supervisor.child import Child
@@ -79,7 +79,7 @@ class Lifecycle:
     def __init__(self, spec: ChildSpec, path: str, owner: Owner) -> None:
         self.spec = spec
         self.path = path
-        self.status = Status.DOWN
+        self.status = DOWN
         self.incarnation = 0
         self.last_exit: ExitReason | None = None
         self.nested: Supervisor | None = None
@@ -108,10 +108,10 @@ class Lifecycle:
     def started(self) -> None:
         """Say that the start is over: the next sibling may start."""
         # One whose start has timed out comes too late, also if it did not notice its cancellation.
-        if self.status is Status.STARTING and self._cancel_reason is None:
+        if self.status is STARTING and self._cancel_reason is None:
             if self.spec.start_timeout is not None:
                 self._owner.deadlines.drop(self)
-            self.status = Status.RUNNING
+            self.status = RUNNING
             self._came_up()
 
     def on_stop(self, ask: AskStop, *, while_starting: bool = False) -> None:
@@ -128,7 +128,7 @@ class Lifecycle:
     @property
     def stopping(self) -> bool:
         """Whether it has been asked to stop."""
-        return self.status is Status.STOPPING
+        return self.status is STOPPING
 
     # -- for the supervisor ------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class Lifecycle:
         """Begin an incarnation."""
         owner, timeout = self._owner, self.spec.start_timeout
         self.incarnation += 1
-        self.status = Status.STARTING
+        self.status = STARTING
         self.nested = None
         self._entered = False
         self._ask_stop = None
@@ -151,8 +151,8 @@ class Lifecycle:
 
     def stop(self, total: float | None) -> None:
         """Ask for a stop; ``total`` is the deadline of everything around it, or None."""
-        starting = self.status is Status.STARTING
-        self.status = Status.STOPPING
+        starting = self.status is STARTING
+        self.status = STOPPING
         now = self._asked_at = self._owner.clock.time()
         if self._cancel_reason is not None:
             return  # its start had timed out: cancelled already, and in its grace
@@ -187,7 +187,7 @@ class Lifecycle:
         """Take the next harsher measure."""
         if self._killed:
             self._leave_behind()
-        elif self.status is Status.STARTING:
+        elif self.status is STARTING:
             late = TimeoutError(f"{self.path} did not start within {self.spec.start_timeout} s")
             self._kill(StartFailed(self.spec.id, late))
         else:
@@ -248,7 +248,7 @@ class Lifecycle:
         else:
             # Also when it returned in spite of a cancellation: it did not end in time.
             reason = self._cancel_reason or (SHUTDOWN if self.stopping else NORMAL)
-        if self.incarnation != incarnation or self.status is Status.DOWN:
+        if self.incarnation != incarnation or self.status is DOWN:
             log.warning("unkillable_child_ended", path=self.path, reason=str(reason))
         elif not self._owner.loop.is_closed():
             self._end(reason)
@@ -260,12 +260,12 @@ class Lifecycle:
             self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
 
     def _end(self, reason: ExitReason, *, unkillable: bool = False) -> None:
-        asked = self.status is Status.STOPPING
-        if self.status is Status.STARTING and not reason.normal:
+        asked = self.status is STOPPING
+        if self.status is STARTING and not reason.normal:
             reason = self._start_failure(reason)
         self._task = None
         self._owner.deadlines.drop(self)
-        self.status = Status.DOWN
+        self.status = DOWN
         self.last_exit = reason
         self._went_down(reason, asked=asked, unkillable=unkillable)
 

@@ -32,7 +32,7 @@ from supervisor.events import (
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
 from supervisor.spec import ChildSpec, Strategy, SupervisorSpec
-from supervisor.strategy import InOrder, Status, Step, lone_step
+from supervisor.strategy import DOWN, START, STOP, InOrder, Step, lone_step
 
 __all__ = ["Machine", "Phase"]
 
@@ -68,12 +68,16 @@ class Machine:
         self.sink = sink
         self.kill_grace = self.spec.kill_grace
         self.phase = Phase.NEW
+        #: Whether it waits for its children to end.
+        self.ending = False
         self.restarts = 0
         self.report: StopReport | None = None
         #: Called with the reason when it has ended: how an owner without a task of its own learns.
         self.on_end: Callable[[ExitReason], None] | None = None
         self._routine = routine_filter(sink)
         self._one_for_one = self.spec.strategy is Strategy.ONE_FOR_ONE
+        # Whether each child is on its own now: one_for_one, and neither starting nor stopping.
+        self._alone = False
         self._children: dict[str, Child] = {}
         # How many are not down, and whether dynamic children have all been asked to stop: with
         # them the end of ten thousand children costs ten thousand steps, not their square.
@@ -87,16 +91,16 @@ class Machine:
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
 
-    @property
-    def ending(self) -> bool:
-        """Whether it waits for its children to end."""
-        return self.phase is Phase.STOPPING
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.ending = phase is Phase.STOPPING
+        self._alone = phase is Phase.RUNNING and self._one_for_one
 
     # -- stops -------------------------------------------------------------------------------------
 
     def _begin_stop(self, reason: ExitReason, deadline: float | None = None) -> None:
         was_new = self.phase is Phase.NEW
-        self.phase = Phase.STOPPING
+        self._enter(Phase.STOPPING)
         self._final = reason
         self._deadline = deadline
         self._asked_at = self.clock.time()
@@ -108,7 +112,7 @@ class Machine:
         for child in list(self._children.values()):
             child.wanted = False
             self._call_off(child)
-            if child.status is Status.DOWN:
+            if child.status is DOWN:
                 child.forget()
         self._advance()
 
@@ -133,7 +137,7 @@ class Machine:
         child.forget()
 
     def _finish(self) -> None:
-        self.phase = Phase.ENDED
+        self._enter(Phase.ENDED)
         self.deadlines.close()
         self.report = StopReport(
             path=self.path,
@@ -183,15 +187,15 @@ class Machine:
 
     def _continue(self, child: Child | None = None) -> None:
         """Take the next steps after a child did what it was told."""
-        if child is not None and self._one_for_one and self.phase is Phase.RUNNING:
+        if child is not None and self._alone:
             self._take(lone_step(child), child)
-        elif self.phase is not Phase.STOPPING or not self.spec.dynamic:
+        elif not self.ending or not self.spec.dynamic:
             self._continue_in_order()
         elif not self._side_by_side:
             self._side_by_side = True
             for each in list(self._children.values()):
                 self._take(lone_step(each), each)
-        if self._live == 0 and self.phase is Phase.STOPPING:
+        if self.ending and self._live == 0:
             self._finish()
 
     def _continue_in_order(self) -> None:
@@ -203,14 +207,14 @@ class Machine:
         if order.done:
             self._order = None
             if self.phase is Phase.STARTING:
-                self.phase = Phase.RUNNING
+                self._enter(Phase.RUNNING)
                 self._up.set()
 
     def _take(self, step: Step, child: Child) -> None:
-        if step is Step.START:
+        if step is START:
             self._live += 1
             child.start()
-        elif step is Step.STOP:
+        elif step is STOP:
             child.stop(self._deadline)
 
     def _emit(self, event: Event) -> None:

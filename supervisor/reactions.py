@@ -16,7 +16,7 @@ from supervisor.machine import Machine, Phase
 from supervisor.reasons import Crashed, Escalated, ExitReason, Shutdown, StartFailed
 from supervisor.retry_session import Decision
 from supervisor.spec import AutoShutdown, Restart, Strategy
-from supervisor.strategy import Status, goes_down_with
+from supervisor.strategy import DOWN, goes_down_with
 
 __all__ = ["Reactions"]
 
@@ -31,7 +31,7 @@ class Reactions(Machine):
         """A child is up."""
         if self._routine():
             self._emit(ChildStarted(child.path, child.incarnation))
-        if self.phase is Phase.STARTING or not self._one_for_one:
+        if not self._alone:
             self._continue()
 
     def child_down(
@@ -45,7 +45,7 @@ class Reactions(Machine):
             kind = ChildStartFailed if isinstance(reason, StartFailed) else ChildExited
             self._emit(kind(child.path, child.incarnation, reason))
         fatal = isinstance(reason, Crashed) and reason.fatal
-        if self.phase is Phase.STOPPING:
+        if self.ending:
             if fatal:
                 self._final = reason
             self._record(child, reason, asked, unkillable)
@@ -142,7 +142,7 @@ class Reactions(Machine):
         assert isinstance(self.spec.strategy, Strategy)
         for i in goes_down_with(self.spec.strategy, children.index(child), len(children)):
             sibling = children[i]
-            if sibling.status is Status.DOWN:
+            if sibling.status is DOWN:
                 continue
             if sibling.spec.restart is Restart.TEMPORARY:
                 sibling.wanted = False

@@ -12,7 +12,7 @@ from supervisor.nesting import child_node
 from supervisor.reactions import Reactions
 from supervisor.reasons import ExitReason
 from supervisor.spec import ChildSpec
-from supervisor.strategy import Status
+from supervisor.strategy import DOWN, STOPPING
 from supervisor.tree import TreeNode
 
 __all__ = ["Phase", "Supervisor"]
@@ -44,7 +44,7 @@ class Supervisor(Reactions):
         self.begin()
         try:
             await self._up.wait()
-            if self.phase is Phase.STOPPING:
+            if self.ending:
                 await self._ended.wait()
         except asyncio.CancelledError:
             await self._end_now()
@@ -56,7 +56,7 @@ class Supervisor(Reactions):
         """Begin to start; a supervisor without first children is running when this returns."""
         if self.phase is not Phase.NEW:
             raise SupervisorError(f"{self.path} was started or stopped before: make a new one")
-        self.phase = Phase.STARTING
+        self._enter(Phase.STARTING)
         for spec in self.spec.children:
             self._add(spec)
         self._advance()
@@ -70,12 +70,12 @@ class Supervisor(Reactions):
         """Begin to stop; a second request can only shorten the deadline (a point on the clock)."""
         if self.phase is Phase.ENDED:
             return
-        if self.phase is not Phase.STOPPING:
+        if not self.ending:
             self._begin_stop(self._final, deadline)
         elif deadline is not None and (self._deadline is None or deadline < self._deadline):
             self._deadline = deadline
             for child in list(self._children.values()):
-                if child.status is Status.STOPPING:
+                if child.status is STOPPING:
                     child.shorten(deadline)
 
     async def stop(self, timeout: float | None = None) -> StopReport:
@@ -125,7 +125,7 @@ class Supervisor(Reactions):
             SpecError: its id is taken, or there are ``max_children`` already.
             SupervisorError: the supervisor is not running.
         """
-        if self.phase is not Phase.RUNNING and self.phase is not Phase.STARTING:
+        if not self._alone and self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it takes no new children")
         child = self._add(spec)
         self._advance(child)
@@ -147,7 +147,7 @@ class Supervisor(Reactions):
         """Begin to stop one child for good; nothing happens to one that has ended so."""
         child.wanted = False
         self._call_off(child)
-        if child.status is Status.DOWN:
+        if child.status is DOWN:
             self._settle(child)
         self._advance(child)
 
@@ -159,7 +159,7 @@ class Supervisor(Reactions):
             SupervisorError: the supervisor is not running.
         """
         child = self._children[id]
-        if self.phase is not Phase.RUNNING and self.phase is not Phase.STARTING:
+        if self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it restarts no children")
         child.wanted = True
         child.forgotten = False
@@ -186,7 +186,7 @@ class Supervisor(Reactions):
             SupervisorError: it runs, or is about to start again.
         """
         child = self._children[id]
-        if child.wanted or child.status is not Status.DOWN:
+        if child.wanted or child.status is not DOWN:
             raise SupervisorError(f"{child.path} is up, or will be again: stop it first")
         del self._children[id]
 
