@@ -3,13 +3,15 @@
 # ruff: noqa: I001 - the check must run before anything imports `supervisor`
 from actors import _shadow as _shadow
 
-from actors.client import Redis
+from actors.client import Redis, RedisCluster
+from actors.pubsub.cluster import ClusterPubSub, ShardedPubSub
 from actors.pubsub.breaker import Breaker, BreakerOpenError
 from actors.pubsub.handler_spec import Handler
 from actors.pubsub.single import PubSub
 from actors.pubsub.sinks import HandlerFailure, ListSink, LogSink, StreamSink
 from actors.pubsub.types import Gap, Kind, PubSubMessage, SubscriptionCallback
 from actors.redis import exceptions
+from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.pool import ConnectionPool
 from actors.runtime.actor import Actor
 from actors.runtime.context import ActorContext, Deferred
@@ -39,6 +41,8 @@ __all__ = [
     "ActorSystem",
     "Breaker",
     "BreakerOpenError",
+    "ClusterConnectionPool",
+    "ClusterPubSub",
     "ConnectionPool",
     "DeadLetter",
     "Deferred",
@@ -57,6 +61,8 @@ __all__ = [
     "PubSub",
     "PubSubMessage",
     "Redis",
+    "RedisCluster",
+    "ShardedPubSub",
     "StreamSink",
     "SubscriptionCallback",
     "SupervisorRef",

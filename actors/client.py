@@ -1,19 +1,51 @@
-"""Redis: the client of one server, with Pub/Sub."""
+"""Redis and RedisCluster: the clients, with Pub/Sub."""
 
 from __future__ import annotations
 
-from typing import AnyStr
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, TypedDict, Unpack, overload
 
+from actors.pubsub.cluster import ClusterPubSub, ShardedPubSub
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY, Handlers, Names
 from actors.pubsub.single import PubSub
 from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import GapCallback, LagCallback
 from actors.redis.client import RedisClient
+from actors.redis.cluster_client import RedisClusterClient
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
-__all__ = ["Redis"]
+if TYPE_CHECKING:
+    from actors.redis.cluster_options import ClusterClientOptions
+    from actors.redis.options import ClientOptions
+
+__all__ = ["ChannelOptions", "PubSubOptions", "Redis", "RedisCluster"]
+
+
+class ChannelOptions(TypedDict, total=False):
+    """The keywords of every Pub/Sub object; see :class:`PubSub`."""
+
+    channels: Names
+    channel_handlers: Handlers
+    ignore_subscribe_messages: bool
+    retry_policy: RetryPolicy | None
+    subscription_timeout: float
+    unsubscription_timeout: float
+    max_idle_seconds: float
+    on_gap: GapCallback | None
+    on_lagged: LagCallback | None
+    on_failure: HandlerFailureSink | None
+    mailbox: MailboxSpec | int | None
+    overflow: Overflow | str | None
+    start_timeout: float | None
+    system: ActorSystem | None
+
+
+class PubSubOptions(ChannelOptions, total=False):
+    """The keywords of those with patterns."""
+
+    patterns: Names
+    pattern_handlers: Handlers
 
 
 class Redis(RedisClient[AnyStr]):
@@ -22,43 +54,104 @@ class Redis(RedisClient[AnyStr]):
     See :class:`actors.redis.client.RedisClient` for the parameters.
     """
 
+    if TYPE_CHECKING:
+        # Self-typed overloads are not inherited by a generic subclass: said again, for mypy only.
+        @overload
+        def __init__(
+            self: Redis[bytes],
+            host: str | None = ...,
+            port: int | None = ...,
+            db: int = ...,
+            *,
+            decode_responses: Literal[False] = ...,
+            **options: Unpack[ClientOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Redis[str],
+            host: str | None = ...,
+            port: int | None = ...,
+            db: int = ...,
+            *,
+            decode_responses: Literal[True],
+            **options: Unpack[ClientOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Redis[Any],
+            host: str | None = ...,
+            port: int | None = ...,
+            db: int = ...,
+            *,
+            decode_responses: bool = ...,
+            **options: Unpack[ClientOptions],
+        ) -> None: ...
+        def __init__(self, *args: Any, **options: Any) -> None: ...
+
+    def pubsub(self, **options: Unpack[PubSubOptions]) -> PubSub[AnyStr]:
+        """Return a Pub/Sub object on this client's pool; ``options`` are those of PubSub."""
+        return PubSub(self.connection_pool, **options)
+
+
+class RedisCluster(RedisClusterClient[AnyStr]):
+    """A client of a Redis or Valkey cluster; an async context manager.
+
+    See :class:`actors.redis.cluster_client.RedisClusterClient` for the parameters.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: RedisCluster[bytes],
+            host: str | None = ...,
+            port: int | None = ...,
+            *,
+            decode_responses: Literal[False] = ...,
+            **options: Unpack[ClusterClientOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: RedisCluster[str],
+            host: str | None = ...,
+            port: int | None = ...,
+            *,
+            decode_responses: Literal[True],
+            **options: Unpack[ClusterClientOptions],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: RedisCluster[Any],
+            host: str | None = ...,
+            port: int | None = ...,
+            *,
+            decode_responses: bool = ...,
+            **options: Unpack[ClusterClientOptions],
+        ) -> None: ...
+        def __init__(self, *args: Any, **options: Any) -> None: ...
+
     def pubsub(
-        self,
-        *,
-        channels: Names = None,
-        channel_handlers: Handlers = None,
-        patterns: Names = None,
-        pattern_handlers: Handlers = None,
-        ignore_subscribe_messages: bool = False,
-        retry_policy: RetryPolicy | None = DEFAULT_RETRY_POLICY,
-        subscription_timeout: float = 1,
-        unsubscription_timeout: float = 0.1,
-        max_idle_seconds: float = 15,
-        on_gap: GapCallback | None = None,
-        on_lagged: LagCallback | None = None,
-        on_failure: HandlerFailureSink | None = None,
-        mailbox: MailboxSpec | int | None = None,
-        overflow: Overflow | str | None = None,
-        start_timeout: float | None = 5.0,
-        system: ActorSystem | None = None,
-    ) -> PubSub[AnyStr]:
-        """Return a Pub/Sub object on this client's pool; see :class:`PubSub`."""
-        return PubSub(
-            self.connection_pool,
-            ignore_subscribe_messages,
-            retry_policy,
-            channels,
-            channel_handlers,
-            patterns,
-            pattern_handlers,
-            subscription_timeout,
-            unsubscription_timeout,
-            max_idle_seconds,
-            on_gap=on_gap,
-            on_lagged=on_lagged,
-            on_failure=on_failure,
-            mailbox=mailbox,
-            overflow=overflow,
-            start_timeout=start_timeout,
-            system=system,
-        )
+        self, *, read_from_replicas: bool | None = None, **options: Unpack[PubSubOptions]
+    ) -> ClusterPubSub[AnyStr]:
+        """Return a Pub/Sub object for plain channels and patterns; see ClusterPubSub.
+
+        Args:
+            read_from_replicas: listen on a replica; None: as the client does.
+            options: those of ClusterPubSub.
+        """
+        return ClusterPubSub(self.connection_pool, read_from_replicas=read_from_replicas, **options)
+
+    def sharded_pubsub(
+        self, *, read_from_replicas: bool | None = None, **options: Unpack[ChannelOptions]
+    ) -> ShardedPubSub[AnyStr]:
+        """Return a Pub/Sub object for shard channels; see ShardedPubSub.
+
+        Unlike the class, which restores no lost connection unless it is given a policy, this
+        restores them by default.
+
+        Args:
+            read_from_replicas: listen on replicas; None: as the client does.
+            options: those of ShardedPubSub.
+        """
+        options.setdefault("retry_policy", DEFAULT_RETRY_POLICY)
+        return ShardedPubSub(self.connection_pool, read_from_replicas=read_from_replicas, **options)
