@@ -16,7 +16,7 @@ from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
 if TYPE_CHECKING:
-    from actors.redis.cluster_options import ClusterClientOptions
+    from actors.redis.cluster_keywords import ClusterClientOptions
     from actors.redis.options import ClientOptions
 
 __all__ = ["ChannelOptions", "PubSubOptions", "Redis", "RedisCluster"]
