@@ -14,6 +14,7 @@ from actors.runtime.dead_letters import DeadLetter, DeadLetters
 from actors.runtime.failures import FailureSink, LogFailures
 from actors.runtime.groups import SupervisorRef, spawn_under, supervise_under
 from actors.runtime.messages import Failure
+from actors.runtime.pacing import Pacer
 from actors.runtime.ref import ActorRef
 from actors.runtime.registry import Registry
 from actors.runtime.spec import ActorSpec
@@ -96,6 +97,7 @@ class ActorSystem:
         self.loop = asyncio.get_running_loop()
         self.clock: Clock = self._clock or LoopClock(self.loop)
         self.wheel = TimeoutWheel(self.clock)
+        self.pacer = Pacer(self.loop)
         self.dead_letters = DeadLetters(self.clock.time)
         self.dead_letters.on_letter = self._on_dead_letter
         self._failures: FailureSink = self._on_failure or LogFailures(self.clock.time)

@@ -129,7 +129,7 @@ async def test_a6_the_restart_of_its_supervisor_is_an_end_that_watchers_hear_of(
         watcher._cell.watch(b._cell)
         a.tell(Crash(Boom()))
         await eventually(lambda: any(isinstance(entry, Terminated) for entry in log))
-        await b.started()
+        await eventually(lambda: b.alive)
         assert await b.ask(1) == 1
         # Watched anew, the new life's end is told as well.
         watcher._cell.watch(b._cell)
