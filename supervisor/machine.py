@@ -32,7 +32,7 @@ from supervisor.events import (
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
 from supervisor.spec import ChildSpec, Strategy, SupervisorSpec
-from supervisor.strategy import DOWN, START, STOP, InOrder, Step, lone_step
+from supervisor.strategy import DOWN, START, STOP, STOPPING, InOrder, Step, lone_step
 
 __all__ = ["Machine", "Phase"]
 
@@ -114,6 +114,8 @@ class Machine:
             self._call_off(child)
             if child.status is DOWN:
                 child.forget()
+            elif child.status is STOPPING and deadline is not None:
+                child.shorten(deadline)
         self._advance()
 
     def _call_off(self, child: Child) -> None:
@@ -221,4 +223,6 @@ class Machine:
         try:
             self.sink(event)
         except Exception as error:
-            log.error("event_sink_failed", kind=type(event).__name__, error=repr(error))
+            log.error(
+                "event_sink_failed", kind=type(event).__name__, error=repr(error), exc_info=error
+            )

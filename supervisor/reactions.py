@@ -12,6 +12,7 @@ from supervisor.events import (
 )
 from supervisor.exits import GiveUp, RestartAfter, Verdict, after_exit, is_restartable
 from supervisor.intensity import Window, add_restart
+from supervisor.log import get_logger
 from supervisor.machine import Machine, Phase
 from supervisor.reasons import Crashed, Escalated, ExitReason, Shutdown, StartFailed
 from supervisor.retry_session import Decision
@@ -19,6 +20,8 @@ from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
 
 __all__ = ["Reactions"]
+
+log = get_logger("mailslot.supervisor")
 
 
 class Reactions(Machine):
@@ -115,9 +118,14 @@ class Reactions(Machine):
         if policy is None or error is None:
             return None
         now = self.clock.time()
-        if child.retry is None or child.healthy_for is not None:
-            child.retry = policy.session(now)
-        return child.retry.failed(error, now)
+        try:
+            if child.retry is None or child.healthy_for is not None:
+                child.retry = policy.session(now)
+            return child.retry.failed(error, now)
+        except Exception as bug:
+            # A policy may be the user's own: what it raises must not leave the child in limbo.
+            log.error("retry_policy_failed", path=child.path, error=repr(bug), exc_info=bug)
+            return None
 
     def _within_intensity(self, reason: ExitReason) -> bool:
         limit, period = self.spec.intensity, self.spec.period

@@ -314,6 +314,22 @@ async def test_s5_a_crash_before_it_in_the_group_does_not_cut_the_back_off_short
     await supervisor.stop()
 
 
+async def test_s5_a_policy_that_raises_is_logged_and_the_crash_is_one_like_any_other(stage, caplog):
+    class Broken(ConstantRetryPolicy):
+        def delay(self, attempt_number: int) -> float:
+            raise ZeroDivisionError("in the policy")
+
+    supervisor = await stage.running(
+        stage.child("a", retry_policy=Broken((ConnectionError,), None)), intensity=1
+    )
+    await stage.crash("a", LOST)
+    assert up(supervisor) == ["a"]
+    assert "retry_policy_failed" in caplog.text
+    assert "in the policy" in caplog.text
+    await stage.crash("a", LOST)
+    assert await supervisor.wait() == Escalated(LOST, 1)
+
+
 async def test_s5_one_policy_object_serves_many_children(stage):
     policy = backoff()
     supervisor = await stage.running(*[stage.child(each, retry_policy=policy) for each in "abc"])

@@ -207,6 +207,15 @@ async def test_s7_a_second_request_shortens_the_deadline(stage):
     assert reasons(report) == {"b": "killed", "a": "killed"}
 
 
+async def test_s7_a_total_reaches_a_child_that_was_being_stopped_already(stage):
+    slow = stage.child("a", stopping=takes(stage, 60), shutdown=None)
+    supervisor = await stage.running("b", slow)
+    supervisor.request_child_stop(supervisor.child("a"))
+    await stage.clock.advance(1)
+    _, seconds = await stopped(stage, supervisor, timeout=2)
+    assert seconds == 2
+
+
 async def test_s7_a_second_request_never_lengthens_anything(stage):
     supervisor = await stage.running(stage.child("a", stopping=takes(stage, 30), shutdown=6))
     begun = stage.clock.time()
