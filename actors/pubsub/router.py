@@ -104,8 +104,7 @@ class Router:
         self._loop = loop
         self._subscribing = Waiting()
         self._unsubscribing = Waiting()
-        self._paused = 0
-        self._pauses: set[asyncio.Task[None]] = set()
+        self._pauses: dict[Mailbox, asyncio.Task[None]] = {}
         self._gaps: list[Gap] = []
         self.routes = Routes(book, self.table, self.links, placement, loop.time)
         book.pause = self._pause
@@ -184,7 +183,7 @@ class Router:
         if link.node in self.links:
             self.link_down(self.links[link.node], "replaced by a new connection")
         self.links[link.node] = link
-        if self._paused:
+        if self._pauses:
             link.connection.pause_reading()
         self._execute(self.table.node_up(link.node))
         if self._placement.found(link.node):
@@ -341,7 +340,7 @@ class Router:
     def close(self) -> None:
         """Let everything go: calls that wait, pauses."""
         self.book.pause = lambda _: None
-        for task in self._pauses:
+        for task in self._pauses.values():
             task.cancel()
 
     # -- commands ----------------------------------------------------------------------------------
@@ -456,22 +455,27 @@ class Router:
 
     def _pause(self, mailbox: Mailbox) -> None:
         """Read nothing until the consumer of ``mailbox`` has caught up."""
-        self._paused += 1
-        if self._paused == 1:
+        if mailbox in self._pauses:
+            return
+        if not self._pauses:
             for link in self.links.values():
                 link.connection.pause_reading()
-        task = self._loop.create_task(mailbox.room(), name="mailslot: waits for room")
-        self._pauses.add(task)
-        task.add_done_callback(self._caught_up)
+        task = self._loop.create_task(_room(mailbox), name="mailslot: waits for room")
+        self._pauses[mailbox] = task
+        task.add_done_callback(lambda _: self._caught_up(mailbox))
 
-    def _caught_up(self, task: asyncio.Task[None]) -> None:
-        self._pauses.discard(task)
-        self._paused -= 1
-        if self._paused == 0:
+    def _caught_up(self, mailbox: Mailbox) -> None:
+        del self._pauses[mailbox]
+        if not self._pauses:
             for link in self.links.values():
                 link.connection.resume_reading()
 
     @property
     def paused(self) -> bool:
         """Whether nothing is read because a consumer has to catch up."""
-        return self._paused > 0
+        return bool(self._pauses)
+
+
+async def _room(mailbox: Mailbox) -> None:
+    if mailbox.crowded:  # its consumer may have been faster than this task
+        await mailbox.room()
