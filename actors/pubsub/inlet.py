@@ -69,15 +69,27 @@ class Inlet:
         if self.mailbox.waiter is not None:
             self.mailbox.wake()
 
+    def _own_places(self) -> int:
+        """Return how many places of the queue are taken by what is no message, and counts not."""
+        return 0
+
     def _full(self) -> None:
         mailbox = self.mailbox
         if mailbox.closed:
             mailbox.queue.clear()
-        elif mailbox.spec.overflow is Overflow.BLOCK:
+            return
+        own = self._own_places()
+        if len(mailbox.queue) <= mailbox.limit + own:
+            return
+        if mailbox.spec.overflow is Overflow.BLOCK:
             # Nothing is shed: the sockets are not read until the consumer has caught up.
             self._pause(mailbox)
-        else:
+            return
+        mailbox.limit += own
+        try:
             mailbox.trim(self.path)
+        finally:
+            mailbox.limit -= own
 
 
 class HandlerInlet(Inlet):
@@ -137,16 +149,8 @@ class HandlerInlet(Inlet):
         if self._put_count > self._noticed:
             self._follow()
 
-    def _full(self) -> None:
-        mailbox = self.mailbox
-        if not self._waits or mailbox.closed:
-            super()._full()
-        elif len(mailbox.queue) > mailbox.limit + 1:
-            mailbox.limit += 1
-            try:
-                super()._full()
-            finally:
-                mailbox.limit -= 1
+    def _own_places(self) -> int:
+        return int(self._waits)
 
 
 def flush(touched: list[Inlet]) -> None:
