@@ -217,3 +217,6 @@ class InboxInlet(Inlet):
         """Wake readers."""
         self._inbox.plan_breath()
         self._inbox.wake()
+
+    def _own_places(self) -> int:
+        return int(self._inbox._breath)
