@@ -58,6 +58,19 @@ async def test_s7_a_handler_that_swallows_the_cancellation_still_ends(told):
     assert [letter.message for letter in told.dead] == [2]
 
 
+async def test_s7_a_total_reaches_an_actor_that_was_stopping_already(told):
+    loop = asyncio.get_running_loop()
+    async with told.system() as system:
+        ref = system.spawn(Recorder, [], shutdown=None)
+        ref.tell(Gate(asyncio.Event()))
+        await turns()
+        ref.request_stop()  # it may take as long as it needs
+        begun = loop.time()
+        await asyncio.wait_for(system.stop(0.05), 5)
+        assert loop.time() - begun < 2
+    assert len(told.failures) == 1
+
+
 async def test_s7_stop_returns_how_it_ended(told):
     async with told.system() as system:
         ref = system.spawn(Echo)
