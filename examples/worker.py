@@ -1,4 +1,5 @@
-"""A typed handler, and somebody who orders: mailslot run examples.worker:app --embedded"""
+"""Typed orders: mailslot run examples.worker:app --embedded."""
+# ruff: noqa: D101, D102
 
 from itertools import count
 

@@ -174,7 +174,8 @@ class Worker(Registry[C]):
 
         Raises:
             SpecError: something declared cannot work; nothing was started.
-            ExceptionGroup: the broker could not be reached, or refused.
+            ConnectionError, TimeoutError: the broker could not be reached.
+            ExceptionGroup: of what went wrong with the subscriptions.
         """
         if self.state is not State.NEW:
             raise RuntimeError(f"worker {self.name!r} ran before: make a new one")

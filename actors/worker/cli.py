@@ -20,7 +20,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in _NEEDED:
             raise
-        _say("mailslot needs its command-line extra: pip install 'mailslot[cli]'")
+        _say("it needs its command-line extra: pip install 'mailslot[cli]'")
         sys.exit(ExitCode.USAGE)
     sys.exit(_run(app))
 

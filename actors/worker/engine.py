@@ -27,7 +27,7 @@ from actors.worker.broker import Broker, connect
 from actors.worker.journal import Journal
 from actors.worker.middleware import compose
 from actors.worker.partition import Partition
-from actors.worker.peek import close_at_once, waiting
+from actors.worker.peek import close_at_once, has_handlers_only, waiting
 from actors.worker.probe import Prober
 from actors.worker.proof import Paths
 from actors.worker.routes import KINDS, Route, actor_spec
@@ -114,6 +114,7 @@ class Engine:
         }
         for pubsub in options.broker.pubsubs(client, subscriptions, pubsub_options):
             await stack.enter_async_context(pubsub)
+            has_handlers_only(pubsub)
             self.pubsubs.append(pubsub)
         await self._report_what_was_missed(subscriptions)
         self._start_probes()

@@ -15,66 +15,78 @@ __all__ = ["WHOLE", "Partition", "owner"]
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """The share of one process.
+    """The share of one machine, or of one process of it.
 
     Attributes:
-        index: which process, from 0.
+        index: which machine, from 0.
         count: of how many.
+        part: which process of that machine, from 0.
+        parts: of how many.
     """
 
     index: int = 0
     count: int = 1
+    part: int = 0
+    parts: int = 1
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"there must be 1 partition or more, not {self.count}")
-        if not 0 <= self.index < self.count:
-            raise ValueError(
-                f"partition {self.index} of {self.count}: partitions count from 0 to"
-                f" {self.count - 1}"
-            )
+        for index, count in ((self.index, self.count), (self.part, self.parts)):
+            if count < 1:
+                raise ValueError(f"there must be 1 partition or more, not {count}")
+            if not 0 <= index < count:
+                raise ValueError(
+                    f"partition {index} of {count}: partitions count from 0 to {count - 1}"
+                )
 
     @classmethod
     def parse(cls, text: str) -> Partition:
-        """Return what ``I/N`` says: ``0/3`` is the first of three.
+        """Return what ``I/N`` says: ``0/3`` is the first of three; ``0/3:1/2`` half of that.
 
         Raises:
             ValueError: it says nothing of the kind; says why.
         """
-        index, slash, count = text.partition("/")
-        if not slash or not index.strip().isdecimal() or not count.strip().isdecimal():
-            raise ValueError(
-                f"a partition is written I/N, 0/3 for the first of three, not {text!r}"
-            )
-        return cls(int(index), int(count))
+        machine, _, process = text.partition(":")
+        numbers = [part for pair in (machine, process or "0/1") for part in pair.split("/")]
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            raise ValueError(f"a partition is written I/N, 0/3 for the first of 3, not {text!r}")
+        return cls(*map(int, numbers))
 
     def has(self, name: str | bytes) -> bool:
         """Return whether ``name`` is in this share."""
-        return self.count == 1 or owner(name, self.count) == self.index
+        data = name.encode() if isinstance(name, str) else name
+        if self.count > 1 and owner(data, self.count) != self.index:
+            return False
+        return self.parts == 1 or owner(data, self.parts, b"process") == self.part
 
     def split(self, parts: int) -> list[Partition]:
-        """Return the shares of ``parts`` processes of this one, which together are this share.
+        """Return the shares of ``parts`` processes, which together are this share.
 
-        Only the whole can be split evenly by one hash of the name; a share of N machines with P
-        processes each is split as N*P shares of which each machine has P.
+        How a machine splits its share is its own affair: the others need not know.
         """
-        count = self.count * parts
-        return [Partition(self.index * parts + part, count) for part in range(parts)]
+        return [msgspec.structs.replace(self, part=part, parts=parts) for part in range(parts)]
 
     def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
+        machine = f"{self.index}/{self.count}"
+        return machine if self.parts == 1 else f"{machine}:{self.part}/{self.parts}"
 
 
 WHOLE = Partition()
 
 
-def owner(name: str | bytes, count: int) -> int:
-    """Return which of ``count`` processes has ``name``."""
+def owner(name: str | bytes, count: int, level: bytes = b"machine") -> int:
+    """Return which of ``count`` has ``name``.
+
+    Args:
+        name: a channel's or pattern's.
+        count: how many there are.
+        level: what is split; splits of different levels have nothing to do with each other.
+    """
     data = name.encode() if isinstance(name, str) else name
-    return max(range(count), key=lambda index: (_score(data, index), index))
+    return max(range(count), key=lambda index: (_score(data, index, level), index))
 
 
-def _score(name: bytes, index: int) -> bytes:
-    # The process's number is hashed in as a key of its own, so that no name can look like another
+def _score(name: bytes, index: int, level: bytes) -> bytes:
+    # Number and level are hashed in as a key and not as text, so that no name can look like another
     # name with a number.
-    return blake2b(name, digest_size=8, key=index.to_bytes(4, "big")).digest()
+    key = index.to_bytes(4, "big")
+    return blake2b(name, digest_size=8, key=key, person=level).digest()

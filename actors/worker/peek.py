@@ -6,6 +6,7 @@ The one place that looks below their surface.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +15,26 @@ from actors.pubsub.types import Target
 from actors.runtime.messages import Envelope
 from actors.runtime.system import ActorSystem
 
-__all__ = ["close_at_once", "node_of", "pubsub_name", "sources", "unconfirmed", "waiting"]
+__all__ = [
+    "close_at_once",
+    "has_handlers_only",
+    "node_of",
+    "pubsub_name",
+    "sources",
+    "unconfirmed",
+    "waiting",
+]
 
 
 def pubsub_name(pubsub: BasePubSub[Any]) -> str:
     """Return what ``pubsub`` is called in the tree."""
     parts = pubsub._session.parts
     return "" if parts is None else parts.name
+
+
+def has_handlers_only(pubsub: BasePubSub[Any]) -> None:
+    """Say that nobody will call ``get_message``, so that no mailbox holds notices for it."""
+    pubsub._inbox.nones = sys.maxsize
 
 
 def unconfirmed(pubsub: BasePubSub[Any]) -> list[Target]:

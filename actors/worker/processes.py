@@ -87,7 +87,6 @@ class Processes:
             path=name,
         )
         self._codes: list[int] = []
-        self._stop_asked = asyncio.Event()
 
     def _spec(self, process: ChildProcess) -> ChildSpec:
         async def start(child: Child) -> None:
@@ -116,31 +115,30 @@ class Processes:
         """Run until a signal asks for an end, and return the exit code.
 
         Args:
-            watch: a companion that may have all processes started anew; ends when they do.
+            watch: a companion that may have all processes started anew; cancelled at the end.
         """
         supervisor = self._supervisor
-        stages = StopStages(self._drain, self._force)
+        stages = StopStages(supervisor.request_stop, self._force)
         with handle_signals(stages, supervisor.tree):
+            watching = None if watch is None else asyncio.ensure_future(watch(self))
             try:
                 await supervisor.start()
-                if watch is not None:
-                    await watch(self)
                 reason = await supervisor.wait()
             except StartError as error:
                 return _code_of(error.__cause__)
             except EscalatedError as error:
                 log.error("gave_up", reason=str(error))
                 return ExitCode.GAVE_UP
+            finally:
+                if watching is not None:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
             if stages.forced:
                 return stages.forced_code
             if not reason.normal:
                 log.error("gave_up", reason=str(reason))
                 return ExitCode.GAVE_UP
             return max(self._codes, default=ExitCode.DRAINED)
-
-    def _drain(self) -> None:
-        self._stop_asked.set()
-        self._supervisor.request_stop()
 
     def _force(self) -> None:
         """Have what still drains cancel it, and kill what does not end by that either."""
@@ -160,10 +158,6 @@ class Processes:
                 await child.wait_started()
             except SupervisorError as error:
                 log.error("not_started", process=process.index, reason=str(error))
-
-    async def stop_requested(self) -> None:
-        """Wait until they are asked to stop."""
-        await self._stop_asked.wait()
 
     # -- what there is to see ----------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from watchfiles import PythonFilter, awatch
@@ -16,19 +15,8 @@ log = get_logger("mailslot.worker")
 
 
 async def reload_on_change(processes: Processes) -> None:
-    """Have ``processes`` start anew with each change of a Python file, until they are stopped."""
-    stop = asyncio.Event()
-    waiting = asyncio.create_task(_until_ended(processes, stop))
-    try:
-        async for changes in awatch(Path.cwd(), watch_filter=PythonFilter(), stop_event=stop):
-            files = sorted(Path(path).name for _, path in changes)
-            log.info("reload", files=files[:5])
-            await processes.restart_all(f"reloaded: {', '.join(files[:5])} changed")
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-
-
-async def _until_ended(processes: Processes, stop: asyncio.Event) -> None:
-    await processes.stop_requested()
-    stop.set()
+    """Have ``processes`` start anew with each change of a Python file, until cancelled."""
+    async for changes in awatch(Path.cwd(), watch_filter=PythonFilter()):
+        files = sorted({Path(path).name for _, path in changes})
+        log.info("reload", files=files[:5])
+        await processes.restart_all(f"reloaded: {', '.join(files[:5])} changed")

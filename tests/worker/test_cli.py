@@ -1,0 +1,142 @@
+"""What is wrong with the usage is one sentence on stderr, and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from actors.worker import cli
+from tests.worker.program import ROOT, mailslot, run_mailslot, write_app
+
+pytestmark = pytest.mark.embedded_only
+
+NOBODY = "redis://127.0.0.1:1"
+
+BAD_APP = """
+app = Worker()
+@app.channel("orders")
+async def first(message): ...
+@app.channel("orders")
+async def second(message): ...
+@app.channel("users")
+async def third(): ...
+app.handle("topic", "news")(first)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["run"], "Missing argument 'MODULE:APP'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["run", "shop:app", "--wat"], "No such option"),
+        (["run", "nowhere:app"], "there is no module 'nowhere'"),
+        (["run", "shop:nothing"], "shop has no 'nothing'"),
+        (["run", "shop"], "an app is written module:name"),
+        (["run", "os:path"], "os:path is no Worker, but module"),
+        (["run", "broken:app"], "broken does not import: ZeroDivisionError: division by zero"),
+        (["run", "needs:app"], "needs does not import: No module named 'not_installed'"),
+        (["run", "syntax:app"], "syntax does not import: SyntaxError"),
+        (["run", "exits:app"], "exits does not import: it exits (7)"),
+        (["run", "shop:app", "--partition", "3/3"], "partitions count from 0 to 2"),
+        (["run", "shop:app", "--processes", "0"], "'--processes'"),
+        (["run", "shop:app", "--log-format", "xml"], "console or json"),
+        (["run", "shop:app", "--http", "here"], "HOST:PORT"),
+        (["run", "shop:app", "--url", "http://x"], "unknown URL scheme 'http'"),
+        (["run", "shop:app", "--url", NOBODY, "--embedded"], "leave --url out"),
+        (["check", "bad:app"], "'orders' has 2 handlers"),
+        (["check", "bad:app"], "it takes no argument"),
+        (["check", "bad:app"], "unknown kind 'topic'"),
+        (["run", "bad:app"], "'orders' has 2 handlers"),
+        (["tail", "x", "a"], "unknown URL scheme"),
+        (["publish", "x", "a", "b"], "unknown URL scheme"),
+        (["tail", NOBODY, "a", "--shard", "--pattern"], "--pattern or --shard"),
+        (["top", "nowhere"], "HOST:PORT"),
+    ],
+)
+async def test_errors_of_use_are_one_sentence(tmp_path, args, says):
+    write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
+    write_app(tmp_path, BAD_APP, "bad")
+    write_app(tmp_path, "1 / 0\n", "broken")
+    write_app(tmp_path, "import not_installed\n", "needs")
+    write_app(tmp_path, "def\n", "syntax")
+    write_app(tmp_path, "raise SystemExit(7)\n", "exits")
+    program = await run_mailslot(*args, cwd=tmp_path)
+    assert program.process.returncode == 2
+    assert program.out == []
+    (sentence,) = program.err
+    assert sentence.startswith("mailslot: ")
+    assert says in sentence
+
+
+async def test_check_says_what_an_app_does():
+    program = await run_mailslot("check", "examples.worker:app")
+    assert program.process.returncode == 0
+    assert program.out == [
+        "examples.worker:app: worker 'shop' on redis://localhost:6379",
+        "  channel 'orders': on_order",
+        "  actor Customer",
+    ]
+
+
+async def test_help_is_there():
+    program = await run_mailslot("run", "--help")
+    assert program.process.returncode == 0
+    assert "--drain-timeout" in "\n".join(program.out)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.delitem(sys.modules, "actors.worker.commands", raising=False)
+    monkeypatch.setattr(sys, "argv", ["mailslot", "check", "a:b"])
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    assert exited.value.code == 2
+    said = capsys.readouterr().err
+    assert said == "mailslot: it needs its command-line extra: pip install 'mailslot[cli]'\n"
+
+
+async def test_nobody_there_exits_3(tmp_path):
+    app = 'app = Worker(start_timeout=0.3)\n@app.channel("a")\nasync def a(message): ...\n'
+    write_app(tmp_path, app)
+    program = await run_mailslot(
+        *("run", "shop:app", "--url", NOBODY, "--log-format", "json"), cwd=tmp_path
+    )
+    assert program.process.returncode == 3
+    assert "127.0.0.1:1: connection refused" in program.events("ended")[0]["reason"]
+    processes = await run_mailslot(
+        *("run", "shop:app", "--url", NOBODY, "--processes", 2), cwd=tmp_path
+    )
+    assert processes.process.returncode == 3
+    published = await run_mailslot("publish", NOBODY, "a", "b")
+    assert published.process.returncode == 3
+    assert "connection refused" in published.err[0]
+
+
+async def test_tail_prints_what_publish_sends(shared_server):
+    url = shared_server.url
+    async with (
+        mailslot("tail", url, "plain", "--count", 2) as plain,
+        mailslot("tail", url, "pl*", "--pattern", "--json", "--count", 2) as json,
+    ):
+        while True:
+            program = await run_mailslot("publish", url, "plain", "hello")
+            assert program.process.returncode == 0
+            if program.out == ["2"]:
+                break
+        last = await run_mailslot("publish", url, "plain", "there")
+        assert last.process.returncode == 0
+        assert await plain.ends() == 0
+        assert await json.ends() == 0
+    assert set(plain.out) <= {"plain hello", "plain there"}
+    assert len(json.out) == 2
+    assert '"channel":"plain","pattern":"pl*","data":"' in json.out[0]
+
+
+async def test_the_example_runs_on_a_server_of_its_own():
+    assert len((ROOT / "examples" / "worker.py").read_text().splitlines()) <= 32
+    async with mailslot("run", "examples.worker:app", "--embedded") as program:
+        await program.says("order 2: tea")
+        program.process.terminate()
+        assert await program.ends() == 0

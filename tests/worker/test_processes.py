@@ -1,0 +1,185 @@
+"""Several processes of one worker: each name in one of them, and what a death costs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import msgspec
+import pytest
+
+from actors import Redis
+from actors.worker.partition import owner
+from actors.worker.snapshot import WorkerSnapshot
+from tests.pubsub.helpers import numsub
+from tests.support import eventually
+from tests.worker.program import Program, mailslot, write_app
+from tests.worker.web import get
+
+pytestmark = pytest.mark.embedded_only
+
+CHANNELS = [f"c{number}" for number in range(9)]
+
+# Each process writes what it handles, and its gaps, to a file of its own.
+APP = f"""
+import os, time
+app = Worker(drain_timeout=10, probe_interval=2.0)
+out = open(f"{{os.getpid()}}.log", "w", buffering=1)
+def on_gap(gap):
+    out.write(f"gap {{gap.name}} {{gap.since}} {{gap.until}} {{gap.reason}}" + chr(10))
+for name in {CHANNELS!r}:
+    @app.channel(name, on_gap=on_gap)
+    async def handle(message):
+        out.write(f"{{message['channel']}} {{message['data']}}" + chr(10))
+"""
+
+
+class Stats(msgspec.Struct):
+    worker: WorkerSnapshot
+
+
+async def stats(program: Program) -> WorkerSnapshot:
+    return msgspec.json.decode((await get(program.http, "/stats")).body, type=Stats).worker
+
+
+async def ready(program: Program) -> bool:
+    return (await get(program.http, "/ready")).status == 200
+
+
+async def test_one_of_three_is_killed_and_the_others_carry_on(server, tmp_path):
+    write_app(tmp_path, APP)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 3, "--log-format", "json")
+    sent: dict[str, list[tuple[float, int]]] = {name: [] for name in CHANNELS}
+    stop = asyncio.Event()
+    async with (
+        Redis(server.host, server.port) as client,
+        mailslot(*args, "--http", "127.0.0.1:0", cwd=tmp_path) as program,
+    ):
+        await program.says("running", times=3)
+        assert {numsub(server, name) for name in CHANNELS} == {1}
+        await eventually(lambda: ready(program), 10)
+        publishing = asyncio.create_task(publish_all(client, sent, stop))
+        await asyncio.sleep(0.7)
+        before = await stats(program)
+        victim = before.processes[1]
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        await eventually(lambda: not_all_subscribed(server))
+        assert not await ready(program)
+        await program.says("running", times=4)
+        await eventually(lambda: ready(program), 10)
+        await asyncio.sleep(0.3)
+        after = await stats(program)
+        stop.set()
+        await publishing
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
+    assert [p.restarts for p in after.processes] == [0, 1, 0]
+    assert [p.pid for p in after.processes][::2] == [p.pid for p in before.processes][::2]
+
+    handled, gaps = read_logs(tmp_path)
+    hit = {name for name in CHANNELS if owner(name, 3, b"process") == 1}
+    assert set(gaps) == hit
+    for name in CHANNELS:
+        missing = [(at, number) for at, number in sent[name] if number not in handled[name]]
+        if name not in hit:
+            # Messages on their way when it unsubscribed at the end are after all the others.
+            assert missing == sent[name][len(sent[name]) - len(missing) :]
+            continue
+        since, until, reason = gaps[name]
+        assert "was killed by signal 9 (SIGKILL)" in reason
+        lost_at_end = [one for one in missing if one[1] > max(handled[name])]
+        assert all(
+            since <= at <= until for at, number in missing if (at, number) not in lost_at_end
+        )
+
+
+async def publish_all(client, sent, stop) -> None:
+    import time
+
+    number = 0
+    while not stop.is_set():
+        for name in CHANNELS:
+            sent[name].append((time.time(), number))
+            await client.publish(name, str(number))
+        number += 1
+        await asyncio.sleep(0.01)
+
+
+def not_all_subscribed(server) -> bool:
+    return any(numsub(server, name) == 0 for name in CHANNELS)
+
+
+def read_logs(folder):
+    handled: dict[str, set[int]] = {name: set() for name in CHANNELS}
+    gaps: dict[str, tuple[float, float, str]] = {}
+    for file in folder.glob("*.log"):
+        for line in file.read_text().splitlines():
+            first, _, rest = line.partition(" ")
+            if first == "gap":
+                name, since, until, reason = rest.split(" ", 3)
+                gaps[name] = (float(since), float(until), reason)
+            else:
+                assert int(rest) not in handled[first], "handled twice"
+                handled[first].add(int(rest))
+    return handled, gaps
+
+
+async def test_a_process_that_cannot_be_kept_alive_ends_them_all(server, tmp_path):
+    text = """
+import os
+app = Worker()
+@app.channel("a")
+async def a(message): os._exit(5)
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2, "--log-format", "json")
+    async with (
+        Redis(server.host, server.port) as client,
+        mailslot(*args, cwd=tmp_path) as program,
+    ):
+        await program.says("running", times=2)
+        while program.process.returncode is None:
+            await client.publish("a", "die")
+            await asyncio.sleep(0.05)
+        assert await program.ends() == 1
+        assert "exited with 5" in program.events("gave_up")[-1]["reason"]
+
+
+async def test_children_end_when_their_parent_is_killed(server, tmp_path):
+    write_app(tmp_path, APP)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running", times=2)
+        program.signal(signal.SIGKILL)
+        await eventually(lambda: all(numsub(server, name) == 0 for name in CHANNELS), 10)
+
+
+async def test_machines_share_by_partition(server, tmp_path):
+    write_app(tmp_path, APP)
+    args = ("run", "shop:app", "--url", server.url, "--log-format", "json")
+    async with (
+        mailslot(*args, "--partition", "0/2", "--processes", 2, cwd=tmp_path) as first,
+        mailslot(*args, "--partition", "1/2", cwd=tmp_path) as second,
+    ):
+        await first.says("running", times=2)
+        await second.says("running")
+        assert {numsub(server, name) for name in CHANNELS} == {1}
+
+
+async def test_reload_starts_anew_when_a_file_changes(server, tmp_path):
+    text = 'app = Worker()\n@app.channel("{}")\nasync def handler(message): ...\n'
+    write_app(tmp_path, text.format("before"))
+    args = ("run", "shop:app", "--url", server.url, "--reload")
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running")
+        write_app(tmp_path, text.format("after"))
+        await eventually(lambda: numsub(server, "after") == 1, 15)
+        assert numsub(server, "before") == 0
+        write_app(tmp_path, "1 / 0\n")
+        await program.says("division by zero")
+        write_app(tmp_path, text.format("again"))
+        await eventually(lambda: numsub(server, "again") == 1, 15)
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
