@@ -1,0 +1,296 @@
+"""Bounds (A3, K10): what consumers do not come to is shed and counted, or the socket waits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors import MailboxSpec
+from tests.pubsub.helpers import (
+    QUICK,
+    Heard,
+    client_of,
+    data_of,
+    drain,
+    kill_subscribers,
+    publish_many,
+    within,
+)
+from tests.servers import AnyServer
+from tests.support import eventually
+
+DEFAULT = 16_384
+
+
+def resident() -> int:
+    """Bytes of memory in use by this process."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class Told(list):
+    """Lags and messages of one consumer, in order."""
+
+    def lagged(self, count: int) -> None:
+        self.append(("lagged", count))
+
+    def __call__(self, message) -> None:
+        self.append(int(message["data"]))
+
+
+@pytest.mark.embedded_only
+async def test_a3_a_million_messages_into_an_iterator_that_nobody_reads(
+    server: AnyServer, full_speed
+):
+    """Memory stays bounded, and the reader that comes in the end learns the exact number."""
+    lags: list[int] = []
+    async with (
+        client_of(server) as client,
+        client.pubsub(channels=["a"], ignore_subscribe_messages=True, on_lagged=lags.append) as p,
+    ):
+        await publish_many(client, "a", 50_000)
+        await eventually(lambda: p.stats().received == 50_000)
+        before = resident() if sys.platform == "linux" else 0
+        await client.execute_command("PUBLISH", "a", "50000")
+        script = "for i = ARGV[1], ARGV[2] do redis.call('PUBLISH', KEYS[1], i) end"
+        for first in range(50_001, 1_000_000, 1000):
+            last = min(first + 999, 999_999)
+            await client.execute_command("EVAL", script, 1, "a", first, last)
+        await eventually(lambda: p.stats().received == 1_000_000, 20)
+        grown = resident() - before if sys.platform == "linux" else 0
+        assert grown < 8 * 1024 * 1024
+        assert p.stats().waiting <= DEFAULT + 2
+        assert lags == []
+        found = [int(data) for data in await data_of(p, 1)]
+        (lag,) = lags
+        assert lag == 1_000_000 - DEFAULT
+        found += [int(data) for data in await data_of(p, 999_999 - lag)]
+        assert found == list(range(lag, 1_000_000))
+        assert lags == [lag]
+        assert p.stats().shed == lag
+        assert p.stats().gaps == 0
+
+
+async def test_k10_a_handler_that_hangs_is_bounded_whatever_comes(
+    shared_server: AnyServer, full_speed
+):
+    """One message a batch, with somebody who polls: nothing but messages fills the mailbox."""
+    told, release = Told(), asyncio.Event()
+
+    async def handler(message) -> None:
+        await release.wait()
+        told(message)
+
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channel_handlers={"a": handler},
+            on_lagged=told.lagged,
+            mailbox=100,
+            ignore_subscribe_messages=True,
+        ) as p,
+    ):
+        await p.get_message(timeout=0)
+        for i in range(1000):
+            await client.publish("a", str(i))
+        await eventually(lambda: p.stats().received == 1000)
+        mailbox = next(iter(p._book.subscriptions.values())).inlet.mailbox
+        assert len(mailbox.queue) <= 102
+        release.set()
+        await eventually(lambda: told and told[-1] == 999)
+    # The first was in hand, 100 waited, and the rest is told of before the next one.
+    assert told == [0, ("lagged", 899), *range(900, 1000)]
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 10])
+async def test_a3_the_smallest_mailboxes_still_deliver(shared_server: AnyServer, capacity: int):
+    told, heard = Told(), Heard()
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channels=["i"],
+            channel_handlers={"a": heard},
+            on_lagged=told.lagged,
+            mailbox=capacity,
+            ignore_subscribe_messages=True,
+        ) as p,
+    ):
+        for i in range(50):
+            await client.publish("a", str(i))
+            await heard.wait(i + 1)
+            await client.publish("i", str(i))
+            assert await data_of(p, 1) == [str(i)]
+        assert told == []
+
+
+async def test_a3_drop_newest_keeps_what_came_first(shared_server: AnyServer):
+    told = Told()
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channels=["a"],
+            ignore_subscribe_messages=True,
+            on_lagged=told.lagged,
+            mailbox=50,
+            overflow="drop_newest",
+        ) as p,
+    ):
+        await publish_many(client, "a", 1000)
+        await eventually(lambda: p.stats().received == 1000)
+        for _ in range(50):
+            message = await p.get_message(timeout=1)
+            told(message)
+        await client.publish("a", "1000")
+        async for message in p:
+            told(message)
+            break
+        assert told == [*range(50), ("lagged", 950), 1000]
+
+
+async def test_a3_lags_are_told_at_their_place_and_add_up(shared_server: AnyServer):
+    told = Told()
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channels=["a"],
+            ignore_subscribe_messages=True,
+            on_lagged=told.lagged,
+            mailbox=MailboxSpec(10, "drop_oldest"),
+        ) as p,
+    ):
+        published = 0
+        for burst in (25, 10, 40, 3):
+            for i in range(published, published + burst):
+                await client.publish("a", str(i))
+            published += burst
+            await eventually(lambda n=published: p.stats().received == n)
+            for _ in range(min(burst, 4)):
+                told(await p.get_message(timeout=1))
+        for message in await drain(p):
+            told(message)
+        seen = sum(not isinstance(event, tuple) for event in told)
+        lost = sum(event[1] for event in told if isinstance(event, tuple))
+        assert seen + lost == published
+        position = 0
+        for event in told:
+            position = position + event[1] if isinstance(event, tuple) else position + 1
+            assert isinstance(event, tuple) or event == position - 1
+
+
+@pytest.mark.parametrize("capacity", [1, 3, 100])
+async def test_a3_block_pauses_reading_and_loses_nothing(
+    shared_server: AnyServer, capacity: int, full_speed
+):
+    """Iterator and handler, both slower than the publisher; bursts of many reads at once."""
+    handled: list[int] = []
+    lags: list[int] = []
+
+    async def handler(message) -> None:
+        if len(handled) % 1000 == 0:
+            await asyncio.sleep(0.002)
+        handled.append(int(message["data"]))
+
+    total = 30_000
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channels=["i"],
+            channel_handlers={"h": handler},
+            ignore_subscribe_messages=True,
+            mailbox=capacity,
+            overflow="block",
+            on_lagged=lags.append,
+            max_idle_seconds=0.05,
+        ) as p,
+    ):
+        router = p._session.parts.router  # type: ignore[union-attr]
+        publishing = [asyncio.create_task(publish_many(client, name, total)) for name in ("i", "h")]
+        await eventually(lambda: router.paused)
+        await asyncio.sleep(0.2)  # silence that is our own: no reason to reconnect
+        found: list[int] = []
+        async with asyncio.timeout(20):
+            async for message in p:
+                found.append(int(message["data"]))
+                if len(found) == total:
+                    break
+        await asyncio.gather(*publishing)
+        await eventually(lambda: len(handled) == total, 20)
+        assert found == handled == list(range(total))
+        assert lags == []
+        assert p.stats().gaps == p.stats().shed == 0
+        assert await p.get_message(timeout=0) is None
+        await eventually(lambda: not router.paused)
+
+
+async def test_p13_exit_while_reading_is_paused(shared_server: AnyServer):
+    async def stuck(_) -> None:
+        await asyncio.sleep(60)
+
+    async with client_of(shared_server) as client:
+        p = client.pubsub(
+            channels=["i"], mailbox=1, overflow="block", ignore_subscribe_messages=True
+        )
+        async with p:
+            router = p._session.parts.router  # type: ignore[union-attr]
+            await publish_many(client, "i", 5000)
+            await eventually(lambda: router.paused)
+            leaving = within(0.5)
+            leaving.__enter__()
+        leaving.__exit__(None, None, None)
+
+
+async def test_a3_a_reconnect_while_paused(server: AnyServer):
+    """The new connection waits as well, and is read when the consumer has caught up."""
+    async with (
+        client_of(server) as client,
+        client.pubsub(
+            channels=["i"],
+            mailbox=1,
+            overflow="block",
+            ignore_subscribe_messages=True,
+            retry_policy=QUICK,
+        ) as p,
+    ):
+        await publish_many(client, "i", 1000)
+        await eventually(lambda: p._session.parts.router.paused)  # type: ignore[union-attr]
+        kill_subscribers(server)
+        found: list[int] = []
+
+        async def read() -> None:
+            async for message in p:
+                found.append(int(message["data"]))  # noqa: PERF401 - seen while it goes on
+
+        reading = asyncio.create_task(read())
+        await eventually(lambda: p.stats().gaps == 1)
+        await client.publish("i", "1000")
+        await eventually(lambda: found[-1] == 1000)
+        assert found == sorted(found)
+        reading.cancel()
+
+
+async def test_one_slow_handler_sheds_its_own_messages_only(shared_server: AnyServer):
+    release, fast = asyncio.Event(), Heard()
+    lags: list[int] = []
+
+    async def slow(_) -> None:
+        await release.wait()
+
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channel_handlers={"slow": slow, "fast": fast}, mailbox=500, on_lagged=lags.append
+        ) as p,
+    ):
+        for _ in range(10):
+            await publish_many(client, "slow", 200)
+            await publish_many(client, "fast", 200)
+            await fast.wait(len(fast) + 1)
+        await fast.wait(2000)
+        release.set()
+        await eventually(lambda: lags)
+        assert lags == [2000 - 500 - 1]
+        assert p.stats().gaps == 0
