@@ -80,8 +80,6 @@ class ClusterCommands(Commands[AnyStr]):
             error = wrapper.error
         else:
             return decode(reply, pool.encoding) if pool.decode_responses else reply
-        # The way to the node may lead elsewhere now; the next command should know.
-        pool.refresh_soon()
         raise error
 
     async def _gather(self, gathering: _Gathering, args: tuple[Argument, ...]) -> Any:

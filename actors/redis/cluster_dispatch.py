@@ -13,7 +13,13 @@ from actors.redis import exceptions
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster_routing import Route, Scope
 from actors.redis.connection import Connection
-from actors.redis.exceptions import AskError, ClusterDownError, ClusterError, MovedError
+from actors.redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ClusterError,
+    MovedError,
+    PrimaryDownError,
+)
 from actors.redis.resp import Argument
 from actors.redis.topology import Address, Health, Node
 
@@ -31,6 +37,17 @@ class MayHaveRunError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+
+
+# After these, the topology is probably no longer what it was.
+_STALE: Final = (
+    MayHaveRunError,
+    exceptions.ConnectionError,
+    TimeoutError,
+    ClusterError,
+    ClusterDownError,
+    PrimaryDownError,
+)
 
 
 class Dispatch:
@@ -67,6 +84,14 @@ class Dispatch:
             ClusterDownError: no node serves the slot, as far as is known.
             RedisError, TimeoutError: no connection, or what the server answered.
         """
+        try:
+            return await self._go()
+        except _STALE:
+            # Whatever the retry policy says, the next command should know better.
+            self._pool.refresh_soon()
+            raise
+
+    async def _go(self) -> Any:
         address = self._choose()
         asking = False
         trail = [address]
@@ -88,7 +113,7 @@ class Dispatch:
 
     async def recover(self, error: BaseException) -> None:
         """Look at the cluster after ``error``, before the next attempt."""
-        if isinstance(error, exceptions.TryAgainError | exceptions.BusyLoadingError):
+        if not isinstance(error, _STALE) or isinstance(error, exceptions.BusyLoadingError):
             return
         try:
             await self._pool.refresh()
@@ -114,15 +139,20 @@ class Dispatch:
             return owner.address
         candidates = topology.nodes.values() if route.scope is Scope.ANY else topology.primaries
         known = [node for node in candidates if node.addressable]
-        healthy = [node for node in known if not node.failing]
-        best = [node for node in healthy if node.address not in self._avoid]
-        for choice in (best, healthy, known):
+        best = [node for node in known if self._good(node)]
+        fair = [node for node in known if not node.failing]
+        for choice in (best, fair, known):
             if choice:
                 return random.choice(choice).address
         raise ClusterDownError(f"no node is known that could take {self._name}")
 
     def _good(self, node: Node) -> bool:
-        return node.addressable and not node.failing and node.address not in self._avoid
+        return (
+            node.addressable
+            and not node.failing
+            and node.address not in self._avoid
+            and not self._pool.silent(node.id)
+        )
 
     def _owner(self, owner: Node | None) -> Address:
         if owner is None:

@@ -67,6 +67,11 @@ class ClusterObserver:
         probes, self._probes = self._probes, {}
         await asyncio.gather(*(probe.close() for probe in probes.values()))
 
+    def silent(self, address: Address) -> bool:
+        """Whether the node at ``address`` did not answer when it was last asked."""
+        probe = self._probes.get(address)
+        return probe is not None and probe.silent
+
     # --- Looks ------------------------------------------------------------------------------------
 
     async def load(self, known: Topology | None) -> Topology:

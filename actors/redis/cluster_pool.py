@@ -222,6 +222,13 @@ class ClusterConnectionPool:
         """
         return self._entered().address_of(node_id)
 
+    def silent(self, node_id: str) -> bool:
+        """Whether a node did not answer when it was last asked: where there is a choice, avoid it.
+
+        That is known before the other nodes suspect it. Raises what :meth:`address_of` does.
+        """
+        return self._entered().silent(self.address_of(node_id))
+
     # --- Leases -----------------------------------------------------------------------------------
 
     async def acquire(self, node_id: str) -> Connection:

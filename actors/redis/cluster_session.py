@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from actors.redis import exceptions
 from actors.redis.cluster_flight import SingleFlight
@@ -18,6 +20,9 @@ from supervisor.log import get_logger
 __all__ = ["ClusterSession", "CurrentTopology"]
 
 log = get_logger("mailslot.redis")
+
+# Seconds between two looks in the background.
+_PAUSE: Final = 0.05
 
 
 class CurrentTopology:
@@ -61,6 +66,8 @@ class ClusterSession:
         self._loaded = False
         self._load = SingleFlight(self._find)
         self._refresh = SingleFlight(self._look)
+        self._soon: asyncio.TimerHandle | None = None
+        self._looked_at = 0.0
         self._prefer: set[str] = set()
         # What was moved while the nodes were being asked: their answers may be older than that.
         self._moved: list[tuple[int, str]] = []
@@ -80,12 +87,23 @@ class ClusterSession:
         return await self._refresh()
 
     def refresh_soon(self) -> None:
-        """Ask the nodes in the background."""
+        """Ask the nodes in the background: at once, or when the pause after the last look is over.
+
+        Without the pause, many commands that fail would have the nodes asked all the time.
+        """
+        if self._soon is None:
+            loop = asyncio.get_running_loop()
+            self._soon = loop.call_at(self._looked_at + _PAUSE, self._start_look)
+
+    def _start_look(self) -> None:
+        self._soon = None
         self._refresh.start()
 
     async def close(self, error: exceptions.ConnectionError) -> None:
         """End everything; who waits for a connection gets ``error``."""
         self._patrol.end()
+        if self._soon is not None:
+            self._soon.cancel()
         await self._load.close()
         await self._refresh.close()
         await self._observer.close()
@@ -96,6 +114,10 @@ class ClusterSession:
         connection = await self.pools.lease(address)
         self._patrol.begin()
         return connection
+
+    def silent(self, address: Address) -> bool:
+        """Whether the node at ``address`` did not answer when it was last asked."""
+        return self._observer.silent(address)
 
     def address_of(self, node_id: str) -> Address:
         """Return where a node is reached.
@@ -150,6 +172,7 @@ class ClusterSession:
     async def _look(self) -> Topology:
         prefer, self._prefer = self._prefer, set()
         self._moved.clear()
+        self._looked_at = asyncio.get_running_loop().time()
         known = self._current.value
         assert known is not None, "the first entry loads the topology"
         try:

@@ -480,7 +480,7 @@ async def test_a_node_that_left(cluster):
 
 
 async def test_unused_connections_end(cluster):
-    async with pool_of(cluster, max_idle_time=0.05) as pool:
+    async with pool_of(cluster, max_idle_time=0.5) as pool:
         for node in cluster.nodes:
             async with pool.connection(node.id):
                 pass
