@@ -39,22 +39,21 @@ class Ask(Envelope):
         self.message = message
         self.reply = reply
 
-    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+    def deliver(self, cell: Cell) -> Awaitable[Any] | None:
         """Have the actor answer; what it raises fails the ask, and is the actor's crash as well."""
         if self.reply.done():  # the asker gave up: its answer would reach nobody
             return None
         cell.asking = self
         result = cell.receive(self.message)
         if cell.receive_is_async or hasattr(type(result), "__await__"):
-            return self._answer_later(cell, result)
-        self._answer(cell, result)
+            pending: Awaitable[Any] = result
+            return pending
+        self.delivered(cell, result)
         return None
 
-    async def _answer_later(self, cell: Cell, result: Awaitable[Any]) -> None:
-        self._answer(cell, await result)
-
-    def _answer(self, cell: Cell, result: Any) -> None:
-        if cell.asking is self:  # not deferred
+    def delivered(self, cell: Cell, result: Any) -> None:
+        """Answer with ``result``, unless the actor took it upon itself to answer later."""
+        if cell.asking is self:
             cell.asking = None
             if not self.reply.done():
                 self.reply.set_result(result)

@@ -53,9 +53,12 @@ class Envelope:
         super().__init_subclass__()
         Envelope.classes.add(cls)
 
-    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+    def deliver(self, cell: Cell) -> Awaitable[Any] | None:
         """Do what it is for, in its turn; what it returns is awaited."""
         raise NotImplementedError
+
+    def delivered(self, cell: Cell, result: Any) -> None:
+        """What :meth:`deliver` returned was awaited, and came to ``result``."""
 
     def failed(self, cell: Cell, error: BaseException) -> Any:
         """Its delivery raised ``error``: return the message that the failure sink is to be told."""

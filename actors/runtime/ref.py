@@ -83,7 +83,7 @@ class ActorRef(Generic[M_contra]):
         if cell.blocks_when_full and self._mailbox.crowded:
             waited = await self._wait_for_room(timeout)
             left = None if timeout is None else timeout - waited
-        reply = cell.loop.create_future()
+        reply: asyncio.Future[Any] = asyncio.Future(loop=cell.loop)
         bucket = cell.system.wheel.add(reply, left)
         try:
             self.tell(Ask(message, reply))  # type: ignore[arg-type]

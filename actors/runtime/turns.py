@@ -18,7 +18,8 @@ __all__ = ["handle_messages"]
 # A busy actor looks at the clock after this many messages, fewer while they take long.
 _LONGEST_TURN = 64
 
-_COUNT = list(range(1, _LONGEST_TURN + 1))
+# What a turn of each length iterates over: the number of each of its messages.
+_TURNS = [tuple(range(1, length + 1)) for length in range(_LONGEST_TURN + 1)]
 
 
 async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, whole on one screen
@@ -27,7 +28,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
     envelopes = Envelope.classes
-    create_future, pacer = cell.loop.create_future, cell.system.pacer
+    loop, pacer = cell.loop, cell.system.pacer
     turn = mailbox.turn = []
     length, until = 1, 0.0
     message: Any = None
@@ -42,13 +43,15 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             message = result = None  # or they would be kept alive until the next one
             if mailbox.senders:
                 mailbox.release()
-            mailbox.waiter = waiter = create_future()
+            waiter: asyncio.Future[None] = asyncio.Future(loop=loop)
+            mailbox.waiter = waiter
             await waiter
             until = 0.0
             continue
-        mailbox.note_peak()
+        if (depth := len(queue)) > mailbox.peak:
+            mailbox.peak = depth
         begun = monotonic()
-        turn[:] = _COUNT[:length]
+        turn[:] = _TURNS[length]
         handled = 0
         try:
             for handled in turn:
@@ -60,7 +63,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                 if type(message) in envelopes:
                     result = message.deliver(cell)
                     if result is not None:
-                        await result
+                        message.delivered(cell, await result)
                 elif is_async:
                     await receive(message)
                 else:
@@ -100,7 +103,7 @@ async def _attend(cell: Cell) -> bool:
         raise cell.crash
     if cell.stop_asked:
         return True
-    for _ in _COUNT:
+    for _ in _TURNS[-1]:
         if not mailbox.urgent:
             return False
         message = mailbox.urgent.popleft()
@@ -108,7 +111,7 @@ async def _attend(cell: Cell) -> bool:
             if type(message) in Envelope.classes:
                 result = message.deliver(cell)
                 if result is not None:
-                    await result
+                    message.delivered(cell, await result)
             else:
                 await cell.call_hook(cell.receive, message)
         except BaseException as error:
