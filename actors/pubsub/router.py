@@ -111,6 +111,18 @@ class Router:
         for target in book.subscriptions:
             self._execute(self.table.want(target, placement.places(target)))
 
+    def inherit(self, former: Router) -> None:
+        """Take over from the router of a manager that crashed: open gaps, refusals, who waits."""
+        for target, row in former.table.rows.items():
+            if row.gap_since is not None:
+                self.table.open_gap(target, row.gap_since, row.gap_reason)
+        self.refused = former.refused & self.table.rows.keys()
+        self._denied = former._denied & self.refused
+        self._subscribing, self._unsubscribing = former._subscribing, former._unsubscribing
+        for target in self._unsubscribing.targets():
+            if target not in self.table.rows:
+                self._unsubscribing.done(target)
+
     # -- the user's calls --------------------------------------------------------------------------
 
     def subscribe(self, subscriptions: list[Subscription], call: Call) -> None:
