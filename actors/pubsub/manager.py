@@ -88,7 +88,10 @@ class SubscriptionManager(Actor[Any]):
 
     async def on_start(self) -> None:
         """Make a router of what the book says; the readers come after."""
+        former = self.parts.former_router
         self.router = Router(self.parts.book, self, self.context.system.loop)
+        if former is not None:
+            self.router.inherit(former)
         self.parts.router = self.router
         self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
 
