@@ -76,6 +76,11 @@ class Parts:
     def router(self, router: Router) -> None:
         self._router = router
 
+    @property
+    def former_router(self) -> Router | None:
+        """The router of the manager that ran last; None: there was none."""
+        return self._router
+
     def note_error(self, node: str, error: Exception) -> None:
         """Remember why a connection could not be had."""
         self.last_error = error
