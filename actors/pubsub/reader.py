@@ -124,7 +124,7 @@ class NodeReader(Actor[Tick]):
         if self.link is not None and self.connection is not None:
             self.connection.abort()
             self.options.release(self.connection)
-            self.options.router().link_down(self.link, str(reason))
+            self.options.router().link_down(self.link, f"the reader stopped ({reason})")
 
     # -- the end of the connection -----------------------------------------------------------------
 
