@@ -88,6 +88,24 @@ class _Command(Pending):
         pass  # the link is told of the connection's end as a whole
 
 
+class _ShardLeave(_Command):
+    """The end of a shard subscription on its way, with a PING behind it.
+
+    The slot may leave the node before the command comes to it. Then all names are acknowledged by
+    the server's own word, and the command is answered with an error on top. So the acks do not end
+    it: its error does, or the answer to the PING.
+    """
+
+    __slots__ = ()
+
+    def resolve(self, reply: Any) -> None:
+        if isinstance(reply, RedisError):
+            super().resolve(reply)
+            return
+        fence = self.link.connection.pending.popleft()
+        assert isinstance(fence, _Ignored)
+
+
 class _Ignored(Pending):
     """A reply that says nothing: where it matters, the next one does."""
 
@@ -256,7 +274,7 @@ class NodeLink:
             and name in head.names
         ):
             head.names.discard(name)
-            if not head.names:
+            if not head.names and type(head) is _Command:
                 pending.popleft()
             self.events.link_acked(self, target, subscribed, count)
         elif not subscribed:
@@ -287,7 +305,11 @@ class NodeLink:
                 self._outgoing.append(_ASKING)
                 self._expected.append(_Ignored())
             self._outgoing.append(pack((command, *part)))
-            self._expected.append(_Command(self, kind, part, subscribe))
+            if subscribe or kind is not Kind.SHARD:
+                self._expected.append(_Command(self, kind, part, subscribe))
+            else:
+                self._outgoing.append(_PING)
+                self._expected += _ShardLeave(self, kind, part, subscribe), _Ignored()
 
     def send(self) -> None:
         """Send what :meth:`subscribe` and :meth:`unsubscribe` have collected, in one write."""

@@ -29,7 +29,7 @@ from actors.redis.exceptions import (
 )
 from actors.redis.locations import TCPLocation
 from actors.redis.slots import key_slot
-from actors.redis.topology import Topology
+from actors.redis.topology import Address, Topology
 from supervisor import ExitReason
 
 __all__ = ["NodeFailed", "ShardManager"]
@@ -53,6 +53,8 @@ _MOST_ASKED = 8
 #: Seconds for which the cluster is looked at every 20 ms after a slot was seen to move: slots move
 #: in rows, and the next one shows its target for no longer than that.
 _MOVING = 2.0
+#: Seconds between two attempts to subscribe to what is live elsewhere at nodes that refused it.
+_RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
 _HASTEN = 0.25
 
@@ -84,6 +86,7 @@ class ShardManager(SubscriptionManager):
         self.desk = desk
         self.replicas_first = replicas
         self.topology = pool.topology
+        self._compared = self.topology
         self._checked_at = 0.0
         self._down: set[NodeId] = set()
         # Nodes that do not answer, each with the pongs that it gave before.
@@ -95,6 +98,7 @@ class ShardManager(SubscriptionManager):
         self._slots: dict[Target, int] = {}
         self._idle_since: dict[NodeId, float] = {}
         self._hastened_at = 0.0
+        self._retried_at = 0.0
         self._moving_until = 0.0
         self._refusals = False
         self._placing = False
@@ -116,8 +120,8 @@ class ShardManager(SubscriptionManager):
     async def receive(self, message: Any) -> None:
         """Take a report, look after everything, or do what every manager does."""
         match message:
-            case TopologyChecked(topology, asked_at):
-                self._topology_checked(topology, asked_at)
+            case TopologyChecked(_, asked_at):
+                self._topology_checked(asked_at)
             case NodeFailed():
                 self._node_failed(message.node)
             case Tick.LOOK:
@@ -244,7 +248,8 @@ class ShardManager(SubscriptionManager):
                 assert isinstance(connection.location, TCPLocation)
                 host = connection.location.host
             self._moving_until = self.loop.time() + _MOVING
-            self.pool.note_moved(error.slot, (host, error.port))
+            if self._plausible((host, error.port)):
+                self.pool.note_moved(error.slot, (host, error.port))
             if self.pool.topology is not self.topology:
                 self.topology = self.pool.topology
                 self._unsettled.pop(error.slot, None)
@@ -257,8 +262,17 @@ class ShardManager(SubscriptionManager):
         self.desk.look()
         return True
 
-    def _topology_checked(self, topology: Topology, asked_at: float) -> None:
-        old, self.topology = self.topology, topology
+    def _plausible(self, address: Address) -> bool:
+        """Whether a slot can have moved there: some nodes name a dead one for a while."""
+        owner = self.topology.at(address)
+        return owner is None or not (
+            owner.failing or owner.id in self._down or owner.id in self._silent
+        )
+
+    def _topology_checked(self, asked_at: float) -> None:
+        # Not the one that was reported: what a server said since then is newer.
+        topology = self.topology = self.pool.topology
+        old, self._compared = self._compared, topology
         if topology.migrating:
             self._moving_until = self.loop.time() + _MOVING
         if topology != old:
@@ -300,10 +314,12 @@ class ShardManager(SubscriptionManager):
             del self._unsettled[slot]
         if settled:
             self._replace()
-        if self._refusals:
-            self._refusals = False
+        homeless = self.router.homeless()
+        if self._refusals and now - self._retried_at > _RETRY:
+            self._refusals, self._retried_at = False, now
             self.router.retry()
-        homeless = bool(self.router.homeless())
+        elif homeless:
+            self.router.retry(homeless)
         self.desk.interval = (
             MOVING if now < self._moving_until else URGENT if homeless or self._unsettled else CALM
         )
