@@ -30,7 +30,8 @@ __all__ = ["ClusterObserver"]
 
 log = get_logger("mailslot.redis")
 
-# Clusters of so many nodes are asked as a whole, larger ones by samples of every fifth node.
+# Clusters of so many nodes are asked as a whole, larger ones by samples of every fifth node, and
+# no more than this: reading an answer costs more, the larger the cluster is.
 _ASK_ALL: Final = 8
 _SAMPLE: Final = 5
 _LEAST: Final = 3
@@ -135,10 +136,10 @@ class ClusterObserver:
             others = [self._probe(node.address) for node in nodes if node.id not in prefer]
             quiet = [probe for probe in others if probe.silent]
             others = [probe for probe in others if not probe.silent]
-            count = max(_LEAST, math.ceil(len(others) / _SAMPLE))
-            self._turn += count
-            chosen += [others[(self._turn + i) % len(others)] for i in range(count)][: len(others)]
+            count = min(max(_LEAST, math.ceil(len(others) / _SAMPLE)), _ASK_ALL, len(others))
+            chosen += [others[(self._turn + i) % len(others)] for i in range(count)]
             chosen += quiet
+            self._turn += count
         answering = [probe for probe in chosen if not probe.silent]
         return [probe for probe in chosen if probe.due or not answering]
 

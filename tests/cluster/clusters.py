@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 
 from actors.redis.connection import Connection
 from actors.redis.settings import ConnectionSettings
+from actors.redis.topology import Topology
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 
-__all__ = ["NODE_TIMEOUT", "connect", "lent"]
+__all__ = ["NODE_TIMEOUT", "connect", "lent", "owner_of"]
 
 #: Milliseconds of silence after which the nodes of a test's cluster suspect each other.
 NODE_TIMEOUT = 1000
@@ -37,3 +38,10 @@ async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
 async def connect(node: ClusterNode, **options) -> Connection:
     """A connection to ``node`` for the test itself."""
     return await Connection.open(ConnectionSettings(location=node.location, **options))
+
+
+def owner_of(topology: Topology, slot: int) -> str:
+    """The id of the primary that serves ``slot``."""
+    primary = topology.primary_for(slot)
+    assert primary is not None
+    return primary.id

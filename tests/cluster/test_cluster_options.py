@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from actors.redis.cluster_client import RedisClusterClient
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.locations import TCPLocation
+from supervisor.retry import NoRetryPolicy
 
 
 def test_options_that_make_no_sense():
@@ -44,3 +46,52 @@ def test_urls():
     ):
         with pytest.raises(ValueError, match=message):
             ClusterConnectionPool.from_url(url)
+
+
+def test_what_a_client_of_a_cluster_does_not_take():
+    for options, kind, message in (
+        ({"db": 3}, ValueError, "database 0 only"),
+        ({"unix_socket_path": "/run/redis.sock"}, ValueError, "host and port"),
+        ({"client_name": "me"}, ValueError, "from_url"),
+        ({"cache": object()}, NotImplementedError, "about Pub/Sub"),
+        ({"colour": "red"}, TypeError, "no option 'colour'"),
+    ):
+        with pytest.raises(kind, match=message):
+            RedisClusterClient("host", **options)
+    RedisClusterClient("host", db=0, cache=None, client_name=None)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="database 0 only"):
+        RedisClusterClient.from_url("redis://host/1")
+
+
+def test_a_client_hands_its_options_to_its_pool():
+    client = RedisClusterClient(
+        "host",
+        7000,
+        startup_nodes=[TCPLocation("other", 7001)],
+        readonly=True,
+        username="me",
+        password="secret",
+        ssl=True,
+        pool_timeout=3,
+        max_connections=7,
+        decode_responses=True,
+        encoding="latin-1",
+        noreply=True,
+    )
+    pool = client.connection_pool
+    assert [node.host for node in pool.startup_nodes] == ["host", "other"]
+    assert pool.read_from_replicas
+    assert client.read_from_replicas
+    assert (pool.timeout, pool.max_connections) == (3, 7)
+    assert (pool.settings.username, pool.settings.noreply) == ("me", True)
+    assert pool.settings.ssl_context is not None
+    assert (client.encoding, client.decode_responses) == ("latin-1", True)
+    assert "secret" not in f"{client!r} {pool!r} {pool.settings!r}"
+    url = "redis://host:7000?read_from_replicas=1&max_connections=3"
+    other = RedisClusterClient.from_url(url, retry_policy=NoRetryPolicy(), pool_timeout=2)
+    assert other.read_from_replicas
+    assert (other.connection_pool.max_connections, other.connection_pool.timeout) == (3, 2)
+    assert isinstance(other.retry_policy, NoRetryPolicy)
+    shared = RedisClusterClient(connection_pool=pool)
+    assert shared.connection_pool is pool
+    assert shared.noreply

@@ -20,7 +20,7 @@ from actors.testing.cluster import EmbeddedCluster
 from actors.testing.cluster_proxies import ClusterProxies
 from actors.testing.ports import PortReservation
 from actors.testing.server import EmbeddedServer
-from tests.cluster.clusters import NODE_TIMEOUT, lent
+from tests.cluster.clusters import NODE_TIMEOUT, lent, owner_of
 from tests.redis.helpers import peer, silent
 from tests.support import eventually
 
@@ -43,12 +43,6 @@ async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
 
 def pool_of(cluster: EmbeddedCluster, **options) -> ClusterConnectionPool:
     return ClusterConnectionPool(cluster.startup_nodes[:1], **options)
-
-
-def owner_of(topology: Topology, slot: int = SLOT) -> str:
-    primary = topology.primary_for(slot)
-    assert primary is not None
-    return primary.id
 
 
 def observer_of(pool: ClusterConnectionPool) -> ClusterObserver:
@@ -139,6 +133,19 @@ async def test_entries_at_the_same_time_share_the_load_and_its_failure(cluster):
             *(lost.__aenter__() for _ in range(3)), return_exceptions=True
         )
     assert [type(result) for result in results] == [exceptions.ConnectionError] * 3
+
+
+async def test_an_entry_that_is_cancelled():
+    async with peer(silent) as mute:
+        pool = ClusterConnectionPool(port=mute, host="127.0.0.1")
+        entries = [asyncio.create_task(pool.__aenter__()) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        for entry in entries:
+            entry.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entry
+        with pytest.raises(RuntimeError, match="outside of its context"):
+            await pool.refresh()
 
 
 async def test_it_is_found_again_by_the_nodes_it_had(cluster):
@@ -303,7 +310,7 @@ async def test_moves_are_seen_while_they_happen_and_told(cluster):
         assert heard == [topology]
         await cluster.finish_move(SLOT, source, target)
         topology = await pool.refresh([target.id, "unknown"])
-        assert owner_of(topology) == target.id
+        assert owner_of(topology, SLOT) == target.id
         assert not topology.migrating
         assert len(heard) == 2
         pool.remove_listener(heard.append)
@@ -320,7 +327,9 @@ async def test_a_listener_that_raises_hurts_nobody(cluster, caplog):
         heard: list[Topology] = []
         pool.add_listener(raises)
         pool.add_listener(heard.append)
-        other = next(node for node in pool.topology.primaries if node.id != owner_of(pool.topology))
+        other = next(
+            node for node in pool.topology.primaries if node.id != owner_of(pool.topology, SLOT)
+        )
         pool.note_moved(SLOT, other.address)
         assert len(heard) == 1
         assert "topology_listener_failed" in caplog.text
@@ -332,7 +341,7 @@ async def test_failover(cluster):
     async with pool_of(cluster) as pool:
         await cluster.failover(replica)
         topology = await pool.refresh()
-        assert owner_of(topology) == replica.id
+        assert owner_of(topology, SLOT) == replica.id
         assert topology.nodes[primary.id].primary_id == replica.id
 
 
@@ -341,17 +350,17 @@ async def test_failover(cluster):
 
 async def test_moved_corrects_the_topology_at_once(cluster):
     async with pool_of(cluster) as pool:
-        owner = owner_of(pool.topology)
+        owner = owner_of(pool.topology, SLOT)
         other = next(node for node in pool.topology.primaries if node.id != owner)
         assert pool.note_moved(SLOT, other.address) == other.address
-        assert owner_of(pool.topology) == other.id
+        assert owner_of(pool.topology, SLOT) == other.id
         assert owner_of(pool.topology, SLOT + 1) == owner
         # An empty host is the one that was asked; "?" may be told by its port.
         first = pool.topology.nodes[owner]
         assert pool.note_moved(SLOT, ("", first.port), asked=("127.0.0.1", 1)) == first.address
-        assert owner_of(pool.topology) == owner
+        assert owner_of(pool.topology, SLOT) == owner
         assert pool.note_moved(SLOT, ("?", other.port)) == other.address
-        assert owner_of(pool.topology) == other.id
+        assert owner_of(pool.topology, SLOT) == other.id
         assert pool.note_moved(SLOT, ("?", 1)) is None
         # A replica that owns a slot was promoted, and has all that its primary had.
         shard = pool.topology.shard_of(owner)
@@ -370,15 +379,17 @@ async def test_moved_corrects_the_topology_at_once(cluster):
 
 async def test_what_was_moved_during_a_refresh_is_not_forgotten(cluster):
     async with pool_of(cluster) as pool:
-        other = next(node for node in pool.topology.primaries if node.id != owner_of(pool.topology))
+        other = next(
+            node for node in pool.topology.primaries if node.id != owner_of(pool.topology, SLOT)
+        )
         refresh = asyncio.create_task(pool.refresh())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         pool.note_moved(SLOT, other.address)
         await refresh
-        assert owner_of(pool.topology) == other.id
+        assert owner_of(pool.topology, SLOT) == other.id
         await pool.refresh()
-        assert owner_of(pool.topology) != other.id
+        assert owner_of(pool.topology, SLOT) != other.id
 
 
 # --- leases ---------------------------------------------------------------------------------------
@@ -503,12 +514,12 @@ async def test_address_remap(cluster):
             # A MOVED names what the node announces.
             other = next(node for node in await cluster.primaries() if node is not primary)
             assert pool.note_moved(SLOT, other.address) == proxies[other].address
-            assert owner_of(pool.topology) == other.id
+            assert owner_of(pool.topology, SLOT) == other.id
             # A cut line is silence, and is not waited for.
             proxies[other].swallow()
             await pool.refresh()
             began = time.monotonic()
-            assert owner_of(await pool.refresh()) == primary.id
+            assert owner_of(await pool.refresh(), SLOT) == primary.id
             assert time.monotonic() - began < 0.2
 
 
