@@ -22,14 +22,10 @@ import textwrap
 import threading
 
 from actors.testing import ServerNotFoundError, ServerStartError
+from examples.demo_parts.cluster import on_embedded_cluster
 from examples.demo_parts.display import Display, make_display
 from examples.demo_parts.single import on_embedded_server, on_own_server
 from examples.demo_parts.stage import DemoError, Outcome
-
-try:
-    from examples.demo_parts.cluster import on_embedded_cluster
-except ImportError:
-    on_embedded_cluster = None
 
 #: The demo ends within so many seconds, one way or the other.
 DEADLINE = 55.0
@@ -50,7 +46,7 @@ def main() -> int:
         display.close()
         print(f"demo: {_sentence(error)}", file=sys.stderr)
         return 1
-    single = options.single or options.url is not None or on_embedded_cluster is None
+    single = options.single or options.url is not None
     return _report(outcome, by_fault=not single)
 
 
@@ -77,7 +73,7 @@ async def _play(options: argparse.Namespace, display: Display) -> Outcome:
         try:
             if options.url is not None:
                 return await on_own_server(options.url, display, options.seconds)
-            if options.single or on_embedded_cluster is None:
+            if options.single:
                 return await on_embedded_server(display, options.seconds)
             return await on_embedded_cluster(display, options.seconds)
         except TimeoutError:
@@ -115,11 +111,9 @@ def _report(outcome: Outcome, *, by_fault: bool) -> int:
     problems = []
     if balance.unexplained:
         problems.append(f"{balance.unexplained} messages were lost outside every reported gap")
-    if balance.twice or balance.out_of_order:
-        when = ", ".join(f"{n} in {fault}" for fault, n in balance.disorder_by_fault.items())
-        problems.append(
-            f"{balance.twice} came twice and {balance.out_of_order} out of order ({when})"
-        )
+    if balance.twice:
+        when = ", ".join(f"{n} in {fault}" for fault, n in balance.twice_by_fault.items())
+        problems.append(f"{balance.twice} messages arrived twice ({when})")
     if outcome.book != outcome.handed_to_book:
         problems.append(f"book has {outcome.book}, it was handed {outcome.handed_to_book}")
     if not balance.delivered:

@@ -40,7 +40,7 @@ class Channel:
     newest: int = 0
     unanswered: int = 0
     twice: int = 0
-    out_of_order: int = 0
+    late: list[int] = field(default_factory=list)
 
     def lost(self) -> list[Publish]:
         """Return what was accepted and did not arrive."""
@@ -64,12 +64,13 @@ class Balance:
         lost: the others.
         unexplained: lost outside every reported gap of their channel; 0, or something is wrong.
         twice: deliveries of what had been delivered before.
-        out_of_order: deliveries after a later message of the same channel.
+        out_of_order: deliveries after a later message of the same channel, of published ones: a
+            publish that got no answer may be carried out long after it was given up.
         unanswered: publishes that failed or got no answer in time; not counted as published.
         unanswered_arrived: those of them that were delivered all the same.
         gaps: gaps reported, one for each channel and interruption.
         lost_by_fault: the lost ones by the fault during which they were published.
-        disorder_by_fault: what came twice or out of order, by the fault during which it came.
+        twice_by_fault: what came twice, by the fault during which it came.
     """
 
     published: int
@@ -82,7 +83,7 @@ class Balance:
     unanswered_arrived: int
     gaps: int
     lost_by_fault: dict[str, int]
-    disorder_by_fault: dict[str, int]
+    twice_by_fault: dict[str, int]
 
 
 class Ledger:
@@ -94,7 +95,7 @@ class Ledger:
         self.delivered = 0
         self.gaps = 0
         self._chapters: list[tuple[float, str]] = []
-        self._disorder: Counter[str] = Counter()
+        self._twice: Counter[str] = Counter()
 
     def open(self, channel: str) -> Channel:
         """Begin the books of ``channel``."""
@@ -127,13 +128,12 @@ class Ledger:
         books = self.channels[channel]
         if number in books.arrived:
             books.twice += 1
-            self._disorder[self._chapter] += 1
+            self._twice[self._chapter] += 1
             return
         books.arrived.add(number)
         self.delivered += 1
         if number < books.newest:
-            books.out_of_order += 1
-            self._disorder[self._chapter] += 1
+            books.late.append(number)
         books.newest = max(books.newest, number)
 
     def reported(self, gap: Gap) -> None:
@@ -175,12 +175,12 @@ class Ledger:
             lost=lost,
             unexplained=unexplained,
             twice=sum(one.twice for one in books),
-            out_of_order=sum(one.out_of_order for one in books),
+            out_of_order=sum(number in one.accepted for one in books for number in one.late),
             unanswered=sum(one.unanswered for one in books),
             unanswered_arrived=sum(len(one.arrived - one.accepted.keys()) for one in books),
             gaps=sum(len(one.gaps) for one in books),
             lost_by_fault=dict(by_fault),
-            disorder_by_fault=dict(self._disorder),
+            twice_by_fault=dict(self._twice),
         )
 
     @property

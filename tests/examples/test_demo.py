@@ -14,11 +14,11 @@ from actors.testing import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 LAST_LINE = re.compile(
-    r"demo: published=(\d+) delivered=(\d+) restarts=(\d+) gaps=(\d+) failures=(\d+)$"
+    r"demo: published=(\d+) delivered=(\d+) restarts=(\d+) gaps=(\d+) failures=(\d+)(?: lost: |$)"
 )
 THE_ONE_BEFORE = re.compile(
     r"published ([\d,]+) = delivered ([\d,]+) \+ lost ([\d,]+) \(all inside reported gaps\);"
-    r" 0 arrived twice, 0 out of order\.$"
+    r" 0 arrived twice, (\d+) out of order\.$"
 )
 
 
@@ -45,13 +45,26 @@ def test_the_single_demo_survives_its_faults_and_its_numbers_add_up():
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     *_, before, last = ran.stdout.splitlines()
     published, delivered, restarts, gaps, failures = numbers(LAST_LINE, last)
-    assert numbers(THE_ONE_BEFORE, before) == [published, delivered, published - delivered]
+    assert numbers(THE_ONE_BEFORE, before) == [published, delivered, published - delivered, 0]
     assert delivered > 1_000
     assert restarts >= 8, "one for each of the connections that were broken"
     assert gaps >= 3 * 8, "one for each of the three channels at each of them"
     assert failures >= 2
     for fault in ("kill-connection", "kill-five-times", "kill-server", "freeze-server"):
         assert f"{fault}: " in ran.stdout
+
+
+def test_the_cluster_demo_survives_its_faults_and_counts_the_lost_by_fault():
+    ran = demo("--seconds", "6")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    *_, before, last = ran.stdout.splitlines()
+    published, delivered, _, gaps, _ = numbers(LAST_LINE, last)
+    assert numbers(THE_ONE_BEFORE, before)[:3] == [published, delivered, published - delivered]
+    assert delivered > 1_000
+    assert gaps >= 60, "one for each channel when all connections were killed"
+    lost = dict(pair.split("=") for pair in last.partition(" lost: ")[2].split())
+    assert {"kill-connections", "setslot", "freeze-primary", "kill-primary"} < lost.keys()
+    assert sum(map(int, lost.values())) == published - delivered
 
 
 def test_on_a_server_of_ones_own_only_its_own_connection_is_broken():
