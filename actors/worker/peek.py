@@ -73,9 +73,7 @@ async def close_at_once(pubsubs: Sequence[BasePubSub[Any]], system: ActorSystem)
     # One turn, in which each takes note that its end is wanted: what is killed after that is no
     # failure of it.
     await asyncio.sleep(0)
-    # Twice: children that are stopping already learn of a deadline when it is shortened.
-    system.root.request_stop(system.clock.time())
-    await system.stop(-1.0)
+    await system.stop(0.0)
     await asyncio.gather(*closing)
 
 

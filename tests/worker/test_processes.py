@@ -43,6 +43,10 @@ async def stats(program: Program) -> WorkerSnapshot:
     return msgspec.json.decode((await get(program.http, "/stats")).body, type=Stats).worker
 
 
+async def not_ready(program: Program) -> bool:
+    return not await ready(program)
+
+
 async def ready(program: Program) -> bool:
     return (await get(program.http, "/ready")).status == 200
 
@@ -66,7 +70,7 @@ async def test_one_of_three_is_killed_and_the_others_carry_on(server, tmp_path):
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         await eventually(lambda: not_all_subscribed(server))
-        assert not await ready(program)
+        await eventually(lambda: not_ready(program), every=0.001)
         await program.says("running", times=4)
         await eventually(lambda: ready(program), 10)
         await asyncio.sleep(0.3)

@@ -1,0 +1,66 @@
+"""OpenTelemetry spans from receive to handle, as a middleware; the extra ``otel``.
+
+::
+
+    from actors.worker.otel import tracing
+    app.middleware(tracing())
+
+Pub/Sub carries no headers, so there is no context to continue: a span is a root unless ``links``
+finds where its message came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
+
+from actors.pubsub.types import PubSubMessage
+from actors.worker.middleware import Middleware, Next
+
+__all__ = ["tracing"]
+
+_NAME: Final = "mailslot.worker"
+
+
+def tracing(
+    tracer: Tracer | None = None,
+    links: Callable[[PubSubMessage], Sequence[Link]] | None = None,
+) -> Middleware:
+    """Return a middleware that makes a span of each message.
+
+    Args:
+        tracer: makes the spans; None: the global provider's.
+        links: finds links to the spans that a message came from, in its payload for instance.
+    """
+    given = tracer
+
+    async def traced(message: PubSubMessage, next: Next) -> Any:
+        tracer = given or trace.get_tracer(_NAME)
+        channel = message["channel"]
+        name = (
+            channel.decode("utf-8", "backslashreplace") if isinstance(channel, bytes) else channel
+        )
+        with tracer.start_as_current_span(
+            f"process {message['pattern'] or name}",
+            kind=SpanKind.CONSUMER,
+            links=() if links is None else links(message),
+            attributes={
+                "messaging.system": "redis",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": name,
+                "messaging.message.body.size": len(message["data"]),
+            },
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                return await next(message)
+            except Exception as error:
+                span.record_exception(error)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                raise
+
+    return traced
