@@ -131,7 +131,7 @@ class SubscriptionManager(Actor[Any]):
 
     def place_readers(self) -> None:
         """Have a reader for each node in use."""
-        self.keep_reader(self.NODE)
+        self.keep_reader(self.NODE, "connection")
 
     def keep_reader(self, node: NodeId, name: str | None = None) -> None:
         """Have a reader for ``node``."""
