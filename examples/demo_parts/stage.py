@@ -240,4 +240,6 @@ def _in_words(gaps: list[Gap]) -> str:
         return "no gap anywhere"
     channels = len({gap.name for gap in gaps})
     longest = max(gap.seconds for gap in gaps)
+    if len(gaps) == 1:
+        return f"1 gap on 1 channel, of {longest:.2f} s"
     return f"{len(gaps)} gaps on {channels} channels, the longest {longest:.2f} s"

@@ -7,6 +7,7 @@ to the failure sink (``on_failure=``), to gaps (``on_gap=``) and to log lines.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, MutableMapping
@@ -20,6 +21,7 @@ from supervisor import ChildExited, ChildStarted, ChildStartFailed, ChildUnkilla
 
 __all__ = ["Line", "Story"]
 
+_NODE_ID = re.compile(r"\b[0-9a-f]{40}: ")
 #: So many lines of one sort are told; what comes after is counted only.
 TOLD = 2
 
@@ -151,4 +153,5 @@ def _name(path: str) -> str:
 def _why(reason: Any) -> str:
     error = reason.error
     text = str(reason) if error is None else str(error) or repr(error)
-    return text.partition(";")[0]  # what to check about it comes after
+    # What to check about it comes after the semicolon; a node's id is in the reader's name.
+    return _NODE_ID.sub("", text.partition(";")[0])

@@ -31,7 +31,7 @@ def test_every_relative_link_leads_somewhere(page):
 
 
 async def test_the_snippet_prints_messages_and_gaps():
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    snippet, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     async with EmbeddedServer() as server:
         program = snippet.replace("Redis(", f"Redis(port={server.port}, ")
         assert program != snippet
@@ -61,3 +61,9 @@ async def subscribed(client):
 
 async def line(process):
     return (await process.stdout.readline()).decode().strip()
+
+
+def test_the_worker_that_it_shows_is_the_one_in_examples():
+    _, shown, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    program = [line.strip() for line in (ROOT / "examples/worker.py").read_text().splitlines()]
+    assert [line for line in shown.splitlines() if line.strip() not in program] == []
