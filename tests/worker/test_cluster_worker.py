@@ -1,0 +1,67 @@
+"""A worker on a cluster: shard channels, plain channels, a probe for each node in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors import RedisCluster
+from actors.redis.slots import key_slot
+from actors.testing.cluster import EmbeddedCluster
+from actors.worker.health import is_ready
+from actors.worker.probe import slot_tag
+from tests.support import eventually
+from tests.worker.helpers import Order, make_worker
+
+CHANNELS = [
+    f"orders:{{{region}}}" for region in ("eu", "us", "asia", "africa", "pacific", "arctic")
+]
+
+
+async def test_channels_of_all_kinds_and_a_proof_for_each_node():
+    async with EmbeddedCluster(3, 1) as cluster:
+        app = make_worker(cluster.url, cluster=True, probe_interval=3.0)
+        seen: list[Any] = []
+        for name in CHANNELS:
+
+            @app.shard_channel(name)
+            async def on_shard(order: Order) -> None:
+                seen.append(("shard", order.id))
+
+        @app.channel("plain")
+        async def on_plain(order: Order) -> None:
+            seen.append(("plain", order.id))
+
+        @app.pattern("pat*")
+        async def on_pattern(order: Order) -> None:
+            seen.append(("pattern", order.id))
+
+        async with app, RedisCluster.from_url(cluster.url) as client:
+            await eventually(lambda: is_ready(app.worker_snapshot()).ok, 10)
+            paths = app.snapshot().paths
+            assert sum(path.pubsub.startswith("sharded") for path in paths) == 3
+            assert sum(path.pubsub.startswith("cluster") for path in paths) == 1
+            for number, name in enumerate(CHANNELS):
+                await client.spublish(name, b'{"id": %d}' % number)
+            await client.publish("plain", '{"id": 10}')
+            await client.publish("pattern", '{"id": 11}')
+            await eventually(lambda: len(seen) == len(CHANNELS) + 2)
+            cluster.kill(await cluster.primary_for(CHANNELS[0]))
+            await eventually(lambda: not is_ready(app.worker_snapshot()).ok, 10)
+            await eventually(lambda: is_ready(app.worker_snapshot()).ok, 20)
+        assert sorted(seen) == [
+            ("pattern", 11),
+            ("plain", 10),
+            *[("shard", number) for number in range(len(CHANNELS))],
+        ]
+        assert app.drained is not None
+        assert app.drained.in_time
+
+
+@pytest.mark.parametrize("name", [b"orders", b"orders:{eu}", b"{a}{b}", b"x{}y", b"odd}name", b"a"])
+def test_a_probe_shares_the_slot_of_a_channel(name):
+    tag = slot_tag(name)
+    if tag is not None:
+        assert key_slot(f"mailslot:probe:x:{{{tag}}}".encode()) == key_slot(name)
+    assert (tag is None) == (name in (b"odd}name", b"x{}y"))
