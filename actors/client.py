@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, AnyStr, Literal, TypedDict, Unpack, overload
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, TypedDict, TypeVar, Unpack, overload
 
 from actors.pubsub.cluster import ClusterPubSub, ShardedPubSub
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY, Handlers, Names
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from actors.redis.options import ClientOptions
 
 __all__ = ["ChannelOptions", "PubSubOptions", "Redis", "RedisCluster"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ChannelOptions(TypedDict, total=False):
@@ -46,6 +51,21 @@ class PubSubOptions(ChannelOptions, total=False):
 
     patterns: Names
     pattern_handlers: Handlers
+
+
+def _keywords_of(pubsub: type[Any], **defaults: Any) -> Callable[[F], F]:
+    """Give a factory the signature of what it makes: keywords, defaults and all."""
+
+    def sign(factory: F) -> F:
+        own = inspect.signature(factory).parameters["self"]
+        _, *given = inspect.signature(pubsub).parameters.values()
+        keywords = [
+            p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(p.name, p.default)) for p in given
+        ]
+        factory.__signature__ = inspect.Signature([own, *keywords])  # type: ignore[attr-defined]
+        return factory
+
+    return sign
 
 
 class Redis(RedisClient[AnyStr]):
@@ -88,6 +108,7 @@ class Redis(RedisClient[AnyStr]):
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
 
+    @_keywords_of(PubSub)
     def pubsub(self, **options: Unpack[PubSubOptions]) -> PubSub[AnyStr]:
         """Return a Pub/Sub object on this client's pool; ``options`` are those of PubSub."""
         return PubSub(self.connection_pool, **options)
@@ -130,6 +151,7 @@ class RedisCluster(RedisClusterClient[AnyStr]):
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
 
+    @_keywords_of(ClusterPubSub)
     def pubsub(
         self, *, read_from_replicas: bool | None = None, **options: Unpack[PubSubOptions]
     ) -> ClusterPubSub[AnyStr]:
@@ -141,6 +163,7 @@ class RedisCluster(RedisClusterClient[AnyStr]):
         """
         return ClusterPubSub(self.connection_pool, read_from_replicas=read_from_replicas, **options)
 
+    @_keywords_of(ShardedPubSub, retry_policy=DEFAULT_RETRY_POLICY, read_from_replicas=None)
     def sharded_pubsub(
         self, *, read_from_replicas: bool | None = None, **options: Unpack[ChannelOptions]
     ) -> ShardedPubSub[AnyStr]:

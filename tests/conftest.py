@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from tests.servers import BACKENDS, AnyServer, Backend, ask
 
@@ -122,6 +123,14 @@ def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> An
         _shared_servers[backend.name] = server
     assert ask(server, "FLUSHALL") == "+OK"
     return server
+
+
+@pytest.fixture(autouse=True)
+def _logging_unconfigured() -> Iterator[None]:
+    """Each test begins with structlog as a program finds it: what one configures is its own."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
