@@ -50,8 +50,7 @@ async def test_the_snippet_prints_messages_and_gaps():
                 assert all(gap.startswith("Gap(") for gap in gaps), gaps
         finally:
             process.kill()
-            await process.wait()
-            process._transport.close()
+            await process.communicate()
 
 
 async def subscribed(client):
