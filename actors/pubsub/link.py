@@ -118,19 +118,19 @@ class _Ignored(Pending):
         pass
 
 
-class _Pong(Pending):
-    """The answer to a PING: all that was sent before it has come."""
+class _Query(Pending):
+    """The reply to a command that has nothing to do with subscriptions, or the error instead."""
 
-    __slots__ = ("link",)
+    __slots__ = ("heard",)
 
-    def __init__(self, link: NodeLink) -> None:
-        self.link = link
+    def __init__(self, heard: Callable[[Any], None]) -> None:
+        self.heard = heard
 
     def resolve(self, reply: Any) -> None:
-        self.link.pongs += 1
+        self.heard(reply)
 
     def fail(self, error: BaseException) -> None:
-        pass
+        self.heard(error)
 
 
 class NodeLink:
@@ -319,10 +319,17 @@ class NodeLink:
         if outgoing and self.connection.usable:
             self.connection.write(b"".join(outgoing), *expected)
 
+    def query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
+        """Run another command; ``heard`` gets the reply, or the error in place of one."""
+        if self.connection.usable:
+            self.connection.write(pack(command), _Query(heard))
+
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""
-        if self.connection.usable:
-            self.connection.write(_PING, _Pong(self))
+        self.query(("PING",), self._ponged)
+
+    def _ponged(self, reply: Any) -> None:
+        self.pongs += not isinstance(reply, Exception)
 
     def recent(self, name: bytes, since: float) -> list[Any]:
         """Return the payloads of a channel delivered after ``since``, where that is remembered."""

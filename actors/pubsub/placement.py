@@ -3,14 +3,15 @@
 The owner of the slot, as long as it is well. When its connection is lost, or it is silent, or the
 cluster calls it failing, the other nodes of its shard, too: a replica accepts subscriptions at any
 time, receives what the primary published, and is live already when it is promoted (P6). While the
-slot is on its way to another shard, that shard's primary first: it takes a subscription before it
-owns the slot.
+slot is on its way to another shard, that shard's primary, too, last: it takes a subscription before
+it owns the slot, and takes over when the slot's owner ends its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.pubsub.table import NodeId
 from actors.redis.topology import Node, Topology
@@ -28,6 +29,7 @@ class Sight:
         unsettled: slots that were just taken from us: their owner is being found out.
         connected: primaries with a connection, asked for unsettled slots, too: whoever publishes
             learns of a move at the same moment as we, and is one hop from the new owner.
+        moving: slots that are about to leave, each with the node that they go to.
         replicas_first: whether replicas are preferred to primaries.
     """
 
@@ -35,6 +37,7 @@ class Sight:
     silent: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
     connected: tuple[NodeId, ...] = ()
+    moving: Mapping[int, NodeId] = field(default_factory=dict)
     replicas_first: bool = False
 
 
@@ -57,9 +60,9 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     places = _within_shard(nodes, slot, sight)
     if slot in sight.unsettled:
         places += [node for node in sight.connected if node not in places]
-    target = topology.migrating.get(slot)
-    if target is not None and target in topology.nodes:
-        places = [target, *(node for node in places if node != target)]
+    target = sight.moving.get(slot)
+    if target is not None and target in topology.nodes and target not in places:
+        places.append(target)
     return tuple(places)
 
 

@@ -254,12 +254,16 @@ class Router:
         if row is None or link.node not in row.nodes:
             return
         self.book.revocations += 1
-        self._execute(self.table.revoked(link.node, target, self._loop.time()))
+        # First where it belongs now, so that it is not asked for again where it no longer does.
+        self._placement.revoked(link.node, target)
+        self._execute(
+            [
+                *self.table.place(target, self._placement.places(target)),
+                *self.table.revoked(link.node, target, self._loop.time()),
+            ]
+        )
         self.routes.update_merged(target)
-        if target in self.table.rows:
-            self._placement.revoked(link.node, target)
-            self.replace((target,))
-        else:
+        if target not in self.table.rows:
             self._surface_ack(target, False, count)
             self._unsubscribing.done(target)
 

@@ -12,11 +12,13 @@ from enum import Enum
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight, shard_places
 from actors.pubsub.table import HandOver, NodeId
-from actors.pubsub.topology_watch import CALM, MOVING, URGENT, TopologyChecked, WatchDesk
+from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
 from actors.pubsub.types import Target
+from actors.redis.cluster_patch import move_slot
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.exceptions import (
     AskError,
@@ -29,7 +31,7 @@ from actors.redis.exceptions import (
 )
 from actors.redis.locations import TCPLocation
 from actors.redis.slots import key_slot
-from actors.redis.topology import Address, Topology
+from actors.redis.topology import Topology
 from supervisor import ExitReason
 
 __all__ = ["NodeFailed", "ShardManager"]
@@ -44,15 +46,13 @@ _QUIET, _SILENT = 0.5, 0.5
 #: Seconds for which both nodes feed a target when the source changes: longer than the cluster bus
 #: is ever late.
 _HAND_OVER = 0.1
-#: Seconds for which a slot that was taken from us is looked for on all nodes of its shard.
-_UNSETTLED = 1.5
+#: Seconds for which a slot that was taken from us is looked for on all nodes of its shard, at least
+#: and at most: nodes may name the old owner for a while.
+_SETTLING, _UNSETTLED = 0.5, 1.5
 #: Seconds after which a reader that nothing is placed on is let go.
 _UNUSED = 5.0
 #: Most primaries that are asked for a slot that was taken from us.
 _MOST_ASKED = 8
-#: Seconds for which the cluster is looked at every 20 ms after a slot was seen to move: slots move
-#: in rows, and the next one shows its target for no longer than that.
-_MOVING = 2.0
 #: Seconds between two attempts to subscribe to what is live elsewhere at nodes that refused it.
 _RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
@@ -73,6 +73,7 @@ class Tick(Enum):
 
     LOOK = "look"
     PLACE = "place"
+    MOVES = "moves"
 
 
 class ShardManager(SubscriptionManager):
@@ -99,7 +100,6 @@ class ShardManager(SubscriptionManager):
         self._idle_since: dict[NodeId, float] = {}
         self._hastened_at = 0.0
         self._retried_at = 0.0
-        self._moving_until = 0.0
         self._refusals = False
         self._placing = False
 
@@ -110,7 +110,9 @@ class ShardManager(SubscriptionManager):
         await super().on_start()
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: list(self.readers)
+        self.moves = MoveWatch(self.loop.time, self._used_slots, self._moves_changed)
         self.context.timers.after(_IDLE, Tick.LOOK)
+        self.context.timers.after(_IDLE, Tick.MOVES)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Take no more reports."""
@@ -128,6 +130,8 @@ class ShardManager(SubscriptionManager):
                 self._look()
             case Tick.PLACE:
                 self.place_readers()
+            case Tick.MOVES:
+                self._watch_moves()
             case _:
                 await super().receive(message)
                 if message is READERS_READY:
@@ -165,6 +169,7 @@ class ShardManager(SubscriptionManager):
             self._silent.keys(),
             self._unsettled.keys(),
             tuple(primaries[:_MOST_ASKED]),
+            self.moves.moves.targets,
             self.replicas_first,
         )
 
@@ -178,7 +183,7 @@ class ShardManager(SubscriptionManager):
 
     def asking(self, node: NodeId, target: Target) -> bool:
         """Return whether ``node`` is importing the target's slot."""
-        return self.topology.migrating.get(self.slot(target)) == node
+        return self.moves.moves.targets.get(self.slot(target)) == node
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether two nodes are of one shard."""
@@ -234,7 +239,12 @@ class ShardManager(SubscriptionManager):
     def revoked(self, node: NodeId, target: Target) -> None:
         """A node took a target away: look for it in its whole shard, and ask the cluster (P5)."""
         slot = self.slot(target)
-        self._unsettled[slot] = self.loop.time() + _UNSETTLED
+        new = self.moves.moves.targets.get(slot)
+        if new is None or new not in self.topology.nodes:
+            self._unsettled[slot] = self.loop.time()
+        elif new != node:
+            self.topology = move_slot(self.topology, slot, new)
+        # Else it is the new owner that takes over, and is asked again.
         self._places.pop(slot, None)
         self._place_soon()
         self.desk.look()
@@ -242,19 +252,9 @@ class ShardManager(SubscriptionManager):
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
         if isinstance(error, MovedError):
-            connection = self.router.links[node].connection if node in self.router.links else None
-            host = error.host
-            if not host and connection is not None:
-                assert isinstance(connection.location, TCPLocation)
-                host = connection.location.host
-            self._moving_until = self.loop.time() + _MOVING
-            if self._plausible((host, error.port)):
-                self.pool.note_moved(error.slot, (host, error.port))
-            if self.pool.topology is not self.topology:
-                self.topology = self.pool.topology
-                self._unsettled.pop(error.slot, None)
-                self._places.pop(error.slot, None)
-                self.router.replace(targets)
+            if not self._follow(node, error):
+                return True  # it names the owner that we know
+            self.router.replace(targets)
         elif not isinstance(error, _PASSING):
             return False
         self._refusals = True
@@ -262,19 +262,41 @@ class ShardManager(SubscriptionManager):
         self.desk.look()
         return True
 
-    def _plausible(self, address: Address) -> bool:
-        """Whether a slot can have moved there: some nodes name a dead one for a while."""
-        owner = self.topology.at(address)
-        return owner is None or not (
-            owner.failing or owner.id in self._down or owner.id in self._silent
-        )
+    def _follow(self, node: NodeId, error: MovedError) -> bool:
+        """Take what a MOVED says; return whether it is news."""
+        link = self.router.links.get(node)
+        location = None if link is None else link.connection.location
+        asked = (location.host, location.port) if isinstance(location, TCPLocation) else None
+        reached = self.pool.resolve((error.host, error.port), asked=asked)
+        owner = None if reached is None else self.topology.at(reached)
+        if owner is None:
+            return True
+        known = self.topology.primary_for(error.slot)
+        if known is not None and known.id == owner.id:
+            return False
+        if owner.failing or owner.id in self._down or owner.id in self._silent:
+            return True  # some nodes name a dead one for a while
+        if known is not None and known.id == node:
+            self.moves.watch(node)
+        self.pool.note_moved(error.slot, (error.host, error.port), asked=asked)
+        self.topology = self.pool.topology
+        self._unsettled.pop(error.slot, None)
+        self._places.pop(error.slot, None)
+        return True
 
     def _topology_checked(self, asked_at: float) -> None:
         # Not the one that was reported: what a server said since then is newer.
         topology = self.topology = self.pool.topology
         old, self._compared = self._compared, topology
-        if topology.migrating:
-            self._moving_until = self.loop.time() + _MOVING
+        for owner in topology.primaries:
+            self.moves.note(
+                owner.id,
+                {
+                    slot: target
+                    for slot, target in topology.migrating.items()
+                    if topology.primary_for(slot) == owner
+                },
+            )
         if topology != old:
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
@@ -303,26 +325,60 @@ class ShardManager(SubscriptionManager):
             self._places.clear()
             self.router.misplaced(node, lost, self._checked_at, "the replica changed its primary")
 
+    # -- slots on the move -------------------------------------------------------------------------
+
+    def _watch_moves(self) -> None:
+        """Ask the primaries that we listen on; try again what a target did not take."""
+        nodes = self.topology.nodes
+        links = {
+            node: link
+            for node, link in self.router.links.items()
+            if node in nodes and nodes[node].is_primary and node not in self._silent
+        }
+        delay = self.moves.tick(links)
+        probed = set(self.moves.moves.probed.values())
+        if probed:
+            self._try_targets(probed)
+        self.context.timers.after(delay, Tick.MOVES)
+
+    def _try_targets(self, slots: set[int]) -> None:
+        rows = self.router.table.rows
+        targets = [target for target in rows if self.slot(target) in slots]
+        moving = self.moves.moves.targets
+        for slot in {
+            self.slot(target)
+            for target in targets
+            if rows[target].is_live(moving.get(self.slot(target)))
+        }:
+            self.moves.taken(slot)
+        self.router.retry(targets)
+
+    def _used_slots(self) -> set[int]:
+        return {self.slot(target) for target in self.router.table.rows}
+
+    def _moves_changed(self, slots: set[int]) -> None:
+        for slot in slots:
+            self._places.pop(slot, None)
+        targets = [target for target in self.router.table.rows if self.slot(target) in slots]
+        self.router.replace(targets)
+        self.router.retry(targets)
+        self._place_soon()
+
     # -- the look ----------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Look after what no event brings up."""
         now = self.loop.time()
         self._look_for_silence(now)
-        settled = [slot for slot, until in self._unsettled.items() if until <= now]
-        for slot in settled:
-            del self._unsettled[slot]
-        if settled:
-            self._replace()
+        if self._unsettled:
+            self._look_for_settled(now)
         homeless = self.router.homeless()
         if self._refusals and now - self._retried_at > _RETRY:
             self._refusals, self._retried_at = False, now
             self.router.retry()
         elif homeless:
             self.router.retry(homeless)
-        self.desk.interval = (
-            MOVING if now < self._moving_until else URGENT if homeless or self._unsettled else CALM
-        )
+        self.desk.interval = URGENT if homeless or self._unsettled else CALM
         if homeless:
             self._refusals = True
             if self._hasten(now):
@@ -331,6 +387,23 @@ class ShardManager(SubscriptionManager):
         merging = self.router.expire()
         busy = homeless or self._unsettled or self._refusals or self._pinged or merging
         self.context.timers.after(_BUSY if busy else _IDLE, Tick.LOOK)
+
+    def _look_for_settled(self, now: float) -> None:
+        at_home = dict.fromkeys(self._unsettled, True)
+        for target, row in self.router.table.rows.items():
+            slot = self.slot(target)
+            if slot in at_home:
+                owner = self.topology.primary_for(slot)
+                at_home[slot] &= owner is not None and row.source == owner.id
+        settled = [
+            slot
+            for slot, since in self._unsettled.items()
+            if now - since > (_SETTLING if at_home[slot] else _UNSETTLED)
+        ]
+        for slot in settled:
+            del self._unsettled[slot]
+        if settled:
+            self._replace()
 
     def _look_for_silence(self, now: float) -> None:
         """Have silent nodes give a sign of life, and do without those that do not.

@@ -21,8 +21,8 @@ __all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds between two looks when all is well, while a target has no source, and while slots move.
-CALM, URGENT, MOVING = 1.0, 0.1, 0.02
+#: Seconds between two looks when all is well, and while a target has no source.
+CALM, URGENT = 1.0, 0.1
 _JITTER = 0.2
 
 

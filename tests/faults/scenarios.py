@@ -80,7 +80,8 @@ async def setslot(stage: Stage) -> None:
     source, target, *_ = await stage.cluster.primaries()
     slots = sorted({key_slot(name.encode()) for name in await stage.channels_of(source)})
     await _fill(stage, source)
-    stage.time(await stage.channels_of(source))
+    stage.interrupts(await stage.channels_of(source))
+    stage.time(stage.interrupted)
     await stage.cluster.move_slots(slots, source, target)
     await asyncio.sleep(0.3)
     await stage.cluster.move_slots(slots, target, source)
@@ -92,7 +93,8 @@ async def atomic(stage: Stage) -> None:
     slots = await stage.cluster.slots_of(source)
     slots = slots[: len(slots) // 2]
     await _fill(stage, source)
-    stage.time(await stage.channels_of(source))
+    stage.interrupts(await stage.channels_of(source))
+    stage.time(stage.interrupted)
     await stage.cluster.migrate_atomically(slots, source, target)
     await asyncio.sleep(0.3)
     await stage.cluster.migrate_atomically(slots, target, source)
@@ -101,7 +103,8 @@ async def atomic(stage: Stage) -> None:
 async def emptied(stage: Stage) -> None:
     """Move all slots of a primary away, to the others."""
     primary = await _primary(stage)
-    stage.time(await stage.channels_of(primary))
+    stage.interrupts(await stage.channels_of(primary))
+    stage.time(stage.interrupted)
     await stage.cluster.empty(primary)
     await stage.cluster.settled()
 
@@ -113,7 +116,8 @@ async def node_added(stage: Stage) -> None:
     for primary in primaries:
         slots = sorted({key_slot(name.encode()) for name in await stage.channels_of(primary)})
         await stage.cluster.move_slots(slots[: len(slots) // 3 + 1], primary, added)
-    stage.time(await stage.channels_of(added))
+    stage.interrupts(await stage.channels_of(added))
+    stage.time(stage.interrupted)
 
 
 # -- nodes -----------------------------------------------------------------------------------------
@@ -135,6 +139,7 @@ async def stopped(stage: Stage) -> None:
     """Stop a primary with SIGSTOP; a replica replaces it. Then let it go on."""
     primary = await _primary(stage)
     names = await stage.channels_of(primary)
+    stage.interrupts(names)
     began = time.time()
     stage.cluster.pause(primary)
     successor = await stage.cluster.successor(primary)
@@ -148,7 +153,8 @@ async def failover(stage: Stage) -> None:
     """Hand over from a primary to its replica, and back (CLUSTER FAILOVER)."""
     primary = await _primary(stage)
     (replica,) = await stage.cluster.replicas_of(primary)
-    stage.time(await stage.channels_of(primary))
+    stage.concerns(await stage.channels_of(primary))
+    stage.time(stage.touched)
     await stage.cluster.failover(replica)
     await stage.cluster.settled()
     await stage.live("after the first one")

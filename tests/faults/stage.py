@@ -190,6 +190,10 @@ class Stage:
                 found.add(name)
         return found
 
+    def interrupts(self, names: Collection[str]) -> None:
+        """Say which channels may have a gap, though they lose nothing."""
+        self.interrupted.update(names)
+
     def concerns(self, names: Collection[str]) -> None:
         """Say which channels the fault may interrupt, and so cost messages."""
         self.touched.update(names)
