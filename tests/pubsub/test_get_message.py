@@ -10,6 +10,9 @@ from actors import exceptions
 from tests.pubsub.helpers import Heard, client_of, drain, message, publish_many, within
 from tests.servers import AnyServer
 
+# Nothing here depends on whose server it is.
+pytestmark = pytest.mark.embedded_only
+
 
 async def test_contract_none_after_the_timeout(shared_server: AnyServer):
     async with client_of(shared_server) as client, client.pubsub(channels=["a"]) as p:

@@ -10,6 +10,9 @@ from tests.pubsub.helpers import Heard, client_of, data_of, drain, publish_many
 from tests.servers import AnyServer
 from tests.support import eventually
 
+# Nothing here depends on whose server it is.
+pytestmark = pytest.mark.embedded_only
+
 
 async def test_contract_it_is_its_own_iterator(shared_server: AnyServer):
     async with client_of(shared_server) as client, client.pubsub() as p:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import get_type_hints
 
 import pytest
 
 from actors import Actor, ActorSpec, ActorSystem, ConnectionPool, PubSub, Redis, exceptions
+from actors.client import PubSubOptions
 from supervisor import ConstantRetryPolicy
 from tests.pubsub.helpers import (
     Heard,
@@ -65,11 +67,8 @@ def test_contract_signatures_are_those_of_the_api():
     assert defaults["unsubscription_timeout"] == 0.1
     assert defaults["max_idle_seconds"] == 15
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in first)
-    factory = inspect.signature(Redis.pubsub).parameters
-    assert all(p.kind is p.KEYWORD_ONLY for name, p in factory.items() if name != "self")
-    assert {name: factory[name].default for name in first[1:]} == {
-        name: defaults[name] for name in first[1:]
-    }
+    # The factory's keywords are the constructor's, without the pool.
+    assert set(get_type_hints(PubSubOptions)) == set(parameters) - {"connection_pool"}
     policy = repr(defaults["retry_policy"])
     assert policy.startswith("CompositeRetryPolicy(ExponentialBackoffRetryPolicy(")
     assert "retries=None" in policy
@@ -281,7 +280,7 @@ async def test_an_actor_system_around_shows_it_in_its_tree(shared_server: AnySer
                 "handlers/orders_eu",
                 "manager",
                 "readers",
-                "readers/server",
+                "readers/connection",
             }
             assert {node.status for node in root.walk()} == {"running"}
             text = str(tree)

@@ -23,6 +23,9 @@ from tests.pubsub.helpers import (
 from tests.servers import AnyServer
 from tests.support import eventually
 
+# Nothing here depends on whose server it is.
+pytestmark = pytest.mark.embedded_only
+
 DEFAULT = 16_384
 
 
@@ -42,7 +45,6 @@ class Told(list):
         self.append(int(message["data"]))
 
 
-@pytest.mark.embedded_only
 async def test_a3_a_million_messages_into_an_iterator_that_nobody_reads(
     server: AnyServer, full_speed
 ):
