@@ -33,8 +33,8 @@ bench: $(VENV)/.has-bench  ## throughput and latency against other clients and r
 bench-quick: $(VENV)/.has-bench  ## the same, in under two minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(ARGS)
 
-faults: $(VENV)/.has-bench  ## what each client loses when servers and connections break
-	@$(BIN)/python -m bench.faults $(ARGS)
+faults: $(VENV)/.has-dev  ## what is lost when servers, nodes and connections break, a row for each fault
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 clean:  ## everything that the other targets made
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

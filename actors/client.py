@@ -18,8 +18,8 @@ from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
 if TYPE_CHECKING:
-    from actors.redis.cluster_keywords import ClusterClientOptions
-    from actors.redis.options import ClientOptions
+    from actors.redis.cluster_keywords import ClusterClientOptions, ClusterURLOptions
+    from actors.redis.options import ClientOptions, URLOptions
 
 __all__ = ["ChannelOptions", "PubSubOptions", "Redis", "RedisCluster"]
 
@@ -107,6 +107,39 @@ class Redis(RedisClient[AnyStr]):
             **options: Unpack[ClientOptions],
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            db: int | None = ...,
+            *,
+            decode_responses: Literal[False] = ...,
+            **options: Unpack[URLOptions],
+        ) -> Redis[bytes]: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            db: int | None = ...,
+            *,
+            decode_responses: Literal[True],
+            **options: Unpack[URLOptions],
+        ) -> Redis[str]: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            db: int | None = ...,
+            *,
+            decode_responses: bool = ...,
+            **options: Unpack[URLOptions],
+        ) -> Redis[Any]: ...
+        @classmethod
+        def from_url(cls, *args: Any, **options: Any) -> Any:
+            """See the base class."""
 
     @_keywords_of(PubSub)
     def pubsub(self, **options: Unpack[PubSubOptions]) -> PubSub[AnyStr]:
@@ -150,6 +183,36 @@ class RedisCluster(RedisClusterClient[AnyStr]):
             **options: Unpack[ClusterClientOptions],
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            *,
+            decode_responses: Literal[False] = ...,
+            **options: Unpack[ClusterURLOptions],
+        ) -> RedisCluster[bytes]: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            *,
+            decode_responses: Literal[True],
+            **options: Unpack[ClusterURLOptions],
+        ) -> RedisCluster[str]: ...
+        @overload
+        @classmethod
+        def from_url(
+            cls,
+            url: str,
+            *,
+            decode_responses: bool = ...,
+            **options: Unpack[ClusterURLOptions],
+        ) -> RedisCluster[Any]: ...
+        @classmethod
+        def from_url(cls, *args: Any, **options: Any) -> Any:
+            """See the base class."""
 
     @_keywords_of(ClusterPubSub)
     def pubsub(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from actors.pubsub.cluster import ShardedPubSub
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY
@@ -66,6 +67,6 @@ async def measure(cluster: EmbeddedCluster) -> tuple[float, float]:
         return subscribed, max(ends) - killed_at
 
 
-async def _consume(pubsub: ShardedPubSub[bytes]) -> None:
+async def _consume(pubsub: ShardedPubSub[Any]) -> None:
     async for _ in pubsub:
         pass

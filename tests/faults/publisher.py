@@ -24,6 +24,10 @@ import sys
 import threading
 import time
 from collections import deque
+from typing import Any
+
+# Unbuffered: what select() says of the descriptor is all there is to know.
+STDIN = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - it is the process's own
 
 CONNECT_TIMEOUT = 0.25
 REPLY_TIMEOUT = 0.5
@@ -217,13 +221,13 @@ class Publisher:
             pause = 0.01
             if self.queue and not over:
                 pause = min(pause, max(0.0, self.queue[0][0] - time.time()))
-            watched = list(self.peers.values())
+            watched: list[Any] = list(self.peers.values())
             readable, _, _ = select.select([*watched, *([] if over else [0])], [], [], pause)
             for ready in readable:
                 if isinstance(ready, Peer):
                     self.receive(ready)
                 else:
-                    over = not sys.stdin.buffer.raw.read(1)  # type: ignore[attr-defined]
+                    over = not STDIN.read(1)
             now = time.time()
             if now - checked > REPLY_TIMEOUT / 10:
                 checked = now
@@ -308,7 +312,7 @@ class Publisher:
 
 
 def main() -> None:
-    plan = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[attr-defined]
+    plan = json.loads(STDIN.readline())
     nodes = [(host, port) for host, port in plan["nodes"]]
     publisher = Publisher(nodes, plan["channels"], plan["rate"])
     publisher.run()
