@@ -1,9 +1,12 @@
-"""Watches the nodes that we listen on for slots that are about to leave them (P6).
+"""Watches the nodes that we listen on for what they are about to do (P6).
 
-The questions go over the connections that are there. All is calm: whether a migration of whole
-ranges has begun, a few times a second; that question costs a server next to nothing. Slots are
-leaving a node: what is under way there, every few milliseconds, because slots move in rows, and
-each shows its target for no longer than tens of milliseconds.
+The questions go over the connections that are there:
+
+- Slots are leaving a node: what is under way there, every few milliseconds, because slots move in
+  rows, and each shows its target for no longer than tens of milliseconds.
+- All is calm: whether a migration of whole ranges has begun, and whether publishers are held,
+  which a primary does that is handing over to a replica. A node that sends messages is asked often,
+  for it holds publishers for a twentieth of a second only; one that is quiet, now and then.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from actors.pubsub.table import NodeId
 
 __all__ = ["MoveWatch"]
 
-#: Seconds between two questions while slots leave a node, and while all is calm.
-CLOSELY, CALMLY = 0.005, 0.04
+#: Seconds between two questions while slots leave a node, while it sends messages, and else.
+CLOSELY, CALMLY, SELDOM = 0.005, 0.025, 0.25
 #: Seconds for which a node is watched closely after a slot of it was seen to move.
 _MOVING = 2.0
-# Calm questions a second, over all nodes.
-_MOST_CALM = 75.0
+# Most nodes that are asked in a second while all is calm.
+_MOST_CALM = 120.0
 
 
 class MoveWatch:
@@ -36,6 +39,7 @@ class MoveWatch:
         now: returns the time in seconds.
         slots: returns the slots of interest.
         changed: called with the slots whose target is another one now.
+        handing_over: called with a node that is about to hand over to a replica.
     """
 
     def __init__(
@@ -43,14 +47,20 @@ class MoveWatch:
         now: Callable[[], float],
         slots: Callable[[], Collection[int]],
         changed: Callable[[set[int]], None],
+        handing_over: Callable[[NodeId], None],
     ) -> None:
         self.moves = Moves()
         self._now = now
         self._slots = slots
         self._changed = changed
+        self._handing_over = handing_over
         self._asked: set[tuple[NodeId, bytes]] = set()
         self._calm_at = 0.0
+        # When a node was asked last, and how many messages had come from it then.
+        self._before: dict[NodeId, tuple[float, int]] = {}
+        # Connections to servers that do not know the answer, or keep it from us.
         self._without_jobs: WeakSet[NodeLink] = WeakSet()
+        self._without_pauses: WeakSet[NodeLink] = WeakSet()
 
     def watch(self, node: NodeId) -> None:
         """Watch ``node`` closely for a while: a slot has left it, or is leaving."""
@@ -77,27 +87,38 @@ class MoveWatch:
             self._calm_at = now + max(CALMLY, len(links) / _MOST_CALM)
         for node, link in links.items():
             if node in sources:
-                self._ask(node, link, b"NODES", self._heard_nodes)
-            if (node in sources or calm) and link not in self._without_jobs:
-                self._ask(node, link, b"GETSLOTMIGRATIONS", self._heard_jobs)
+                self._ask(node, link, (b"CLUSTER", b"NODES"), self._heard_nodes)
+            due = calm and self._is_due(node, link, now)
+            if (due or node in sources) and link not in self._without_jobs:
+                self._ask(node, link, (b"CLUSTER", b"GETSLOTMIGRATIONS"), self._heard_jobs)
+            if due and link not in self._without_pauses:
+                self._ask(node, link, (b"INFO", b"clients"), self._heard_clients)
         return CLOSELY if sources else max(CLOSELY, self._calm_at - now)
+
+    def _is_due(self, node: NodeId, link: NodeLink, now: float) -> bool:
+        at, received = self._before.get(node, (0.0, 0))
+        if link.received == received and now - at < SELDOM:
+            return False
+        self._before[node] = (now, link.received)
+        return True
 
     def _ask(
         self,
         node: NodeId,
         link: NodeLink,
-        what: bytes,
+        command: tuple[bytes, bytes],
         heard: Callable[[NodeId, NodeLink, Any], None],
     ) -> None:
-        if (node, what) in self._asked or not link.connection.usable:
+        key = (node, command[1])
+        if key in self._asked or not link.connection.usable:
             return
-        self._asked.add((node, what))
+        self._asked.add(key)
 
         def answered(reply: Any) -> None:
-            self._asked.discard((node, what))
+            self._asked.discard(key)
             heard(node, link, reply)
 
-        link.query((b"CLUSTER", what), answered)
+        link.query(command, answered)
 
     def _heard_nodes(self, node: NodeId, link: NodeLink, reply: Any) -> None:
         if isinstance(reply, bytes):
@@ -111,6 +132,12 @@ class MoveWatch:
         for job in parse_jobs(reply):
             self.watch(node)
             self._report(self.moves.note_job(job, self._slots(), self._now()))
+
+    def _heard_clients(self, node: NodeId, link: NodeLink, reply: Any) -> None:
+        if not isinstance(reply, bytes) or b"paused_reason:" not in reply:
+            self._without_pauses.add(link)
+        elif b"paused_reason:failover" in reply:
+            self._handing_over(node)
 
     def _report(self, slots: set[int]) -> None:
         if slots:

@@ -1,10 +1,10 @@
 """Where a shard channel should be live, pure: a topology and what we see ourselves in, nodes out.
 
-The owner of the slot, as long as it is well. When its connection is lost, or it is silent, or the
-cluster calls it failing, the other nodes of its shard, too: a replica accepts subscriptions at any
-time, receives what the primary published, and is live already when it is promoted (P6). While the
-slot is on its way to another shard, that shard's primary, too, last: it takes a subscription before
-it owns the slot, and takes over when the slot's owner ends its own.
+The owner of the slot, as long as it is well. When its connection is lost, or it is silent or about
+to hand over, or the cluster calls it failing, the other nodes of its shard, too: a replica accepts
+subscriptions at any time, receives what the primary published, and is live already when it is
+promoted (P6). While the slot is on its way to another shard, that shard's primary, too, last: it
+takes a subscription before it owns the slot, and takes over when the slot's owner ends its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Sight:
     Attributes:
         down: their connection was lost, or could not be had.
         silent: connected, and not answering.
+        handing_over: primaries about to hand over to a replica.
         unsettled: slots that were just taken from us: their owner is being found out.
         connected: primaries with a connection, asked for unsettled slots, too: whoever publishes
             learns of a move at the same moment as we, and is one hop from the new owner.
@@ -35,6 +36,7 @@ class Sight:
 
     down: AbstractSet[NodeId] = frozenset()
     silent: AbstractSet[NodeId] = frozenset()
+    handing_over: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
     connected: tuple[NodeId, ...] = ()
     moving: Mapping[int, NodeId] = field(default_factory=dict)
@@ -77,6 +79,6 @@ def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
         return [*others, main.id]
     if sick(main):
         return [*others, main.id] if others else [node.id for node in nodes]
-    if main.id in sight.down:
+    if main.id in sight.down or main.id in sight.handing_over:
         return [main.id, *others] if others else [node.id for node in nodes]
     return [main.id]

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight, shard_places
@@ -93,6 +94,8 @@ class ShardManager(SubscriptionManager):
         # Nodes that do not answer, each with the pongs that it gave before.
         self._silent: dict[NodeId, int] = {}
         self._pinged: dict[NodeId, float] = {}
+        # Primaries about to hand over, and slots taken from us: each with since when.
+        self._handing_over: dict[NodeId, float] = {}
         self._unsettled: dict[int, float] = {}
         self._places: dict[int, tuple[NodeId, ...]] = {}
         self._last_places: dict[int, tuple[NodeId, ...]] = {}
@@ -107,10 +110,14 @@ class ShardManager(SubscriptionManager):
         """Make a router; take reports."""
         self.loop = self.context.system.loop
         self._checked_at = self.loop.time()
+        self._mates = Mates(self.loop.time)
+        self._mates.note(self.topology)
         await super().on_start()
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: list(self.readers)
-        self.moves = MoveWatch(self.loop.time, self._used_slots, self._moves_changed)
+        self.moves = MoveWatch(
+            self.loop.time, self._used_slots, self._moves_changed, self._hands_over
+        )
         self.context.timers.after(_IDLE, Tick.LOOK)
         self.context.timers.after(_IDLE, Tick.MOVES)
 
@@ -167,6 +174,7 @@ class ShardManager(SubscriptionManager):
         return Sight(
             self._down,
             self._silent.keys(),
+            self._handing_over.keys(),
             self._unsettled.keys(),
             tuple(primaries[:_MOST_ASKED]),
             self.moves.moves.targets,
@@ -187,8 +195,7 @@ class ShardManager(SubscriptionManager):
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether two nodes are of one shard."""
-        shard = self.topology.shard_of(node)
-        return shard is not None and any(member.id == other for member in shard.nodes)
+        return self._mates.are(node, other)
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers."""
@@ -241,6 +248,8 @@ class ShardManager(SubscriptionManager):
         slot = self.slot(target)
         new = self.moves.moves.targets.get(slot)
         if new is None or new not in self.topology.nodes:
+            if self._is_handing_over(slot):
+                return  # it is asked again, and where it goes on we are already
             self._unsettled[slot] = self.loop.time()
         elif new != node:
             self.topology = move_slot(self.topology, slot, new)
@@ -248,6 +257,10 @@ class ShardManager(SubscriptionManager):
         self._places.pop(slot, None)
         self._place_soon()
         self.desk.look()
+
+    def _is_handing_over(self, slot: int) -> bool:
+        shard = self.topology.shard_for(slot)
+        return shard is not None and any(node.id in self._handing_over for node in shard.nodes)
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
@@ -298,6 +311,7 @@ class ShardManager(SubscriptionManager):
                 },
             )
         if topology != old:
+            self._mates.note(topology)
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
             self._down &= known
@@ -324,6 +338,14 @@ class ShardManager(SubscriptionManager):
             ]
             self._places.clear()
             self.router.misplaced(node, lost, self._checked_at, "the replica changed its primary")
+
+    def _hands_over(self, node: NodeId) -> None:
+        """A primary holds its publishers until a replica has taken over: be there, too (P7)."""
+        known = node in self._handing_over
+        self._handing_over[node] = self.loop.time()
+        if not known:
+            self._replace()
+            self.desk.look()
 
     # -- slots on the move -------------------------------------------------------------------------
 
@@ -370,7 +392,7 @@ class ShardManager(SubscriptionManager):
         """Look after what no event brings up."""
         now = self.loop.time()
         self._look_for_silence(now)
-        if self._unsettled:
+        if self._unsettled or self._handing_over:
             self._look_for_settled(now)
         homeless = self.router.homeless()
         if self._refusals and now - self._retried_at > _RETRY:
@@ -385,7 +407,14 @@ class ShardManager(SubscriptionManager):
                 self.desk.look()
         self._let_go_unused(now)
         merging = self.router.expire()
-        busy = homeless or self._unsettled or self._refusals or self._pinged or merging
+        busy = (
+            homeless
+            or self._unsettled
+            or self._handing_over
+            or self._refusals
+            or self._pinged
+            or merging
+        )
         self.context.timers.after(_BUSY if busy else _IDLE, Tick.LOOK)
 
     def _look_for_settled(self, now: float) -> None:
@@ -400,9 +429,12 @@ class ShardManager(SubscriptionManager):
             for slot, since in self._unsettled.items()
             if now - since > (_SETTLING if at_home[slot] else _UNSETTLED)
         ]
+        over = [node for node, at in self._handing_over.items() if now - at > _UNSETTLED]
         for slot in settled:
             del self._unsettled[slot]
-        if settled:
+        for node in over:
+            del self._handing_over[node]
+        if settled or over:
             self._replace()
 
     def _look_for_silence(self, now: float) -> None:

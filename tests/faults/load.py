@@ -108,7 +108,8 @@ class Load:
         """End it, if it still runs, whatever it was doing."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.communicate()
 
 
