@@ -26,7 +26,7 @@ async def test_unix_socket():
             gaps.clear()
             async with (
                 client,
-                client.pubsub(  # type: ignore[attr-defined]
+                client.pubsub(
                     channels=["a"],
                     channel_handlers={"b": heard},
                     on_gap=gaps,
@@ -58,7 +58,7 @@ async def test_tls(server: AnyServer, certificates: Certificates):
             ssl_cert_reqs="required",
             ssl_check_hostname=True,
         ) as client,
-        client.pubsub(  # type: ignore[attr-defined]
+        client.pubsub(
             channels=["a"], channel_handlers={"b": heard}, ignore_subscribe_messages=True
         ) as p,
     ):
@@ -89,7 +89,7 @@ async def test_tls_that_is_not_accepted_is_one_clear_error(
         ) as client,
     ):
         with within(2), pytest.raises(ExceptionGroup) as caught:
-            async with client.pubsub(start_timeout=0.5):  # type: ignore[attr-defined]
+            async with client.pubsub(start_timeout=0.5):
                 pass
     (error,) = caught.value.exceptions
     assert isinstance(error, exceptions.ConnectionError)

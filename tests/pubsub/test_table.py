@@ -1,0 +1,301 @@
+"""The subscription table by stories: a fact, and the commands that follow from it.
+
+What holds in every order of events is in test_table_machine.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from actors.pubsub.table import (
+    Actual,
+    Command,
+    GapEnded,
+    HandOver,
+    SetSource,
+    Subscribe,
+    Table,
+    Unsubscribe,
+)
+from actors.pubsub.types import Kind, Target
+
+X = Target(Kind.SHARD, b"x")
+Y = Target(Kind.PATTERN, b"y")
+
+Fact = Callable[[Table], list[Command] | None]
+Story = list[tuple[Fact, list[Command]]]
+
+
+def want(*places: str, target: Target = X) -> Fact:
+    return lambda table: table.want(target, places)
+
+
+def unwant(target: Target = X) -> Fact:
+    return lambda table: table.unwant(target)
+
+
+def place(*places: str) -> Fact:
+    return lambda table: table.place(X, places)
+
+
+def up(node: str) -> Fact:
+    return lambda table: table.node_up(node)
+
+
+def down(node: str, proof: float = 1.0) -> Fact:
+    return lambda table: table.node_down(node, proof, f"{node} is gone")
+
+
+def confirmed(node: str, now: float = 9.0, target: Target = X) -> Fact:
+    return lambda table: table.confirmed(node, target, now)
+
+
+def removed(node: str) -> Fact:
+    return lambda table: table.removed(node, X)
+
+
+def refused(node: str) -> Fact:
+    return lambda table: table.refused(node, X)
+
+
+def revoked(node: str, now: float = 2.0) -> Fact:
+    return lambda table: table.revoked(node, X, now)
+
+
+def handed_over(old: str) -> Fact:
+    return lambda table: table.handed_over(X, old)
+
+
+def retry(*targets: Target) -> Fact:
+    return lambda table: table.retry(targets or None)
+
+
+def gap(since: float) -> Fact:
+    return lambda table: table.open_gap(X, since, "not connected")
+
+
+LIVE_ON_A: Story = [
+    (up("a"), []),
+    (want("a"), [Subscribe("a", X)]),
+    (confirmed("a"), [SetSource(X, "a")]),
+]
+
+STORIES: dict[str, Story] = {
+    "p1 desired while nothing is connected": [
+        (want("a"), []),
+        (gap(1.0), []),
+        (up("a"), [Subscribe("a", X)]),
+        (confirmed("a"), [GapEnded(X, 1.0, 9.0, "not connected"), SetSource(X, "a")]),
+    ],
+    "p1 desired twice is asked for once": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (want("a"), []),
+        (confirmed("a"), [SetSource(X, "a")]),
+        (want("a"), []),
+    ],
+    "p1 the end of a subscription": [
+        *LIVE_ON_A,
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X)]),
+        (removed("a"), []),
+    ],
+    "p1 unwanted before it was acknowledged": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (unwant(), []),
+        (confirmed("a"), [Unsubscribe("a", X)]),
+        (removed("a"), []),
+    ],
+    "p1 wanted again before the end was acknowledged": [
+        *LIVE_ON_A,
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X)]),
+        (want("a"), []),
+        (removed("a"), [Subscribe("a", X)]),
+        (confirmed("a"), [SetSource(X, "a")]),
+    ],
+    "p1 unwanted in an outage": [
+        *LIVE_ON_A,
+        (down("a"), [SetSource(X, None)]),
+        (unwant(), []),
+        (up("a"), []),
+    ],
+    "p1 unwanted and down at once": [
+        *LIVE_ON_A,
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X)]),
+        (down("a"), []),
+    ],
+    "p1 what a connection did not acknowledge does not count on the next one": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (down("a"), []),
+        (confirmed("a"), []),
+        (up("a"), [Subscribe("a", X)]),
+        (confirmed("a"), [SetSource(X, "a")]),
+    ],
+    "p10 a lost connection is a gap from the last proof to the acknowledgement": [
+        *LIVE_ON_A,
+        (down("a", 5.0), [SetSource(X, None)]),
+        (up("a"), [Subscribe("a", X)]),
+        (confirmed("a", 7.0), [GapEnded(X, 5.0, 7.0, "a is gone"), SetSource(X, "a")]),
+    ],
+    "p10 two losses before it is back are one gap from the first one": [
+        *LIVE_ON_A,
+        (down("a", 5.0), [SetSource(X, None)]),
+        (up("a"), [Subscribe("a", X)]),
+        (down("a", 6.0), []),
+        (up("a"), [Subscribe("a", X)]),
+        (confirmed("a", 7.0), [GapEnded(X, 5.0, 7.0, "a is gone"), SetSource(X, "a")]),
+    ],
+    "p10 no gap where it stayed live elsewhere": [
+        (up("a"), []),
+        (up("b"), []),
+        (want("a", "b"), [Subscribe("a", X), Subscribe("b", X)]),
+        (confirmed("a"), [SetSource(X, "a")]),
+        (confirmed("b"), []),
+        (down("a"), [SetSource(X, "b")]),
+        (up("a"), [Subscribe("a", X)]),
+        (confirmed("a"), [HandOver(X, "b", "a")]),
+        (handed_over("b"), [SetSource(X, "a")]),
+    ],
+    "p11 refused, and asked again": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (refused("a"), []),
+        (up("b"), []),
+        (retry(Y), []),
+        (retry(X), [Subscribe("a", X)]),
+        (refused("a"), []),
+        (retry(), [Subscribe("a", X)]),
+        (confirmed("a"), [SetSource(X, "a")]),
+        (retry(), []),
+    ],
+    "p11 refused when nobody wants it any more": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (unwant(), []),
+        (refused("a"), []),
+    ],
+    "p11 a new connection is asked what the old one refused": [
+        (up("a"), []),
+        (want("a"), [Subscribe("a", X)]),
+        (refused("a"), []),
+        (down("a"), []),
+        (up("a"), [Subscribe("a", X)]),
+    ],
+    "p5 revoked, and asked again at once": [
+        *LIVE_ON_A,
+        (revoked("a", 3.0), [Subscribe("a", X), SetSource(X, None)]),
+        (confirmed("a", 4.0), [GapEnded(X, 3.0, 4.0, "the slot moved"), SetSource(X, "a")]),
+    ],
+    "p5 revoked while the other one is live already": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b", "a"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (revoked("a"), [Subscribe("a", X), SetSource(X, "b")]),
+    ],
+    "p5 a late revocation does not undo what is on its way": [
+        *LIVE_ON_A,
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X)]),
+        (want("a"), []),
+        (removed("a"), [Subscribe("a", X)]),
+        (revoked("a"), []),
+        (confirmed("a"), [SetSource(X, "a")]),
+    ],
+    "p7 a better place takes over, then the old one is left": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (handed_over("a"), [SetSource(X, "b"), Unsubscribe("a", X)]),
+        (removed("a"), []),
+    ],
+    "p7 the new source is lost during the hand-over": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (down("b"), [SetSource(X, "a")]),
+        (handed_over("a"), []),
+    ],
+    "p7 the old source is lost during the hand-over": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (down("a"), [SetSource(X, "b")]),
+        (handed_over("a"), []),
+    ],
+    "p7 a second hand-over begins when the first one is over": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (up("c"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (place("c"), [Subscribe("c", X)]),
+        (confirmed("c"), []),
+        (handed_over("a"), [SetSource(X, "b"), HandOver(X, "b", "c"), Unsubscribe("a", X)]),
+        (handed_over("b"), [SetSource(X, "c"), Unsubscribe("b", X)]),
+    ],
+    "p7 a second hand-over begins when the first one lost its old node": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (up("c"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (place("c"), [Subscribe("c", X)]),
+        (confirmed("c"), []),
+        (down("a"), [SetSource(X, "b"), HandOver(X, "b", "c")]),
+    ],
+    "p7 unwanted during a hand-over": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b"), [Subscribe("b", X)]),
+        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X), Unsubscribe("b", X)]),
+        (handed_over("a"), []),
+    ],
+    "what is not known changes nothing": [
+        (unwant(), []),
+        (place("a"), []),
+        (confirmed("a"), []),
+        (removed("a"), []),
+        (refused("a"), []),
+        (revoked("a"), []),
+        (handed_over("a"), []),
+        (down("a"), []),
+        (gap(1.0), []),
+        (retry(X), []),
+    ],
+}
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
+def test_story(story: Story):
+    table = Table()
+    for number, (fact, commands) in enumerate(story):
+        assert (fact(table) or []) == commands, f"step {number}"
+
+
+def test_p1_nothing_but_the_user_removes_a_desired_target():
+    table = Table()
+    for fact in (up("a"), want("a"), refused("a"), down("a"), up("a"), revoked("a"), place()):
+        fact(table)
+        if len(table.rows):
+            assert table.rows[X].wanted
+    assert X in table.rows
+    table.unwant(X)
+    table.node_down("a", 1.0, "")
+    assert table.rows == {}
+
+
+def test_p3_a_node_that_goes_takes_only_what_it_had():
+    table = Table()
+    for fact in (up("a"), up("b"), want("a"), want("b", target=Y), confirmed("a")):
+        fact(table)
+    table.confirmed("b", Y, 1.0)
+    assert table.node_down("a", 1.0, "") == [SetSource(X, None)]
+    assert table.rows[Y].nodes == {"b": Actual.LIVE}
+    assert table.rows[Y].gap_since is None
