@@ -117,6 +117,7 @@ class Engine:
             has_handlers_only(pubsub)
             self.pubsubs.append(pubsub)
         await self._report_what_was_missed(subscriptions)
+        stack.push_async_callback(self._stop_probes)
         self._start_probes()
 
     def _counted(self, handler: Handler) -> Handler:
@@ -159,12 +160,15 @@ class Engine:
             spec = ActorSpec(Prober, args, name=name, restart="permanent")
             self._probers.append(self.system.spawn(spec))
 
+    async def _stop_probes(self) -> None:
+        """End the probes: before what they prove ends."""
+        await asyncio.gather(*(prober.stop() for prober in self._probers))
+
     # -- drain -------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """End all subscriptions, and wait until handlers and actors are through with their work."""
-        for prober in self._probers:
-            prober.request_stop()
+        await self._stop_probes()
         await asyncio.gather(*(pubsub.drain() for pubsub in self.pubsubs))
         for ref in reversed(self._actors):
             await ref.stop(drain=True)
