@@ -160,6 +160,29 @@ async def test_children_end_when_their_parent_is_killed(server, tmp_path):
         await eventually(lambda: all(numsub(server, name) == 0 for name in CHANNELS), 10)
 
 
+async def test_a_second_signal_reaches_every_process(server, tmp_path):
+    text = """
+app = Worker(drain_timeout=30)
+@app.channel("a")
+async def a(message):
+    print("stuck", flush=True)
+    await asyncio.sleep(60)
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2)
+    async with (
+        Redis(server.host, server.port) as client,
+        mailslot(*args, cwd=tmp_path) as program,
+    ):
+        await program.says("running", times=2)
+        await client.publish("a", "x")
+        await program.says("stuck")
+        program.signal(signal.SIGTERM)
+        await eventually(lambda: numsub(server, "a") == 0)
+        program.signal(signal.SIGINT)
+        assert await program.ends(10) == 130
+
+
 async def test_machines_share_by_partition(server, tmp_path):
     write_app(tmp_path, APP)
     args = ("run", "shop:app", "--url", server.url, "--log-format", "json")

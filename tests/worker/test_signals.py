@@ -15,7 +15,7 @@ from actors.worker.signals import StopStages
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer, ask
 from tests.support import eventually
-from tests.worker.program import Program, mailslot, write_app
+from tests.worker.program import mailslot, write_app
 
 pytestmark = pytest.mark.embedded_only
 
@@ -183,7 +183,3 @@ def test_each_signal_goes_one_step_further():
         stages(signum)
     assert steps == ["drain", "cancel", 143]
     assert stages.forced
-
-
-def show(program: Program) -> str:
-    return "\n".join(program.err)
