@@ -1,9 +1,9 @@
-"""The two programs of the reference API, changed only in the import.
+"""The two programs of the reference API, changed only in the import and the server's address.
 
     python -m examples.quickstart                    # starts a server of its own
     python -m examples.quickstart redis://...        # uses yours
 
-Somebody has to publish: a task in the background does, until the programs have what they wait for.
+Somebody has to publish: a task in the background does, and ends the programs when it is through.
 """
 
 # ruff: noqa: SIM117 - the two are as the API's text has them
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import actors
 from actors.testing.server import EmbeddedServer
@@ -23,16 +25,12 @@ async def first(url: str) -> None:
         async with client.pubsub(
             ignore_subscribe_messages=True, channels=["channel-1", "channel-2"]
         ) as pubsub:
-            seen = set()
             async for message in pubsub:
                 match message["channel"]:
                     case "channel-1":
                         print("first", message["data"])
                     case "channel-2":
                         print("second", message["data"])
-                seen.add(message["channel"])
-                if len(seen) == 2:
-                    break
 
 
 async def second(url: str) -> None:
@@ -40,32 +38,39 @@ async def second(url: str) -> None:
     async with actors.Redis.from_url(url, decode_responses=True) as client:
         async with client.pubsub() as pubsub:
             await pubsub.subscribe("channel-1")
-            acknowledged = await pubsub.get_message()
-            assert acknowledged is not None
-            assert acknowledged["channel"] == "channel-1"
+            assert (await pubsub.get_message())["channel"] == "channel-1"  # type: ignore[index]
             async for message in pubsub:
                 print(message["data"])
-                break
 
 
 async def publish(url: str) -> None:
-    """Say hello on both channels, again and again."""
-    async with actors.Redis.from_url(url) as client:
-        while True:
-            await client.publish("channel-1", "hello")
-            await client.publish("channel-2", "world")
+    """Say hello on both channels a few times, once somebody listens."""
+    async with actors.Redis.from_url(url, decode_responses=True) as client:
+        while not (await client.pubsub_numsub("channel-1"))["channel-1"]:
+            await asyncio.sleep(0.01)
+        for number in range(3):
+            await client.publish("channel-1", f"hello {number}")
+            await client.publish("channel-2", f"world {number}")
             await asyncio.sleep(0.05)
 
 
-async def main(url: str) -> None:
-    """Run both programs beside a publisher."""
+async def play(program: Callable[[str], Coroutine[Any, Any, None]], url: str) -> None:
+    """Run a program for as long as somebody publishes."""
+    running = asyncio.create_task(program(url))
     publishing = asyncio.create_task(publish(url))
-    try:
-        await first(url)
-        await second(url)
-    finally:
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+    await asyncio.wait([running, publishing], return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, publishing):
+        task.cancel()
+    await asyncio.wait([running, publishing])
+    for task in (running, publishing):
+        if not task.cancelled():
+            task.result()  # it ended by itself: raises why, if not for the best
+
+
+async def main(url: str) -> None:
+    """Run both programs."""
+    await play(first, url)
+    await play(second, url)
 
 
 if __name__ == "__main__":

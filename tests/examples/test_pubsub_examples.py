@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from actors.testing import EmbeddedServer
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,12 +24,46 @@ def run(module: str, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_quickstart_runs_the_reference_programs():
-    done = run("examples.quickstart")
+@pytest.mark.parametrize("own", [False, True], ids=["embedded", "url"])
+def test_quickstart_runs_the_reference_programs(own: bool):
+    if own:
+        with EmbeddedServer() as server:
+            done = run("examples.quickstart", server.url)
+    else:
+        done = run("examples.quickstart")
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[-1] == "hello"
-    assert {"first hello", "second world"} == set(lines[:-1])
+    assert done.stdout.splitlines() == [
+        *(line for n in range(3) for line in (f"first hello {n}", f"second world {n}")),
+        *(f"hello {n}" for n in range(3)),
+    ]
+
+
+def test_quickstart_is_the_text_of_the_api():
+    """Whoever changes the import, and nothing else, has these programs."""
+    source = (
+        (ROOT / "examples" / "quickstart.py").read_text().replace("  # type: ignore[index]", "")
+    )
+    for program in (
+        """
+        async with client.pubsub(
+            ignore_subscribe_messages=True, channels=["channel-1", "channel-2"]
+        ) as pubsub:
+            async for message in pubsub:
+                match message["channel"]:
+                    case "channel-1":
+                        print("first", message["data"])
+                    case "channel-2":
+                        print("second", message["data"])
+        """,
+        """
+        async with client.pubsub() as pubsub:
+            await pubsub.subscribe("channel-1")
+            assert (await pubsub.get_message())["channel"] == "channel-1"
+            async for message in pubsub:
+                print(message["data"])
+        """,
+    ):
+        assert program.strip() in source
 
 
 def test_background_consumer_goes_on_after_a_lost_connection():
