@@ -29,6 +29,7 @@ from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
+from actors.worker.app import Worker
 
 __all__ = [
     "Actor",
@@ -67,5 +68,6 @@ __all__ = [
     "SubscriptionCallback",
     "SupervisorRef",
     "Terminated",
+    "Worker",
     "exceptions",
 ]

@@ -56,7 +56,7 @@ class Hiring:
     ) -> None:
         self._parts = parts
         self._mailbox = mailbox
-        self._on_failure: HandlerFailureSink = on_failure or LogSink()
+        self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
         self._writers: dict[int, ActorRef[HandlerFailure]] = {}
 
@@ -108,7 +108,7 @@ class Hiring:
     def _reporter(
         self, handler: Handler, subscription: Subscription, breaker: BreakerState | None
     ) -> FailureSink:
-        sink = handler.on_failure or self._on_failure
+        sink = self._on_failure if handler.on_failure is None else handler.on_failure
         give = self._giver(sink)
         clock = self._parts.system.loop.time
 
