@@ -15,7 +15,7 @@ from typing import Self, TypeAlias
 
 from tests.benchmarks.consumer import Consumer, Over, Result
 from tests.benchmarks.jobs import Job, channel_names
-from tests.benchmarks.load import Publisher, packed
+from tests.benchmarks.load import NotSubscribedError, Publisher, packed
 from tests.benchmarks.meter import DONE, END, GO, READY
 from tests.benchmarks.places import Place
 
@@ -81,6 +81,8 @@ class _Round:
             turn(self.consumers[number])
         except Over as over:
             self.results[number] = over.result
+        except NotSubscribedError as error:
+            self.results[number] = {"error": f"it lost its subscription: {error}"}
 
     def finish(self) -> list[Result]:
         """Take the results of those who came to the end."""
@@ -106,18 +108,18 @@ def _take_turns(
     stack: ExitStack, jobs: Sequence[Job], prepare: Callable[[int], None]
 ) -> list[Result]:
     game = _Round(stack, jobs)
+
+    def one_turn(consumer: Consumer, number: int) -> None:
+        prepare(number)
+        consumer.tell(GO)
+        consumer.wait(DONE)
+
     for _ in range(jobs[0].warm + jobs[0].bursts):
         for number in game.playing():
-            prepare(number)
-            game.attempt(number, _one_turn)
+            game.attempt(number, lambda consumer, number=number: one_turn(consumer, number))
     for number in game.playing():
         game.attempt(number, lambda consumer: consumer.tell(END))
     return [_without(result, jobs[0].warm) for result in game.finish()]
-
-
-def _one_turn(consumer: Consumer) -> None:
-    consumer.tell(GO)
-    consumer.wait(DONE)
 
 
 def _without(result: Result, warm: int) -> Result:
@@ -160,7 +162,9 @@ def drive_paces(jobs: Sequence[Job], place: Place) -> list[Result]:
             game.attempt(number, lambda consumer: consumer.tell(GO))
         for _ in range(jobs[0].warm + jobs[0].bursts):
             for number in game.playing():
-                _publish_segment(publisher, jobs[number])
+                game.attempt(
+                    number, lambda _, number=number: _publish_segment(publisher, jobs[number])
+                )
         return game.finish()
 
 

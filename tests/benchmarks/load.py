@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
-__all__ = ["Publisher", "pack", "packed"]
+__all__ = ["NotSubscribedError", "Publisher", "pack", "packed"]
 
 
 def pack(*args: bytes) -> bytes:
@@ -21,6 +21,10 @@ def packed(channels: Sequence[str], payload: bytes, count: int, command: bytes) 
     """Return ``count`` messages, to one channel after another."""
     each = [pack(command, name.encode(), payload) for name in channels]
     return b"".join(each[number % len(each)] for number in range(count))
+
+
+class NotSubscribedError(Exception):
+    """A message went to nobody, or to too many."""
 
 
 class Publisher:
@@ -47,7 +51,11 @@ class Publisher:
         self._socket.sendall(commands)
 
     def confirm(self, count: int, subscribers: int = 1) -> None:
-        """Read ``count`` replies and see that each message went to ``subscribers``."""
+        """Read ``count`` replies.
+
+        Raises:
+            NotSubscribedError: a message did not go to ``subscribers``.
+        """
         expected = b":%d\r\n" % subscribers * count
         replies = bytearray()
         while len(replies) < len(expected):
@@ -56,7 +64,7 @@ class Publisher:
                 raise ConnectionError("the server closed the publisher's connection")
             replies += part
             if not expected.startswith(replies):
-                raise AssertionError(f"PUBLISH was answered {bytes(replies[-80:])!r}")
+                raise NotSubscribedError(f"PUBLISH was answered {bytes(replies[-8:])!r}")
 
     def ask(self, *args: bytes) -> bytes:
         """Send one command; return the start of its reply, as it came."""
