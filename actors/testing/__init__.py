@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from actors.testing.binary import ServerBinary, ServerNotFoundError, find_binary
+from actors.testing.clock import VirtualClock
+from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.cluster_proxies import ClusterProxies
 from actors.testing.process import ServerProcess, ServerStartError, ServerStartTimeoutError
+from actors.testing.proxy import Direction, FaultProxy
 from actors.testing.server import EmbeddedServer
 
 __all__ = [
+    "ClusterNode",
+    "ClusterProxies",
+    "Direction",
+    "EmbeddedCluster",
     "EmbeddedServer",
+    "FaultProxy",
     "ServerBinary",
     "ServerNotFoundError",
     "ServerProcess",
     "ServerStartError",
     "ServerStartTimeoutError",
+    "VirtualClock",
     "find_binary",
 ]
