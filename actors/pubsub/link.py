@@ -331,6 +331,11 @@ class NodeLink:
     def _ponged(self, reply: Any) -> None:
         self.pongs += not isinstance(reply, Exception)
 
+    @property
+    def proof(self) -> float:
+        """The loop's time at which what is live here was surely live, as a push is handled."""
+        return self.connection.last_read
+
     def recent(self, name: bytes, since: float) -> list[Any]:
         """Return the payloads of a channel delivered after ``since``, where that is remembered."""
         return []

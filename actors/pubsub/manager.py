@@ -201,5 +201,6 @@ class SubscriptionManager(Actor[Any]):
         """No error of a single server says where else to ask."""
         return False
 
-    def revoked(self, node: NodeId, target: Target) -> None:
+    def revoked(self, node: NodeId, target: Target) -> bool:
         """Nothing beyond what the table does: it asks again."""
+        return False

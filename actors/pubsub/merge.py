@@ -7,6 +7,8 @@ cluster bus takes milliseconds, under load tens of them. One node *leads*:
 - What another one delivers was passed already, and is dropped; or the leader has yet to deliver it,
   and it is held until it does. When the leader delivers a later one instead, or does not deliver it
   in time, it has missed it: then what was held passes.
+- What the leader missed, and another node delivers after the leader's next, is dropped: it would
+  come out of order.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped.
 
@@ -122,6 +124,8 @@ class Merge:
             entry = passed[index]
             if entry[0] == payload and entry[1] == port.stream:
                 port.position = self._forgotten + index + 1
+                # What came before it and waits, the leader has missed, and is too late to pass.
+                port.held.clear()
                 return True
         return False
 

@@ -56,8 +56,8 @@ class MoveWatch:
         self._handing_over = handing_over
         self._asked: set[tuple[NodeId, bytes]] = set()
         self._calm_at = 0.0
-        # When a node was asked last, and how many messages had come from it then.
-        self._before: dict[NodeId, tuple[float, int]] = {}
+        # When a node was asked last, when messages came from it, and how many had by then.
+        self._before: dict[NodeId, tuple[float, float, int]] = {}
         # Connections to servers that do not know the answer, or keep it from us.
         self._without_jobs: WeakSet[NodeLink] = WeakSet()
         self._without_pauses: WeakSet[NodeLink] = WeakSet()
@@ -96,11 +96,13 @@ class MoveWatch:
         return CLOSELY if sources else max(CLOSELY, self._calm_at - now)
 
     def _is_due(self, node: NodeId, link: NodeLink, now: float) -> bool:
-        at, received = self._before.get(node, (0.0, 0))
-        if link.received == received and now - at < SELDOM:
-            return False
-        self._before[node] = (now, link.received)
-        return True
+        asked_at, spoke_at, received = self._before.get(node, (0.0, 0.0, 0))
+        if link.received != received:
+            spoke_at = now
+        # One that falls quiet may do so because it holds its publishers.
+        due = now - spoke_at < SELDOM or now - asked_at >= SELDOM
+        self._before[node] = (now if due else asked_at, spoke_at, link.received)
+        return due
 
     def _ask(
         self,

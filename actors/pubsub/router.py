@@ -84,8 +84,8 @@ class Placement(Protocol):
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Take an error that says where a target is, or to try later; False: it is final."""
 
-    def revoked(self, node: NodeId, target: Target) -> None:
-        """Hear that ``node`` took ``target`` away."""
+    def revoked(self, node: NodeId, target: Target) -> bool:
+        """Hear that ``node`` took ``target`` away; return whether it was promoted."""
 
 
 class Router:
@@ -255,11 +255,12 @@ class Router:
             return
         self.book.revocations += 1
         # First where it belongs now, so that it is not asked for again where it no longer does.
-        self._placement.revoked(link.node, target)
+        promoted = self._placement.revoked(link.node, target)
+        places = self._placement.places(target)
         self._execute(
             [
-                *self.table.place(target, self._placement.places(target)),
-                *self.table.revoked(link.node, target, self._loop.time()),
+                *self.table.place(target, places),
+                *self.table.revoked(link.node, target, link.proof, promoted=promoted),
             ]
         )
         self.routes.update_merged(target)
@@ -337,6 +338,17 @@ class Router:
         for target in targets:
             commands += self.table.misplaced(node, target, proof, why)
         self._execute(commands)
+
+    def doubt(self, node: NodeId, proof: float, reason: str) -> None:
+        """``node`` may receive nothing since ``proof``, though its connection is there."""
+        self.table.doubt(node, proof, reason)
+
+    def trust(self, node: NodeId, *, nothing_lost: bool) -> None:
+        """``node`` is sure to receive what it should; ``nothing_lost``: it always did."""
+        commands = self.table.trust(node, self._loop.time(), nothing_lost=nothing_lost)
+        self._execute(commands)
+        flush(self.book.touched)
+        self._log_gaps()
 
     def retrust(self) -> None:
         """The placement trusts another node than before, or no longer."""

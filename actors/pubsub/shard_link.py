@@ -29,6 +29,13 @@ class ShardLink(NodeLink):
         self._recent: deque[Any] = deque(maxlen=_MOST)
         self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
         super().__init__(*args, **options)
+        # When the batch before this one was read, and when this one was.
+        self._proof = self._read_at = self.connection.last_read
+
+    @property
+    def proof(self) -> float:
+        """The loop's time of the last word before the batch in hand."""
+        return self._proof
 
     def recent(self, name: bytes, since: float) -> list[Any]:
         """Return the payloads of a channel that came after ``since``, as they were delivered."""
@@ -56,7 +63,8 @@ class ShardLink(NodeLink):
         """Take all replies there are; payloads stay bytes."""
         routes = self.channels
         remember = self._recent.append
-        remember(self.connection.last_read)
+        self._proof, self._read_at = self._read_at, self.connection.last_read
+        remember(self._read_at)
         received = 0
         while (reply := gets()) is not INCOMPLETE:
             try:
@@ -83,7 +91,8 @@ class ShardLink(NodeLink):
         routes = self.channels
         encoding = self._encoding
         remember = self._recent.append
-        remember(self.connection.last_read)
+        self._proof, self._read_at = self._read_at, self.connection.last_read
+        remember(self._read_at)
         received = 0
         while (reply := gets()) is not INCOMPLETE:
             try:

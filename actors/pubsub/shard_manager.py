@@ -9,6 +9,7 @@ the table.
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
@@ -77,6 +78,21 @@ class Tick(Enum):
     MOVES = "moves"
 
 
+class _HandingOver:
+    """A primary that hands over.
+
+    Attributes:
+        since: when it was last seen to hold its publishers for that.
+        left: the targets that it has taken away since then.
+    """
+
+    __slots__ = ("left", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.left: set[Target] = set()
+
+
 class ShardManager(SubscriptionManager):
     """Keeps shard channels live; see the module's docstring."""
 
@@ -94,8 +110,9 @@ class ShardManager(SubscriptionManager):
         # Nodes that do not answer, each with the pongs that it gave before.
         self._silent: dict[NodeId, int] = {}
         self._pinged: dict[NodeId, float] = {}
-        # Primaries about to hand over, and slots taken from us: each with since when.
-        self._handing_over: dict[NodeId, float] = {}
+        # Primaries about to hand over, or that just did.
+        self._handing_over: dict[NodeId, _HandingOver] = {}
+        # Slots taken from us, each with since when.
         self._unsettled: dict[int, float] = {}
         self._places: dict[int, tuple[NodeId, ...]] = {}
         self._last_places: dict[int, tuple[NodeId, ...]] = {}
@@ -243,24 +260,42 @@ class ShardManager(SubscriptionManager):
             self._replace()
             self.router.queue_hopeless("no connection could be had")
 
-    def revoked(self, node: NodeId, target: Target) -> None:
-        """A node took a target away: look for it in its whole shard, and ask the cluster (P5)."""
+    def revoked(self, node: NodeId, target: Target) -> bool:
+        """A node took a target away: because the slot moves, or because its shard changes (P5)."""
         slot = self.slot(target)
         new = self.moves.moves.targets.get(slot)
-        if new is None or new not in self.topology.nodes:
-            if self._is_handing_over(slot):
-                return  # it is asked again, and where it goes on we are already
+        if new is not None and new in self.topology.nodes:
+            if new != node:
+                self.topology = move_slot(self.topology, slot, new)
+            # Else it is the new owner that takes over, and is asked again.
+            self._places.pop(slot, None)
+            self._place_soon()
+            self.desk.look()
+            return False
+        former = self._former_primary(slot)
+        if former is None:
             self._unsettled[slot] = self.loop.time()
-        elif new != node:
-            self.topology = move_slot(self.topology, slot, new)
-        # Else it is the new owner that takes over, and is asked again.
-        self._places.pop(slot, None)
-        self._place_soon()
+            self._places.pop(slot, None)
+            self._place_soon()
         self.desk.look()
+        return self._was_promoted(node, slot, target, former)
 
-    def _is_handing_over(self, slot: int) -> bool:
+    def _former_primary(self, slot: int) -> NodeId | None:
+        """Return the node of the slot's shard that hands over, or just did."""
         shard = self.topology.shard_for(slot)
-        return shard is not None and any(node.id in self._handing_over for node in shard.nodes)
+        ids = [] if shard is None else [mate.id for mate in shard.nodes]
+        return next((mate for mate in ids if mate in self._handing_over), None)
+
+    def _was_promoted(self, node: NodeId, slot: int, target: Target, former: NodeId | None) -> bool:
+        """Whether ``node`` took ``target`` away because it is the primary now."""
+        if former is not None:
+            left = self._handing_over[former].left
+            if node != former or target in left:
+                return True
+            left.add(target)
+            return False
+        shard = self.topology.shard_for(slot)
+        return shard is not None and any(node == replica.id for replica in shard.replicas)
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
@@ -341,11 +376,15 @@ class ShardManager(SubscriptionManager):
 
     def _hands_over(self, node: NodeId) -> None:
         """A primary holds its publishers until a replica has taken over: be there, too (P7)."""
-        known = node in self._handing_over
-        self._handing_over[node] = self.loop.time()
-        if not known:
-            self._replace()
-            self.desk.look()
+        now = self.loop.time()
+        if node in self._handing_over:
+            self._handing_over[node].since = now
+            return
+        for mate in [mate for mate in self._handing_over if self.same_stream(mate, node)]:
+            del self._handing_over[mate]
+        self._handing_over[node] = _HandingOver(now)
+        self._replace()
+        self.desk.look()
 
     # -- slots on the move -------------------------------------------------------------------------
 
@@ -429,7 +468,7 @@ class ShardManager(SubscriptionManager):
             for slot, since in self._unsettled.items()
             if now - since > (_SETTLING if at_home[slot] else _UNSETTLED)
         ]
-        over = [node for node, at in self._handing_over.items() if now - at > _UNSETTLED]
+        over = [n for n, it in self._handing_over.items() if now - it.since > _UNSETTLED]
         for slot in settled:
             del self._unsettled[slot]
         for node in over:
@@ -448,6 +487,7 @@ class ShardManager(SubscriptionManager):
             if node in self._silent:
                 if link.pongs > self._silent[node]:
                     del self._silent[node]
+                    self.router.trust(node, nothing_lost=True)
                     self._replace()
                     self.router.retrust()
             elif quiet < _QUIET:
@@ -459,6 +499,7 @@ class ShardManager(SubscriptionManager):
             elif now - pinged > _SILENT:
                 del self._pinged[node]
                 self._silent[node] = link.pongs
+                self.router.doubt(node, link.connection.last_read, "the node fell silent")
                 self.desk.look()
                 self._replace()
                 self.router.retrust()
@@ -485,7 +526,8 @@ class ShardManager(SubscriptionManager):
         """Have a reader for each node in use, and for none that left the cluster."""
         self._placing = False
         known = self.topology.nodes
-        for node in self._used():
+        used = self._used()
+        for node in [*used, *self._standbys(used)]:
             if node in known and node not in self.readers:
                 where = known[node]
                 self.keep_reader(node, f"{where.host}:{where.port} {node[:8]}")
@@ -499,10 +541,28 @@ class ShardManager(SubscriptionManager):
             used.update(row.nodes)
         return used
 
+    def _standbys(self, used: set[NodeId]) -> set[NodeId]:
+        """Return a node for each shard in use where its channels can go on without a connect (P6).
+
+        None at all where that would take too many of the pool's connections.
+        """
+        standbys: set[NodeId] = set()
+        for shard in self.topology.shards:
+            ids = [node.id for node in shard.nodes if node.addressable and not node.failing]
+            if len(used.intersection(ids)) == 1:
+                others = (node for node in ids if node not in used and node not in self._down)
+                standbys.update(islice(others, 1))
+        if not self.pool.max_connections_per_node:
+            most = self.pool.max_connections // 2
+            if len(used) + len(standbys) > most:
+                return set()
+        return standbys
+
     def _let_go_unused(self, now: float) -> None:
         if len(self.readers) == len(self._idle_since) == 0:
             return
         used = self._used()
+        used |= self._standbys(used)
         for node in list(self.readers):
             if node in used:
                 self._idle_since.pop(node, None)

@@ -106,6 +106,8 @@ class Row:
         leaving: the node that hands over to the source.
         gap_since: the last proof of life, while a gap is open.
         gap_reason: what opened it.
+        gap_doubt: the node whose doubtful word opened it, where that was all.
+        gap_awaits: the node that must be live again to end it, wherever else the target is live.
     """
 
     target: Target
@@ -117,6 +119,8 @@ class Row:
     leaving: NodeId | None = None
     gap_since: float | None = None
     gap_reason: str = ""
+    gap_doubt: NodeId | None = None
+    gap_awaits: NodeId | None = None
 
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""
@@ -130,6 +134,8 @@ class Table:
         self.rows: dict[Target, Row] = {}
         #: Nodes with a connection.
         self.up: set[NodeId] = set()
+        #: Nodes on which being live proves nothing at the moment; see :meth:`doubt`.
+        self.doubted: set[NodeId] = set()
 
     # -- what is wanted ----------------------------------------------------------------------------
 
@@ -149,7 +155,7 @@ class Table:
         if row is None:
             return []
         row.wanted = False
-        row.gap_since = None
+        row.gap_since = row.gap_doubt = row.gap_awaits = None
         return self._settle(row)
 
     def place(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
@@ -165,7 +171,7 @@ class Table:
         """``target`` is desired and not live; messages may be missed since ``since``."""
         row = self.rows.get(target)
         if row is not None and row.wanted and row.source is None and row.gap_since is None:
-            row.gap_since, row.gap_reason = since, reason
+            row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
 
     # -- what happened -----------------------------------------------------------------------------
 
@@ -188,7 +194,12 @@ class Table:
             row.blocked.discard(node)
             if actual is not None:
                 self._note_loss(row, actual, node, proof, reason)
+                if row.gap_awaits == node:
+                    row.gap_awaits = None
+                    if self._proven(row):
+                        commands += self._end_gap(row, max(proof, row.gap_since or proof))
                 commands += self._settle(row)
+        self.doubted.discard(node)
         return commands
 
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
@@ -198,10 +209,9 @@ class Table:
             return []
         row.nodes[node] = Actual.LIVE
         commands = self._settle(row)
-        if row.gap_since is not None and row.wanted:
+        if node not in self.doubted and row.gap_awaits in (None, node):
             # First, so that whoever consumes the target hears of the gap before any message.
-            commands.insert(0, GapEnded(target, row.gap_since, now, row.gap_reason))
-            row.gap_since = None
+            commands[:0] = self._end_gap(row, now)
         return commands
 
     def removed(self, node: NodeId, target: Target) -> list[Command]:
@@ -212,11 +222,20 @@ class Table:
         del row.nodes[node]
         return self._settle(row)
 
-    def revoked(self, node: NodeId, target: Target, now: float) -> list[Command]:
+    def revoked(
+        self, node: NodeId, target: Target, proof: float, *, promoted: bool = False
+    ) -> list[Command]:
         """``node`` ended the subscription of ``target`` by itself (P5).
 
         The slot moves, or another node of its shard takes over. Where the node is still a place it
         is asked again at once: it agrees, or answers where the slot is now.
+
+        Args:
+            node: the node.
+            target: the target.
+            proof: it was surely live last then.
+            promoted: it is the one that takes over. What it gets until it is asked again may not
+                reach the others: that is a gap, wherever the target is live.
         """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
@@ -224,8 +243,22 @@ class Table:
             # What ended was there before the command on its way, which is answered by itself.
             return []
         del row.nodes[node]
-        self._note_loss(row, actual, node, now, "the slot moved")
-        return self._settle(row)
+        if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
+            row.gap_since, row.gap_reason = proof, "another node took over"
+            row.gap_awaits = node if self._proven(row) else None
+        else:
+            self._note_loss(row, actual, node, proof, "the slot moved")
+        commands = self._settle(row)
+        if node not in row.nodes:
+            self._call_off(row, node)
+        return commands
+
+    def _call_off(self, row: Row, node: NodeId) -> None:
+        """``node`` did not take over, after all."""
+        if row.gap_awaits == node:
+            row.gap_awaits = None
+            if self._proven(row):
+                row.gap_since = None
 
     def refused(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` answered the subscription of ``target`` with an error."""
@@ -234,6 +267,7 @@ class Table:
             return []
         del row.nodes[node]
         row.blocked.add(node)
+        self._call_off(row, node)
         return self._settle(row)
 
     def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
@@ -259,6 +293,31 @@ class Table:
         self._note_loss(row, Actual.LIVE, node, proof, reason)
         return [Unsubscribe(node, target), *self._settle(row)]
 
+    def doubt(self, node: NodeId, proof: float, reason: str) -> None:
+        """``node`` may receive nothing, though nothing was heard of an end (P10).
+
+        What is live there alone is in a gap from ``proof`` on, until it is live elsewhere.
+        """
+        if node not in self.up or node in self.doubted:
+            return
+        self.doubted.add(node)
+        for row in self.rows.values():
+            if row.wanted and row.is_live(node) and row.gap_since is None and not self._proven(row):
+                row.gap_since, row.gap_reason, row.gap_doubt = proof, reason, node
+
+    def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
+        """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""
+        commands: list[Command] = []
+        if node not in self.doubted:
+            return commands
+        self.doubted.discard(node)
+        for row in self.rows.values():
+            if row.is_live(node) and nothing_lost and row.gap_doubt == node:
+                row.gap_since = row.gap_doubt = None
+            elif row.is_live(node) and row.gap_awaits is None:
+                commands += self._end_gap(row, now)
+        return commands
+
     def handed_over(self, target: Target, old: NodeId) -> list[Command]:
         """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
         row = self.rows.get(target)
@@ -270,10 +329,28 @@ class Table:
     # -- what follows ------------------------------------------------------------------------------
 
     def _note_loss(self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str) -> None:
-        if actual is not Actual.LIVE or not row.wanted or row.gap_since is not None:
+        if actual is not Actual.LIVE or not row.wanted:
             return
-        if Actual.LIVE not in row.nodes.values():
-            row.gap_since, row.gap_reason = proof, reason
+        if row.gap_since is not None:
+            if row.gap_doubt == node:
+                row.gap_doubt = None  # it is certain now
+            if not self._proven(row):
+                row.gap_awaits = None  # any node will do
+        elif not self._proven(row):
+            row.gap_since, row.gap_reason, row.gap_doubt = proof, reason, None
+
+    def _proven(self, row: Row) -> bool:
+        """Whether the target is live on a node that is sure to receive it."""
+        return any(
+            actual is Actual.LIVE and node not in self.doubted for node, actual in row.nodes.items()
+        )
+
+    def _end_gap(self, row: Row, now: float) -> list[Command]:
+        if row.gap_since is None or not row.wanted:
+            return []
+        ended = GapEnded(row.target, row.gap_since, now, row.gap_reason)
+        row.gap_since = row.gap_doubt = row.gap_awaits = None
+        return [ended]
 
     def _settle(self, row: Row) -> list[Command]:
         commands: list[Command] = []

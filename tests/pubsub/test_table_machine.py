@@ -77,12 +77,25 @@ class TableMachine(RuleBasedStateMachine):
             TARGETS, (None, None)
         )
         self.gaps: dict[Target, float] = {}
+        self.doubted: set[str] = set()
+        # Who takes over next, and of what.
+        self.promoted: tuple[str, Target] | None = None
+
+    @rule(node=nodes, of=targets)
+    def promote(self, node: str, of: Target) -> None:
+        self.promoted = node, of
 
     def tick(self) -> float:
         self.now += 1.0
         return self.now
 
-    def run(self, commands: list[Command], *, given_up: Target | None = None) -> None:
+    def run(
+        self,
+        commands: list[Command],
+        *,
+        given_up: Target | None = None,
+        cleared: tuple[Target, ...] = (),
+    ) -> None:
         """Carry out commands, and look at what they say about routes and gaps."""
         ended: dict[Target, GapEnded] = {}
         for command in commands:
@@ -100,9 +113,14 @@ class TableMachine(RuleBasedStateMachine):
                 case GapEnded(target):
                     assert target not in ended, "one gap, one report"
                     ended[target] = command
-        self.check_gaps(ended, given_up)
+        self.check_gaps(ended, given_up, cleared)
 
-    def check_gaps(self, ended: dict[Target, GapEnded], given_up: Target | None) -> None:
+    def check_gaps(
+        self,
+        ended: dict[Target, GapEnded],
+        given_up: Target | None,
+        cleared: tuple[Target, ...],
+    ) -> None:
         for target in TARGETS:
             row = self.table.rows.get(target)
             since = row.gap_since if row is not None else None
@@ -111,10 +129,14 @@ class TableMachine(RuleBasedStateMachine):
                 assert before == ended[target].since
                 assert since is None
             elif before is not None:
-                assert since == before or target == given_up, "a gap ends with a report"
+                assert since == before or target in (given_up, *cleared), "a gap ends with a report"
             if since is not None:
                 assert row is not None
-                assert Actual.LIVE not in row.nodes.values(), "no gap while it is live anywhere"
+                live = {node for node, actual in row.nodes.items() if actual is Actual.LIVE}
+                if row.gap_awaits is None:
+                    assert live <= self.doubted, "no gap while it is surely live anywhere"
+                else:
+                    assert row.nodes[row.gap_awaits] is Actual.SUBSCRIBING
                 self.gaps[target] = since
             else:
                 self.gaps.pop(target, None)
@@ -163,15 +185,36 @@ class TableMachine(RuleBasedStateMachine):
         if node not in self.up:
             return
         del self.up[node]
-        lost = [
-            target
-            for target in self.wanted
-            if {n for n, state in self.table.rows[target].nodes.items() if state is Actual.LIVE}
-            == {node}
-        ]
+        lost = [target for target in self.wanted if self.surely_live(target) == {node}]
         proof = self.tick()
         self.run(self.table.node_down(node, proof, "gone"))
+        self.doubted.discard(node)
         assert all(self.gaps[target] == proof for target in lost)
+
+    def surely_live(self, target: Target) -> set[str]:
+        nodes = self.table.rows[target].nodes.items()
+        return {node for node, state in nodes if state is Actual.LIVE} - self.doubted
+
+    @rule(node=nodes)
+    def doubt(self, node: str) -> None:
+        if node not in self.up or node in self.doubted:
+            return
+        lost = [target for target in self.wanted if self.surely_live(target) == {node}]
+        self.doubted.add(node)
+        proof = self.tick()
+        self.table.doubt(node, proof, "silent")
+        self.run([])
+        assert all(self.gaps[target] == proof for target in lost)
+
+    @rule(node=nodes, nothing_lost=st.booleans())
+    def trust(self, node: str, nothing_lost: bool) -> None:
+        rows = self.table.rows
+        cleared = [t for t in self.gaps if nothing_lost and rows[t].gap_doubt == node]
+        self.doubted.discard(node)
+        commands = self.table.trust(node, self.tick(), nothing_lost=nothing_lost)
+        self.run(commands, cleared=tuple(cleared))
+        for target in self.gaps:
+            assert self.surely_live(target) != {node} or rows[target].gap_awaits is not None
 
     @precondition(lambda self: any(c.sent for c in self.up.values()))
     @rule(data=st.data(), refuse=st.booleans())
@@ -198,7 +241,9 @@ class TableMachine(RuleBasedStateMachine):
         head = connection.pending[0] if connection.pending else None
         if what == "error":
             connection.pending.popleft()
-            self.run(table.refused(node, target))
+            row = table.rows.get(target)
+            called_off = (target,) if row is not None and row.gap_awaits == node else ()
+            self.run(table.refused(node, target), cleared=called_off)
         elif what == "subscribed":
             assert head == Subscribe(node, target)
             connection.pending.popleft()
@@ -207,7 +252,8 @@ class TableMachine(RuleBasedStateMachine):
             connection.pending.popleft()
             self.run(table.removed(node, target))
         else:
-            self.run(table.revoked(node, target, self.tick()))
+            promoted = self.promoted == (node, target)
+            self.run(table.revoked(node, target, self.tick(), promoted=promoted))
 
     @precondition(lambda self: self.hand_overs)
     @rule(data=st.data())
@@ -255,7 +301,7 @@ class TableMachine(RuleBasedStateMachine):
             assert live == set(reachable), "a place that is none any more is left"
             assert row.source == reachable[0]
             assert row.leaving is None
-            assert row.gap_since is None
+            assert row.gap_since is None or set(reachable) <= self.doubted
 
     # -- always ------------------------------------------------------------------------------------
 
