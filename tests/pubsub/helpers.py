@@ -103,12 +103,14 @@ async def data_of(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list
     return found
 
 
-async def publish_many(client: Redis[Any], channel: str, count: int, payload: str = "") -> None:
-    """Have the server publish the numbers from 0 on, each followed by ``payload``."""
+async def publish_many(
+    client: Redis[Any], channel: str, count: int, payload: str = "", *, first: int = 0
+) -> None:
+    """Have the server publish ``count`` numbers from ``first`` on, each followed by ``payload``."""
     script = "for i = ARGV[1], ARGV[2] do redis.call('PUBLISH', KEYS[1], i .. ARGV[3]) end"
-    for first in range(0, count, 1000):
-        last = min(first + 1000, count) - 1
-        await client.execute_command("EVAL", script, 1, channel, first, last, payload)
+    for begin in range(first, first + count, 1000):
+        end = min(begin + 1000, first + count) - 1
+        await client.execute_command("EVAL", script, 1, channel, begin, end, payload)
 
 
 def subscribers(server: AnyServer) -> list[dict[str, str]]:

@@ -96,7 +96,7 @@ async def test_a_new_handler_takes_over_and_none_gives_it_back(shared_server: An
         assert p.channels == {"a": None}
 
 
-async def test_p12_a_slow_handler_delays_no_other_channel_and_no_ack(shared_server: AnyServer):
+async def test_k6_p12_a_slow_handler_delays_no_other_channel_and_no_ack(shared_server: AnyServer):
     release = asyncio.Event()
     fast = Heard()
 
@@ -117,7 +117,7 @@ async def test_p12_a_slow_handler_delays_no_other_channel_and_no_ack(shared_serv
         release.set()
 
 
-async def test_p12_subscribe_and_unsubscribe_from_inside_a_handler(shared_server: AnyServer):
+async def test_k6_p12_subscribe_and_unsubscribe_from_inside_a_handler(shared_server: AnyServer):
     errors: list = []
     inner = Heard()
     async with client_of(shared_server) as client, client.pubsub() as p:
@@ -164,10 +164,10 @@ async def test_p12_subscribe_and_unsubscribe_from_inside_a_handler(shared_server
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_p12_a_handler_that_raises_loses_that_message_and_nothing_else(
+async def test_k5_p12_a_handler_that_raises_loses_that_message_and_nothing_else(
     shared_server: AnyServer, error: BaseException, is_async: bool
 ):
-    """K5. The connection, the other messages, the other handlers and the body go on."""
+    """The connection, the other messages, the other handlers and the body go on."""
     heard = Heard()
     other = Heard()
     failures: list = []

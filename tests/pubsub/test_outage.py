@@ -97,6 +97,19 @@ async def test_k9_p9_an_idle_connection_that_answers_is_left_alone(server: AnySe
         assert await drain(p) == []
 
 
+async def test_p9_waiting_for_messages_is_not_waiting_for_a_reply(server: AnyServer):
+    """``stream_timeout`` is about answers; a quiet channel owes none."""
+    async with (
+        client_of(server, stream_timeout=0.1) as client,
+        client.pubsub(channels=["a"], ignore_subscribe_messages=True) as p,
+    ):
+        await p.get_message()
+        assert await p.get_message(timeout=0.4) is None
+        await client.publish("a", "1")
+        assert await data_of(p, 1) == ["1"]
+        assert p.stats().reconnects == 0
+
+
 async def test_p9_a_half_open_connection_is_found(server: AnyServer):
     """The peer goes without a word: what is written is never answered."""
     gate = asyncio.Event()

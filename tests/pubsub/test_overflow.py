@@ -12,12 +12,14 @@ import pytest
 from actors import MailboxSpec
 from tests.pubsub.helpers import (
     QUICK,
+    Gaps,
     Heard,
     client_of,
     data_of,
     drain,
     kill_subscribers,
     publish_many,
+    subscribers,
     within,
 )
 from tests.servers import AnyServer
@@ -57,11 +59,7 @@ async def test_a3_a_million_messages_into_an_iterator_that_nobody_reads(
         await publish_many(client, "a", 50_000)
         await eventually(lambda: p.stats().received == 50_000)
         before = resident() if sys.platform == "linux" else 0
-        await client.execute_command("PUBLISH", "a", "50000")
-        script = "for i = ARGV[1], ARGV[2] do redis.call('PUBLISH', KEYS[1], i) end"
-        for first in range(50_001, 1_000_000, 1000):
-            last = min(first + 999, 999_999)
-            await client.execute_command("EVAL", script, 1, "a", first, last)
+        await publish_many(client, "a", 950_000, first=50_000)
         await eventually(lambda: p.stats().received == 1_000_000, 20)
         grown = resident() - before if sys.platform == "linux" else 0
         assert grown < 8 * 1024 * 1024
@@ -272,6 +270,41 @@ async def test_a3_a_reconnect_while_paused(server: AnyServer):
         await eventually(lambda: found[-1] == 1000)
         assert found == sorted(found)
         reading.cancel()
+
+
+async def test_p10_a_server_that_ends_a_slow_reader_is_a_gap(make_server):
+    """client-output-buffer-limit: the way in which servers shed."""
+    server = make_server({"client-output-buffer-limit": ["pubsub", "1mb", "1mb", "1"]})
+    gaps = Gaps()
+    async with (
+        client_of(server) as client,
+        client.pubsub(
+            channels=["a"],
+            mailbox=10,
+            overflow="block",
+            on_gap=gaps,
+            retry_policy=QUICK,
+            ignore_subscribe_messages=True,
+        ) as p,
+    ):
+        last = 0
+        while subscribers(server):  # until the kernel's buffers are full, too
+            await publish_many(client, "a", 1000, " " + "x" * 500, first=last)
+            last += 1000
+        found: list[int] = []
+
+        async def read() -> None:
+            async for message in p:
+                found.append(int(message["data"].split()[0]))  # noqa: PERF401 - see above
+
+        reading = asyncio.create_task(read())
+        await eventually(lambda: gaps)
+        await client.publish("a", f"{last} ")
+        await eventually(lambda: found[-1] == last)
+        reading.cancel()
+        assert found == sorted(set(found))
+        assert len(found) <= last
+        assert len(gaps) == 1
 
 
 async def test_one_slow_handler_sheds_its_own_messages_only(shared_server: AnyServer):

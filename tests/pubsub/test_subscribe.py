@@ -214,7 +214,7 @@ def limited(server: AnyServer) -> Redis:
 
 
 @pytest.mark.every_backend
-async def test_p11_noperm_is_an_authorization_error_within_100_ms(server: AnyServer):
+async def test_k7_p11_noperm_is_an_authorization_error_within_100_ms(server: AnyServer):
     async with limited(server) as client, client.pubsub(channels=["allowed"]) as p:
         for call in (p.subscribe, p.psubscribe):
             with within(0.1), pytest.raises(exceptions.AuthorizationError, match=r"(?i)permission"):
@@ -227,6 +227,26 @@ async def test_p11_noperm_is_an_authorization_error_within_100_ms(server: AnySer
         await client.publish("allowed", "1")
         assert await data_of(p, 1) == ["1"]
         assert await client.pubsub_channels() == {"allowed", "allowed-3"}
+        assert p.stats().reconnects == 0
+
+
+async def test_k7_an_error_is_the_answer_to_its_own_command(server: AnyServer):
+    """A PING on its way, with or without a payload, gets its own answer, and nobody else does."""
+    async with limited(server) as client, client.pubsub(channels=["allowed"]) as p:
+        await drain(p)
+        connection = p.connection
+        assert connection is not None
+        pings = [connection.send_command("PING"), connection.send_command("PING", "payload")]
+        denied = asyncio.create_task(p.subscribe("denied"))
+        pings.append(connection.send_command("PING", "after"))
+        allowed = asyncio.create_task(p.subscribe("allowed-2"))
+        await asyncio.sleep(0)
+        pings.append(connection.send_command("PING"))
+        with pytest.raises(exceptions.AuthorizationError):
+            await denied
+        await allowed
+        assert await asyncio.gather(*pings) == [b"PONG", b"payload", b"after", b"PONG"]
+        assert [one["channel"] for one in await drain(p)] == ["allowed-2"]
         assert p.stats().reconnects == 0
 
 
