@@ -16,7 +16,6 @@ from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call, Waiting
 from actors.pubsub.inlet import flush
 from actors.pubsub.link import NodeLink
-from actors.pubsub.notices import GapNotice
 from actors.pubsub.routes import Routes
 from actors.pubsub.table import (
     Command,
@@ -427,7 +426,7 @@ class Router:
         )
         self.book.gaps += 1
         self._gaps.append(gap)
-        subscription.inlet.put_news(GapNotice(gap, subscription.on_gap or self.book.on_gap))
+        subscription.report(gap, self.book.on_gap)
 
     def _log_gaps(self) -> None:
         gaps, self._gaps = self._gaps, []
