@@ -11,7 +11,8 @@ from typing import Any
 from actors.pubsub.handler import DrainLanes
 from actors.pubsub.inbox import Inbox, InboxInlet
 from actors.pubsub.inlet import HandlerInlet, Inlet
-from actors.pubsub.types import GapCallback, Kind, SubscriptionCallback, Target
+from actors.pubsub.notices import GapNotice
+from actors.pubsub.types import Gap, GapCallback, Kind, SubscriptionCallback, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
@@ -20,6 +21,9 @@ __all__ = ["Book", "Subscription"]
 
 
 log = get_logger("mailslot.pubsub")
+
+# Gaps of one target that wait for their consumer, one by one.
+_MOST_GAPS = 16
 
 
 class Subscription:
@@ -34,7 +38,7 @@ class Subscription:
         on_gap: hears of this target's gaps.
     """
 
-    __slots__ = ("callback", "handler", "inlet", "label", "lanes", "on_gap", "target")
+    __slots__ = ("_untold", "callback", "handler", "inlet", "label", "lanes", "on_gap", "target")
 
     def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
         self.target = target
@@ -44,6 +48,21 @@ class Subscription:
         self.handler: ActorRef[Any] | None = None
         self.lanes = False
         self.on_gap: GapCallback | None = None
+        self._untold: list[GapNotice] = []
+
+    def report(self, gap: Gap, on_gap: GapCallback | None) -> None:
+        """Tell the consumer of ``gap`` before its next message.
+
+        A consumer that is not there to hear of them has a few gaps waiting; then the last one
+        grows, so that a connection that comes and goes all night fills no memory.
+        """
+        self._untold = [notice for notice in self._untold if not notice.told]
+        if len(self._untold) < _MOST_GAPS:
+            notice = GapNotice(gap, self.on_gap or on_gap)
+            self._untold.append(notice)
+            self.inlet.put_news(notice)
+        else:
+            self._untold[-1].extend(gap)
 
     def drain(self) -> None:
         """Have the handler finish what it has, and end."""

@@ -147,7 +147,7 @@ class Inbox:
         if isinstance(news, Lagged):
             await call_back(self.on_lagged, news.count)
         elif isinstance(news, GapNotice):
-            await call_back(news.callback, news.gap)
+            await news.tell()
         elif news is _BREATH:
             await self._breathe()
 

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from actors.pubsub.types import Gap
 from actors.runtime.messages import Envelope
 from supervisor.log import get_logger
@@ -34,15 +36,25 @@ async def call_back(callback: Callable[[Any], Any] | None, argument: Any) -> Non
 class GapNotice(Envelope):
     """A gap, before the first message after it (P10). It is never shed."""
 
-    __slots__ = ("callback", "gap")
+    __slots__ = ("callback", "gap", "told")
 
     def __init__(self, gap: Gap, callback: Callable[[Gap], Any] | None) -> None:
         self.gap = gap
         self.callback = callback
+        self.told = False
+
+    def extend(self, gap: Gap) -> None:
+        """Tell of a later gap as well: one from the begin of the first to the end of the last."""
+        self.gap = msgspec.structs.replace(self.gap, until=gap.until, reason=gap.reason)
+
+    async def tell(self) -> None:
+        """Call the hook."""
+        self.told = True
+        await call_back(self.callback, self.gap)
 
     async def deliver(self, cell: Cell) -> None:
         """Tell the handler's ``on_gap``."""
-        await call_back(self.callback, self.gap)
+        await self.tell()
 
 
 class HandledNotice(Envelope):
