@@ -173,7 +173,7 @@ class EmbeddedCluster(ClusterChanges):
     async def add_node(self, replica_of: ClusterNode | None = None) -> ClusterNode:
         """Start another node and introduce it: a primary without slots, or a replica."""
         node_id, port = new_id(), self._reserve()
-        node = self._make_node(node_id, port, lone_config(node_id, "127.0.0.1", port))
+        node = self._make_node(node_id, port, lone_config(node_id, "127.0.0.1", port, self.binary))
         introducer = self.alive[0]
         await node.start()
         await introducer.execute("CLUSTER", "MEET", node.host, node.port)

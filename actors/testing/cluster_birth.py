@@ -66,20 +66,24 @@ def nodes_config(members: Sequence[Member], myself: Member, binary: ServerBinary
     return "".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0\n"])
 
 
-def lone_config(node_id: str, host: str, port: int) -> str:
+def lone_config(node_id: str, host: str, port: int, binary: ServerBinary) -> str:
     """Return the cluster-config-file of a node that knows nobody."""
-    bus = port + CLUSTER_BUS_OFFSET
+    where = _where(host, port, new_id(), binary)
     return (
-        f"{node_id} {host}:{port}@{bus} myself,master - 0 0 0 connected\n"
-        "vars currentEpoch 0 lastVoteEpoch 0\n"
+        f"{node_id} {where} myself,master - 0 0 0 connected\nvars currentEpoch 0 lastVoteEpoch 0\n"
     )
 
 
+def _where(host: str, port: int, shard_id: str, binary: ServerBinary) -> str:
+    # Without the shard's id a server that knows of it makes one up. CLUSTER SHARDS then shows a
+    # primary and its replicas as different shards, and Valkey 9.1 dies of the first SPUBLISH to a
+    # slot that such a primary was given. Before 7.2 there was none, nor room for it.
+    shard = f",,shard-id={shard_id}" if binary.version >= (7, 2, 0) else ""
+    return f"{host}:{port}@{port + CLUSTER_BUS_OFFSET}{shard}"
+
+
 def _line(member: Member, myself: bool, binary: ServerBinary) -> str:
-    # Without the shard's id a server that knows of it makes one up, and CLUSTER SHARDS shows a
-    # primary and its replicas as different shards. Before 7.2 there was none, nor room for it.
-    shard = f",,shard-id={member.shard_id}" if binary.version >= (7, 2, 0) else ""
-    where = f"{member.host}:{member.port}@{member.port + CLUSTER_BUS_OFFSET}{shard}"
+    where = _where(member.host, member.port, member.shard_id, binary)
     role = "master" if member.primary_id is None else "slave"
     words = [member.id, where, f"myself,{role}" if myself else role, member.primary_id or "-"]
     words += ["0", "0", str(member.shard + 1), "connected"]
