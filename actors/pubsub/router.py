@@ -240,7 +240,7 @@ class Router:
                 self._unsubscribing.done(target)
             return
         was_live = row.source is not None
-        self._execute(self.table.confirmed(link.node, target, self._loop.time()))
+        self._execute(self.table.confirmed(link.node, target, link.connection.last_read))
         self.routes.update_merged(target)
         if not was_live and row.source == link.node:
             self._forgive(target)
