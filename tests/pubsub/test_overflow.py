@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,27 @@ async def test_a3_a_reconnect_while_paused(server: AnyServer):
         await eventually(lambda: found[-1] == 1000)
         assert found == sorted(found)
         reading.cancel()
+
+
+async def test_k10_gaps_that_nobody_hears_of_are_bounded_too(server: AnyServer):
+    """Forty lost connections, and a reader that comes after them: nothing is left unsaid."""
+    gaps = Gaps()
+    async with (
+        client_of(server) as client,
+        client.pubsub(
+            channels=["a"], on_gap=gaps, retry_policy=QUICK, ignore_subscribe_messages=True
+        ) as p,
+    ):
+        for turn in range(1, 41):
+            kill_subscribers(server)
+            await eventually(lambda n=turn: p.stats().gaps == n)
+        assert p.stats().waiting <= 16
+        await client.publish("a", "1")
+        assert await data_of(p, 1) == ["1"]
+        assert len(gaps) == 16
+        assert all(one.until <= other.since for one, other in pairwise(gaps))
+        # The last one tells of all the rest.
+        assert gaps[-1].seconds > 5 * gaps[0].seconds
 
 
 async def test_p10_a_server_that_ends_a_slow_reader_is_a_gap(make_server):
