@@ -185,6 +185,10 @@ class SubscriptionManager(Actor[Any]):
         """What a server delivers is up to date."""
         return True
 
+    def lag(self, node: NodeId) -> float:
+        """A single server is never behind itself."""
+        return 0.0
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long a hand-over takes."""
         return 0.0

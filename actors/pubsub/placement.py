@@ -63,8 +63,10 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     if slot in sight.unsettled:
         places += [node for node in sight.connected if node not in places]
     target = sight.moving.get(slot)
-    if target is not None and target in topology.nodes and target not in places:
-        places.append(target)
+    if target is not None and target in topology.nodes:
+        # A replica gives the slot up before all that its primary accepted has come to it.
+        leaving = [node.id for node in nodes if node.is_primary and node.id not in sight.down]
+        places += [node for node in (*leaving, target) if node not in places]
     return tuple(places)
 
 

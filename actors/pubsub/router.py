@@ -71,6 +71,9 @@ class Placement(Protocol):
     def trusted(self, node: NodeId) -> bool:
         """Return whether what ``node`` delivers is up to date: it answers."""
 
+    def lag(self, node: NodeId) -> float:
+        """Return by how many seconds ``node`` may be behind who accepts the messages."""
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
 
@@ -94,6 +97,8 @@ class Router:
         self.book = book
         self.table = Table()
         self.links: dict[NodeId, NodeLink] = {}
+        #: The loop's time when it looked at the connections for sure.
+        self.looked_at = 0.0
         #: Targets that a node refused for good: asked again by the manager, now and then, each
         #: by a command of its own, so that one that may not be had costs the others nothing.
         self.refused: set[Target] = set()
@@ -206,7 +211,8 @@ class Router:
         if self.links.get(link.node) is not link:
             return
         del self.links[link.node]
-        self._execute(self.table.node_down(link.node, link.connection.last_read, reason))
+        proof = link.connection.last_read - self._placement.lag(link.node)
+        self._execute(self.table.node_down(link.node, proof, reason))
         self.routes.node_lost(link.node)
         for target in self._unsubscribing.targets():
             if target not in self.table.rows:
@@ -256,10 +262,12 @@ class Router:
         # First where it belongs now, so that it is not asked for again where it no longer does.
         promoted = self._placement.revoked(link.node, target)
         places = self._placement.places(target)
+        # It had not said so when the loop looked last.
+        proof = max(link.proof, self.looked_at) - self._placement.lag(link.node)
         self._execute(
             [
                 *self.table.place(target, places),
-                *self.table.revoked(link.node, target, link.proof, promoted=promoted),
+                *self.table.revoked(link.node, target, proof, promoted=promoted),
             ]
         )
         self.routes.update_merged(target)
@@ -294,6 +302,7 @@ class Router:
 
     def link_batch_done(self, link: NodeLink) -> None:
         """All that was read has been handled."""
+        self.looked_at = link.connection.last_read
         if self._gaps:
             self._log_gaps()
         if self._denials:

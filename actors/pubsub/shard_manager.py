@@ -48,6 +48,8 @@ _QUIET, _SILENT = 0.5, 0.5
 #: Seconds for which both nodes feed a target when the source changes: longer than the cluster bus
 #: is ever late.
 _HAND_OVER = 0.1
+#: Seconds by which the cluster bus may be late at a replica: seen were 32 ms, under load.
+_BUS_LAG = 0.05
 #: Seconds for which a slot that was taken from us is looked for on all nodes of its shard, at least
 #: and at most: nodes may name the old owner for a while.
 _SETTLING, _UNSETTLED = 0.5, 1.5
@@ -187,7 +189,8 @@ class ShardManager(SubscriptionManager):
 
     def _sight(self) -> Sight:
         connected = [] if not self._unsettled else list(self.router.links)
-        primaries = [n.id for n in self.topology.primaries if n.id in connected]
+        nodes = self.topology.nodes
+        primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
         return Sight(
             self._down,
             self._silent.keys(),
@@ -217,6 +220,11 @@ class ShardManager(SubscriptionManager):
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers."""
         return node not in self._silent
+
+    def lag(self, node: NodeId) -> float:
+        """Return how late the cluster bus may be at ``node``: not at all at a primary."""
+        known = self.topology.nodes.get(node)
+        return 0.0 if known is None or known.is_primary else _BUS_LAG
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long both nodes feed a target."""
@@ -542,14 +550,17 @@ class ShardManager(SubscriptionManager):
         return used
 
     def _standbys(self, used: set[NodeId]) -> set[NodeId]:
-        """Return a node for each shard in use where its channels can go on without a connect (P6).
+        """Return nodes where channels can go on without a connect (P6).
 
+        That is one more of each shard in use, and each primary without slots: it will get some.
         None at all where that would take too many of the pool's connections.
         """
         standbys: set[NodeId] = set()
         for shard in self.topology.shards:
             ids = [node.id for node in shard.nodes if node.addressable and not node.failing]
-            if len(used.intersection(ids)) == 1:
+            if not shard.slots and shard.primary is not None:
+                standbys.update(ids[:1])
+            elif len(used.intersection(ids)) == 1:
                 others = (node for node in ids if node not in used and node not in self._down)
                 standbys.update(islice(others, 1))
         if not self.pool.max_connections_per_node:

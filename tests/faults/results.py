@@ -16,6 +16,7 @@ _COLUMNS = (
     ("lost", 5),
     ("twice", 6),
     ("order", 6),
+    ("overtaken", 10),
     ("gaps", 5),
     ("longest gap", 12),
     ("back after", 11),
@@ -36,6 +37,7 @@ class Result(msgspec.Struct, frozen=True):
         lost: accepted and never seen.
         twice: seen more than once.
         disordered: seen after a later one of their channel.
+        overtaken: the same, where another node of the shard had accepted the later one.
         gaps: channels with a reported gap.
         longest_gap: seconds.
         back: seconds until the slowest of the timed channels received again; None: not timed.
@@ -50,6 +52,7 @@ class Result(msgspec.Struct, frozen=True):
     lost: int = 0
     twice: int = 0
     disordered: int = 0
+    overtaken: int = 0
     gaps: int = 0
     longest_gap: float = 0.0
     back: float | None = None
@@ -69,6 +72,7 @@ class Result(msgspec.Struct, frozen=True):
             str(self.lost),
             str(self.twice),
             str(self.disordered),
+            str(self.overtaken),
             str(self.gaps),
             f"{self.longest_gap * 1000:.0f} ms" if self.gaps else "-",
             "-" if self.back is None else f"{self.back * 1000:.0f} ms",
@@ -88,6 +92,7 @@ def result_of(fault: Fault, stage: Stage, complaints: list[str]) -> Result:
         lost=len(verdict.lost),
         twice=len(verdict.twice),
         disordered=len(verdict.disordered),
+        overtaken=len(verdict.overtaken),
         gaps=verdict.gaps,
         longest_gap=round(verdict.longest_gap, 4),
         back=round(max(back), 4) if back else None,
@@ -109,6 +114,8 @@ def complaints(fault: Fault, stage: Stage) -> list[str]:
     check([*verdict.silent], "channels not live again")
     check([*verdict.twice], "messages twice")
     check([*verdict.disordered], "messages out of order")
+    if not fault.relays:
+        check([*verdict.overtaken], "messages out of order, accepted by two nodes")
     check([*verdict.lost_elsewhere], "messages lost in channels that the fault does not concern")
     check([*verdict.unreported], "messages lost outside of a reported gap")
     check([*verdict.needless_gaps], "gaps of channels that were never interrupted")

@@ -16,9 +16,8 @@ from actors.redis.slots import key_slot
 from actors.testing.cluster import ClusterNode
 from actors.testing.cluster_moves import can_migrate_atomically
 from tests.faults.stage import Stage
-from tests.support import eventually
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "Fault", "runs_on"]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -33,6 +32,7 @@ class Fault(msgspec.Struct, frozen=True):
         atomic: needs CLUSTER MIGRATESLOTS.
         shape: primaries and replicas of the cluster that it is played on.
         spoils: the cluster has another shape afterwards.
+        relays: nodes of a shard change roles, and relay to each other meanwhile; see ``verdict``.
         most_lost: messages that may be lost at 3,000 a second; None: as many as lie in gaps.
         back_within: seconds within which what is timed must be back; None: not asserted.
     """
@@ -45,6 +45,7 @@ class Fault(msgspec.Struct, frozen=True):
     atomic: bool = False
     shape: tuple[int, int] = (3, 1)
     spoils: bool = False
+    relays: bool = False
     most_lost: int | None = None
     back_within: float | None = None
 
@@ -196,8 +197,8 @@ async def reparented(stage: Stage) -> None:
     (replica,) = await stage.cluster.replicas_of(first)
     names = await stage.channels_of(first)
     if stage.read_from_replicas:
-        # The replica receives nothing from then on, and nobody says so.
-        stage.concerns(names)
+        # The replica receives nothing from then on, and nobody says so. Nor later, on its way back.
+        stage.concerns(names | await stage.channels_of(second))
     stage.time(names)
     await stage.cluster.reparent(replica, second)
     await stage.live("after the first one")
@@ -243,15 +244,22 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault("setslot", "slots moved, SETSLOT", setslot, most_lost=0),
         Fault("atomic", "slots moved, MIGRATESLOTS", atomic, atomic=True, most_lost=0),
-        Fault("failover", "CLUSTER FAILOVER, and back", failover, most_lost=0),
-        Fault("killed", "primary killed", killed, most_lost=60, back_within=0.1),
-        Fault("stopped", "primary stopped (silent)", stopped, most_lost=0, back_within=0.1),
-        Fault("rolling", "rolling restart of all nodes", rolling, most_lost=60),
+        Fault("failover", "CLUSTER FAILOVER, and back", failover, most_lost=60, relays=True),
+        Fault("killed", "primary killed", killed, most_lost=60, back_within=0.1, relays=True),
+        Fault(
+            "stopped",
+            "primary stopped (silent)",
+            stopped,
+            most_lost=0,
+            back_within=0.1,
+            relays=True,
+        ),
+        Fault("rolling", "rolling restart of all nodes", rolling, most_lost=60, relays=True),
         Fault("network_cut", "network to one primary cut", network_cut, proxied=True),
-        Fault("all_restarted", "all nodes restarted at once", all_restarted),
+        Fault("all_restarted", "all nodes restarted at once", all_restarted, relays=True),
         Fault("reparented", "replica re-parented", reparented, most_lost=0),
         Fault("node_added", "node added, given slots", node_added, spoils=True, most_lost=0),
-        Fault("emptied", "primary emptied", emptied, spoils=True, most_lost=0),
+        Fault("emptied", "primary emptied", emptied, spoils=True, most_lost=0, relays=True),
         Fault(
             "shard_gone",
             "shard without replica gone 4 s",
@@ -259,15 +267,21 @@ FAULTS: dict[str, Fault] = {
             shape=(3, 0),
             back_within=1.0,
         ),
-        Fault("killed_replicas", "primary killed [replicas]", killed, replicas=True),
-        Fault("stopped_replicas", "primary stopped [replicas]", stopped, replicas=True),
-        Fault("failover_replicas", "CLUSTER FAILOVER [replicas]", failover, replicas=True),
+        Fault("killed_replicas", "primary killed [replicas]", killed, replicas=True, relays=True),
+        Fault(
+            "stopped_replicas", "primary stopped [replicas]", stopped, replicas=True, relays=True
+        ),
+        Fault(
+            "failover_replicas", "CLUSTER FAILOVER [replicas]", failover, replicas=True, relays=True
+        ),
         Fault("setslot_replicas", "slots moved, SETSLOT [replicas]", setslot, replicas=True),
         Fault("reparented_replicas", "replica re-parented [replicas]", reparented, replicas=True),
         Fault(
             "replica_killed_replicas", "replica killed [replicas]", replica_killed, replicas=True
         ),
-        Fault("rolling_replicas", "rolling restart [replicas]", rolling, replicas=True),
+        Fault(
+            "rolling_replicas", "rolling restart [replicas]", rolling, replicas=True, relays=True
+        ),
     )
 }
 
@@ -275,9 +289,3 @@ FAULTS: dict[str, Fault] = {
 def runs_on(fault: Fault, node: ClusterNode) -> bool:
     """Return whether the servers can do it."""
     return not fault.atomic or can_migrate_atomically(node.binary)
-
-
-async def heal(stage: Stage) -> None:
-    """Wait for the shape that the next fault needs: as many replicas as before."""
-    await stage.cluster.settled()
-    await eventually(lambda: len(stage.cluster.alive) == len(stage.cluster.nodes))

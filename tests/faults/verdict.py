@@ -6,6 +6,11 @@ no node for a time that can be told: its connection ended before another node ha
 is *needless* for every channel that a fault could not have interrupted (another shard's), and in
 every fault in which another node, or the same one, can take over before anything is lost: planned
 moves, hand-overs, a primary that stops.
+
+How "order per channel kept" is read: a publisher whose message is still on its way over the
+cluster bus, from one node of a shard to another, may go on at the other one, which delivers the
+next message first: each of its subscribers sees that. Such a message is *overtaken*. That is right
+where nodes of a shard change their roles, and nowhere else.
 """
 
 from __future__ import annotations
@@ -47,6 +52,7 @@ class Verdict(msgspec.Struct, frozen=True):
         unreported: of these, outside of every gap of their channel.
         twice: (channel, number) seen more than once.
         disordered: (channel, number) seen after a later one; of accepted messages.
+        overtaken: the same, where another node had accepted the later one.
         silent: channels of which nothing was seen at the end.
         gaps: how many channels had one.
         longest_gap: in seconds.
@@ -59,6 +65,7 @@ class Verdict(msgspec.Struct, frozen=True):
     unreported: list[tuple[str, Accepted]]
     twice: list[tuple[str, int]]
     disordered: list[tuple[str, int]]
+    overtaken: list[tuple[str, int]]
     silent: list[str]
     gaps: int
     longest_gap: float
@@ -98,9 +105,10 @@ def judge(
         for message in report.accepted
         if message.number not in numbers[channels[message.channel]]
     ]
-    accepted: dict[str, set[int]] = {name: set() for name in channels}
+    ports: dict[str, dict[int, int]] = {name: {} for name in channels}
     for message in report.accepted:
-        accepted[channels[message.channel]].add(message.number)
+        ports[channels[message.channel]][message.number] = message.port
+    late = [pair for name in channels for pair in _late(name, seen, ports[name])]
     return Verdict(
         accepted=len(report.accepted),
         lost=lost,
@@ -111,7 +119,8 @@ def judge(
             if not any(_covers(gap, message) for gap in gaps[name])
         ],
         twice=[pair for name in channels for pair in _twice(name, seen)],
-        disordered=[pair for name in channels for pair in _disordered(name, seen, accepted[name])],
+        disordered=[(name, number) for name, number, elsewhere in late if not elsewhere],
+        overtaken=[(name, number) for name, number, elsewhere in late if elsewhere],
         silent=_silent(channels, report, numbers, settled_at),
         gaps=len(gaps),
         longest_gap=max((gap.seconds for gap in seen.gaps), default=0.0),
@@ -129,13 +138,13 @@ def _twice(name: str, seen: Seen) -> list[tuple[str, int]]:
     return [(name, number) for number, count in counts.items() if count > 1]
 
 
-def _disordered(name: str, seen: Seen, accepted: set[int]) -> list[tuple[str, int]]:
+def _late(name: str, seen: Seen, ports: Mapping[int, int]) -> list[tuple[str, int, bool]]:
     # What was never answered may have waited in a stopped server while later ones passed.
     found, highest = [], -1
     for number, _ in seen.messages[name]:
-        if number in accepted:
+        if number in ports:
             if number < highest:
-                found.append((name, number))
+                found.append((name, number, ports[number] != ports[highest]))
             highest = max(highest, number)
     return found
 
