@@ -36,9 +36,20 @@ class Subscription:
         handler: the handler's actor.
         lanes: whether the handler spreads its messages over lanes.
         on_gap: hears of this target's gaps.
+        draining: it ends, and what comes until then is handled.
     """
 
-    __slots__ = ("_untold", "callback", "handler", "inlet", "label", "lanes", "on_gap", "target")
+    __slots__ = (
+        "_untold",
+        "callback",
+        "draining",
+        "handler",
+        "inlet",
+        "label",
+        "lanes",
+        "on_gap",
+        "target",
+    )
 
     def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
         self.target = target
@@ -47,6 +58,7 @@ class Subscription:
         self.callback: SubscriptionCallback | None = None
         self.handler: ActorRef[Any] | None = None
         self.lanes = False
+        self.draining = False
         self.on_gap: GapCallback | None = None
         self._untold: list[GapNotice] = []
 

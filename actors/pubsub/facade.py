@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, AnyStr, ClassVar, Final, Generic, Self
 
-import msgspec
-
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call
+from actors.pubsub.drains import drain
 from actors.pubsub.handlers import Hiring
 from actors.pubsub.inbox import Inbox
+from actors.pubsub.insight import Insight, PubSubStats
 from actors.pubsub.manager import GiveUp, Subscribe, Unsubscribe
 from actors.pubsub.parts import Parts
 from actors.pubsub.session import Session
@@ -55,27 +55,7 @@ Handlers = Mapping[Any, SubscriptionCallback | None] | None
 _SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
 
 
-class PubSubStats(msgspec.Struct, frozen=True):
-    """What a pub/sub object has been through.
-
-    Attributes:
-        received: messages that came on the connections in use now.
-        waiting: messages in the iterator's queue.
-        shed: messages dropped because the iterator's queue was full.
-        gaps: gaps reported.
-        reconnects: connections replaced.
-        revocations: subscriptions that a server took away by itself.
-    """
-
-    received: int
-    waiting: int
-    shed: int
-    gaps: int
-    reconnects: int
-    revocations: int
-
-
-class BasePubSub(Generic[AnyStr]):
+class BasePubSub(Insight, Generic[AnyStr]):
     """What all pub/sub objects have in common. Made by a client's ``pubsub()``."""
 
     _kind: ClassVar[str] = "pubsub"
@@ -282,10 +262,17 @@ class BasePubSub(Generic[AnyStr]):
             log.warning("unsubscribe_not_acknowledged", targets=len(call.open))
         except ConnectionError:
             pass  # the pubsub ended meanwhile, and with it all subscriptions
-        registered: dict[Any, Any] = self.patterns if kind is Kind.PATTERN else self.channels
+        self._deregister(targets)
+
+    def _deregister(self, targets: Iterable[Target]) -> None:
+        book = self._book
         for target in targets:
-            if target not in book.subscriptions:
-                registered.pop(book.label(target.name), None)
+            known = book.subscriptions.get(target)
+            if known is None or known.draining:
+                of_kind: dict[Any, Any] = (
+                    self.patterns if target.kind is Kind.PATTERN else self.channels
+                )
+                of_kind.pop(book.label(target.name), None)
         if not book.subscriptions:
             self._inbox.wake_all()
 
@@ -307,23 +294,25 @@ class BasePubSub(Generic[AnyStr]):
     async def drain(self, timeout: float | None = None) -> bool:
         """End all subscriptions, and wait until the handlers are through with what they have.
 
+        Whatever a server delivered before it had the word of the end is handled, too. A node that
+        says nothing for two seconds is not waited for.
+
         Args:
             timeout: seconds; None: as long as it takes.
 
         Returns:
             whether all was handled in time; what was not becomes dead letters at the end.
+
+        Raises:
+            ConnectionError: the pubsub was not entered, or is closed.
         """
-        handlers = [s.handler for s in self._book.subscriptions.values() if s.handler is not None]
-        for kind in (self._channel_kind, Kind.PATTERN):
-            if self._book.targets(kind):
-                await self._unsubscribe(kind, ())
+        parts = self._session.require_open()
+        targets = list(self._book.subscriptions)
+        call = self._session.track(Call(targets, parts.system.loop))
         try:
-            async with asyncio.timeout(timeout):
-                for handler in handlers:
-                    await handler.stopped()
-        except TimeoutError:
-            return False
-        return True
+            return await drain(parts, call, timeout)
+        finally:
+            self._deregister(targets)
 
     @property
     def subscribed(self) -> bool:
@@ -375,31 +364,6 @@ class BasePubSub(Generic[AnyStr]):
         if self._session.parts is None:
             raise StopAsyncIteration
         return await self._inbox.next()
-
-    # -- what it is on -----------------------------------------------------------------------------
-
-    def nodes(self) -> list[str]:
-        """Return the nodes that it listens on now."""
-        return list(self._session.require_open().router.links)
-
-    def restart_reader(self, node: str) -> None:
-        """Replace the connection to ``node``: its path does not deliver although it answers."""
-        link = self._session.require_open().router.links.get(node)
-        if link is not None:
-            link.connection.abort(ConnectionError(f"{node}: replaced: it does not deliver"))
-
-    def stats(self) -> PubSubStats:
-        """Return what it has been through."""
-        parts = self._session.require_open()
-        mailbox, book = self._inbox.mailbox, self._book
-        return PubSubStats(
-            received=sum(link.received for link in parts.router.links.values()),
-            waiting=len(mailbox.queue),
-            shed=mailbox.shed,
-            gaps=book.gaps,
-            reconnects=book.reconnects,
-            revocations=book.revocations,
-        )
 
 
 def _consumer_mailbox(

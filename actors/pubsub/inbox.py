@@ -76,6 +76,10 @@ class Inbox:
         """Whether somebody may still call ``get_message`` for what handlers are through with."""
         return self._polled or self.nones < _MOST_NONES
 
+    def expect_no_reader(self) -> None:
+        """Nobody will call ``get_message``: nothing is owed to it."""
+        self.nones = _MOST_NONES
+
     def owe_nones(self, count: int) -> None:
         """Have the next ``count`` ``get_message`` calls return None."""
         self.nones = min(self.nones + count, _MOST_NONES)

@@ -27,7 +27,7 @@ from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from supervisor import ExitReason, RetryPolicy
 
-__all__ = ["GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManager", "Unsubscribe"]
+__all__ = ["Drain", "GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManager", "Unsubscribe"]
 
 _RECONCILE_SECONDS = 1.0
 # What was refused is asked again after 1, 2, 4 ... reconciles, this many at most.
@@ -43,6 +43,13 @@ class Subscribe(msgspec.Struct, frozen=True):
 
 class Unsubscribe(msgspec.Struct, frozen=True):
     """Make these targets desired no longer."""
+
+    targets: list[Target]
+    call: Call
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Make these targets desired no longer, and take what comes until they have ended."""
 
     targets: list[Target]
     call: Call
@@ -102,6 +109,8 @@ class SubscriptionManager(Actor[Any]):
                 self.router.subscribe(subscriptions, call)
             case Unsubscribe(targets, call):
                 self.router.unsubscribe(targets, call)
+            case Drain(targets, call):
+                self.router.drain(targets, call)
             case GiveUp(call):
                 self.router.give_up(call)
             case Tick.RECONCILE:

@@ -104,6 +104,11 @@ class Merge:
         self._forget(limit)
         return len(self.ports) <= 1 and not self._passed and not self._closed
 
+    def finish(self) -> None:
+        """No node delivers any more: what is still held, nobody else has."""
+        for port in [*self.ports.values(), *self._closed]:
+            self._release(port)
+
     # -- messages ----------------------------------------------------------------------------------
 
     def put(self, port: Port, message: Any) -> None:

@@ -112,8 +112,11 @@ class Router:
         self._gaps: list[Gap] = []
         self.routes = Routes(book, self.table, self.links, placement, loop.time)
         book.pause = self._pause
-        for target in book.subscriptions:
-            self._execute(self.table.want(target, placement.places(target)))
+        for target, subscription in list(book.subscriptions.items()):
+            if subscription.draining:  # its connections ended with the last manager
+                book.drop(target)
+            else:
+                self._execute(self.table.want(target, placement.places(target)))
 
     def inherit(self, former: Router) -> None:
         """Take over from the router of a manager that crashed: open gaps, refusals, who waits."""
@@ -180,6 +183,28 @@ class Router:
         self._execute(commands)
         flush(self.book.touched)
 
+    def drain(self, targets: Iterable[Target], call: Call) -> None:
+        """Desire these targets no longer, and take what comes until no node has them."""
+        commands: list[Command] = []
+        for target in targets:
+            subscription = self.book.subscriptions.get(target)
+            if subscription is not None:
+                subscription.draining = True
+            self._forgive(target)
+            self._subscribing.done(target)
+            self._unsubscribing.add(target, call)
+            commands += self.table.unwant(target, drain=True)
+            if target not in self.table.rows:
+                self._ended(target, self._total(target))
+        self._execute(commands)
+        flush(self.book.touched)
+
+    def _ended(self, target: Target, count: int) -> None:
+        """No node has ``target`` any more, as was wished."""
+        self.book.drop(target)
+        self._surface_ack(target, False, count)
+        self._unsubscribing.done(target)
+
     def give_up(self, call: Call) -> None:
         """A ``subscribe`` call ended without success: forget what it alone asked for (K8)."""
         self._subscribing.forget(call)
@@ -206,18 +231,25 @@ class Router:
             self.replace()
         flush(self.book.touched)
 
-    def link_down(self, link: NodeLink, reason: str) -> None:
-        """A node's connection ended; the last byte from it was the last proof of life."""
+    def link_down(self, link: NodeLink, reason: str, *, proven_at: float | None = None) -> None:
+        """A node's connection ended; the last byte from it was the last proof of life.
+
+        Args:
+            link: the connection's.
+            reason: why it ended.
+            proven_at: a proof before that byte, where the byte proves nothing.
+        """
         if self.links.get(link.node) is not link:
             return
         del self.links[link.node]
-        proof = link.connection.last_read - self._placement.lag(link.node)
+        last = link.connection.last_read
+        proof = last if proven_at is None else min(proven_at, last)
+        proof -= self._placement.lag(link.node)
         self._execute(self.table.node_down(link.node, proof, reason))
         self.routes.node_lost(link.node)
         for target in self._unsubscribing.targets():
             if target not in self.table.rows:
-                self._surface_ack(target, False, self._total(target))
-                self._unsubscribing.done(target)
+                self._ended(target, self._total(target))
         if self._placement.lost(link.node):
             self.replace()
         self.queue_hopeless(reason)
@@ -242,8 +274,9 @@ class Router:
         if not subscribed:
             self._execute(self.table.removed(link.node, target))
             if target not in self.table.rows:
-                self._surface_ack(target, False, count)
-                self._unsubscribing.done(target)
+                self._ended(target, count)
+            elif row.draining:
+                self.routes.update_merged(target)
             return
         was_live = row.source is not None
         self._execute(self.table.confirmed(link.node, target, link.connection.last_read))
@@ -272,8 +305,7 @@ class Router:
         )
         self.routes.update_merged(target)
         if target not in self.table.rows:
-            self._surface_ack(target, False, count)
-            self._unsubscribing.done(target)
+            self._ended(target, count)
 
     def link_refused(self, link: NodeLink, targets: list[Target], error: RedisError) -> None:
         """The node answered a subscription with an error (P11)."""
@@ -288,6 +320,7 @@ class Router:
             if target in self.table.rows:
                 self.refused.add(target)
             else:
+                self.book.drop(target)
                 self._unsubscribing.done(target)
         if len(targets) > 1:
             # It may be the fault of one of them: from now on each is asked alone.
@@ -372,6 +405,12 @@ class Router:
     def homeless(self) -> list[Target]:
         """Return the desired targets without a live source."""
         return [t for t, row in self.table.rows.items() if row.wanted and row.source is None]
+
+    def holders(self, targets: Iterable[Target]) -> list[NodeLink]:
+        """Return the connections on which any of ``targets`` is something."""
+        rows, links = self.table.rows, self.links
+        nodes = {node for target in targets if target in rows for node in rows[target].nodes}
+        return [links[node] for node in nodes if node in links]
 
     def close(self) -> None:
         """Let everything go: calls that wait, pauses."""
@@ -510,6 +549,11 @@ class Router:
     def paused(self) -> bool:
         """Whether nothing is read because a consumer has to catch up."""
         return bool(self._pauses)
+
+    @property
+    def waits_for_handlers(self) -> bool:
+        """Whether that is a handler, which will catch up whatever its user does."""
+        return any(mailbox is not self.book.inbox.mailbox for mailbox in self._pauses)
 
 
 async def _room(mailbox: Mailbox) -> None:

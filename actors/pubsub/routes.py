@@ -53,8 +53,8 @@ class Routes:
         """Make the routes of ``target`` agree with the table."""
         subscription = self._book.subscriptions.get(target)
         row = self._table.rows.get(target)
-        if subscription is None or row is None or not row.wanted:
-            self._forget(target)
+        if subscription is None or row is None or not (row.wanted or row.draining):
+            self._forget(target, drained=subscription is not None)
             return
         # Of two nodes of which one is to follow the other, the old one leads until it is left.
         leader = row.leaving or row.source
@@ -102,7 +102,7 @@ class Routes:
 
     def _counts(self, row: Row, node: NodeId) -> bool:
         """Whether what ``node`` delivers counts: it is live there, and up to date."""
-        if not row.is_live(node) or node not in self._links:
+        if not row.feeds(node) or node not in self._links:
             return False
         return node in (row.leaving, row.source) or self._streams.trusted(node)
 
@@ -142,8 +142,10 @@ class Routes:
             known[node] = next((known[other] for other in same), object())
         return known[node]
 
-    def _forget(self, target: Target) -> None:
-        self._merges.pop(target, None)
+    def _forget(self, target: Target, *, drained: bool) -> None:
+        merge = self._merges.pop(target, None)
+        if merge is not None and drained:
+            merge.finish()
         self._last.pop(target, None)
         for link in self._links.values():
             link.set_route(target, None)

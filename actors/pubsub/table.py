@@ -99,6 +99,7 @@ class Row:
 
     Attributes:
         wanted: whether it is desired.
+        draining: desired no longer, and what comes until each node has said so still counts.
         places: where it should be live, best first.
         nodes: its actual state by node.
         blocked: nodes that refused it: not asked again before :meth:`Table.retry`.
@@ -113,6 +114,7 @@ class Row:
     target: Target
     places: tuple[NodeId, ...] = ()
     wanted: bool = True
+    draining: bool = False
     nodes: dict[NodeId, Actual] = field(default_factory=dict)
     blocked: set[NodeId] = field(default_factory=set)
     source: NodeId | None = None
@@ -125,6 +127,11 @@ class Row:
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""
         return node is not None and self.nodes.get(node) is Actual.LIVE
+
+    def feeds(self, node: NodeId | None) -> bool:
+        """Whether what ``node`` delivers counts: until its last word, where the target drains."""
+        actual = None if node is None else self.nodes.get(node)
+        return actual is Actual.LIVE or (self.draining and actual is Actual.UNSUBSCRIBING)
 
 
 class Table:
@@ -144,17 +151,17 @@ class Table:
         row = self.rows.get(target)
         if row is None:
             row = self.rows[target] = Row(target)
-        row.wanted = True
+        row.wanted, row.draining = True, False
         row.places = places
         row.blocked.clear()
         return self._settle(row)
 
-    def unwant(self, target: Target) -> list[Command]:
-        """``target`` is no longer desired."""
+    def unwant(self, target: Target, *, drain: bool = False) -> list[Command]:
+        """``target`` is no longer desired; ``drain``: what comes until its end still counts."""
         row = self.rows.get(target)
         if row is None:
             return []
-        row.wanted = False
+        row.wanted, row.draining = False, drain
         row.gap_since = row.gap_doubt = row.gap_awaits = None
         return self._settle(row)
 
@@ -370,22 +377,22 @@ class Table:
 
     def _choose_source(self, row: Row, commands: list[Command]) -> None:
         old = row.source
+        candidates: tuple[NodeId | None, ...] = (*row.places, *row.nodes)
         if not row.wanted:
-            best = None
-        else:
-            candidates = (*row.places, *row.nodes)
-            best = next((node for node in candidates if row.is_live(node)), None)
-        if row.leaving is not None and not row.is_live(row.leaving):
+            # One that drains goes nowhere any more: who feeds it does so to the end.
+            candidates = (old, row.leaving, *row.nodes) if row.draining else ()
+        best = next((node for node in candidates if row.feeds(node)), None)
+        if row.leaving is not None and not row.feeds(row.leaving):
             row.leaving = None
-            if best is not None and row.is_live(old):
+            if best is not None and row.feeds(old):
                 commands.append(SetSource(row.target, old))
         if best == old:
             return
-        if best is not None and row.is_live(old) and row.leaving is None:
+        if best is not None and row.feeds(old) and row.leaving is None:
             assert old is not None
             row.source, row.leaving = best, old
             commands.append(HandOver(row.target, old, best))
-        elif best is None or not row.is_live(old):
+        elif best is None or not row.feeds(old):
             row.source, row.leaving = best, None
             commands.append(SetSource(row.target, best))
         # Else a second hand-over while one is under way: it begins when the first one is done.

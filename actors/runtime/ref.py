@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from actors.runtime.ask import Ask, Expired
 from actors.runtime.errors import ActorStopped
+from actors.runtime.messages import Envelope
 from supervisor import ExitReason
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class ActorRef(Generic[M_contra]):
     def alive(self) -> bool:
         """Whether it takes messages: until it ended for good."""
         return not self._mailbox.closed
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait in its mailbox, the runtime's own left out; looks at each one."""
+        return sum(type(message) not in Envelope.classes for message in self._queue)
 
     def tell(self, message: M_contra) -> None:
         """Put ``message`` into the mailbox and return at once (A5).

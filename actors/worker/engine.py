@@ -27,7 +27,6 @@ from actors.worker.broker import Broker, connect
 from actors.worker.journal import Journal
 from actors.worker.middleware import compose
 from actors.worker.partition import Partition
-from actors.worker.peek import close_at_once, has_handlers_only, waiting
 from actors.worker.probe import Prober
 from actors.worker.proof import Paths
 from actors.worker.routes import KINDS, Route, actor_spec
@@ -114,7 +113,7 @@ class Engine:
         }
         for pubsub in options.broker.pubsubs(client, subscriptions, pubsub_options):
             await stack.enter_async_context(pubsub)
-            has_handlers_only(pubsub)
+            pubsub.handlers_only()
             self.pubsubs.append(pubsub)
         await self._report_what_was_missed(subscriptions)
         stack.push_async_callback(self._stop_probes)
@@ -178,11 +177,17 @@ class Engine:
         tree = self.system.tree()
         nodes = [node for node in tree.children if node.kind == "actor"]
         nodes += [node for handlers in _handlers_of(tree) for node in handlers.children]
-        return sum(waiting(self.system, one.path) for node in nodes for one in node.walk())
+        refs = [self.system.lookup(one.path) for node in nodes for one in node.walk()]
+        return sum(ref.waiting for ref in refs if ref is not None)
 
     async def kill(self) -> None:
         """Cancel everything that runs, and wait for its end."""
-        await close_at_once(self.pubsubs, self.system)
+        closing = [asyncio.ensure_future(pubsub.close()) for pubsub in self.pubsubs]
+        # One turn, in which each takes note that its end is wanted: what is killed after that is
+        # no failure of it.
+        await asyncio.sleep(0)
+        await self.system.stop(0.0)
+        await asyncio.gather(*closing)
 
 
 def _handlers_of(tree: TreeNode) -> list[TreeNode]:

@@ -13,7 +13,6 @@ from actors.worker.ages import AgeMeter
 from actors.worker.engine import Engine
 from actors.worker.journal import Journal
 from actors.worker.lag import LagMeter
-from actors.worker.peek import pubsub_name, unconfirmed
 from actors.worker.probe import PROBE_PREFIX, path_states
 from actors.worker.snapshot import HandlerState, PathState, Snapshot, State
 from supervisor import TreeNode
@@ -115,7 +114,7 @@ class Observer:
         return tuple(
             f"{Kind(target.kind).value} {target.name.decode('utf-8', 'backslashreplace')}"
             for pubsub in self.engine.pubsubs
-            for target in unconfirmed(pubsub)
+            for target in pubsub.unconfirmed()
             if not target.name.startswith(PROBE_PREFIX.encode())
         )
 
@@ -130,7 +129,7 @@ class Observer:
     def _received_so_far(self) -> int:
         """Return a count that only grows, out of counts that begin anew with each connection."""
         for pubsub in self.engine.pubsubs if self.engine is not None else ():
-            name = pubsub_name(pubsub)
+            name = pubsub.name
             before, last = self._received.get(name, (0, 0))
             try:
                 now = pubsub.stats().received

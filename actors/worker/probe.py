@@ -22,7 +22,6 @@ from actors.pubsub.types import Gap, Kind, PubSubMessage
 from actors.redis.exceptions import RedisError
 from actors.redis.slots import key_slot
 from actors.runtime.actor import Actor
-from actors.worker.peek import pubsub_name, sources
 from actors.worker.proof import PER_INTERVAL, Paths, Proof
 from actors.worker.snapshot import PathState
 from supervisor.log import get_logger
@@ -67,18 +66,22 @@ class Prober(Actor[str]):
         try:
             await self._follow(self._wanted())
         except (RedisError, TimeoutError) as error:
-            log.warning("probe_not_subscribed", pubsub=pubsub_name(self._pubsub), error=str(error))
+            log.warning("probe_not_subscribed", pubsub=self._pubsub.name, error=str(error))
         for node, proof in list(self._paths.proofs.items()):
             now = time.monotonic()
             if proof.silent(now):
                 log.error(
                     "path_silent",
-                    pubsub=pubsub_name(self._pubsub),
+                    pubsub=self._pubsub.name,
                     node=node,
                     action="nothing published comes through: the connection is replaced",
                 )
+                # What came since the last probe that came back, nobody vouches for. Both clocks are
+                # monotonic; the loop's own may have another origin.
+                proven = proof.since if proof.proved is None else proof.proved
+                proven_at = self.context.system.loop.time() - (now - proven)
                 self._paths.restarted(node, now)
-                self._pubsub.restart_reader(node)
+                self._pubsub.restart_reader(node, proven_at=proven_at)
             elif node in self._channels and proof.due(now):
                 await self._publish(node, proof)
 
@@ -101,7 +104,7 @@ class Prober(Actor[str]):
         if not self._sharded:
             return dict.fromkeys(self._pubsub.nodes(), f"{PROBE_PREFIX}{self._me}")
         wanted = {}
-        for node, targets in sources(self._pubsub).items():
+        for node, targets in self._pubsub.sources().items():
             names = [t.name for t in targets if not t.name.startswith(PROBE_PREFIX.encode())]
             tag = next((tag for name in sorted(names) if (tag := slot_tag(name))), None)
             if tag is not None:
@@ -155,7 +158,7 @@ def slot_tag(name: bytes) -> str | None:
 
 def path_states(pubsub: BasePubSub[Any], paths: Paths, now: float) -> list[PathState]:
     """Return what is known of the paths of ``pubsub``."""
-    name = pubsub_name(pubsub)
+    name = pubsub.name
     return [
         PathState(name, node, now - proof.since, proof.age(now), paths.restarts[node])
         for node, proof in paths.proofs.items()

@@ -153,6 +153,11 @@ class TableMachine(RuleBasedStateMachine):
         self.wanted.pop(of, None)
         self.run(self.table.unwant(of), given_up=of)
 
+    @rule(of=targets)
+    def drain(self, of: Target) -> None:
+        self.wanted.pop(of, None)
+        self.run(self.table.unwant(of, drain=True), given_up=of)
+
     @rule(of=targets, where=places)
     def place(self, of: Target, where: tuple[str, ...]) -> None:
         if of in self.wanted:
@@ -333,11 +338,11 @@ class TableMachine(RuleBasedStateMachine):
                 assert self.routes[target] == (None, None)
                 continue
             assert self.routes[target] == (row.source, row.leaving)
-            live = [node for node, actual in row.nodes.items() if actual is Actual.LIVE]
+            live = [node for node in row.nodes if row.feeds(node)]
             assert row.source in live or row.source is None
             assert row.leaving in live or row.leaving is None
             assert row.leaving is None or row.source not in (None, row.leaving)
-            if row.wanted and live:
+            if (row.wanted or row.draining) and live:
                 assert row.source is not None, "live, and nobody listens"
             if row.leaving is not None:
                 assert any(h.target == target and h.old == row.leaving for h in self.hand_overs)
@@ -348,7 +353,7 @@ class TableMachine(RuleBasedStateMachine):
             if target in self.wanted:
                 continue
             assert not row.wanted
-            assert row.source is None
+            assert row.source is None or row.draining
             assert row.nodes, "a row that says nothing is gone"
             assert Actual.LIVE not in row.nodes.values()
 
