@@ -7,6 +7,7 @@ what was refused, on a timer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -173,6 +174,10 @@ class SubscriptionManager(Actor[Any]):
     def places(self, target: Target) -> tuple[NodeId, ...]:
         """Return where ``target`` should be live."""
         return (self.NODE,)
+
+    def places_of(self, targets: Iterable[Target]) -> list[tuple[NodeId, ...]]:
+        """Return where each of ``targets`` should be live."""
+        return [self.places(target) for target in targets]
 
     def hopeless(self, target: Target) -> bool:
         """Return whether nothing is connected that could take ``target``."""

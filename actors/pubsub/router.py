@@ -56,6 +56,9 @@ class Placement(Protocol):
     def places(self, target: Target) -> tuple[NodeId, ...]:
         """Return the nodes where ``target`` should be live, best first."""
 
+    def places_of(self, targets: Iterable[Target]) -> list[tuple[NodeId, ...]]:
+        """Return the places of many targets: the same as :meth:`places`, faster."""
+
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that could take ``target`` can be connected to at the moment."""
 
@@ -345,10 +348,8 @@ class Router:
 
     def replace(self, targets: Iterable[Target] | None = None) -> None:
         """Look again where targets belong: the topology changed."""
-        commands: list[Command] = []
-        for target in list(self.table.rows) if targets is None else targets:
-            commands += self.table.place(target, self._placement.places(target))
-        self._execute(commands)
+        some = list(self.table.rows if targets is None else targets)
+        self._execute(self.table.place_all(some, self._placement.places_of(some)))
 
     def retry(self, targets: Iterable[Target] | None = None) -> None:
         """Ask again the nodes that refused ``targets``, or any but those refused for good."""

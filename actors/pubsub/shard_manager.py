@@ -8,6 +8,7 @@ the table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from itertools import islice
 from typing import Any
@@ -16,7 +17,8 @@ from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
-from actors.pubsub.placement import Sight, shard_places
+from actors.pubsub.placement import Sight
+from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
 from actors.pubsub.types import Target
@@ -32,7 +34,6 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.locations import TCPLocation
-from actors.redis.slots import key_slot
 from actors.redis.topology import Topology
 from supervisor import ExitReason
 
@@ -116,9 +117,8 @@ class ShardManager(SubscriptionManager):
         self._handing_over: dict[NodeId, _HandingOver] = {}
         # Slots taken from us, each with since when.
         self._unsettled: dict[int, float] = {}
-        self._places: dict[int, tuple[NodeId, ...]] = {}
-        self._last_places: dict[int, tuple[NodeId, ...]] = {}
-        self._slots: dict[Target, int] = {}
+        self._places = SlotPlaces(lambda: (self.topology, self._sight()), self._place_soon)
+        self._slots = TargetSlots(lambda: len(self.parts.book.subscriptions))
         self._idle_since: dict[NodeId, float] = {}
         self._hastened_at = 0.0
         self._retried_at = 0.0
@@ -131,12 +131,12 @@ class ShardManager(SubscriptionManager):
         self._checked_at = self.loop.time()
         self._mates = Mates(self.loop.time)
         self._mates.note(self.topology)
-        await super().on_start()
-        self.desk.report = self.context.self_ref.tell
-        self.desk.prefer = lambda: list(self.readers)
         self.moves = MoveWatch(
             self.loop.time, self._used_slots, self._moves_changed, self._hands_over
         )
+        await super().on_start()
+        self.desk.report = self.context.self_ref.tell
+        self.desk.prefer = lambda: list(self.readers)
         self.context.timers.after(_IDLE, Tick.LOOK)
         self.context.timers.after(_IDLE, Tick.MOVES)
 
@@ -168,24 +168,15 @@ class ShardManager(SubscriptionManager):
 
     def slot(self, target: Target) -> int:
         """Return the slot of a shard channel."""
-        slot = self._slots.get(target)
-        if slot is None:
-            if len(self._slots) > 2 * len(self.router.table.rows) + 1000:
-                self._slots.clear()  # names that were unsubscribed
-            slot = self._slots[target] = key_slot(target.name)
-        return slot
+        return self._slots[target]
 
     def places(self, target: Target) -> tuple[NodeId, ...]:
         """Return where ``target`` should be live, best first."""
-        slot = key_slot(target.name) if not hasattr(self, "router") else self.slot(target)
-        places = self._places.get(slot)
-        if places is None:
-            found = shard_places(self.topology, slot, self._sight())
-            # A slot that nobody serves at the moment: the nodes that did are the best guess.
-            places = found or self._last_places.get(slot, ())
-            self._places[slot] = self._last_places[slot] = places
-            self._place_soon()
-        return places
+        return self._places.all()[self._slots[target]]
+
+    def places_of(self, targets: Iterable[Target]) -> list[tuple[NodeId, ...]]:
+        """Return where each of ``targets`` should be live."""
+        return list(map(self._places.all().__getitem__, self._slots.of(targets)))
 
     def _sight(self) -> Sight:
         connected = [] if not self._unsettled else list(self.router.links)
@@ -252,6 +243,8 @@ class ShardManager(SubscriptionManager):
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
+        if node not in self._down and not self._unsettled:
+            return False
         self._down.discard(node)
         return self._changed()
 
@@ -276,14 +269,14 @@ class ShardManager(SubscriptionManager):
             if new != node:
                 self.topology = move_slot(self.topology, slot, new)
             # Else it is the new owner that takes over, and is asked again.
-            self._places.pop(slot, None)
+            self._places.drop(slot)
             self._place_soon()
             self.desk.look()
             return False
         former = self._former_primary(slot)
         if former is None:
             self._unsettled[slot] = self.loop.time()
-            self._places.pop(slot, None)
+            self._places.drop(slot)
             self._place_soon()
         self.desk.look()
         return self._was_promoted(node, slot, target, former)
@@ -337,7 +330,7 @@ class ShardManager(SubscriptionManager):
         self.pool.note_moved(error.slot, (error.host, error.port), asked=asked)
         self.topology = self.pool.topology
         self._unsettled.pop(error.slot, None)
-        self._places.pop(error.slot, None)
+        self._places.drop(error.slot)
         return True
 
     def _topology_checked(self, asked_at: float) -> None:
@@ -412,7 +405,7 @@ class ShardManager(SubscriptionManager):
 
     def _try_targets(self, slots: set[int]) -> None:
         rows = self.router.table.rows
-        targets = [target for target in rows if self.slot(target) in slots]
+        targets = self._targets_in(slots)
         moving = self.moves.moves.targets
         for slot in {
             self.slot(target)
@@ -423,12 +416,16 @@ class ShardManager(SubscriptionManager):
         self.router.retry(targets)
 
     def _used_slots(self) -> set[int]:
-        return {self.slot(target) for target in self.router.table.rows}
+        return set(self._slots.of(self.router.table.rows))
+
+    def _targets_in(self, slots: set[int]) -> list[Target]:
+        rows = self.router.table.rows
+        return [t for t, slot in zip(rows, self._slots.of(rows), strict=True) if slot in slots]
 
     def _moves_changed(self, slots: set[int]) -> None:
         for slot in slots:
-            self._places.pop(slot, None)
-        targets = [target for target in self.router.table.rows if self.slot(target) in slots]
+            self._places.drop(slot)
+        targets = self._targets_in(slots)
         self.router.replace(targets)
         self.router.retry(targets)
         self._place_soon()

@@ -174,6 +174,18 @@ class Table:
         row.blocked.clear()
         return self._settle(row)
 
+    def place_all(
+        self, targets: Iterable[Target], places: Iterable[tuple[NodeId, ...]]
+    ) -> list[Command]:
+        """Each of ``targets`` should be live at the place of its turn from now on."""
+        commands: list[Command] = []
+        rows = self.rows
+        for target, where in zip(targets, places, strict=True):
+            row = rows.get(target)
+            if row is not None and row.places is not where and row.places != where:
+                commands += self.place(target, where)
+        return commands
+
     def open_gap(self, target: Target, since: float, reason: str) -> None:
         """``target`` is desired and not live; messages may be missed since ``since``."""
         row = self.rows.get(target)

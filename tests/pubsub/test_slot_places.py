@@ -1,0 +1,79 @@
+"""All places at once are what each slot's would be alone."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.pubsub.placement import Sight, shard_places
+from actors.pubsub.slot_places import SlotPlaces, TargetSlots, all_places
+from actors.pubsub.types import Kind, Target
+from actors.redis.slots import SLOTS, key_slot
+from actors.redis.topology import Node, Role, build_topology
+
+PRIMARIES = ("a", "b", "c")
+REPLICAS = {"a1": "a", "a2": "a", "a3": "a", "b1": "b"}
+NODES = [Node(name, "h", port, Role.PRIMARY) for port, name in enumerate(PRIMARIES, 1)] + [
+    Node(name, "h", port, Role.REPLICA, primary_id=of)
+    for port, (name, of) in enumerate(REPLICAS.items(), 11)
+]
+IDS = st.frozensets(st.sampled_from([*PRIMARIES, *REPLICAS]))
+SLOT = st.integers(0, SLOTS - 1)
+
+topologies = st.lists(SLOT, min_size=4, max_size=8, unique=True).map(
+    lambda edges: build_topology(
+        NODES,
+        {
+            owner: [(start, end - 1)]
+            for owner, start, end in zip(
+                PRIMARIES, sorted(edges)[:3], sorted(edges)[1:4], strict=True
+            )
+        },
+    )
+)
+sights = st.builds(
+    Sight,
+    down=IDS,
+    silent=IDS,
+    handing_over=IDS,
+    unsettled=st.frozensets(SLOT, max_size=4),
+    connected=st.permutations(PRIMARIES).map(tuple),
+    moving=st.dictionaries(SLOT, st.sampled_from(PRIMARIES), max_size=4),
+    replicas_first=st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(topologies, sights, st.lists(SLOT, max_size=50))
+def test_all_places_are_those_of_each_slot(topology, sight, some):
+    before = [("before",)] * SLOTS
+    found = all_places(topology, sight, before)
+    edges = [slot for shard in topology.shards for run in shard.slots for slot in run]
+    for slot in {*some, *edges, *sight.unsettled, *sight.moving}:
+        assert found[slot] == (shard_places(topology, slot, sight) or ("before",))
+
+
+def test_one_slot_is_looked_at_again_without_the_others():
+    topology = build_topology(NODES, {"a": [(0, SLOTS - 1)]})
+    unsettled: set[int] = set()
+    made = []
+    places = SlotPlaces(
+        lambda: (topology, Sight(unsettled=unsettled, connected=("b",))), lambda: made.append(1)
+    )
+    first = places.all()
+    assert places.all() is first
+    unsettled.add(7)
+    places.drop(7)
+    assert places.all()[7] == ("a2", "a3", "a1", "a", "b")
+    assert places.all()[8] == ("a",)
+    places.clear()
+    assert places.all()[7] == ("a2", "a3", "a1", "a", "b")
+    assert len(made) == 3
+
+
+def test_names_that_are_no_longer_used_are_forgotten():
+    slots = TargetSlots(lambda: 1)
+    for number in range(2000):
+        name = b"%d" % number
+        assert slots[Target(Kind.SHARD, name)] == key_slot(name)
+    assert len(slots) <= 1003
