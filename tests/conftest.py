@@ -23,7 +23,8 @@ import structlog
 
 from tests.servers import BACKENDS, AnyServer, Backend, ask
 
-_RAN_ON = "server backend"
+#: Tests that get their servers elsewhere say by this property which backend it was.
+RAN_ON = "server backend"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +45,15 @@ def _selected(config: pytest.Config) -> list[str]:
     return [name.strip() for name in config.getoption("servers").split(",") if name.strip()]
 
 
+def available_backends(config: pytest.Config) -> list[str]:
+    """Return the backends that are asked for and to be had; UsageError where there are none."""
+    selected = _selected(config)
+    available = [name for name in BACKENDS if name in selected and BACKENDS[name].why_not() is None]
+    if not available:
+        raise pytest.UsageError(f"none of the servers asked for is to be had here: {selected}")
+    return available
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     selected = _selected(config)
     lines = ["servers:"]
@@ -57,10 +67,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" not in metafunc.fixturenames:
         return
-    selected = _selected(metafunc.config)
-    available = [name for name in BACKENDS if name in selected and BACKENDS[name].why_not() is None]
-    if not available:
-        raise pytest.UsageError(f"none of the servers asked for is to be had here: {selected}")
+    available = available_backends(metafunc.config)
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     if "embedded_only" in marks:
         names = [name for name in available if name == "embedded"]
@@ -75,7 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Where this test's servers come from."""
     chosen = BACKENDS[request.param]
-    request.node.user_properties.append((_RAN_ON, chosen.name))
+    request.node.user_properties.append((RAN_ON, chosen.name))
     return chosen
 
 
@@ -138,7 +145,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             if report.when == "call":
-                ran.update(name for kind, name in report.user_properties if kind == _RAN_ON)
+                ran.update(name for kind, name in report.user_properties if kind == RAN_ON)
     if ran:
         counts = ", ".join(f"{name} {ran[name]}" for name in BACKENDS if ran[name])
         terminalreporter.write_line(f"tests on servers: {counts}")

@@ -1,6 +1,8 @@
 """``make faults``: plays the faults one after another and prints a row for each.
 
-Also writes the figures as JSON (``--json``), and ends with 1 if one of them is not what it must be.
+The table goes to standard output, what the library logs meanwhile to ``--log``, the figures as JSON
+to ``--json``. Ends with 1 if one of the figures is not what it must be, and says which. How to read
+the table: docs/faults.md.
 """
 
 from __future__ import annotations
@@ -8,30 +10,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from actors.testing.binary import ServerBinary, path_binary, wheel_binary
-from actors.testing.cluster import EmbeddedCluster
+from tests.faults.journal import Journal
 from tests.faults.mass import mass
 from tests.faults.results import HEADER, Result, complaints, result_of
-from tests.faults.scenarios import FAULTS, Fault, runs_on
-from tests.faults.stage import Stage
+from tests.faults.scenarios import FAULTS, runs_on
+from tests.faults.theatre import Theatre
 
 RATE = 3000.0
 
 
-def main() -> int:
-    """Play what the command line says."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play what the command line says; return the process's exit code."""
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("faults", nargs="*", help=f"of {', '.join([*FAULTS, 'mass'])}; all")
     parser.add_argument("--rate", type=float, default=RATE, help="messages a second (%(default)g)")
     parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--log", type=Path, help="write what the library logs to this file")
     parser.add_argument("--repeat", type=int, default=1, help="how often each is played")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     unknown = set(options.faults) - {*FAULTS, "mass"}
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
@@ -39,13 +42,11 @@ def main() -> int:
     if binary is None:
         parser.error("no redis-server on PATH" if options.server == "redis" else "no valkey-server")
     names = options.faults or [*FAULTS, "mass"]
-    results = asyncio.run(play(names, binary, options.rate, options.repeat))
+    with Journal(options.log) as journal:
+        results = asyncio.run(play(names, binary, options.rate, options.repeat, journal))
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    failed = [result for result in results if result.complaints]
-    for result in failed:
-        print(f"\n{result.title}:", *result.complaints, sep="\n  - ")
-    return 1 if failed else 0
+    return report(results)
 
 
 def _binary(name: str) -> ServerBinary | None:
@@ -53,42 +54,42 @@ def _binary(name: str) -> ServerBinary | None:
     return found if found is not None and found.flavour == name else None
 
 
-async def play(names: list[str], binary: ServerBinary, rate: float, repeat: int) -> list[Result]:
-    """Play faults, on one cluster as long as they leave it in shape."""
+async def play(
+    names: Sequence[str], binary: ServerBinary, rate: float, repeat: int, journal: Journal
+) -> list[Result]:
+    """Play faults and print their rows."""
     print(f"{binary}, cluster-node-timeout 1500, 60 shard channels, {rate:g} messages a second\n")
     print(HEADER)
     results: list[Result] = []
-    async with AsyncExitStack() as stack:
-        cluster: EmbeddedCluster | None = None
-        shape: tuple[int, int] | None = None
+
+    def note(result: Result) -> None:
+        if result.complaints:
+            result = msgspec.structs.replace(result, logged=journal.digest())
+        results.append(result)
+        print(result.row(), flush=True)
+
+    async with Theatre(binary) as theatre:
         for fault in [FAULTS[name] for name in names if name != "mass" for _ in range(repeat)]:
-            if cluster is None or shape != fault.shape:
-                await stack.aclose()
-                shape = fault.shape
-                cluster = await stack.enter_async_context(EmbeddedCluster(*shape, binary=binary))
-            if not runs_on(fault, cluster.nodes[0]):
+            if not runs_on(fault, binary):
                 print(f"{fault.title:36} not on {binary.flavour}: it has no CLUSTER MIGRATESLOTS")
                 continue
-            result = await _play_one(fault, cluster, rate)
-            results.append(result)
-            print(result.row(), flush=True)
-            if fault.spoils:
-                cluster = None
-            else:
-                await cluster.settled()
-        await stack.aclose()
+            await theatre.cluster(fault.shape)  # what it logs is no part of the fault
+            journal.begin(fault.title)
+            stage = await theatre.play(fault, rate)
+            note(result_of(fault, stage, complaints(fault, stage)))
     if "mass" in names:
-        results.append(await mass(binary))
-        print(results[-1].row(), flush=True)
+        journal.begin("mass")
+        note(await mass(binary))
     return results
 
 
-async def _play_one(fault: Fault, cluster: EmbeddedCluster, rate: float) -> Result:
-    async with Stage(
-        cluster, rate, read_from_replicas=fault.replicas, proxied=fault.proxied
-    ) as stage:
-        await stage.play(fault.play)
-        return result_of(fault, stage, complaints(fault, stage))
+def report(results: Sequence[Result]) -> int:
+    """Print what is wrong, and return the exit code."""
+    failed = [result for result in results if result.complaints]
+    for result in failed:
+        print(f"\n{result.title}:", *result.complaints, sep="\n  - ")
+        print(f"  logged: {result.logged or 'nothing'} (--log FILE has all of it)")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

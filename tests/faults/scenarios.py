@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from actors.redis.slots import key_slot
+from actors.testing.binary import ServerBinary
 from actors.testing.cluster import ClusterNode
 from actors.testing.cluster_moves import can_migrate_atomically
 from tests.faults.stage import Stage
@@ -286,6 +287,6 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def runs_on(fault: Fault, node: ClusterNode) -> bool:
+def runs_on(fault: Fault, binary: ServerBinary) -> bool:
     """Return whether the servers can do it."""
-    return not fault.atomic or can_migrate_atomically(node.binary)
+    return not fault.atomic or can_migrate_atomically(binary)

@@ -1,0 +1,69 @@
+"""Where faults are played one after another: on one cluster, as long as they leave it in shape."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from actors.testing.binary import ServerBinary
+from actors.testing.cluster import EmbeddedCluster
+from tests.faults.scenarios import Fault
+from tests.faults.stage import Stage
+
+__all__ = ["Theatre"]
+
+
+class Theatre:
+    """Plays faults on servers of one kind, and heals their cluster after each.
+
+    Args:
+        binary: the server program.
+    """
+
+    def __init__(self, binary: ServerBinary) -> None:
+        self.binary = binary
+        self._cluster: EmbeddedCluster | None = None
+        self._shape: tuple[int, int] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.clear()
+
+    async def play(self, fault: Fault, rate: float) -> Stage:
+        """Play a fault, and return the stage with what it showed."""
+        cluster = await self.cluster(fault.shape)
+        try:
+            async with Stage(
+                cluster, rate, read_from_replicas=fault.replicas, proxied=fault.proxied
+            ) as stage:
+                await stage.play(fault.play)
+            if not fault.spoils:
+                await cluster.settled()
+        except BaseException:
+            # What is paused, dead or half moved in it does not concern the next fault.
+            await self.clear()
+            raise
+        if fault.spoils:
+            await self.clear()
+        return stage
+
+    async def cluster(self, shape: tuple[int, int] = (3, 1)) -> EmbeddedCluster:
+        """Return a cluster that is well: the last one, or one of another shape."""
+        if self._cluster is None or self._shape != shape:
+            await self.clear()
+            cluster = EmbeddedCluster(*shape, binary=self.binary)
+            self._cluster, self._shape = await cluster.__aenter__(), shape
+        return self._cluster
+
+    async def clear(self) -> None:
+        """End the cluster."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            await cluster.__aexit__(None, None, None)
