@@ -8,6 +8,7 @@ Whatever takes time, connecting, asking the cluster, waiting, is the manager's.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -44,6 +45,11 @@ _TYPES = {
     (Kind.SHARD, True): "ssubscribe",
     (Kind.SHARD, False): "sunsubscribe",
 }
+
+#: Seconds for which gaps are collected to one line of the log: one event ends thousands of them.
+_GAPS_SECONDS = 0.5
+#: Seconds to the end of which hand-overs are ended together.
+_ROW_SECONDS = 0.01
 
 #: Targets for one command: subscribe or not, the node, the kind, the group, the target that is
 #: to be alone.
@@ -113,6 +119,8 @@ class Router:
         self._unsubscribing = Waiting()
         self._pauses: dict[Mailbox, asyncio.Task[None]] = {}
         self._gaps: list[Gap] = []
+        self._gaps_timer: asyncio.TimerHandle | None = None
+        self._hand_overs: dict[int, list[HandOver]] = {}
         self.routes = Routes(book, self.table, self.links, placement, loop.time)
         book.pause = self._pause
         for target, subscription in list(book.subscriptions.items()):
@@ -139,7 +147,8 @@ class Router:
         """Desire these targets; ``call`` is done when they are live, or queued (P1)."""
         commands: list[Command] = []
         now = self._loop.time()
-        for subscription in subscriptions:
+        places = self._placement.places_of([one.target for one in subscriptions])
+        for subscription, where in zip(subscriptions, places, strict=True):
             target = subscription.target
             if target not in self.book.subscriptions:
                 call.fresh[target] = subscription
@@ -152,7 +161,7 @@ class Router:
                 self._surface_ack(target, True, self._count(row.source, target))
                 call.done(target)
                 continue
-            commands += self.table.want(target, self._placement.places(target))
+            commands += self.table.want(target, where)
             if self._placement.hopeless(target):
                 # Nothing is connected that could take it: the wish stands, and the time until it
                 # comes true is a gap like any other.
@@ -257,7 +266,6 @@ class Router:
             self.replace()
         self.queue_hopeless(reason)
         flush(self.book.touched)
-        self._log_gaps()
 
     def queue_hopeless(self, reason: str) -> None:
         """Let calls go that wait for what cannot be had now: their wishes stand."""
@@ -282,8 +290,10 @@ class Router:
                 self.routes.update_merged(target)
             return
         was_live = row.source is not None
-        self._execute(self.table.confirmed(link.node, target, link.connection.last_read))
-        self.routes.update_merged(target)
+        commands = self.table.confirmed(link.node, target, link.connection.last_read)
+        self._execute(commands)
+        if not any(type(command) in (SetSource, HandOver) for command in commands):
+            self.routes.update_merged(target)
         if not was_live and row.source == link.node:
             self._forgive(target)
             self._surface_ack(target, True, count)
@@ -339,8 +349,6 @@ class Router:
     def link_batch_done(self, link: NodeLink) -> None:
         """All that was read has been handled."""
         self.looked_at = link.connection.last_read
-        if self._gaps:
-            self._log_gaps()
         if self._denials:
             self._log_denials()
 
@@ -359,10 +367,14 @@ class Router:
 
     def handed_over(self, hand_over: HandOver) -> None:
         """End a hand-over: the new source is alone."""
+        self._execute(self._end_of(hand_over))
+        flush(self.book.touched)
+
+    def _end_of(self, hand_over: HandOver) -> list[Command]:
         row = self.table.rows.get(hand_over.target)
-        if row is not None and row.source == hand_over.new:
-            self._execute(self.table.handed_over(hand_over.target, hand_over.old))
-            flush(self.book.touched)
+        if row is None or row.source != hand_over.new:
+            return []
+        return self.table.handed_over(hand_over.target, hand_over.old)
 
     def finish_hand_overs(self, seconds: Callable[[HandOver], float | None]) -> None:
         """End the hand-overs for which ``seconds`` says when; None: they go on."""
@@ -390,7 +402,6 @@ class Router:
         commands = self.table.trust(node, self._loop.time(), nothing_lost=nothing_lost)
         self._execute(commands)
         flush(self.book.touched)
-        self._log_gaps()
 
     def retrust(self) -> None:
         """The placement trusts another node than before, or no longer."""
@@ -416,6 +427,7 @@ class Router:
     def close(self) -> None:
         """Let everything go: calls that wait, pauses."""
         self.book.pause = lambda _: None
+        self._log_gaps()
         for task in self._pauses.values():
             task.cancel()
 
@@ -459,7 +471,20 @@ class Router:
                 self.links[node].send()
 
     def _later(self, seconds: float, hand_over: HandOver) -> None:
-        self._loop.call_later(seconds, self.handed_over, hand_over)
+        # In rows, a write for each: thousands of channels change their node together.
+        due = math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
+        row = self._hand_overs.get(due)
+        if row is None:
+            row = self._hand_overs[due] = []
+            self._loop.call_at(due * _ROW_SECONDS, self._hand_over_row, due)
+        row.append(hand_over)
+
+    def _hand_over_row(self, due: int) -> None:
+        commands: list[Command] = []
+        for hand_over in self._hand_overs.pop(due):
+            commands += self._end_of(hand_over)
+        self._execute(commands)
+        flush(self.book.touched)
 
     def _report_gap(self, ended: GapEnded) -> None:
         subscription = self.book.subscriptions.get(ended.target)
@@ -475,10 +500,15 @@ class Router:
         )
         self.book.gaps += 1
         self._gaps.append(gap)
+        if self._gaps_timer is None:
+            self._gaps_timer = self._loop.call_later(_GAPS_SECONDS, self._log_gaps)
         subscription.report(gap, self.book.on_gap)
 
     def _log_gaps(self) -> None:
         gaps, self._gaps = self._gaps, []
+        if self._gaps_timer is not None:
+            self._gaps_timer.cancel()
+            self._gaps_timer = None
         if gaps:
             log.warning(
                 "gap",

@@ -107,9 +107,13 @@ class Routes:
         return node in (row.leaving, row.source) or self._streams.trusted(node)
 
     def _set(self, target: Target, ways: Mapping[Any, Any], label: Any) -> None:
+        name = target.name
         for node, link in self._links.items():
             way = ways.get(node)
-            link.set_route(target, None if way is None else (way, label))
+            if way is not None:
+                link.set_route(target, (way, label))
+            elif name in link.channels or name in link.patterns:
+                link.set_route(target, None)
 
     def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
         last = self._last.get(target)

@@ -194,7 +194,8 @@ class ShardManager(SubscriptionManager):
 
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
-        return all(node in self._down for node in self.places(target))
+        down = self._down
+        return bool(down) and all(node in down for node in self.places(target))
 
     def group(self, target: Target) -> int:
         """Return the slot: channels of different slots cannot share a command (P4)."""
@@ -514,11 +515,13 @@ class ShardManager(SubscriptionManager):
         if now - self._hastened_at < _HASTEN:
             return False
         self._hastened_at = now
-        for target in self.router.homeless():
-            for node in self.places(target):
-                if node in self.readers and node not in self.router.links:
-                    self.parts.hasten_reader(self.readers[node])
+        for node in {node for places in self._places_in_use() for node in places}:
+            if node in self.readers and node not in self.router.links:
+                self.parts.hasten_reader(self.readers[node])
         return True
+
+    def _places_in_use(self) -> set[tuple[NodeId, ...]]:
+        return set(self.places_of(self.router.homeless()))
 
     # -- readers -----------------------------------------------------------------------------------
 
@@ -540,11 +543,9 @@ class ShardManager(SubscriptionManager):
             self.readers[node].request_stop()
 
     def _used(self) -> set[NodeId]:
-        used: set[NodeId] = set()
-        for row in self.router.table.rows.values():
-            used.update(row.places)
-            used.update(row.nodes)
-        return used
+        rows = self.router.table.rows.values()
+        used = {node for places in {row.places for row in rows} for node in places}
+        return used.union(*{tuple(row.nodes) for row in rows})
 
     def _standbys(self, used: set[NodeId]) -> set[NodeId]:
         """Return nodes where channels can go on without a connect (P6).

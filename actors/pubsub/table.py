@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from actors.pubsub.types import Target
 
 __all__ = [
@@ -47,32 +49,28 @@ class Actual(Enum):
     UNSUBSCRIBING = "unsubscribing"
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(msgspec.Struct, frozen=True):
     """Send the subscription of ``target`` to ``node``."""
 
     node: NodeId
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
+class Unsubscribe(msgspec.Struct, frozen=True):
     """Send the end of the subscription of ``target`` to ``node``."""
 
     node: NodeId
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class SetSource:
+class SetSource(msgspec.Struct, frozen=True):
     """Let the messages of ``target`` come from ``node`` alone; None: from nowhere."""
 
     target: Target
     node: NodeId | None
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(msgspec.Struct, frozen=True):
     """Let the messages of ``target`` come from both, each once, until ``Table.handed_over``."""
 
     target: Target
@@ -80,8 +78,7 @@ class HandOver:
     new: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class GapEnded:
+class GapEnded(msgspec.Struct, frozen=True):
     """``target`` is live again; it was surely live last at ``since`` (the caller's clock)."""
 
     target: Target
@@ -91,6 +88,10 @@ class GapEnded:
 
 
 Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
+
+
+#: An attribute of an enumeration is looked up by a function.
+_LIVE = Actual.LIVE
 
 
 @dataclass(slots=True)
@@ -227,11 +228,9 @@ class Table:
         if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
             return []
         row.nodes[node] = Actual.LIVE
-        commands = self._settle(row)
-        if node not in self.doubted and row.gap_awaits in (None, node):
-            # First, so that whoever consumes the target hears of the gap before any message.
-            commands[:0] = self._end_gap(row, now)
-        return commands
+        ends = node not in self.doubted and row.gap_awaits in (None, node)
+        # First, so that whoever consumes the target hears of the gap before any message.
+        return [*(self._end_gap(row, now) if ends else ()), *self._settle(row)]
 
     def removed(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` acknowledged the end of the subscription of ``target``."""
@@ -379,8 +378,8 @@ class Table:
                     row.nodes[node] = Actual.SUBSCRIBING
                     commands.append(Subscribe(node, row.target))
         self._choose_source(row, commands)
-        for node in [n for n, actual in row.nodes.items() if actual is Actual.LIVE]:
-            if self._is_surplus(row, node):
+        for node, actual in row.nodes.items():
+            if actual is _LIVE and self._is_surplus(row, node):
                 row.nodes[node] = Actual.UNSUBSCRIBING
                 commands.append(Unsubscribe(node, row.target))
         if not row.wanted and not row.nodes:
@@ -389,11 +388,7 @@ class Table:
 
     def _choose_source(self, row: Row, commands: list[Command]) -> None:
         old = row.source
-        candidates: tuple[NodeId | None, ...] = (*row.places, *row.nodes)
-        if not row.wanted:
-            # One that drains goes nowhere any more: who feeds it does so to the end.
-            candidates = (old, row.leaving, *row.nodes) if row.draining else ()
-        best = next((node for node in candidates if row.feeds(node)), None)
+        best = self._best_source(row)
         if row.leaving is not None and not row.feeds(row.leaving):
             row.leaving = None
             if best is not None and row.feeds(old):
@@ -408,6 +403,23 @@ class Table:
             row.source, row.leaving = best, None
             commands.append(SetSource(row.target, best))
         # Else a second hand-over while one is under way: it begins when the first one is done.
+
+    def _best_source(self, row: Row) -> NodeId | None:
+        if row.wanted:
+            # Asked for each acknowledgement of thousands: the usual case first, without a tuple.
+            nodes = row.nodes
+            for node in row.places:
+                if nodes.get(node) is _LIVE:
+                    return node
+            for node, actual in nodes.items():
+                if actual is _LIVE:
+                    return node
+            return None
+        if not row.draining:
+            return None
+        # One that drains goes nowhere any more: who feeds it does so to the end.
+        candidates = (row.source, row.leaving, *row.nodes)
+        return next((node for node in candidates if row.feeds(node)), None)
 
     def _is_surplus(self, row: Row, node: NodeId) -> bool:
         """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""

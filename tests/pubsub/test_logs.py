@@ -58,6 +58,7 @@ async def test_a_lost_connection_is_a_line_for_the_loss_and_one_for_the_gap(
     async with client_of(server) as client, client.pubsub(channels=names) as p:
         kill_subscribers(server)
         await eventually(lambda: p.stats().gaps == 500)
+        await eventually(lambda: "event='gap'" in lines()[-1])
     said = lines()
     assert len(said) <= 3
     loss, gap = said[0], said[-1]

@@ -46,7 +46,7 @@ sights = st.builds(
 @settings(deadline=None, max_examples=60)
 @given(topologies, sights, st.lists(SLOT, max_size=50))
 def test_all_places_are_those_of_each_slot(topology, sight, some):
-    before = [("before",)] * SLOTS
+    before: list[tuple[str, ...]] = [("before",)] * SLOTS
     found = all_places(topology, sight, before)
     edges = [slot for shard in topology.shards for run in shard.slots for slot in run]
     for slot in {*some, *edges, *sight.unsettled, *sight.moving}:
