@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.link import NodeLink
-from actors.redis.resp import INCOMPLETE
 
 __all__ = ["ShardLink"]
 
@@ -21,7 +20,7 @@ _MOST = 4096
 class ShardLink(NodeLink):
     """The shard subscriptions on one connection.
 
-    The two ``drain`` are those of NodeLink with one line more: each reply that is a message is
+    It takes messages as the data plane does, with one line more: each reply that is a message is
     remembered as it is, and once a batch the time of it.
     """
 
@@ -46,7 +45,7 @@ class ShardLink(NodeLink):
         if self._index[0] is not recent[-1]:
             self._index = (recent[-1], self._make_index(since))
         payloads = self._index[1].get(name, ())
-        decode = self._text if self._decode else bytes
+        decode = bytes if self._encoding is None else self._as_text
         return [decode(payload) for payload in payloads]
 
     def _make_index(self, since: float) -> dict[bytes, list[bytes]]:
@@ -60,60 +59,62 @@ class ShardLink(NodeLink):
         return index
 
     def drain(self, gets: Callable[[], Any]) -> None:
-        """Take all replies there are; payloads stay bytes."""
-        routes = self.channels
-        remember = self._recent.append
+        """Take all replies there are."""
         self._proof, self._read_at = self._read_at, self.connection.last_read
-        remember(self._read_at)
-        received = 0
-        while (reply := gets()) is not INCOMPLETE:
-            try:
-                kind, name, data = reply
-            except (TypeError, ValueError):
-                self._other(reply)
-                continue
-            if kind == b"smessage":
-                received += 1
-                route = routes.get(name)
-                if route is not None:
-                    remember(reply)
-                    inlet, label = route
-                    inlet.put({"type": "message", "pattern": None, "channel": label, "data": data})
-                else:
-                    self.discarded += 1
-            else:
-                self._other(reply)
-        self.received += received
-        self._batch_done()
+        self._recent.append(self._read_at)
+        super().drain(gets)
 
-    def drain_text(self, gets: Callable[[], Any]) -> None:
-        """Take all replies there are; payloads become str where they are text."""
+    def _take_bytes(self, replies: list[Any]) -> None:
         routes = self.channels
-        encoding = self._encoding
         remember = self._recent.append
-        self._proof, self._read_at = self._read_at, self.connection.last_read
-        remember(self._read_at)
-        received = 0
-        while (reply := gets()) is not INCOMPLETE:
+        others = 0
+        for reply in replies:
             try:
-                kind, name, data = reply
-            except (TypeError, ValueError):
+                kind = reply[0]
+            except (TypeError, LookupError):
+                others += 1
                 self._other(reply)
                 continue
             if kind == b"smessage":
-                received += 1
-                route = routes.get(name)
-                if route is not None:
-                    remember(reply)
-                    inlet, label = route
-                    try:
-                        data = data.decode(encoding)
-                    except UnicodeDecodeError:
-                        pass  # a payload that is no text stays bytes
-                    inlet.put({"type": "message", "pattern": None, "channel": label, "data": data})
-                else:
-                    self.discarded += 1
+                try:
+                    inlet, label = routes[reply[1]]
+                except (TypeError, LookupError):
+                    others += self._unrouted(reply)
+                    continue
+                remember(reply)
+                put = inlet.put
+                put({"type": "message", "pattern": None, "channel": label, "data": reply[2]})
             else:
+                others += 1
                 self._other(reply)
-        self.received += received
-        self._batch_done()
+        self.received += len(replies) - others
+
+    def _take_text(self, replies: list[Any]) -> None:
+        routes, text = self.channels, self._text
+        remember = self._recent.append
+        others = 0
+        for reply in replies:
+            try:
+                kind = reply[0]
+            except (TypeError, LookupError):
+                others += 1
+                self._other(reply)
+                continue
+            if kind == b"smessage":
+                try:
+                    inlet, label = routes[reply[1]]
+                except (TypeError, LookupError):
+                    others += self._unrouted(reply)
+                    continue
+                remember(reply)
+                data = reply[2]
+                try:
+                    data = text(data)
+                except UnicodeDecodeError:
+                    pass  # a payload that is no text stays bytes
+                put = inlet.put
+                put({"type": "message", "pattern": None, "channel": label, "data": data})
+            else:
+                others += 1
+                self._other(reply)
+        self.received += len(replies) - others
