@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor.log import get_logger
-from supervisor.reasons import ExitReason
+from supervisor.reasons import Escalated, ExitReason
 
 __all__ = [
     "ChildExited",
@@ -140,13 +140,18 @@ def _always() -> bool:
 
 
 class _LogSink:
-    """Logs what went wrong as a warning or an error, the rest at debug level."""
+    """Logs what went wrong as a warning or an error, once; the rest at debug level.
+
+    A supervisor that gave up has said so itself: its exit, and its stop, are not news.
+    """
 
     wants_routine = staticmethod(log.shows_debug)
 
     def __call__(self, event: Event) -> None:
         match event:
-            case ChildExited(path, incarnation, reason) if not reason.normal:
+            case ChildExited(path, incarnation, reason) if not (
+                reason.normal or isinstance(reason, Escalated)
+            ):
                 log.warning("child_exited", path=path, incarnation=incarnation, reason=str(reason))
             case ChildStartFailed(path, incarnation, reason):
                 log.warning("start_failed", path=path, incarnation=incarnation, reason=str(reason))
@@ -156,8 +161,6 @@ class _LogSink:
                 log.error("child_unkillable", path=path, incarnation=incarnation)
             case GaveUp(path, reason):
                 log.error("gave_up", path=path, reason=str(reason))
-            case Stopped(path, report) if not report.clean:
-                log.warning("stopped", path=path, seconds=round(report.seconds, 3), clean=False)
             case _ if log.shows_debug():
                 log.debug(type(event).__name__, path=event.path)
 

@@ -22,6 +22,14 @@ __all__ = [
 ]
 
 
+def _said(error: BaseException | None) -> str:
+    """Return type and text of an error, as a traceback's last line has them."""
+    if error is None:
+        return "a child ended without an error"
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class ExitReason:
     """Base of all reasons."""
@@ -90,7 +98,7 @@ class Crashed(ExitReason):
         return isinstance(self.cause, SystemExit | KeyboardInterrupt)
 
     def __str__(self) -> str:
-        return f"crashed: {self.cause!r}"
+        return f"crashed: {_said(self.cause)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ class StartFailed(ExitReason):
         return self.cause
 
     def __str__(self) -> str:
-        return f"{self.id} failed to start: {self.cause!r}"
+        return f"{self.id} failed to start: {_said(self.cause)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ class Escalated(ExitReason):
         return self.cause
 
     def __str__(self) -> str:
-        return f"gave up after {self.restarts} restarts: {self.cause!r}"
+        return f"gave up after {self.restarts} restarts: {_said(self.cause)}"
 
 
 #: The usual ones, made once.

@@ -177,7 +177,7 @@ async def test_a3_block_a_crash_does_not_wake_senders_out_of_turn(told):
         await asyncio.gather(*tasks)
         await ref.stop(drain=True)
     assert log[2:] == [
-        ("stop", "crashed: Boom()"),
+        ("stop", "crashed: Boom"),
         ("start", 2),
         "kept",
         0,

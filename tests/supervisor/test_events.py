@@ -191,14 +191,12 @@ async def test_s8_the_default_sink_logs_what_went_wrong(clock, stage, caplog):
         (record.levelno, record.getMessage().partition("event=")[2]) for record in caplog.records
     ]
     expected = [
-        (logging.WARNING, """'child_exited' path='root/a' incarnation=1 reason="crashed: V"""),
+        (logging.WARNING, "'child_exited' path='root/a' incarnation=1 reason='crashed: V"),
         (logging.WARNING, "'child_restarting' path='root/a' delay=0.0 attempt=1"),
-        (logging.WARNING, """'child_exited' path='root/a' incarnation=2 reason="crashed: V"""),
-        (logging.ERROR, """'gave_up' path='root' reason="gave up after 1 restarts: V"""),
+        (logging.WARNING, "'child_exited' path='root/a' incarnation=2 reason='crashed: V"),
+        (logging.ERROR, "'gave_up' path='root' reason='gave up after 1 restarts: ValueError: "),
         (logging.WARNING, "'child_exited' path='root/b' incarnation=1 reason='killed'"),
-        (logging.WARNING, "'stopped' path='root'"),
-        (logging.WARNING, """'start_failed' path='root/c' incarnation=1 reason="c failed"""),
-        (logging.WARNING, "'stopped' path='root'"),
+        (logging.WARNING, "'start_failed' path='root/c' incarnation=1 reason='c failed"),
     ]
     assert len(lines) == len(expected)
     for (level, line), (expected_level, beginning) in zip(lines, expected, strict=True):
@@ -260,7 +258,7 @@ async def test_s8_what_the_tree_says(stage):
     assert (a.status, a.incarnation, a.restarts, a.uptime) == ("running", 1, 0, 15)
     assert a.detail == {"mailbox": 3, "node": "127.0.0.1:6379"}
     assert (y.status, y.kind, y.uptime, y.backoff_left) == ("waiting", "reader", 0, 45)
-    assert y.last_exit == "crashed: OSError('gone')"
+    assert y.last_exit == "crashed: OSError: gone"
     assert (b.status, b.last_exit, b.uptime) == ("down", "normal", 0)
     assert tree.find("root/nobody") is None
     await supervisor.stop()
@@ -272,7 +270,7 @@ async def test_s8_the_tree_prints_as_one(stage):
     assert str(supervisor.tree()) == format_tree(supervisor.tree())
     assert str(supervisor.tree()).splitlines() == [
         "root (supervisor) running restarts=1",
-        "├─ a (worker) running restarts=1 [crashed: ValueError('crash')]",
+        "├─ a (worker) running restarts=1 [crashed: ValueError: crash]",
         "├─ s (supervisor) running",
         "│  ├─ x (worker) running",
         "│  └─ y (reader) waiting next start in 45.0 s",

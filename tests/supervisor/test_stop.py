@@ -78,7 +78,7 @@ async def test_s7_the_report_says_how_each_ended(stage):
     assert reasons(report) == {
         "polite": "shutdown",
         "slow": "killed",
-        "raising": "crashed: OSError('disk')",
+        "raising": "crashed: OSError: disk",
         "brutal": "killed",
         "deaf": "shutdown",
     }
