@@ -22,7 +22,7 @@ async def on_order(order: Order) -> None:
     print(f"order {order.id}: {order.item}", flush=True)
 
 
-@app.actor
+@app.actor(once=True)
 class Customer(Actor[str]):
     async def on_start(self) -> None:
         self.ids = count(1)

@@ -6,6 +6,7 @@ from actors.testing.binary import ServerBinary, ServerNotFoundError, find_binary
 from actors.testing.clock import VirtualClock
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.cluster_proxies import ClusterProxies
+from actors.testing.probe import Probe
 from actors.testing.process import ServerProcess, ServerStartError, ServerStartTimeoutError
 from actors.testing.proxy import Direction, FaultProxy
 from actors.testing.server import EmbeddedServer
@@ -17,6 +18,7 @@ __all__ = [
     "EmbeddedCluster",
     "EmbeddedServer",
     "FaultProxy",
+    "Probe",
     "ServerBinary",
     "ServerNotFoundError",
     "ServerProcess",

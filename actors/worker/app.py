@@ -5,11 +5,7 @@ NEW --enter--> STARTING --> RUNNING --leave--> DRAINING --> STOPPED
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,46 +16,15 @@ from actors.pubsub.types import GapCallback
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.broker import DEFAULT_RETRY_POLICY, Address, Broker
-from actors.worker.engine import Engine, EngineOptions
-from actors.worker.journal import Journal
-from actors.worker.lag import LagMeter
-from actors.worker.observer import Observer, Sampler
+from actors.worker.life import Drained, Life, Previous
 from actors.worker.partition import WHOLE, Partition
-from actors.worker.registry import Hook, Registry, takes_worker
+from actors.worker.registry import Registry
 from actors.worker.snapshot import Snapshot, State, WorkerSnapshot
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
-from supervisor.log import get_logger
 
-__all__ = ["Drained", "Worker"]
+__all__ = ["Worker"]
 
 C = TypeVar("C")
-log = get_logger("mailslot.worker")
-
-
-class Drained(msgspec.Struct, frozen=True):
-    """How a worker let go of its work.
-
-    Attributes:
-        in_time: whether all was done within the deadline.
-        seconds: how long it took.
-        left: messages that were still in mailboxes then.
-    """
-
-    in_time: bool
-    seconds: float
-    left: int
-
-
-class Previous(msgspec.Struct, frozen=True):
-    """The process that this one replaces.
-
-    Attributes:
-        alive_at: when it was surely alive last, in Unix seconds.
-        reason: how it ended, in words.
-    """
-
-    alive_at: float
-    reason: str
 
 
 class Worker(Registry[C]):
@@ -132,22 +97,17 @@ class Worker(Registry[C]):
         self.state = State.NEW
         #: How it let go of its work, once it has.
         self.drained: Drained | None = None
-        self._pubsub_options = {
+        self.pubsub_options = {
             "retry_policy": retry_policy,
             "subscription_timeout": subscription_timeout,
             "mailbox": mailbox,
             "overflow": overflow,
         }
-        self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
-        self._on_gap = on_gap
-        self._intensity = (intensity, period)
-        self._sink = sink
-        self._stop_asked = asyncio.Event()
-        self._stack = AsyncExitStack()
-        self._system: ActorSystem | None = None
-        self._engine: Engine | None = None
-        self._journal = Journal()
-        self._observer = Observer(name, self.process, self._journal)
+        self.on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
+        self.on_gap = on_gap
+        self.restart_limit = (intensity, period)
+        self.sink = sink
+        self._life = Life(self)
 
     # -- before it runs ----------------------------------------------------------------------------
 
@@ -167,6 +127,29 @@ class Worker(Registry[C]):
                 problems.append(f"{name} must be more than 0 seconds, not {value}")
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
+    def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:
+        """Have it use another broker from its next start on, and return it; for tests mostly.
+
+        ::
+
+            async with app.at(mailslot_url): ...
+
+        Args:
+            where: as for the constructor.
+            cluster: whether it is a cluster; None: as it was.
+        """
+        changes: dict[str, Any] = {} if cluster is None else {"cluster": cluster}
+        self.broker = msgspec.structs.replace(self.broker, where=where, **changes)
+        return self
+
+    def owns(self, name: str | bytes) -> bool:
+        """Return whether ``name`` falls to this process: of all processes, exactly one is told so.
+
+        For what is to be done once, however many processes there are: ``if app.owns("report")``.
+        Channels, patterns and actors with ``once=True`` are shared out by the same rule.
+        """
+        return self.partition.has(name)
+
     # -- life --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -177,19 +160,24 @@ class Worker(Registry[C]):
             ConnectionError, TimeoutError: the broker could not be reached.
             ExceptionGroup: of what went wrong with the subscriptions.
         """
-        if self.state is not State.NEW:
-            raise RuntimeError(f"worker {self.name!r} ran before: make a new one")
+        if self.state not in (State.NEW, State.STOPPED):
+            raise RuntimeError(
+                f"worker {self.name!r} is {self.state.value}: it runs once at a time"
+            )
         self.validate()
+        if self.state is State.STOPPED:
+            self._life = Life(self)
+            self.drained = None
         self.state = State.STARTING
+        life = self._life
         try:
-            await self._start()
+            await life.start()
         except BaseException as error:
             self.state = State.STOPPED
-            suppressed = await self._stack.__aexit__(type(error), error, error.__traceback__)
+            suppressed = await life.stack.__aexit__(type(error), error, error.__traceback__)
             assert not suppressed
             raise
         self.state = State.RUNNING
-        self._observer.up_since = time.monotonic()
         return self
 
     async def __aexit__(
@@ -199,14 +187,15 @@ class Worker(Registry[C]):
         traceback: TracebackType | None,
     ) -> None:
         """Drain within ``drain_timeout``, and stop; see :attr:`drained`."""
+        self.state, stack = State.DRAINING, self._life.stack
         try:
-            await self._drain(hurry=error is not None)
+            self.drained = await self._life.drain(hurry=error is not None)
         except BaseException as second:
-            await self._stack.__aexit__(type(second), second, second.__traceback__)
+            await stack.__aexit__(type(second), second, second.__traceback__)
             raise
         finally:
             self.state = State.STOPPED
-        await self._stack.__aexit__(kind, error, traceback)
+        await stack.__aexit__(kind, error, traceback)
 
     async def run(self) -> Drained:
         """Run until :meth:`request_stop`, and return how it let go of its work."""
@@ -217,114 +206,48 @@ class Worker(Registry[C]):
 
     def request_stop(self) -> None:
         """Ask :meth:`run` to drain and return."""
-        self._stop_asked.set()
+        self._life.stop_asked.set()
 
     async def stop_requested(self) -> None:
         """Wait until somebody called :meth:`request_stop`."""
-        await self._stop_asked.wait()
-
-    async def _start(self) -> None:
-        system = ActorSystem(
-            self.name,
-            intensity=self._intensity[0],
-            period=self._intensity[1],
-            sink=self._journal.events(self._sink),
-        )
-        self._observer.process = self.process
-        self._system = await self._stack.enter_async_context(system)
-        self._observer.lag = lag = LagMeter(system.loop)
-        self._stack.callback(lag.close)
-        for hook in self.startup_hooks:
-            await self._call(hook)
-        if self.wants_context:
-            self.context  # noqa: B018 - raises, now instead of for each message
-        previous = self.previous
-        engine = Engine(
-            self,
-            system,
-            self._journal,
-            EngineOptions(
-                broker=self.broker,
-                routes=self.routes,
-                actors=self.actors,
-                partition=self.partition,
-                probe_interval=self.probe_interval,
-                missed_since=None if previous is None else previous.alive_at,
-                missed_reason="" if previous is None else previous.reason,
-                pubsub={**self._pubsub_options, "start_timeout": self.start_timeout},
-                on_gap=self._on_gap,
-                on_failure=self._on_failure,
-            ),
-        )
-        self._engine = self._observer.engine = engine
-        await engine.start(self._stack)
-        system.spawn(Sampler, self._observer, self.tree, name="sampler", restart="permanent")
-
-    async def _drain(self, *, hurry: bool) -> None:
-        """Let go of all work, within the deadline; in a ``hurry`` only the hooks are run."""
-        assert self._system is not None
-        assert self._engine is not None
-        self.state = State.DRAINING
-        begun = self._system.loop.time()
-        try:
-            async with asyncio.timeout(self.drain_timeout) as limit:
-                if not hurry:
-                    await self._engine.drain()
-                for hook in self.shutdown_hooks:
-                    await self._call(hook)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        except asyncio.CancelledError:
-            await self._engine.kill()
-            raise
-        left = self._engine.left()
-        seconds = self._system.loop.time() - begun
-        self.drained = Drained(not limit.expired(), seconds, left)
-        if limit.expired():
-            log.error("drain_deadline_passed", seconds=round(seconds, 1), left=left)
-            await self._engine.kill()
-
-    async def _call(self, hook: Hook) -> None:
-        result = hook(self) if takes_worker(hook) else hook()
-        if inspect.isawaitable(result):
-            await result
+        await self._life.stop_asked.wait()
 
     # -- while it runs -----------------------------------------------------------------------------
 
     @property
     def client(self) -> Any:
         """Its client of the broker, for handlers that publish; RuntimeError before the start."""
-        if self._engine is None or self._engine.client is None:
+        engine = self._life.engine
+        if engine is None or engine.client is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return self._engine.client
+        return engine.client
 
     @property
     def system(self) -> ActorSystem:
         """The actor system that it is; RuntimeError before the start."""
-        if self._system is None:
+        if self._life.system is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return self._system
+        return self._life.system
 
     def tree(self) -> TreeNode:
         """Return what runs, as a value that prints as a tree."""
-        if self._system is None:
+        if self._life.system is None:
             return TreeNode(self.name, self.name, "supervisor", self.state.value)
-        return self._system.tree()
+        return self._life.system.tree()
 
     @property
     def started(self) -> bool:
         """Whether there is anything to take a snapshot of."""
-        return self._system is not None
+        return self._life.system is not None
 
     @property
     def oldest_age(self) -> float:
         """Seconds for which the oldest message that waits for a handler has waited, about."""
-        return self._observer.oldest if self.started else 0.0
+        return self._life.observer.oldest if self.started else 0.0
 
     def snapshot(self) -> Snapshot:
         """Return all that there is to know of it, as a value."""
-        return self._observer.snapshot(self.state, self.tree())
+        return self._life.observer.snapshot(self.state, self.tree())
 
     def worker_snapshot(self) -> WorkerSnapshot:
         """Return it as a worker of one process."""

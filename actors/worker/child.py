@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.worker.app import Previous
+from actors.worker.life import Previous
 from actors.worker.link import VARIABLE, Assignment, Line, parse_line
 from actors.worker.partition import Partition
 from actors.worker.snapshot import Snapshot, State

@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from actors.worker.app import Previous, Worker
+from actors.worker.app import Worker
+from actors.worker.life import Previous
 from actors.worker.snapshot import Snapshot, State
 from supervisor.log import get_logger
 

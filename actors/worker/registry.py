@@ -33,6 +33,8 @@ class Registry(Generic[C]):
         self.name = name
         self.routes: list[Route] = []
         self.actors: list[ActorSpec] = []
+        #: Of these, the names of those that one process alone has.
+        self.single_actors: dict[int, str] = {}
         self.startup_hooks: list[Hook] = []
         self.shutdown_hooks: list[Hook] = []
         self.middlewares: list[Middleware] = []
@@ -86,18 +88,28 @@ class Registry(Generic[C]):
 
         return declare
 
-    def actor(self, actor: Any = None, *args: Any, **options: Any) -> Any:
+    def actor(self, actor: Any = None, *args: Any, once: bool = False, **options: Any) -> Any:
         """Have an actor spawned at start: ``@app.actor``, or with fields of :class:`ActorSpec`.
 
-        It is spawned in each process, before the first subscription, and stopped after the last
-        message was handled. A parameter of its constructor that is annotated with the context's
-        type gets the context.
+        It is spawned before the first subscription, and stopped after the last message was handled.
+        A parameter of its constructor that is annotated with the context's type gets the context.
+
+        Args:
+            actor: the class or spec; None: what this decorates.
+            args: for its constructor.
+            once: in one process alone, of however many: the one that its name falls to, as with
+                channels. Otherwise there is one in each process.
+            options: fields of :class:`ActorSpec`.
         """
         if actor is None:
-            return lambda given: self.actor(given, *args, **options)
+            return lambda given: self.actor(given, *args, once=once, **options)
         if isinstance(actor, ActorSpec) or is_actor_class(actor):
             try:
-                self.actors.append(ActorSpec.of(actor, args, options))
+                spec = ActorSpec.of(actor, args, options)
+                if once:
+                    name: Any = spec.name or getattr(spec.actor, "__name__", "actor")
+                    self.single_actors[len(self.actors)] = str(name)
+                self.actors.append(spec)
             except TypeError as error:
                 self._declaration_problems.append(f"actor {actor!r}: {error}")
         else:
@@ -120,6 +132,15 @@ class Registry(Generic[C]):
         """Put ``async (message, next)`` around every handler; the first one is outermost."""
         self.middlewares.append(cast(Middleware, middleware))
         return middleware
+
+    def actors_of(self, has: Callable[[str], bool]) -> list[ActorSpec]:
+        """Return the actors of the process that has the names for which ``has`` returns True."""
+        single = self.single_actors
+        return [
+            spec
+            for number, spec in enumerate(self.actors)
+            if number not in single or has(single[number])
+        ]
 
     # -- problems ----------------------------------------------------------------------------------
 

@@ -183,6 +183,32 @@ async def a(message):
         assert await program.ends(10) == 130
 
 
+async def test_an_actor_with_once_lives_in_one_process(server, tmp_path):
+    text = """
+from actors import Actor
+app = Worker()
+for number in range(6):
+    @app.actor(once=True, name=f"single-{number}")
+    class Single(Actor):
+        async def on_start(self):
+            path = self.context.path
+            print(f"{path} here {app.owns(path.split('/')[-1])}", flush=True)
+@app.actor
+class Each(Actor):
+    async def on_start(self):
+        print("each", app.process, flush=True)
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 3)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running", times=3)
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
+    singles = [line for line in program.out if line.startswith("worker/single")]
+    assert sorted(singles) == [f"worker/single-{number} here True" for number in range(6)]
+    assert sorted(line for line in program.out if "each" in line) == ["each 0", "each 1", "each 2"]
+
+
 async def test_machines_share_by_partition(server, tmp_path):
     write_app(tmp_path, APP)
     args = ("run", "shop:app", "--url", server.url, "--log-format", "json")

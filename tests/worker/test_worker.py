@@ -12,7 +12,7 @@ import pytest
 from actors import Actor, Gap, Kind, PubSubMessage, Redis
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.worker import State, Worker
-from actors.worker.app import Previous
+from actors.worker.life import Previous
 from actors.worker.partition import Partition
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer
@@ -368,8 +368,12 @@ async def test_it_runs_until_it_is_asked_to_stop(server):
     app.request_stop()
     drained = await running
     assert drained.in_time
-    with pytest.raises(RuntimeError, match="ran before"):
-        await app.__aenter__()
+    async with app:  # and once more
+        assert app.state is State.RUNNING
+        assert app.drained is None
+        with pytest.raises(RuntimeError, match="it runs once at a time"):
+            await app.__aenter__()
+    assert app.drained is not None
 
 
 async def test_no_broker_at_the_start_is_an_error_that_says_so():

@@ -1,0 +1,152 @@
+"""A recorder that a test puts where something is called or sent to, and asks what came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from actors.runtime.actor import Actor
+from actors.runtime.spec import ActorSpec
+
+__all__ = ["Probe"]
+
+T = TypeVar("T")
+_SHOWN = 10
+
+
+class Probe:
+    """Takes whatever it is called with or told, and lets a test wait for it.
+
+    It goes wherever a callable of one argument does: a handler (``subscribe(orders=probe)``,
+    ``app.channel("orders")(probe)``, ``Handler(probe, decode=Order)``), ``on_failure=``,
+    ``on_gap=``, ``sink=``. ``probe.tell`` takes the place of a ref's, and
+    ``system.spawn(probe.actor())`` makes a real ref of it. It may be called from any thread.
+
+    Args:
+        name: what it is called in reports.
+
+    Attributes:
+        messages: all that came, oldest first.
+    """
+
+    def __init__(self, name: str = "probe") -> None:
+        self.messages: list[Any] = []
+        self.__name__ = self.__qualname__ = name
+        self._unread: list[Any] = []
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def __call__(self, message: Any) -> None:
+        """Take a message."""
+        self.messages.append(message)
+        self._unread.append(message)
+        for loop, event in list(self._waiters):
+            loop.call_soon_threadsafe(event.set)
+
+    def tell(self, message: Any) -> None:
+        """Take a message, as an actor's ref does."""
+        self(message)
+
+    def actor(self) -> ActorSpec:
+        """Return what to spawn for an actor whose messages come here."""
+        return ActorSpec(_Recorder, (self,), name=self.__name__)
+
+    @overload
+    async def expect(self, what: type[T], *, within: float = 1.0) -> T: ...
+    @overload
+    async def expect(self, what: Any = ..., *, within: float = 1.0) -> Any: ...
+    async def expect(self, what: Any = ..., *, within: float = 1.0) -> Any:
+        """Return the first message that matches and that no ``expect`` returned before.
+
+        Args:
+            what: a type: its instances; a function: what it is true for; anything else: what is
+                equal to it; nothing: whatever comes. Of a Pub/Sub message the payload may match,
+                too: ``expect("hello")``.
+            within: seconds to wait for it.
+
+        Raises:
+            AssertionError: none came in time; says what did.
+        """
+        matches = _matcher(what)
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        waiter = (loop, event)
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    for index, message in enumerate(list(self._unread)):
+                        if matches(message):
+                            return self._unread.pop(index)
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            raise AssertionError(
+                f"{self.__name__}: no {_wanted(what)} within {within} s; {self._came()}"
+            ) from None
+        finally:
+            self._waiters.remove(waiter)
+
+    async def expect_nothing(self, what: Any = ..., *, within: float = 0.1) -> None:
+        """Wait, and see that nothing matches of what is new or comes meanwhile.
+
+        Args:
+            what: as for :meth:`expect`.
+            within: seconds to wait for it.
+
+        Raises:
+            AssertionError: there is such a message.
+        """
+        try:
+            message = await self.expect(what, within=within)
+        except AssertionError:
+            return
+        raise AssertionError(f"{self.__name__}: expected no {_wanted(what)}, and got {message!r}")
+
+    def clear(self) -> None:
+        """Forget all that came."""
+        self.messages.clear()
+        self._unread.clear()
+
+    def _came(self) -> str:
+        if not self.messages:
+            return "nothing came"
+        shown = ", ".join(map(repr, self._unread[-_SHOWN:])) or "nothing"
+        read = len(self.messages) - len(self._unread)
+        return f"what came and was not expected yet: {shown} ({read} expected before)"
+
+    def __repr__(self) -> str:
+        return f"<Probe {self.__name__}: {len(self.messages)} messages>"
+
+
+class _Recorder(Actor[Any]):
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+
+    def receive(self, message: Any) -> None:
+        """Pass it on."""
+        self._probe(message)
+
+
+def _matcher(what: Any) -> Callable[[Any], bool]:
+    if what is ...:
+        return lambda _: True
+    if isinstance(what, type):
+        return lambda message: any(isinstance(one, what) for one in _forms(message))
+    if callable(what):
+        return lambda message: bool(what(message))
+    return lambda message: any(one == what for one in _forms(message))
+
+
+def _forms(message: Any) -> tuple[Any, ...]:
+    """Return the message, and its payload where it is one of Pub/Sub."""
+    if isinstance(message, dict) and message.keys() == {"type", "pattern", "channel", "data"}:
+        return (message, message["data"])
+    return (message,)
+
+
+def _wanted(what: Any) -> str:
+    if what is ...:
+        return "message"
+    if callable(what):
+        return getattr(what, "__qualname__", repr(what))
+    return repr(what)

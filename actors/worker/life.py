@@ -1,0 +1,137 @@
+"""One run of a worker, from its start to its end: what is made anew each time it is entered."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from actors.runtime.system import ActorSystem
+from actors.worker.engine import Engine, EngineOptions
+from actors.worker.journal import Journal
+from actors.worker.lag import LagMeter
+from actors.worker.observer import Observer, Sampler
+from actors.worker.registry import Hook, takes_worker
+from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.worker.app import Worker
+
+__all__ = ["Drained", "Life", "Previous"]
+
+log = get_logger("mailslot.worker")
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """How a worker let go of its work.
+
+    Attributes:
+        in_time: whether all was done within the deadline.
+        seconds: how long it took.
+        left: messages that were still in mailboxes then.
+    """
+
+    in_time: bool
+    seconds: float
+    left: int
+
+
+class Previous(msgspec.Struct, frozen=True):
+    """The process that this one replaces.
+
+    Attributes:
+        alive_at: when it was surely alive last, in Unix seconds.
+        reason: how it ended, in words.
+    """
+
+    alive_at: float
+    reason: str
+
+
+class Life:
+    """One run of ``app``.
+
+    Attributes:
+        stop_asked: set by whoever wants it to end.
+        stack: what is undone at the end.
+        system: the actor system that it is, once it has begun to start.
+        engine: what runs on it.
+        observer: makes snapshots of it.
+    """
+
+    def __init__(self, app: Worker[Any]) -> None:
+        self._app = app
+        self.stop_asked = asyncio.Event()
+        self.stack = AsyncExitStack()
+        self.system: ActorSystem | None = None
+        self.engine: Engine | None = None
+        self.journal = Journal()
+        self.observer = Observer(app.name, app.process, self.journal)
+
+    async def start(self) -> None:
+        """Start everything; what must be undone is put on ``stack``."""
+        app, observer = self._app, self.observer
+        intensity, period = app.restart_limit
+        system = ActorSystem(
+            app.name, intensity=intensity, period=period, sink=self.journal.events(app.sink)
+        )
+        observer.process = app.process
+        self.system = await self.stack.enter_async_context(system)
+        observer.lag = lag = LagMeter(system.loop)
+        self.stack.callback(lag.close)
+        for hook in app.startup_hooks:
+            await self._call(hook)
+        if app.wants_context:
+            app.context  # noqa: B018 - raises, now instead of for each message
+        self.engine = observer.engine = Engine(app, system, self.journal, self._options())
+        await self.engine.start(self.stack)
+        system.spawn(Sampler, observer, app.tree, name="sampler", restart="permanent")
+        observer.up_since = time.monotonic()
+
+    def _options(self) -> EngineOptions:
+        app, previous = self._app, self._app.previous
+        return EngineOptions(
+            broker=app.broker,
+            routes=app.routes,
+            actors=app.actors_of(app.owns),
+            partition=app.partition,
+            probe_interval=app.probe_interval,
+            missed_since=None if previous is None else previous.alive_at,
+            missed_reason="" if previous is None else previous.reason,
+            pubsub={**app.pubsub_options, "start_timeout": app.start_timeout},
+            on_gap=app.on_gap,
+            on_failure=app.on_failure,
+        )
+
+    async def drain(self, *, hurry: bool) -> Drained:
+        """Let go of all work, within the deadline; in a ``hurry`` only the hooks are run."""
+        assert self.system is not None
+        assert self.engine is not None
+        begun = self.system.loop.time()
+        try:
+            async with asyncio.timeout(self._app.drain_timeout) as limit:
+                if not hurry:
+                    await self.engine.drain()
+                for hook in self._app.shutdown_hooks:
+                    await self._call(hook)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        except asyncio.CancelledError:
+            await self.engine.kill()
+            raise
+        left = self.engine.left()
+        seconds = self.system.loop.time() - begun
+        if limit.expired():
+            log.error("drain_deadline_passed", seconds=round(seconds, 1), left=left)
+            await self.engine.kill()
+        return Drained(not limit.expired(), seconds, left)
+
+    async def _call(self, hook: Hook) -> None:
+        result = hook(self._app) if takes_worker(hook) else hook()
+        if inspect.isawaitable(result):
+            await result
