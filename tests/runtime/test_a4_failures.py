@@ -238,7 +238,7 @@ async def test_a4_a_failing_on_stop_does_not_hide_the_crash(told):
             await eventually(lambda: "alive" in log)
             assert "Boom: first" in system.tree().find(ref.path).last_exit
             report = await ref.stop()
-    assert "ValueError('in on_stop')" in str(report)
+    assert "ValueError: in on_stop" in str(report)
     assert [entry["event"] for entry in logged] == ["on_stop_failed"]
     assert "in on_stop" in logged[0]["error"]
 
