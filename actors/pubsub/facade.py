@@ -355,7 +355,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
             message = self._popleft()
         except IndexError:
             return await self._next()
-        if message.__class__ is dict:
+        if type(message) is dict:
             return message  # type: ignore[return-value]
         await self._inbox.tell(message)
         return await self._next()

@@ -138,7 +138,7 @@ class Inbox:
         queue = self.mailbox.queue
         while queue:
             message = queue.popleft()
-            if message.__class__ is dict:
+            if type(message) is dict:
                 return cast(PubSubMessage, message)
             await self.tell(message)
         self.mailbox.note_peak()
@@ -148,12 +148,15 @@ class Inbox:
 
     async def tell(self, news: Any) -> None:
         """Tell the user what came between two messages."""
-        if isinstance(news, Lagged):
+        if news is _BREATH:
+            if self._breath_is_due():
+                await asyncio.sleep(0)
+                self._since = self._loop.time()
+            self.plan_breath()
+        elif isinstance(news, Lagged):
             await call_back(self.on_lagged, news.count)
         elif isinstance(news, GapNotice):
             await news.tell()
-        elif news is _BREATH:
-            await self._breathe()
 
     def plan_breath(self) -> None:
         """Have the reader look at the clock after the next messages."""
@@ -162,15 +165,12 @@ class Inbox:
             self._breath = True
             queue.insert(QUANTUM, _BREATH)
 
-    async def _breathe(self) -> None:
+    def _breath_is_due(self) -> bool:
         self._breath = False
         mailbox = self.mailbox
         mailbox.note_peak()
         allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
-        if self._loop.time() - self._since > allowed:
-            await asyncio.sleep(0)
-            self._since = self._loop.time()
-        self.plan_breath()
+        return self._loop.time() - self._since > allowed
 
     async def _wait(self, deadline: float | None) -> None:
         waiter = self._loop.create_future()

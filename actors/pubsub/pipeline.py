@@ -31,6 +31,7 @@ _HOLDS_LOOP = 0.1
 Call = Callable[[Any, PubSubMessage], Awaitable[Any]]
 Receive = Callable[[Any], Any]
 
+_CLOSED = BreakerStatus.CLOSED
 _blocking = Throttle(perf_counter, 10.0)
 
 
@@ -54,13 +55,50 @@ def make_receive(handler: Handler, breaker: BreakerState | None, time: Callable[
     """Return the function that takes each message."""
     fn, decode = handler.fn, make_decode(handler)
     assert callable(fn)
-    simple = handler.timeout is None and not handler.in_thread
-    if inspect.iscoroutinefunction(fn) and simple and decode is None and breaker is None:
-        return fn
+    if handler.timeout is None and not handler.in_thread:
+        receive = _make_simple(handler, fn, decode, breaker, time)
+        if receive is not None:
+            return receive
     call = make_call(handler)
     if decode is None:
         return guard(lambda message: call(message, message), breaker, time)
     return guard(lambda message: call(decode(message["data"]), message), breaker, time)
+
+
+def _make_simple(
+    handler: Handler,
+    fn: Callable[..., Any],
+    decode: Callable[[Any], Any] | None,
+    breaker: BreakerState | None,
+    time: Callable[[], float],
+) -> Receive | None:
+    """Return the usual cases written out, each with no call but the ones that it is for."""
+    if decode is None and breaker is None:
+        if inspect.iscoroutinefunction(fn):
+            return fn
+        return None if handler.is_async else _timed(fn, handler.name)
+    if decode is None or breaker is None or handler.wants_message or not handler.is_async:
+        return None
+
+    async def receive(message: Any) -> None:
+        if breaker.status is not _CLOSED:
+            _admit(breaker, time())
+        await fn(decode(message["data"]))
+        breaker.ok = True
+        if breaker.status is not _CLOSED:
+            _note_success(breaker)
+
+    return receive
+
+
+def _admit(breaker: BreakerState, now: float) -> None:
+    if not breaker.allows(now):
+        raise BreakerOpenError("the handler failed on every one of the last messages")
+
+
+def _note_success(breaker: BreakerState) -> None:
+    if breaker.succeeded():
+        log.warning("breaker_closed")
 
 
 def guard(
@@ -71,12 +109,12 @@ def guard(
         return run
 
     async def receive(message: Any) -> None:
-        if breaker.status is not BreakerStatus.CLOSED and not breaker.allows(time()):
-            raise BreakerOpenError("the handler failed on every one of the last messages")
+        if breaker.status is not _CLOSED:
+            _admit(breaker, time())
         await run(message)
         breaker.ok = True
-        if breaker.status is not BreakerStatus.CLOSED and breaker.succeeded():
-            log.warning("breaker_closed")
+        if breaker.status is not _CLOSED:
+            _note_success(breaker)
 
     return receive
 
@@ -106,25 +144,40 @@ def _threaded(fn: Callable[..., Any], two: bool) -> Call:
 
 def _plain(fn: Callable[..., Any], two: bool, name: str) -> Call:
     """Run a plain function, and notice when it holds the loop."""
+    timed = _timed(fn, name)
 
     async def call(payload: Any, message: PubSubMessage) -> Any:
-        begun = perf_counter()
-        result = fn(payload, message) if two else fn(payload)
-        if perf_counter() - begun > _HOLDS_LOOP:
-            suppressed = _blocking.passes(name)
-            if suppressed is not None:
-                log.warning(
-                    "handler_holds_the_loop",
-                    handler=name,
-                    seconds=round(perf_counter() - begun, 3),
-                    suppressed=suppressed,
-                    cure="Handler(..., in_thread=True), or a coroutine function",
-                )
+        result = timed(payload, message) if two else timed(payload)
         if result is not None and inspect.isawaitable(result):
             return await result
         return result
 
     return call
+
+
+def _timed(fn: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return ``fn`` with a look at the clock; what it returns may be awaitable."""
+
+    def timed(*payload: Any) -> Any:
+        begun = perf_counter()
+        result = fn(*payload)
+        if perf_counter() - begun > _HOLDS_LOOP:
+            _warn(name, perf_counter() - begun)
+        return result
+
+    return timed
+
+
+def _warn(name: str, seconds: float) -> None:
+    suppressed = _blocking.passes(name)
+    if suppressed is not None:
+        log.warning(
+            "handler_holds_the_loop",
+            handler=name,
+            seconds=round(seconds, 3),
+            suppressed=suppressed,
+            cure="Handler(..., in_thread=True), or a coroutine function",
+        )
 
 
 def _limited(call: Call, seconds: float) -> Call:
