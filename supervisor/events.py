@@ -12,8 +12,9 @@ everyday events are not even made: ``ChildStarted``, and ``ChildExited`` for a n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from supervisor.log import get_logger
 from supervisor.reasons import Escalated, ExitReason
@@ -37,8 +38,7 @@ __all__ = [
 log = get_logger("mailslot.supervisor")
 
 
-@dataclass(frozen=True, slots=True)
-class StopReport:
+class StopReport(msgspec.Struct, frozen=True):
     """How one child, or a whole supervisor, ended.
 
     Attributes:
@@ -62,65 +62,56 @@ class StopReport:
         return own and all(child.clean for child in self.children)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Base: something happened at ``path``."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChildStarted(Event):
+class ChildStarted(Event, frozen=True):
     """The child is up; ``incarnation`` counts from 1."""
 
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildExited(Event):
+class ChildExited(Event, frozen=True):
     """The child ended: asked (Shutdown, Killed), or by itself (Normal, Crashed, Escalated)."""
 
     incarnation: int
     reason: ExitReason
 
 
-@dataclass(frozen=True, slots=True)
-class ChildStartFailed(Event):
+class ChildStartFailed(Event, frozen=True):
     """The child ended before it had started."""
 
     incarnation: int
     reason: ExitReason
 
 
-@dataclass(frozen=True, slots=True)
-class ChildRestarting(Event):
+class ChildRestarting(Event, frozen=True):
     """The child will be started again after ``delay`` seconds; ``attempt`` counts from 1."""
 
     delay: float
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildUnkillable(Event):
+class ChildUnkillable(Event, frozen=True):
     """The child went on after its cancellation and was left behind."""
 
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
-class GaveUp(Event):
+class GaveUp(Event, frozen=True):
     """The supervisor stops its children and exits."""
 
     reason: ExitReason
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping(Event):
+class Stopping(Event, frozen=True):
     """The supervisor was asked to stop, or gave up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped(Event):
+class Stopped(Event, frozen=True):
     """The supervisor is down."""
 
     report: StopReport

@@ -6,8 +6,9 @@ intensity (S4) is the caller's next question where the answer is ``Verdict.RESTA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from supervisor.reasons import Escalated, ExitReason, StartFailed
 from supervisor.retry_session import Decision, Retry, Spent
@@ -31,15 +32,13 @@ class Verdict(Enum):
     FAIL_START = "fail_start"
 
 
-@dataclass(frozen=True, slots=True)
-class RestartAfter:
+class RestartAfter(msgspec.Struct, frozen=True):
     """Start it again after ``delay`` seconds, outside the restart intensity."""
 
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """The supervisor stops its children and exits."""
 
     reason: Escalated

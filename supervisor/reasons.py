@@ -6,7 +6,7 @@ in OTP a supervisor that gives up exits ``shutdown``, and a transient parent the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = [
     "KILLED",
@@ -30,8 +30,7 @@ def _said(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@dataclass(frozen=True, slots=True)
-class ExitReason:
+class ExitReason(msgspec.Struct, frozen=True):
     """Base of all reasons."""
 
     @property
@@ -45,8 +44,7 @@ class ExitReason:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Normal(ExitReason):
+class Normal(ExitReason, frozen=True):
     """The child's work was done: it returned."""
 
     @property
@@ -58,8 +56,7 @@ class Normal(ExitReason):
         return "normal"
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown(ExitReason):
+class Shutdown(ExitReason, frozen=True):
     """The child was asked to stop and did."""
 
     detail: str | None = None
@@ -73,16 +70,14 @@ class Shutdown(ExitReason):
         return f"shutdown ({self.detail})" if self.detail else "shutdown"
 
 
-@dataclass(frozen=True, slots=True)
-class Killed(ExitReason):
+class Killed(ExitReason, frozen=True):
     """The child did not end within its deadline and was cancelled."""
 
     def __str__(self) -> str:
         return "killed"
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed(ExitReason):
+class Crashed(ExitReason, frozen=True):
     """The child raised; a cancellation that nobody here asked for counts as that, too."""
 
     cause: BaseException
@@ -101,8 +96,7 @@ class Crashed(ExitReason):
         return f"crashed: {_said(self.cause)}"
 
 
-@dataclass(frozen=True, slots=True)
-class StartFailed(ExitReason):
+class StartFailed(ExitReason, frozen=True):
     """The child ``id`` ended before it had started."""
 
     id: str
@@ -117,8 +111,7 @@ class StartFailed(ExitReason):
         return f"{self.id} failed to start: {_said(self.cause)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Escalated(ExitReason):
+class Escalated(ExitReason, frozen=True):
     """A supervisor gave up: too many restarts, or a spent retry policy.
 
     Attributes:

@@ -7,8 +7,9 @@ disconnections on eight days are eight first failures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from supervisor.retry import RetryPolicy
@@ -25,21 +26,18 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """Try again after ``delay`` seconds; ``attempt`` counts the failures so far, from 1."""
 
     delay: float
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The policy is not for this error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """The policy is for this error, and its retries or its deadline are used up."""
 
     attempts: int

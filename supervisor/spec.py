@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
 
 from supervisor.errors import SpecError
 from supervisor.reasons import ExitReason
@@ -153,8 +154,7 @@ class ChildSpec(_ChildFields):
         return problems
 
 
-@dataclass(frozen=True, slots=True)
-class SupervisorSpec:
+class SupervisorSpec(msgspec.Struct, frozen=True):
     """A supervisor and the children that it starts with.
 
     Attributes:
@@ -185,9 +185,9 @@ class SupervisorSpec:
         problems = self._problems(strategy, auto_shutdown)
         if problems:
             raise SpecError("supervisor spec", problems)
-        object.__setattr__(self, "strategy", strategy)
-        object.__setattr__(self, "auto_shutdown", auto_shutdown)
-        object.__setattr__(self, "children", tuple(self.children))
+        msgspec.structs.force_setattr(self, "strategy", strategy)
+        msgspec.structs.force_setattr(self, "auto_shutdown", auto_shutdown)
+        msgspec.structs.force_setattr(self, "children", tuple(self.children))
 
     def _problems(self, strategy: Strategy | None, auto: AutoShutdown | None) -> list[str]:
         problems = []

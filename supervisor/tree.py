@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 __all__ = ["TreeNode", "format_tree"]
 
 
-@dataclass(frozen=True, slots=True)
-class TreeNode:
+class TreeNode(msgspec.Struct, frozen=True):
     """One supervisor or child, and what is below it. JSON-friendly: msgspec encodes it as it is.
 
     Attributes:
@@ -36,7 +36,7 @@ class TreeNode:
     uptime: float = 0.0
     last_exit: str | None = None
     backoff_left: float | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = msgspec.field(default_factory=dict)
     children: tuple[TreeNode, ...] = ()
 
     def walk(self) -> Iterator[TreeNode]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 __all__ = ["Job", "Moves", "parse_jobs", "parse_setslot"]
 
@@ -24,8 +25,7 @@ _UNDER_WAY = re.compile(rb"\[(\d+)->-([0-9a-f]+)\]")
 _FINAL = (b"success", b"failed", b"cancelled", b"canceled")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """Slots that move in one step.
 
     Attributes:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+
+import msgspec
 
 from actors.pubsub.table import NodeId
 from actors.redis.topology import Node, Topology
@@ -19,8 +20,7 @@ from actors.redis.topology import Node, Topology
 __all__ = ["Sight", "shard_places"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """What we see of the nodes ourselves.
 
     Attributes:
@@ -39,7 +39,7 @@ class Sight:
     handing_over: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
     connected: tuple[NodeId, ...] = ()
-    moving: Mapping[int, NodeId] = field(default_factory=dict)
+    moving: Mapping[int, NodeId] = msgspec.field(default_factory=dict)
     replicas_first: bool = False
 
 

@@ -18,7 +18,6 @@ old one is let go. A new place is live before an old one is left.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -94,8 +93,7 @@ Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
 _LIVE = Actual.LIVE
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct):
     """All that is known of one target.
 
     Attributes:
@@ -116,8 +114,8 @@ class Row:
     places: tuple[NodeId, ...] = ()
     wanted: bool = True
     draining: bool = False
-    nodes: dict[NodeId, Actual] = field(default_factory=dict)
-    blocked: set[NodeId] = field(default_factory=set)
+    nodes: dict[NodeId, Actual] = msgspec.field(default_factory=dict)
+    blocked: set[NodeId] = msgspec.field(default_factory=set)
     source: NodeId | None = None
     leaving: NodeId | None = None
     gap_since: float | None = None

@@ -7,9 +7,10 @@ in the commands of the tables below. What is in none of them and has its key els
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from actors.redis.exceptions import DataError
 from actors.redis.resp import Argument
@@ -54,8 +55,7 @@ class Scope(Enum):
     NODE = "node"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where a command goes."""
 
     scope: Scope

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 __all__ = ["Location", "TCPLocation", "UnixDomainSocketLocation"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TCPLocation:
+class TCPLocation(msgspec.Struct, frozen=True, order=True):
     """A server on a TCP port."""
 
     #: Name or address of the host.
@@ -22,8 +22,7 @@ class TCPLocation:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UnixDomainSocketLocation:
+class UnixDomainSocketLocation(msgspec.Struct, frozen=True, order=True):
     """A server on a unix domain socket."""
 
     #: Absolute path of the socket.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+
+import msgspec
 
 from actors.redis.slots import SLOTS, SlotRange
 from actors.redis.topology import Topology
@@ -11,8 +12,7 @@ from actors.redis.topology import Topology
 __all__ = ["SlotMove", "TopologyDiff", "diff"]
 
 
-@dataclass(frozen=True, slots=True)
-class SlotMove:
+class SlotMove(msgspec.Struct, frozen=True):
     """A run of slots with another primary than before; None stands for nobody."""
 
     slots: SlotRange
@@ -20,8 +20,7 @@ class SlotMove:
     target: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TopologyDiff:
+class TopologyDiff(msgspec.Struct, frozen=True):
     """What differs between two topologies; sets hold node ids. False when nothing does."""
 
     moved: tuple[SlotMove, ...] = ()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
 
 from actors.redis.locations import Location, TCPLocation, UnixDomainSocketLocation
 
@@ -61,8 +62,7 @@ SSL_OPTIONS: Final[Mapping[str, Parser]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedURL:
+class ParsedURL(msgspec.Struct, frozen=True):
     """What a URL says."""
 
     #: Where the server listens.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from actors.runtime.messages import Envelope, Lagged
 from supervisor import SpecError
@@ -35,8 +36,7 @@ class Overflow(StrEnum):
 _POLICIES = {member.value: member for member in Overflow}
 
 
-@dataclass(frozen=True, slots=True)
-class MailboxSpec:
+class MailboxSpec(msgspec.Struct, frozen=True):
     """The bound of a mailbox and what happens there.
 
     Attributes:
@@ -59,7 +59,7 @@ class MailboxSpec:
             problems.append(f"overflow must be one of {', '.join(_POLICIES)}: {self.overflow!r}")
         if problems:
             raise SpecError("mailbox", problems)
-        object.__setattr__(self, "overflow", overflow)
+        msgspec.structs.force_setattr(self, "overflow", overflow)
 
 
 _DEFAULT = MailboxSpec()
