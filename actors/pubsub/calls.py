@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from actors.pubsub.types import Target
+from actors.redis.exceptions import AuthorizationError, RedisError
 
 if TYPE_CHECKING:
     from actors.pubsub.book import Subscription
 
-__all__ = ["Call", "Waiting"]
+__all__ = ["Call", "Waiting", "named"]
 
 
 class Call:
@@ -84,3 +85,13 @@ class Waiting:
                 calls.remove(call)
                 if not calls:
                     del self._calls[target]
+
+
+def named(error: RedisError, targets: list[Target]) -> RedisError:
+    """Return ``error`` with what was asked for: the server says only that it may not be."""
+    if not isinstance(error, AuthorizationError):
+        return error
+    names = [target.name.decode(errors="backslashreplace") for target in targets[:3]]
+    more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+    asked = ", ".join(map(repr, names)) + more
+    return AuthorizationError(f"{error} (asked for {asked}; ACL SETUSER gives the right)")

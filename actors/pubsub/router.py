@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from actors.pubsub.book import Book, Subscription
-from actors.pubsub.calls import Call, Waiting
+from actors.pubsub.calls import Call, Waiting, named
 from actors.pubsub.inlet import flush
 from actors.pubsub.link import NodeLink
 from actors.pubsub.routes import Routes
@@ -328,6 +328,7 @@ class Router:
         self._execute(commands)
         if self._placement.redirected(link.node, targets, error):
             return
+        error = named(error, targets)
         unwaited = [target for target in targets if not self._subscribing.fail(target, error)]
         for target in targets:
             if target in self.table.rows:
