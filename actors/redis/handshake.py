@@ -84,7 +84,7 @@ def _explain(
 ) -> RedisError:
     if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
         return _too_old(connection, str(error))
-    where = f"{connection.location} refused {_public(command)}: {error}"
+    where = f"{connection.location} refused {_public(command)}: {str(error).rstrip('.')}"
     match error:
         case AuthenticationFailureError():
             user = credentials.username if credentials else ""

@@ -97,6 +97,12 @@ class ChildProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
 
+    def report(self) -> None:
+        """Have it print its tree and stacks; not while it starts: the signal would end it."""
+        running = self.snapshot is not None and self.snapshot.state is State.RUNNING
+        if running and self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGUSR1)
+
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
         ours, theirs = os.pipe()
         try:

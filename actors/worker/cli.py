@@ -37,6 +37,9 @@ def _run(app: Any) -> int:
             if type(error).__name__ == "Abort":
                 return ExitCode.FORCED_INT
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(text(), file=sys.stderr)  # noqa: T201 - all of it, as --help prints it
+            return ExitCode.USAGE
         _say(" ".join(text().split()) or "say what to do: mailslot --help")
         return ExitCode.USAGE
     return code if isinstance(code, int) else 0

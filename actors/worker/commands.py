@@ -110,8 +110,10 @@ def tail(
 @app.command()
 def publish(
     url: Annotated[str, typer.Argument(help="Of a server, or of a node of a cluster.")],
-    channel: Annotated[str, typer.Argument()],
-    message: Annotated[str, typer.Argument(help="The payload; - takes it from stdin.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="The payload; - takes it from stdin.")
+    ],
     shard: Annotated[bool, typer.Option("--shard", help="It is a shard channel.")] = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")] = False,
 ) -> int:

@@ -20,6 +20,7 @@ from actors.pubsub.handler_spec import Handler
 from actors.pubsub.notices import call_back
 from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import Gap, GapCallback, Kind
+from actors.redis.exceptions import AuthorizationError
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
@@ -37,6 +38,11 @@ from supervisor.log import get_logger
 __all__ = ["Engine", "EngineOptions"]
 
 log = get_logger("mailslot.worker")
+
+_RIGHTS = (
+    "give the user of the URL these channels and patterns, and mailslot:probe:* (ACL SETUSER NAME"
+    " +subscribe +psubscribe +ssubscribe +publish +spublish &CHANNEL ...)"
+)
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -112,7 +118,13 @@ class Engine:
             **options.pubsub,
         }
         for pubsub in options.broker.pubsubs(client, subscriptions, pubsub_options):
-            await stack.enter_async_context(pubsub)
+            try:
+                await stack.enter_async_context(pubsub)
+            except ExceptionGroup as group:
+                for error in group.exceptions:
+                    if isinstance(error, AuthorizationError):
+                        error.add_note(_RIGHTS)
+                raise
             pubsub.handlers_only()
             self.pubsubs.append(pubsub)
         await self._report_what_was_missed(subscriptions)

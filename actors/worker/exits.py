@@ -1,7 +1,7 @@
 """How a worker process ends, as a number that its operator can act on (pure).
 
 0    drained: asked to stop, and nothing was left unhandled
-1    gave up: restarts did not help, or a handler raised SystemExit
+1    gave up: restarts did not help, a hook raised, or a handler raised SystemExit
 2    usage: a wrong option, a module that does not import, an app that cannot work
 3    the broker could not be reached at the start
 4    the drain deadline passed with something left
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Final
 
 from actors.redis.exceptions import (
     AuthenticationError,
@@ -22,7 +23,7 @@ from actors.redis.exceptions import (
 )
 from supervisor import SpecError
 
-__all__ = ["ConnectFailedError", "ExitCode", "UsageError", "exit_code", "one_sentence"]
+__all__ = ["HOOK", "ConnectFailedError", "ExitCode", "UsageError", "exit_code", "one_sentence"]
 
 
 class ExitCode(IntEnum):
@@ -45,6 +46,9 @@ class ConnectFailedError(Exception):
     """The broker could not be reached when the worker started; its text says why."""
 
 
+#: Begins the note on an error that a hook of the user's raised.
+HOOK: Final = "raised by the hook "
+
 _UNREACHABLE = (
     ConnectFailedError,
     ConnectionError,
@@ -66,6 +70,8 @@ def exit_code(error: BaseException, *, started: bool) -> ExitCode:
     causes = list(_leaves(error))
     if any(isinstance(cause, SpecError | UsageError) for cause in causes):
         return ExitCode.USAGE
+    if any(HOOK in note for cause in causes for note in getattr(cause, "__notes__", ())):
+        return ExitCode.GAVE_UP  # whatever a hook could not reach, it is not the broker
     if not started and causes and all(isinstance(cause, _UNREACHABLE) for cause in causes):
         return ExitCode.NOT_CONNECTED
     return ExitCode.GAVE_UP
@@ -77,7 +83,8 @@ def one_sentence(error: BaseException) -> str:
     for cause in _leaves(error):
         text = " ".join(str(cause).split())
         plain = isinstance(cause, SpecError | UsageError | ConnectFailedError)
-        parts.append(text if plain and text else f"{type(cause).__name__}: {text}".rstrip(": "))
+        text = text if plain and text else f"{type(cause).__name__}: {text}".rstrip(": ")
+        parts.append("; ".join([text, *getattr(cause, "__notes__", ())]))
     return "; ".join(dict.fromkeys(parts))
 
 

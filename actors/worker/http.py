@@ -54,8 +54,8 @@ def parse_address(text: str) -> tuple[str, int]:
     Raises:
         ValueError: it is neither.
     """
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+    host, _, port = text.removeprefix("http://").removesuffix("/").rpartition(":")
+    if not port.isdecimal() or not 0 <= int(port) <= 65535 or "/" in host:
         raise ValueError(f"an address is written HOST:PORT, 127.0.0.1:8080 for instance: {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 

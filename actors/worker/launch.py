@@ -11,13 +11,11 @@ import msgspec
 
 from actors.worker import logs
 from actors.worker.app import Worker
-from actors.worker.endpoints import endpoints
-from actors.worker.exits import ExitCode, UsageError
-from actors.worker.http import HttpServer
+from actors.worker.exits import ExitCode
 from actors.worker.link import Assignment
 from actors.worker.loader import load
 from actors.worker.processes import Processes
-from actors.worker.runner import RunOptions, assign, embedded, run_worker
+from actors.worker.runner import RunOptions, assign, embedded, run_worker, serve_http
 
 __all__ = ["launch"]
 
@@ -38,17 +36,8 @@ def launch(options: RunOptions) -> int:
         assign(app, assignment)
         return asyncio.run(run_worker(app, options, assignment))
     if options.processes == 1 and not options.reload:
-        return asyncio.run(_reporting(run_worker(app, options), options))
-    return asyncio.run(_reporting(_run_processes(app, options), options))
-
-
-async def _reporting(run: Any, options: RunOptions) -> int:
-    try:
-        return int(await run)
-    except OSError as error:
-        if options.http is None:
-            raise
-        raise UsageError(f"--http {options.http[0]}:{options.http[1]}: {error.strerror}") from error
+        return asyncio.run(run_worker(app, options))
+    return asyncio.run(_run_processes(app, options))
 
 
 async def _run_processes(app: Worker[Any], options: RunOptions) -> int:
@@ -65,8 +54,8 @@ async def _run_processes(app: Worker[Any], options: RunOptions) -> int:
             restart="temporary" if options.reload else "permanent",
         )
         if options.http is not None:
-            server = HttpServer(options.http, endpoints(processes.worker_snapshot))
-            await stack.enter_async_context(server)
+            serving = serve_http(options.http, processes.worker_snapshot)
+            await stack.enter_async_context(serving)
         watch = None
         if options.reload:
             from actors.worker.reload import reload_on_change  # noqa: PLC0415 - for this alone

@@ -12,6 +12,7 @@ import msgspec
 
 from actors.runtime.system import ActorSystem
 from actors.worker.engine import Engine, EngineOptions
+from actors.worker.exits import HOOK
 from actors.worker.journal import Journal
 from actors.worker.lag import LagMeter
 from actors.worker.observer import Observer, Sampler
@@ -116,8 +117,7 @@ class Life:
             async with asyncio.timeout(self._app.drain_timeout) as limit:
                 if not hurry:
                     await self.engine.drain()
-                for hook in self._app.shutdown_hooks:
-                    await self._call(hook)
+                await self._shut_down()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -131,7 +131,24 @@ class Life:
             await self.engine.kill()
         return Drained(not limit.expired(), seconds, left)
 
+    async def _shut_down(self) -> None:
+        """Run all shutdown hooks, those after one that raises, too."""
+        errors = []
+        for hook in self._app.shutdown_hooks:
+            try:
+                await self._call(hook)
+            except Exception as error:
+                errors.append(error)
+        if len(errors) > 1:
+            raise ExceptionGroup("shutdown hooks failed", errors)
+        if errors:
+            raise errors[0]
+
     async def _call(self, hook: Hook) -> None:
-        result = hook(self._app) if takes_worker(hook) else hook()
-        if inspect.isawaitable(result):
-            await result
+        try:
+            result = hook(self._app) if takes_worker(hook) else hook()
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            error.add_note(f"{HOOK}{getattr(hook, '__qualname__', hook)}")
+            raise

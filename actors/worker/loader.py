@@ -22,6 +22,9 @@ def load(target: str) -> Worker[Any]:
     module_name, colon, attribute = target.partition(":")
     if not colon or not module_name or not attribute:
         raise UsageError(f"an app is written module:name, shop.worker:app for instance: {target!r}")
+    if module_name.endswith(".py") or "/" in module_name:
+        dotted = module_name.removesuffix(".py").replace("/", ".").strip(".")
+        raise UsageError(f"modules are named as in an import: {dotted}:{attribute}, not {target!r}")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)

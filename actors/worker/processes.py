@@ -119,7 +119,7 @@ class Processes:
         """
         supervisor = self._supervisor
         stages = StopStages(supervisor.request_stop, self._force)
-        with handle_signals(stages, supervisor.tree):
+        with handle_signals(stages, lambda: self.worker_snapshot().tree, self._report):
             watching = None if watch is None else asyncio.ensure_future(watch(self))
             try:
                 await supervisor.start()
@@ -139,6 +139,11 @@ class Processes:
                 log.error("gave_up", reason=str(reason))
                 return ExitCode.GAVE_UP
             return max(self._codes, default=ExitCode.DRAINED)
+
+    def _report(self) -> None:
+        """Have each process print where it is."""
+        for process in self.processes:
+            process.report()
 
     def _force(self) -> None:
         """Have what still drains cancel it, and kill what does not end by that either."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from actors.worker.app import Worker
-from actors.worker.exits import ExitCode, exit_code, one_sentence
+from actors.worker.exits import ExitCode, UsageError, exit_code, one_sentence
 from actors.worker.link import Assignment, report_to_parent
 from actors.worker.partition import Partition
 from actors.worker.signals import StopStages, handle_signals
-from actors.worker.snapshot import State
+from actors.worker.snapshot import State, WorkerSnapshot
 from supervisor.log import get_logger
 
-__all__ = ["RunOptions", "assign", "run_worker"]
+__all__ = ["RunOptions", "assign", "embedded", "run_worker", "serve_http"]
 
 log = get_logger("mailslot.worker")
 
@@ -86,7 +87,8 @@ async def run_worker(
                 if options.embedded:
                     await stack.enter_async_context(embedded(app))
                 if options.http is not None:
-                    await stack.enter_async_context(_http(app, options.http))
+                    serving = serve_http(options.http, app.worker_snapshot)
+                    await stack.enter_async_context(serving)
                 if assignment is not None:
                     await stack.enter_async_context(_link(app, assignment.pipe))
                 async with app:
@@ -100,6 +102,8 @@ async def run_worker(
     except SystemExit as error:
         log.error("exited", code=error.code)
         return error.code if isinstance(error.code, int) and error.code else ExitCode.GAVE_UP
+    except UsageError:
+        raise
     except Exception as error:
         code = exit_code(error, started=was_up)
         log.error("ended", code=int(code), reason=one_sentence(error))
@@ -126,12 +130,27 @@ async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _http(app: Worker[Any], address: tuple[str, int]) -> AsyncIterator[None]:
+async def serve_http(
+    address: tuple[str, int], view: Callable[[], WorkerSnapshot]
+) -> AsyncIterator[None]:
+    """Answer HTTP requests about ``view``.
+
+    Raises:
+        UsageError: the address cannot be had.
+    """
     from actors.worker.endpoints import endpoints  # noqa: PLC0415 - needs an extra
     from actors.worker.http import HttpServer  # noqa: PLC0415
 
-    async with HttpServer(address, endpoints(app.worker_snapshot)):
+    server = HttpServer(address, endpoints(view))
+    try:
+        await server.__aenter__()
+    except OSError as error:
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        raise UsageError(f"--http {address[0]}:{address[1]}: {why}") from error
+    try:
         yield
+    finally:
+        await server.__aexit__(None, None, None)
 
 
 @asynccontextmanager

@@ -70,13 +70,26 @@ class StopStages:
 
 
 @contextmanager
-def handle_signals(stages: StopStages, tree: Callable[[], TreeNode]) -> Iterator[None]:
-    """Have the running loop act on signals within the context."""
+def handle_signals(
+    stages: StopStages, tree: Callable[[], TreeNode], pass_on: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Have the running loop act on signals within the context.
+
+    Args:
+        stages: what SIGTERM and SIGINT do.
+        tree: what SIGUSR1 prints.
+        pass_on: called after it, to have others print theirs.
+    """
     loop = asyncio.get_running_loop()
     stops = (signal.SIGTERM, signal.SIGINT)
     for signum in stops:
         loop.add_signal_handler(signum, stages, signum)
-    loop.add_signal_handler(signal.SIGUSR1, lambda: print_report(tree()))
+
+    def show() -> None:
+        print_report(tree())
+        pass_on()
+
+    loop.add_signal_handler(signal.SIGUSR1, show)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from actors.worker import cli
+from tests.servers import ask
 from tests.worker.program import ROOT, mailslot, run_mailslot, write_app
 
 pytestmark = pytest.mark.embedded_only
@@ -34,6 +35,10 @@ app.handle("topic", "news")(first)
         (["run", "nowhere:app"], "there is no module 'nowhere'"),
         (["run", "shop:nothing"], "shop has no 'nothing'"),
         (["run", "shop"], "an app is written module:name"),
+        (["run", "shop.py:app"], "modules are named as in an import: shop:app"),
+        (["run", "./shop.py:app"], "modules are named as in an import: shop:app"),
+        (["publish", NOBODY, "a"], "Missing argument 'MESSAGE'"),
+        (["top", "redis://127.0.0.1:1"], "HOST:PORT"),
         (["run", "os:path"], "os:path is no Worker, but module"),
         (["run", "broken:app"], "broken does not import: ZeroDivisionError: division by zero"),
         (["run", "needs:app"], "needs does not import: No module named 'not_installed'"),
@@ -68,6 +73,50 @@ async def test_errors_of_use_are_one_sentence(tmp_path, args, says):
     (sentence,) = program.err
     assert sentence.startswith("mailslot: ")
     assert says in sentence
+
+
+async def test_a_port_in_use_is_an_error_of_use(shared_server, tmp_path):
+    write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
+    for more in ([], ["--processes", 2]):
+        args = ["run", "shop:app", "--url", shared_server.url, "--http", shared_server.port, *more]
+        program = await run_mailslot(*args, cwd=tmp_path)
+        assert program.process.returncode == 2
+        port = shared_server.port
+        assert program.err[-1] == f"mailslot: --http 127.0.0.1:{port}: address already in use"
+
+
+async def test_what_a_hook_raises_names_the_hook_and_is_not_the_broker(shared_server, tmp_path):
+    text = """
+app = Worker()
+@app.channel("a")
+async def a(message): ...
+@app.on_startup
+async def open_database():
+    raise ConnectionError("no database")
+"""
+    write_app(tmp_path, text)
+    args = ["run", "shop:app", "--url", shared_server.url, "--log-format", "json"]
+    program = await run_mailslot(*args, cwd=tmp_path)
+    assert program.process.returncode == 1
+    (ended,) = program.events("ended")
+    assert ended["reason"] == "ConnectionError: no database; raised by the hook open_database"
+
+
+async def test_a_user_without_rights_is_told_which(server, tmp_path):
+    ask(server, "ACL", "SETUSER", "shy", "on", ">pw", "+@all", "resetchannels")
+    write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
+    url = server.url.replace("redis://", "redis://shy:pw@")
+    program = await run_mailslot(
+        "run", "shop:app", "--url", url, "--log-format", "json", cwd=tmp_path
+    )
+    assert program.process.returncode == 3
+    assert "&CHANNEL" in program.events("ended")[0]["reason"]
+
+
+async def test_without_a_command_it_prints_its_help():
+    program = await run_mailslot()
+    assert program.process.returncode == 2
+    assert any(line.strip().startswith("publish") for line in program.err)
 
 
 async def test_check_says_what_an_app_does():

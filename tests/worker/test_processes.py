@@ -183,6 +183,21 @@ async def a(message):
         assert await program.ends(10) == 130
 
 
+async def test_sigusr1_has_every_process_print_where_it_is(server, tmp_path):
+    write_app(tmp_path, APP)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2, "--log-format", "json")
+    async with mailslot(*args, "--http", "127.0.0.1:0", cwd=tmp_path) as program:
+        await eventually(lambda: program.events("http"), 10)
+        await eventually(lambda: ready(program), 20)
+        program.signal(signal.SIGUSR1)
+        await program.says("--- mailslot: end", times=3)
+        assert sum("--- mailslot: tree of process" in line for line in program.err) == 3
+        # The parent's own has what each process said last.
+        assert any("c0 (actor) running" in line for line in program.err)
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
+
+
 async def test_an_actor_with_once_lives_in_one_process(server, tmp_path):
     text = """
 from actors import Actor

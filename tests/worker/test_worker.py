@@ -360,6 +360,25 @@ async def test_what_the_body_raises_surfaces(server):
     assert app.state is State.STOPPED
 
 
+async def test_every_shutdown_hook_runs(server):
+    app, ran = make_worker(server), []
+    app.channel("a")(_nothing)
+
+    @app.on_shutdown
+    def first() -> None:
+        raise KeyError("first")
+
+    @app.on_shutdown
+    async def second() -> None:
+        ran.append(app.state)
+
+    with pytest.raises(KeyError, match="first") as raised:
+        async with app:
+            pass
+    assert ran == [State.DRAINING]
+    assert "first" in raised.value.__notes__[0]
+
+
 async def test_it_runs_until_it_is_asked_to_stop(server):
     app = make_worker(server)
     app.channel("a")(_nothing)
