@@ -21,12 +21,22 @@ def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
         level: the lowest that is written.
         fields: added to each line.
     """
-    renderer: Any
+    last: list[Any]
+    # Tracebacks without local variables: those hold payloads, and whatever handlers know.
     if format == "json":
-        renderer = structlog.processors.JSONRenderer(default=repr)
-        last = [structlog.processors.dict_tracebacks, renderer]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        last = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(default=repr),
+        ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+        last = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     structlog.contextvars.bind_contextvars(**fields)
     structlog.configure(
         processors=[

@@ -113,6 +113,29 @@ async def test_a_user_without_rights_is_told_which(server, tmp_path):
     assert "&CHANNEL" in program.events("ended")[0]["reason"]
 
 
+@pytest.mark.parametrize("format", ["console", "json"])
+async def test_a_failure_is_logged_without_what_is_in_variables(shared_server, tmp_path, format):
+    text = """
+app = Worker()
+@app.channel("a")
+async def a(message):
+    password = "hunter" + str(1 + 1)
+    raise KeyError("missing")
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", shared_server.url, "--log-format", format)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running")
+        ask(shared_server, "PUBLISH", "a", "a-payload")
+        await program.says("missing")
+        program.process.terminate()
+        assert await program.ends() == 0
+    said = "\n".join(program.err)
+    assert "shop.py" in said
+    assert "hunter2" not in said
+    assert "a-payload" not in said
+
+
 async def test_without_a_command_it_prints_its_help():
     program = await run_mailslot()
     assert program.process.returncode == 2
