@@ -1,19 +1,21 @@
 """Several nodes feed one target for a while: each message passes once, in order (P7).
 
-The nodes of a shard deliver the same messages in the same order, some later than others: the
-cluster bus takes milliseconds, under load tens of them. One node *leads*:
+The nodes of a shard deliver the same messages, each once, some later than others: the cluster bus
+takes milliseconds, under load tens of them. What one publisher sends to one node comes in its order
+everywhere; what two nodes accept, while they change roles, may come in one order here and in
+another there. One node *leads*:
 
 - What the leader delivers passes at once.
 - What another one delivers was passed already, and is dropped; or the leader has yet to deliver it,
-  and it is held until it does. When the leader delivers a later one instead, or does not deliver it
-  in time, it has missed it: then what was held passes.
-- What the leader missed, and another node delivers after the leader's next, is dropped: it would
-  come out of order.
+  and it is held until it does. When the leader or the node itself delivers a later one that passed,
+  or the leader does not deliver it in time, then what was held passes: late is better than never.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped.
 
-Messages are told apart by their payloads, in order, and only for ``MEMORY`` seconds: a payload that
-comes again after that is another message.
+Messages are told apart by their payloads. A node *owes* each message that passed since it is live:
+the next one of that payload from it is the one it owes, in whatever order, for ``OWED`` seconds. Of
+what passed before it was live it may repeat the end, in order, for ``MEMORY`` seconds. A payload
+that comes again after that is another message.
 
 Nodes of different shards never deliver the same message. While a slot moves from one to the other,
 the new owner's are held until the old one has said its last word.
@@ -21,14 +23,17 @@ the new owner's are held until the old one has said its last word.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-__all__ = ["MEMORY", "Merge", "Port"]
+__all__ = ["MEMORY", "OWED", "Merge", "Port"]
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
+#: Seconds for which a node may stand still before it counts as silent, and is not listened to.
+OWED = 1.25
 # So many messages within that time are as good as any number.
 _MOST = 8192
 
@@ -48,15 +53,17 @@ class Merge:
         #: Which stream a node delivers, or delivered; for whoever adds them.
         self.streams: dict[Hashable, Hashable] = {}
         self._now = now
-        # What passed lately, and how many entries were forgotten before the first of it.
-        self._passed: deque[tuple[Any, Hashable, float]] = deque()
+        # What passed lately, by number: (key, when). The first one's number is ``_forgotten``.
+        self._passed: deque[tuple[Hashable, float]] = deque()
         self._forgotten = 0
+        # The numbers of what passed with one payload, in one stream.
+        self._numbers: dict[Hashable, list[int]] = {}
         self._closed: list[Port] = []
 
     def remember(self, payloads: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
-        now = self._now()
-        self._passed.extend((payload, stream, now) for payload in payloads)
+        for payload in payloads:
+            self._note((stream, payload))
 
     def add(self, node: Hashable, stream: Hashable, *, repeats: bool = True) -> Port:
         """Return the way in for ``node``.
@@ -66,8 +73,8 @@ class Merge:
             stream: the same for nodes of one shard.
             repeats: it may deliver what passed already.
         """
-        position = self._forgotten if repeats else self._forgotten + len(self._passed)
-        port = self.ports[node] = Port(self, stream, position)
+        end = self._forgotten + len(self._passed)
+        port = self.ports[node] = Port(self, stream, self._forgotten if repeats else end, end)
         return port
 
     def remove(self, node: Hashable) -> None:
@@ -93,16 +100,25 @@ class Merge:
     def expire(self) -> bool:
         """Give up waiting for what the leader should have delivered; return whether all is quiet.
 
-        Quiet: one node is left, and nothing is remembered that could come again.
+        Quiet: one node is left, and it delivers nothing that passed already.
         """
-        limit = self._now() - MEMORY
+        now = self._now()
         for port in [*self.ports.values(), *self._closed]:
             if port is not self.leader:
-                while port.held and port.held[0][1] < limit:
+                while port.held and port.held[0][1] < now - MEMORY:
                     self._pass(port, port.held.popleft()[0])
         self._closed = [port for port in self._closed if port.held]
-        self._forget(limit)
-        return len(self.ports) <= 1 and not self._passed and not self._closed
+        self._forget(now - OWED)
+        if len(self.ports) > 1 or self._closed:
+            return False
+        end = self._forgotten + len(self._passed)
+        for port in self.ports.values():
+            if port.owing < end:
+                return False
+            end = port.joined
+        # What passed before the one node was live, it may repeat.
+        index = end - 1 - self._forgotten
+        return index < 0 or self._passed[index][1] < now - MEMORY
 
     def finish(self) -> None:
         """No node delivers any more: what is still held, nobody else has."""
@@ -123,47 +139,77 @@ class Merge:
                 self._pass(port, port.held.popleft()[0])
 
     def _known(self, port: Port, payload: Any) -> bool:
-        """Whether it passed already, after what ``port`` delivered before."""
-        passed = self._passed
-        for index in range(max(port.position - self._forgotten, 0), len(passed)):
-            entry = passed[index]
-            if entry[0] == payload and entry[1] == port.stream:
-                port.position = self._forgotten + index + 1
-                # What came before it and waits, the leader has missed, and is too late to pass.
-                port.held.clear()
-                return True
-        return False
+        """Whether it passed already, and ``port`` has yet to deliver it."""
+        numbers = self._numbers.get((port.stream, payload))
+        if numbers is None:
+            return False
+        number = self._owed(port, numbers)
+        if number is None:
+            number = self._repeated(port, numbers)
+        if number is None:
+            return False
+        port.deliver(number)
+        # What came before it and waits, the leader may deliver late, or never.
+        self._release(port)
+        return True
+
+    def _owed(self, port: Port, numbers: list[int]) -> int | None:
+        start = bisect_left(numbers, max(port.owing, port.joined))
+        return next((n for n in numbers[start:] if n not in port.delivered), None)
+
+    def _repeated(self, port: Port, numbers: list[int]) -> int | None:
+        """Of what passed before the node was live, the first after what it repeated last."""
+        limit = self._now() - MEMORY
+        for number in numbers[bisect_left(numbers, port.position) :]:
+            if number >= port.joined:
+                break
+            if self._passed[number - self._forgotten][1] >= limit:
+                return number
+        return None
 
     def _pass(self, port: Port, message: Any) -> None:
         payload = message["data"]
-        behind = [
-            other
-            for other in (*self.ports.values(), *self._closed)
-            if other.held and other is not port and other.stream == port.stream
-        ]
-        for other in behind:
+        holders = [port]
+        for other in (*self.ports.values(), *self._closed):
+            if not other.held or other is port or other.stream != port.stream:
+                continue
             place = next((i for i, held in enumerate(other.held) if held[0]["data"] == payload), -1)
             for _ in range(place):
                 # This came before it, and the leader has missed it.
                 self._pass(other, other.held.popleft()[0])
             if place >= 0:
                 other.held.popleft()
-                other.position = self._forgotten + len(self._passed) + 1
-        self._passed.append((payload, port.stream, self._now()))
-        if len(self._passed) > _MOST:
-            self._passed.popleft()
-            self._forgotten += 1
-        port.position = self._forgotten + len(self._passed)
+                holders.append(other)
+        number = self._note((port.stream, payload))
+        for holder in holders:
+            holder.deliver(number)
         self.inlet.put(message)
 
     def _release(self, port: Port) -> None:
         while port.held:
             self._pass(port, port.held.popleft()[0])
 
+    def _note(self, key: Hashable) -> int:
+        number = self._forgotten + len(self._passed)
+        self._passed.append((key, self._now()))
+        self._numbers.setdefault(key, []).append(number)
+        if len(self._passed) > _MOST:
+            self._drop_first()
+        return number
+
     def _forget(self, limit: float) -> None:
-        while self._passed and self._passed[0][2] < limit:
-            self._passed.popleft()
-            self._forgotten += 1
+        while self._passed and self._passed[0][1] < limit:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        key, _ = self._passed.popleft()
+        numbers = self._numbers[key]
+        del numbers[0]
+        if not numbers:
+            del self._numbers[key]
+        self._forgotten += 1
+        for port in self.ports.values():
+            port.forget(self._forgotten)
 
 
 class Port:
@@ -171,18 +217,36 @@ class Port:
 
     Attributes:
         stream: which sequence of messages it delivers.
-        position: how many of all messages that passed are surely before the next one from here.
+        position: the number after the latest that it delivered of all that passed.
+        joined: the number of the first that passed since the node is live.
+        owing: all before this number it delivered, or it need not.
+        delivered: the numbers from there on that it delivered.
         held: messages, each with when it came, that have not passed.
     """
 
-    __slots__ = ("_merge", "held", "position", "stream")
+    __slots__ = ("_merge", "delivered", "held", "joined", "owing", "position", "stream")
 
-    def __init__(self, merge: Merge, stream: Hashable, position: int) -> None:
+    def __init__(self, merge: Merge, stream: Hashable, position: int, joined: int) -> None:
         self._merge = merge
         self.stream = stream
         self.position = position
+        self.joined = self.owing = joined
+        self.delivered: set[int] = set()
         self.held: deque[tuple[Any, float]] = deque()
 
     def put(self, message: Any) -> None:
         """Take a message."""
         self._merge.put(self, message)
+
+    def deliver(self, number: int) -> None:
+        """Note that the node has delivered what passed as ``number``."""
+        self.position = max(self.position, number + 1)
+        if number >= self.owing:
+            self.delivered.add(number)
+            self.forget(self.owing)
+
+    def forget(self, number: int) -> None:
+        """Let go what passed before ``number``."""
+        while self.owing < number or self.owing in self.delivered:
+            self.delivered.discard(self.owing)
+            self.owing += 1
