@@ -199,9 +199,9 @@ class SubscriptionManager(Actor[Any]):
         """What a server delivers is up to date."""
         return True
 
-    def lag(self, node: NodeId) -> float:
+    def complete(self, node: NodeId, heard: float) -> float:
         """A single server is never behind itself."""
-        return 0.0
+        return heard
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long a hand-over takes."""

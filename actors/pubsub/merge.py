@@ -9,6 +9,7 @@ another there. One node *leads*:
 - What another one delivers was passed already, and is dropped; or the leader has yet to deliver it,
   and it is held until it does. When the leader or the node itself delivers a later one that passed,
   or the leader does not deliver it in time, then what was held passes: late is better than never.
+  Not so what may be from before the leader was live: a gap was reported for that.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped.
 
@@ -28,10 +29,12 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-__all__ = ["MEMORY", "OWED", "Merge", "Port"]
+__all__ = ["LAG", "MEMORY", "OWED", "Merge", "Port"]
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
+#: Seconds that a message takes from one to another at most, when all is well.
+LAG = 0.1
 #: Seconds for which a node may stand still before it counts as silent, and is not listened to.
 OWED = 1.25
 # So many messages within that time are as good as any number.
@@ -50,9 +53,9 @@ class Merge:
         self.inlet = inlet
         self.ports: dict[Hashable, Port] = {}
         self.leader: Port | None = None
+        self.now = now
         #: Which stream a node delivers, or delivered; for whoever adds them.
         self.streams: dict[Hashable, Hashable] = {}
-        self._now = now
         # What passed lately, by number: (key, when). The first one's number is ``_forgotten``.
         self._passed: deque[tuple[Hashable, float]] = deque()
         self._forgotten = 0
@@ -102,7 +105,7 @@ class Merge:
 
         Quiet: one node is left, and it delivers nothing that passed already.
         """
-        now = self._now()
+        now = self.now()
         for port in [*self.ports.values(), *self._closed]:
             if port is not self.leader:
                 while port.held and port.held[0][1] < now - MEMORY:
@@ -134,7 +137,7 @@ class Merge:
         if port is self.leader:
             self._pass(port, message)
         else:
-            port.held.append((message, self._now()))
+            port.held.append((message, self.now()))
             if len(port.held) > _MOST:
                 self._pass(port, port.held.popleft()[0])
 
@@ -150,7 +153,11 @@ class Merge:
             return False
         port.deliver(number)
         # What came before it and waits, the leader may deliver late, or never.
-        self._release(port)
+        if port.held:
+            limit = self.leader.since + LAG if self.leader is not None else 0.0
+            while port.held and port.held[0][1] < limit:
+                port.held.popleft()
+            self._release(port)
         return True
 
     def _owed(self, port: Port, numbers: list[int]) -> int | None:
@@ -159,7 +166,7 @@ class Merge:
 
     def _repeated(self, port: Port, numbers: list[int]) -> int | None:
         """Of what passed before the node was live, the first after what it repeated last."""
-        limit = self._now() - MEMORY
+        limit = self.now() - MEMORY
         for number in numbers[bisect_left(numbers, port.position) :]:
             if number >= port.joined:
                 break
@@ -191,7 +198,7 @@ class Merge:
 
     def _note(self, key: Hashable) -> int:
         number = self._forgotten + len(self._passed)
-        self._passed.append((key, self._now()))
+        self._passed.append((key, self.now()))
         self._numbers.setdefault(key, []).append(number)
         if len(self._passed) > _MOST:
             self._drop_first()
@@ -222,13 +229,15 @@ class Port:
         owing: all before this number it delivered, or it need not.
         delivered: the numbers from there on that it delivered.
         held: messages, each with when it came, that have not passed.
+        since: when the node became live.
     """
 
-    __slots__ = ("_merge", "delivered", "held", "joined", "owing", "position", "stream")
+    __slots__ = ("_merge", "delivered", "held", "joined", "owing", "position", "since", "stream")
 
     def __init__(self, merge: Merge, stream: Hashable, position: int, joined: int) -> None:
         self._merge = merge
         self.stream = stream
+        self.since = merge.now()
         self.position = position
         self.joined = self.owing = joined
         self.delivered: set[int] = set()

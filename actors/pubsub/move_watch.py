@@ -34,6 +34,7 @@ class MoveWatch:
 
     Attributes:
         moves: what is known.
+        free: when a primary was asked last that did not hold its publishers.
 
     Args:
         now: returns the time in seconds.
@@ -50,11 +51,14 @@ class MoveWatch:
         handing_over: Callable[[NodeId], None],
     ) -> None:
         self.moves = Moves()
+        self.free: dict[NodeId, float] = {}
         self._now = now
         self._slots = slots
         self._changed = changed
         self._handing_over = handing_over
-        self._asked: set[tuple[NodeId, bytes]] = set()
+        self._asked: dict[tuple[NodeId, bytes], float] = {}
+        # When the question was asked whose answer is in hand.
+        self._answered = 0.0
         self._calm_at = 0.0
         # When a node was asked last, when messages came from it, and how many had by then.
         self._before: dict[NodeId, tuple[float, float, int]] = {}
@@ -64,7 +68,11 @@ class MoveWatch:
 
     def watch(self, node: NodeId) -> None:
         """Watch ``node`` closely for a while: a slot has left it, or is leaving."""
+        known = node in self.moves.sources
         self.moves.sources[node] = self._now() + _MOVING
+        if not known:
+            # Where replicas are listened to, the node itself is from now on, too.
+            self._report(set(self._slots()))
 
     def note(self, node: NodeId, under_way: Mapping[int, str]) -> None:
         """Take what somebody else found: slots of ``node`` on their way."""
@@ -80,8 +88,10 @@ class MoveWatch:
     def tick(self, links: Mapping[NodeId, NodeLink]) -> float:
         """Ask what is due of the primaries in ``links``; return the seconds until the next time."""
         now = self._now()
-        self._report(self.moves.expire(now))
+        before = len(self.moves.sources)
+        gone = self.moves.expire(now)
         sources = self.moves.sources
+        self._report(gone if len(sources) == before else set(self._slots()))
         calm = now >= self._calm_at
         if calm:
             self._calm_at = now + max(CALMLY, len(links) / _MOST_CALM)
@@ -114,10 +124,10 @@ class MoveWatch:
         key = (node, command[1])
         if key in self._asked or not link.connection.usable:
             return
-        self._asked.add(key)
+        self._asked[key] = self._now()
 
         def answered(reply: Any) -> None:
-            self._asked.discard(key)
+            self._answered = self._asked.pop(key)
             heard(node, link, reply)
 
         link.query(command, answered)
@@ -140,6 +150,8 @@ class MoveWatch:
             self._without_pauses.add(link)
         elif b"paused_reason:failover" in reply:
             self._handing_over(node)
+        else:
+            self.free[node] = self._answered
 
     def _report(self, slots: set[int]) -> None:
         if slots:

@@ -28,6 +28,7 @@ class Sight(msgspec.Struct, frozen=True):
         silent: connected, and not answering.
         handing_over: primaries about to hand over to a replica.
         unsettled: slots that were just taken from us: their owner is being found out.
+        giving: primaries that slots leave.
         connected: primaries with a connection, asked for unsettled slots, too: whoever publishes
             learns of a move at the same moment as we, and is one hop from the new owner.
         moving: slots that are about to leave, each with the node that they go to.
@@ -38,6 +39,7 @@ class Sight(msgspec.Struct, frozen=True):
     silent: AbstractSet[NodeId] = frozenset()
     handing_over: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
+    giving: AbstractSet[NodeId] = frozenset()
     connected: tuple[NodeId, ...] = ()
     moving: Mapping[int, NodeId] = msgspec.field(default_factory=dict)
     replicas_first: bool = False
@@ -63,10 +65,13 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     if slot in sight.unsettled:
         places += [node for node in sight.connected if node not in places]
     target = sight.moving.get(slot)
-    if target is not None and target in topology.nodes:
+    leaves = target is not None and target in topology.nodes
+    for node in nodes:
         # A replica gives the slot up before all that its primary accepted has come to it.
-        leaving = [node.id for node in nodes if node.is_primary and node.id not in sight.down]
-        places += [node for node in (*leaving, target) if node not in places]
+        if node.is_primary and node.id not in sight.down and (leaves or node.id in sight.giving):
+            places += [] if node.id in places else [node.id]
+    if leaves and target is not None and target not in places:
+        places.append(target)
     return tuple(places)
 
 

@@ -80,8 +80,8 @@ class Placement(Protocol):
     def trusted(self, node: NodeId) -> bool:
         """Return whether what ``node`` delivers is up to date: it answers."""
 
-    def lag(self, node: NodeId) -> float:
-        """Return by how many seconds ``node`` may be behind who accepts the messages."""
+    def complete(self, node: NodeId, heard: float) -> float:
+        """Return until when ``node``, heard last at ``heard``, delivered all that was accepted."""
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
@@ -255,8 +255,8 @@ class Router:
             return
         del self.links[link.node]
         last = link.connection.last_read
-        proof = last if proven_at is None else min(proven_at, last)
-        proof -= self._placement.lag(link.node)
+        heard = last if proven_at is None else min(proven_at, last)
+        proof = self._placement.complete(link.node, heard)
         self._execute(self.table.node_down(link.node, proof, reason))
         self.routes.node_lost(link.node)
         for target in self._unsubscribing.targets():
@@ -309,11 +309,12 @@ class Router:
         promoted = self._placement.revoked(link.node, target)
         places = self._placement.places(target)
         # It had not said so when the loop looked last.
-        proof = max(link.proof, self.looked_at) - self._placement.lag(link.node)
+        heard = max(link.proof, self.looked_at)
+        proof = self._placement.complete(link.node, heard)
         self._execute(
             [
                 *self.table.place(target, places),
-                *self.table.revoked(link.node, target, proof, promoted=promoted),
+                *self.table.revoked(link.node, target, proof, promoted=promoted, heard=heard),
             ]
         )
         self.routes.update_merged(target)
@@ -390,13 +391,14 @@ class Router:
     def misplaced(self, node: NodeId, targets: Iterable[Target], proof: float, why: str) -> None:
         """``node`` silently stopped to receive ``targets``: look for another place."""
         commands: list[Command] = []
+        proof = self._placement.complete(node, proof)
         for target in targets:
             commands += self.table.misplaced(node, target, proof, why)
         self._execute(commands)
 
     def doubt(self, node: NodeId, proof: float, reason: str) -> None:
         """``node`` may receive nothing since ``proof``, though its connection is there."""
-        self.table.doubt(node, proof, reason)
+        self.table.doubt(node, self._placement.complete(node, proof), reason)
 
     def trust(self, node: NodeId, *, nothing_lost: bool) -> None:
         """``node`` is sure to receive what it should; ``nothing_lost``: it always did."""

@@ -86,13 +86,15 @@ class _HandingOver:
 
     Attributes:
         since: when it was last seen to hold its publishers for that.
+        after: when it was seen last not to, before.
         left: the targets that it has taken away since then.
     """
 
-    __slots__ = ("left", "since")
+    __slots__ = ("after", "left", "since")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, after: float) -> None:
         self.since = since
+        self.after = after
         self.left: set[Target] = set()
 
 
@@ -109,7 +111,8 @@ class ShardManager(SubscriptionManager):
         self.topology = pool.topology
         self._compared = self.topology
         self._checked_at = 0.0
-        self._down: set[NodeId] = set()
+        # Nodes whose connection was lost, or could not be had, and when.
+        self._down: dict[NodeId, float] = {}
         # Nodes that do not answer, each with the pongs that it gave before.
         self._silent: dict[NodeId, int] = {}
         self._pinged: dict[NodeId, float] = {}
@@ -183,10 +186,11 @@ class ShardManager(SubscriptionManager):
         nodes = self.topology.nodes
         primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
         return Sight(
-            self._down,
+            self._down.keys(),
             self._silent.keys(),
             self._handing_over.keys(),
             self._unsettled.keys(),
+            self.moves.moves.sources.keys(),
             tuple(primaries[:_MOST_ASKED]),
             self.moves.moves.targets,
             self.replicas_first,
@@ -213,10 +217,21 @@ class ShardManager(SubscriptionManager):
         """Return whether ``node`` answers."""
         return node not in self._silent
 
-    def lag(self, node: NodeId) -> float:
-        """Return how late the cluster bus may be at ``node``: not at all at a primary."""
+    def complete(self, node: NodeId, heard: float) -> float:
+        """Return until when ``node`` delivered all that was accepted in its shard.
+
+        A primary hands over at some time after it was last seen not to; what its successor accepts
+        from then on may come too late to it. A replica is behind by the bus, as long as there is a
+        primary that accepts messages.
+        """
+        if node in self._handing_over:
+            return min(heard, self._handing_over[node].after)
         known = self.topology.nodes.get(node)
-        return 0.0 if known is None or known.is_primary else _BUS_LAG
+        if known is None or known.is_primary:
+            return heard
+        # When no more came on the bus.
+        ended = self._down.get(known.primary_id or "", 0.0)
+        return min(heard, max(heard - _BUS_LAG, ended))
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long both nodes feed a target."""
@@ -237,7 +252,7 @@ class ShardManager(SubscriptionManager):
 
     def lost(self, node: NodeId) -> bool:
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
-        self._down.add(node)
+        self._down.setdefault(node, self.loop.time())
         self._silent.pop(node, None)
         self._pinged.pop(node, None)
         return self._changed()
@@ -246,7 +261,7 @@ class ShardManager(SubscriptionManager):
         """A node is connected."""
         if node not in self._down and not self._unsettled:
             return False
-        self._down.discard(node)
+        self._down.pop(node, None)
         return self._changed()
 
     def _changed(self) -> bool:
@@ -257,7 +272,7 @@ class ShardManager(SubscriptionManager):
 
     def _node_failed(self, node: NodeId) -> None:
         if node not in self._down:
-            self._down.add(node)
+            self._down[node] = self.loop.time()
             self.desk.look()
             self._replace()
             self.router.queue_hopeless("no connection could be had")
@@ -351,7 +366,7 @@ class ShardManager(SubscriptionManager):
             self._mates.note(topology)
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
-            self._down &= known
+            self._down = {node: at for node, at in self._down.items() if node in known}
             self._silent = {node: n for node, n in self._silent.items() if node in known}
             self._replace()
             self.router.finish_hand_overs(self.linger)
@@ -384,7 +399,7 @@ class ShardManager(SubscriptionManager):
             return
         for mate in [mate for mate in self._handing_over if self.same_stream(mate, node)]:
             del self._handing_over[mate]
-        self._handing_over[node] = _HandingOver(now)
+        self._handing_over[node] = _HandingOver(now, self.moves.free.get(node, now))
         self._replace()
         self.desk.look()
 
@@ -583,6 +598,6 @@ class ShardManager(SubscriptionManager):
         """A reader ended for good."""
         for node in [node for node, other in self.readers.items() if other is ref]:
             self._idle_since.pop(node, None)
-            self._down.discard(node)
+            self._down.pop(node, None)
         super().reader_ended(ref, reason)
         self._place_soon()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from math import inf
 
 import msgspec
 
@@ -108,6 +109,8 @@ class Row(msgspec.Struct):
         gap_reason: what opened it.
         gap_doubt: the node whose doubtful word opened it, where that was all.
         gap_awaits: the node that must be live again to end it, wherever else the target is live.
+        spans: for each node, since when the target is live there, and until when it surely was.
+        told: the end of the latest gap that was reported.
     """
 
     target: Target
@@ -122,6 +125,8 @@ class Row(msgspec.Struct):
     gap_reason: str = ""
     gap_doubt: NodeId | None = None
     gap_awaits: NodeId | None = None
+    spans: dict[NodeId, tuple[float, float]] = field(default_factory=dict)
+    told: float = -inf
 
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""
@@ -211,7 +216,7 @@ class Table:
             actual = row.nodes.pop(node, None)
             row.blocked.discard(node)
             if actual is not None:
-                self._note_loss(row, actual, node, proof, reason)
+                commands += self._note_loss(row, actual, node, proof, reason)
                 if row.gap_awaits == node:
                     row.gap_awaits = None
                     if self._proven(row):
@@ -226,6 +231,7 @@ class Table:
         if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
             return []
         row.nodes[node] = Actual.LIVE
+        row.spans[node] = now, inf
         ends = node not in self.doubted and row.gap_awaits in (None, node)
         # First, so that whoever consumes the target hears of the gap before any message.
         return [*(self._end_gap(row, now) if ends else ()), *self._settle(row)]
@@ -239,7 +245,13 @@ class Table:
         return self._settle(row)
 
     def revoked(
-        self, node: NodeId, target: Target, proof: float, *, promoted: bool = False
+        self,
+        node: NodeId,
+        target: Target,
+        proof: float,
+        *,
+        promoted: bool = False,
+        heard: float | None = None,
     ) -> list[Command]:
         """``node`` ended the subscription of ``target`` by itself (P5).
 
@@ -249,9 +261,10 @@ class Table:
         Args:
             node: the node.
             target: the target.
-            proof: it was surely live last then.
+            proof: until then it surely delivered all that was accepted anywhere.
             promoted: it is the one that takes over. What it gets until it is asked again may not
                 reach the others: that is a gap, wherever the target is live.
+            heard: until then it surely delivered what it accepted itself; None: ``proof``.
         """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
@@ -259,12 +272,16 @@ class Table:
             # What ended was there before the command on its way, which is answered by itself.
             return []
         del row.nodes[node]
+        commands: list[Command] = []
         if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
-            row.gap_since, row.gap_reason = proof, "another node took over"
+            end = proof if heard is None else heard
+            row.spans[node] = row.spans[node][0], proof
+            row.gap_since = max(min(self._covered(row, proof), end), row.told)
+            row.gap_reason = "another node took over"
             row.gap_awaits = node if self._proven(row) else None
         else:
-            self._note_loss(row, actual, node, proof, "the slot moved")
-        commands = self._settle(row)
+            commands = self._note_loss(row, actual, node, proof, "the slot moved")
+        commands += self._settle(row)
         if node not in row.nodes:
             self._call_off(row, node)
         return commands
@@ -306,8 +323,8 @@ class Table:
         if row is None or row.nodes.get(node) is not Actual.LIVE:
             return []
         row.nodes[node] = Actual.UNSUBSCRIBING
-        self._note_loss(row, Actual.LIVE, node, proof, reason)
-        return [Unsubscribe(node, target), *self._settle(row)]
+        commands = self._note_loss(row, Actual.LIVE, node, proof, reason)
+        return [*commands, Unsubscribe(node, target), *self._settle(row)]
 
     def doubt(self, node: NodeId, proof: float, reason: str) -> None:
         """``node`` may receive nothing, though nothing was heard of an end (P10).
@@ -344,28 +361,60 @@ class Table:
 
     # -- what follows ------------------------------------------------------------------------------
 
-    def _note_loss(self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str) -> None:
+    def _note_loss(
+        self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str
+    ) -> list[Command]:
         if actual is not Actual.LIVE or not row.wanted:
-            return
+            return []
+        row.spans[node] = row.spans[node][0], proof
         if row.gap_since is not None:
             if row.gap_doubt == node:
                 row.gap_doubt = None  # it is certain now
             if not self._proven(row):
                 row.gap_awaits = None  # any node will do
-        elif not self._proven(row):
-            row.gap_since, row.gap_reason, row.gap_doubt = proof, reason, None
+            return []
+        since = self._covered(row, max(proof, row.told))
+        if since == inf:
+            return []
+        row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
+        if not self._proven(row):
+            return []
+        # Another one is live, and was not yet when this one was surely heard last.
+        return self._end_gap(row, min(row.spans[live][0] for live in self._sure(row)))
+
+    def _covered(self, row: Row, since: float) -> float:
+        """Return until when the target was surely live somewhere from ``since`` on."""
+        sure = self._sure(row)
+        spans = [
+            (begin, end) for node, (begin, end) in row.spans.items() if end < inf or node in sure
+        ]
+        for begin, end in sorted(spans):
+            if begin <= since < end:
+                since = end
+        if len(spans) > 1:
+            # What ended is of use for as long as a node's word may be late: not for ever.
+            for node, (_, end) in list(row.spans.items()):
+                if end < since:
+                    del row.spans[node]
+        return since
+
+    def _sure(self, row: Row) -> list[NodeId]:
+        return [
+            node
+            for node, actual in row.nodes.items()
+            if actual is Actual.LIVE and node not in self.doubted
+        ]
 
     def _proven(self, row: Row) -> bool:
         """Whether the target is live on a node that is sure to receive it."""
-        return any(
-            actual is Actual.LIVE and node not in self.doubted for node, actual in row.nodes.items()
-        )
+        return bool(self._sure(row))
 
     def _end_gap(self, row: Row, now: float) -> list[Command]:
         if row.gap_since is None or not row.wanted:
             return []
         ended = GapEnded(row.target, row.gap_since, now, row.gap_reason)
         row.gap_since = row.gap_doubt = row.gap_awaits = None
+        row.told = now
         return [ended]
 
     def _settle(self, row: Row) -> list[Command]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.merge import MEMORY, OWED, Merge, Port
+from actors.pubsub.merge import LAG, MEMORY, OWED, Merge, Port
 
 SHARD, OTHER = "shard", "other"
 
@@ -146,9 +146,10 @@ def test_a_node_that_joins_repeats_the_latest_of_equal_payloads():
 
 def test_two_that_accept_messages_deliver_them_in_different_orders():
     """While roles change: what one relays comes to the other after what that one accepts."""
-    merge, sink, _ = make()
+    merge, sink, clock = make()
     old, new = merge.add("old", SHARD), merge.add("new", SHARD)
     merge.lead("new")
+    clock.time += 2 * LAG
     put(old, 212)
     put(new, 213)
     put(old, 213)
@@ -158,14 +159,25 @@ def test_two_that_accept_messages_deliver_them_in_different_orders():
 
 
 def test_what_the_leader_missed_is_late_and_not_lost():
-    merge, sink, _ = make()
+    merge, sink, clock = make()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
     merge.lead("leader")
+    clock.time += 2 * LAG
     put(leader, 2)
     put(other, 1, 2)
     assert sink.got == [2, 1]
     put(leader, 1)
     assert sink.got == [2, 1]
+
+
+def test_what_is_from_before_the_leader_was_live_does_not_come_out_of_order():
+    merge, sink, _ = make()
+    other = merge.add("other", SHARD)
+    leader = merge.add("leader", SHARD)
+    merge.lead("leader")
+    put(leader, 2)
+    put(other, 1, 2)
+    assert sink.got == [2]
 
 
 def test_one_that_stood_still_repeats_nothing():

@@ -48,7 +48,7 @@ def down(node: str, proof: float = 1.0) -> Fact:
     return lambda table: table.node_down(node, proof, f"{node} is gone")
 
 
-def confirmed(node: str, now: float = 9.0, target: Target = X) -> Fact:
+def confirmed(node: str, now: float = 0.5, target: Target = X) -> Fact:
     return lambda table: table.confirmed(node, target, now)
 
 
@@ -87,7 +87,7 @@ STORIES: dict[str, Story] = {
         (want("a"), []),
         (gap(1.0), []),
         (up("a"), [Subscribe("a", X)]),
-        (confirmed("a"), [GapEnded(X, 1.0, 9.0, "not connected"), SetSource(X, "a")]),
+        (confirmed("a", 9.0), [GapEnded(X, 1.0, 9.0, "not connected"), SetSource(X, "a")]),
     ],
     "p1 desired twice is asked for once": [
         (up("a"), []),
