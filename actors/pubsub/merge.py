@@ -15,8 +15,8 @@ another there. One node *leads*:
 
 Messages are told apart by their payloads. A node *owes* each message that passed since it is live:
 the next one of that payload from it is the one it owes, in whatever order, for ``OWED`` seconds. Of
-what passed before it was live it may repeat the end, in order, for ``MEMORY`` seconds. A payload
-that comes again after that is another message.
+what passed before it was live it may repeat the end: in order for ``MEMORY`` seconds, in another
+order as long as a message is on its way. A payload that comes again after that is another message.
 
 Nodes of different shards never deliver the same message. While a slot moves from one to the other,
 the new owner's are held until the old one has said its last word.
@@ -165,14 +165,17 @@ class Merge:
         return next((n for n in numbers[start:] if n not in port.delivered), None)
 
     def _repeated(self, port: Port, numbers: list[int]) -> int | None:
-        """Of what passed before the node was live, the first after what it repeated last."""
-        limit = self.now() - MEMORY
-        for number in numbers[bisect_left(numbers, port.position) :]:
-            if number >= port.joined:
-                break
-            if self._passed[number - self._forgotten][1] >= limit:
+        """Of what passed before the node was live, what it repeats: in order, or just passed."""
+        now = self.now()
+        before = numbers[bisect_left(numbers, port.first) : bisect_left(numbers, port.joined)]
+        late = None
+        for number in before:
+            at = self._passed[number - self._forgotten][1]
+            if number >= port.position and at >= now - MEMORY:
                 return number
-        return None
+            if late is None and at >= now - LAG and number not in port.delivered:
+                late = number
+        return late
 
     def _pass(self, port: Port, message: Any) -> None:
         payload = message["data"]
@@ -224,21 +227,32 @@ class Port:
 
     Attributes:
         stream: which sequence of messages it delivers.
+        first: the number of the first that it may repeat.
         position: the number after the latest that it delivered of all that passed.
         joined: the number of the first that passed since the node is live.
         owing: all before this number it delivered, or it need not.
-        delivered: the numbers from there on that it delivered.
+        delivered: the numbers from there on that it delivered, and those before ``joined``.
         held: messages, each with when it came, that have not passed.
         since: when the node became live.
     """
 
-    __slots__ = ("_merge", "delivered", "held", "joined", "owing", "position", "since", "stream")
+    __slots__ = (
+        "_merge",
+        "delivered",
+        "first",
+        "held",
+        "joined",
+        "owing",
+        "position",
+        "since",
+        "stream",
+    )
 
     def __init__(self, merge: Merge, stream: Hashable, position: int, joined: int) -> None:
         self._merge = merge
         self.stream = stream
         self.since = merge.now()
-        self.position = position
+        self.first = self.position = position
         self.joined = self.owing = joined
         self.delivered: set[int] = set()
         self.held: deque[tuple[Any, float]] = deque()
@@ -250,8 +264,8 @@ class Port:
     def deliver(self, number: int) -> None:
         """Note that the node has delivered what passed as ``number``."""
         self.position = max(self.position, number + 1)
+        self.delivered.add(number)
         if number >= self.owing:
-            self.delivered.add(number)
             self.forget(self.owing)
 
     def forget(self, number: int) -> None:

@@ -158,6 +158,20 @@ def test_two_that_accept_messages_deliver_them_in_different_orders():
     assert sink.got == [213, 212, 211, 214]
 
 
+def test_what_passed_before_a_node_was_live_may_come_from_it_in_another_order():
+    merge, sink, _ = make()
+    old = merge.add("old", SHARD)
+    merge.lead("old")
+    put(old, 148)
+    new = merge.add("new", SHARD)
+    put(new, 149)
+    put(old, 149)
+    put(new, 148)
+    merge.remove("old")
+    merge.lead("new")
+    assert sink.got == [148, 149]
+
+
 def test_what_the_leader_missed_is_late_and_not_lost():
     merge, sink, clock = make()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
