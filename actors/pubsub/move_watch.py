@@ -4,9 +4,10 @@ The questions go over the connections that are there:
 
 - Slots are leaving a node: what is under way there, every few milliseconds, because slots move in
   rows, and each shows its target for no longer than tens of milliseconds.
-- All is calm: whether a migration of whole ranges has begun, and whether publishers are held,
-  which a primary does that is handing over to a replica. A node that sends messages is asked often,
-  for it holds publishers for a twentieth of a second only; one that is quiet, now and then.
+- All is calm: whether a migration has begun (of single slots: in small clusters), and whether
+  publishers are held, which a primary does that is handing over to a replica. A node that sends
+  messages is asked often, for it holds publishers for a twentieth of a second only; one that is
+  quiet, now and then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["MoveWatch"]
 CLOSELY, CALMLY, SELDOM = 0.005, 0.025, 0.25
 #: Seconds for which a node is watched closely after a slot of it was seen to move.
 _MOVING = 2.0
+# Clusters of so many nodes are asked about single slots when all is calm, too.
+_FEW_NODES = 32
 # Most nodes that are asked in a second while all is calm.
 _MOST_CALM = 120.0
 
@@ -85,8 +88,13 @@ class MoveWatch:
         if self.moves.probed:
             self._report(self.moves.taken(slot, self._slots(), self._now()))
 
-    def tick(self, links: Mapping[NodeId, NodeLink]) -> float:
-        """Ask what is due of the primaries in ``links``; return the seconds until the next time."""
+    def tick(self, links: Mapping[NodeId, NodeLink], nodes: int) -> float:
+        """Ask what is due of the primaries in ``links``; return the seconds until the next time.
+
+        Args:
+            links: by node.
+            nodes: how many the cluster has: so many lines has the answer about single slots.
+        """
         now = self._now()
         before = len(self.moves.sources)
         gone = self.moves.expire(now)
@@ -96,9 +104,9 @@ class MoveWatch:
         if calm:
             self._calm_at = now + max(CALMLY, len(links) / _MOST_CALM)
         for node, link in links.items():
-            if node in sources:
-                self._ask(node, link, (b"CLUSTER", b"NODES"), self._heard_nodes)
             due = calm and self._is_due(node, link, now)
+            if node in sources or (due and nodes <= _FEW_NODES):
+                self._ask(node, link, (b"CLUSTER", b"NODES"), self._heard_nodes)
             if (due or node in sources) and link not in self._without_jobs:
                 self._ask(node, link, (b"CLUSTER", b"GETSLOTMIGRATIONS"), self._heard_jobs)
             if due and link not in self._without_pauses:

@@ -292,6 +292,8 @@ class ShardManager(SubscriptionManager):
         former = self._former_primary(slot)
         if former is None:
             self._unsettled[slot] = self.loop.time()
+            # If it is a move that nobody saw, there may be more of them.
+            self.moves.watch(node)
             self._places.drop(slot)
             self._place_soon()
         self.desk.look()
@@ -413,7 +415,7 @@ class ShardManager(SubscriptionManager):
             for node, link in self.router.links.items()
             if node in nodes and nodes[node].is_primary and node not in self._silent
         }
-        delay = self.moves.tick(links)
+        delay = self.moves.tick(links, len(nodes))
         probed = set(self.moves.moves.probed.values())
         if probed:
             self._try_targets(probed)

@@ -90,6 +90,8 @@ class GapEnded(msgspec.Struct, frozen=True):
 Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
 
 
+# Seconds for which it is known where a target was live: no node's word is older than that.
+_REMEMBERED = 10.0
 #: An attribute of an enumeration is looked up by a function.
 _LIVE = Actual.LIVE
 
@@ -367,6 +369,8 @@ class Table:
         if actual is not Actual.LIVE or not row.wanted:
             return []
         row.spans[node] = row.spans[node][0], proof
+        for other in [n for n, (_, end) in row.spans.items() if end < proof - _REMEMBERED]:
+            del row.spans[other]
         if row.gap_since is not None:
             if row.gap_doubt == node:
                 row.gap_doubt = None  # it is certain now
@@ -391,11 +395,6 @@ class Table:
         for begin, end in sorted(spans):
             if begin <= since < end:
                 since = end
-        if len(spans) > 1:
-            # What ended is of use for as long as a node's word may be late: not for ever.
-            for node, (_, end) in list(row.spans.items()):
-                if end < since:
-                    del row.spans[node]
         return since
 
     def _sure(self, row: Row) -> list[NodeId]:
