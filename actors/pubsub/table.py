@@ -127,7 +127,7 @@ class Row(msgspec.Struct):
     gap_reason: str = ""
     gap_doubt: NodeId | None = None
     gap_awaits: NodeId | None = None
-    spans: dict[NodeId, tuple[float, float]] = field(default_factory=dict)
+    spans: dict[NodeId, tuple[float, float]] = {}
     told: float = -inf
 
     def is_live(self, node: NodeId | None) -> bool:
