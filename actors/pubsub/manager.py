@@ -65,6 +65,7 @@ class GiveUp(msgspec.Struct, frozen=True):
 class Tick(Enum):
     """The manager's own timers."""
 
+    BEGIN = "begin"
     RECONCILE = "reconcile"
 
 
@@ -101,7 +102,11 @@ class SubscriptionManager(Actor[Any]):
         if former is not None:
             self.router.inherit(former)
         self.parts.router = self.router
-        self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
+        # All at the same instants: where there are many connections, one wake-up of the loop each
+        # second is for all of them.
+        now = self.context.system.loop.time()
+        begin = _RECONCILE_SECONDS * (1.5 - (now / _RECONCILE_SECONDS + 0.5) % 1)
+        self.context.timers.after(begin, Tick.BEGIN)
 
     async def receive(self, message: Any) -> None:
         """Carry out a call, or look after the readers."""
@@ -114,6 +119,9 @@ class SubscriptionManager(Actor[Any]):
                 self.router.drain(targets, call)
             case GiveUp(call):
                 self.router.give_up(call)
+            case Tick.BEGIN:
+                self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
+                await self.reconcile()
             case Tick.RECONCILE:
                 await self.reconcile()
             case Terminated(ref, reason):

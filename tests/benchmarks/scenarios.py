@@ -209,7 +209,7 @@ def _streams() -> list[Scenario]:
         Scenario(
             "latency",
             "from PUBLISH to handler, 1,000 messages a second",
-            Job("", "", mode="pace", burst=100, bursts=20, warm=2),
+            Job("", "", mode="pace", burst=20, bursts=100, warm=10),
             [
                 _bare("take_times"),
                 _mailslot("take_times"),
