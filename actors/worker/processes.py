@@ -8,10 +8,11 @@ one before it had handled what it received, so that its handlers hear of what wa
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+
+import msgspec
 
 from actors.worker.child import ChildProcess
 from actors.worker.exits import ExitCode
@@ -182,13 +183,13 @@ class Processes:
         tree = self._supervisor.tree()
         by_id = {f"process-{p.index}": p.snapshot for p in self.processes}
         children = tuple(_with_tree(node, by_id.get(node.id)) for node in tree.children)
-        tree = dataclasses.replace(tree, children=children)
+        tree = msgspec.structs.replace(tree, children=children)
         return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
 
 
 def _with_tree(node: TreeNode, snapshot: Snapshot | None) -> TreeNode:
     """Return a process's node with what is in the process below it."""
-    return node if snapshot is None else dataclasses.replace(node, children=(snapshot.tree,))
+    return node if snapshot is None else msgspec.structs.replace(node, children=(snapshot.tree,))
 
 
 def _code_of(error: BaseException | None) -> int:
