@@ -3,6 +3,8 @@
 The model is what the table cannot see: per connection the commands on their way, what the server
 has subscribed, and the pushes on their way back. Pushes are told apart as ``NodeLink`` does it: an
 end of a subscription belongs to the oldest command that waits, or it is a revocation.
+
+Places come out of thin air here; ``test_placed_machine`` takes them from a cluster that changes.
 """
 
 from __future__ import annotations
