@@ -191,6 +191,9 @@ class PlacedMachine(TableMachine):
     @rule()
     def settle(self) -> None:
         """All nodes that can be reached are: what has a living node in its shard is live there."""
+        # These pass by themselves: what is silent speaks or is lost, what was taken is found.
+        self.silent.clear()
+        self.unsettled.clear()
         self.look()
         for _ in range(len(NODES) + 1):
             for node in sorted({node for places in self.places.values() for node in places}):
