@@ -44,13 +44,13 @@ class GiveUp(msgspec.Struct, frozen=True):
     reason: Escalated
 
 
-def is_restartable(restart: Restart, reason: ExitReason) -> bool:
+def is_restartable(restart: Restart | str, reason: ExitReason) -> bool:
     """Whether the restart type asks for another start after ``reason`` (S2)."""
     return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.normal)
 
 
 def after_exit(
-    restart: Restart,
+    restart: Restart | str,
     reason: ExitReason,
     *,
     policy: Decision | None,

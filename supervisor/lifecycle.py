@@ -145,7 +145,7 @@ class Lifecycle:
         self._task = task = owner.loop.create_task(
             self._main(), name=self.path, context=self._context.copy()
         )
-        task.add_done_callback(self._never_entered)
+        task.add_done_callback(self._never_entered, context=self._context)
         if timeout is not None:
             owner.deadlines.set(self, owner.clock.time() + timeout)
 

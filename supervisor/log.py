@@ -53,7 +53,9 @@ class _Logger:
 
     def shows_debug(self) -> bool:
         """Whether a debug line may go anywhere: asked first where lines are many."""
-        return _configured_structlog() is not None or self._logging.isEnabledFor(logging.DEBUG)
+        if "structlog" in sys.modules and _configured_structlog() is not None:
+            return True
+        return self._logging.isEnabledFor(logging.DEBUG)
 
     def debug(self, event: str, **fields: object) -> None:
         """Log an expected event: a start, a stop, a reconnect that worked."""

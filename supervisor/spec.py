@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -51,22 +51,7 @@ _AUTO_SHUTDOWNS = {member.value: member for member in AutoShutdown}
 Start = Callable[["Child"], Coroutine[Any, Any, None]]
 
 
-class _ChildFields(NamedTuple):
-    # A tuple, because specs are made at the rate at which actors spawn: a frozen dataclass takes
-    # four times as long to make. Nothing relies on the order of the fields.
-    id: str
-    start: Start
-    restart: Restart
-    shutdown: float | None
-    retry_policy: RetryPolicy | None
-    healthy_after: float | None
-    start_timeout: float | None
-    significant: bool
-    kind: str
-    on_gone: Callable[[ExitReason], None] | None
-
-
-class ChildSpec(_ChildFields):
+class ChildSpec(msgspec.Struct, frozen=True):
     """One child of a supervisor.
 
     Attributes:
@@ -89,51 +74,35 @@ class ChildSpec(_ChildFields):
         SpecError: with every problem found, when it cannot work.
     """
 
-    __slots__ = ()
+    id: str
+    start: Start
+    restart: Restart | str = Restart.PERMANENT
+    shutdown: float | None = 5.0
+    retry_policy: RetryPolicy | None = None
+    healthy_after: float | None = 5.0
+    start_timeout: float | None = None
+    significant: bool = False
+    kind: str = "worker"
+    on_gone: Callable[[ExitReason], None] | None = None
 
-    def __new__(
-        cls,
-        id: str,
-        start: Start,
-        restart: Restart | str = Restart.PERMANENT,
-        shutdown: float | None = 5.0,
-        retry_policy: RetryPolicy | None = None,
-        healthy_after: float | None = 5.0,
-        start_timeout: float | None = None,
-        significant: bool = False,
-        kind: str = "worker",
-        on_gone: Callable[[ExitReason], None] | None = None,
-    ) -> Self:
-        """Check the whole and make it."""
-        known = _RESTARTS.get(restart)
-        spec = tuple.__new__(
-            cls,
-            (
-                id,
-                start,
-                known or restart,
-                shutdown,
-                retry_policy,
-                healthy_after,
-                start_timeout,
-                significant,
-                kind,
-                on_gone,
-            ),
-        )
-        # One expression for the usual case; what exactly is wrong is found out in _problems.
+    def __post_init__(self) -> None:
+        known = _RESTARTS.get(self.restart)
+        if known is not None and known is not self.restart:
+            msgspec.structs.force_setattr(self, "restart", known)
+        shutdown, healthy_after = self.shutdown, self.healthy_after
+        # One expression for the usual case, since specs are made at the rate at which actors spawn;
+        # what exactly is wrong is found out in _problems.
         if (
             known is None
-            or not id
-            or "/" in id
+            or not self.id
+            or "/" in self.id
             or (shutdown is not None and not shutdown >= 0)
             or (healthy_after is not None and not healthy_after >= 0)
-            or (start_timeout is not None and not start_timeout > 0)
-            or (significant and known is Restart.PERMANENT)
-            or not callable(start)
+            or (self.start_timeout is not None and not self.start_timeout > 0)
+            or (self.significant and known is Restart.PERMANENT)
+            or not callable(self.start)
         ):
-            raise SpecError(f"child spec {id!r}", spec._problems())
-        return spec
+            raise SpecError(f"child spec {self.id!r}", self._problems())
 
     def _problems(self) -> list[str]:
         problems = []

@@ -12,7 +12,7 @@ from supervisor.nesting import child_node
 from supervisor.reactions import Reactions
 from supervisor.reasons import ExitReason
 from supervisor.spec import ChildSpec
-from supervisor.strategy import DOWN, STOPPING
+from supervisor.strategy import DOWN, START, STOPPING
 from supervisor.tree import TreeNode
 
 __all__ = ["Phase", "Supervisor"]
@@ -128,7 +128,11 @@ class Supervisor(Reactions):
         if not self._alone and self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it takes no new children")
         child = self._add(spec)
-        self._advance(child)
+        if self._alone:  # what _advance() comes to, at the rate at which actors spawn
+            self._order = None
+            self._take(START, child)
+        else:
+            self._advance(child)
         return child
 
     async def stop_child(self, id: str) -> ExitReason | None:
@@ -146,7 +150,8 @@ class Supervisor(Reactions):
     def request_child_stop(self, child: Child) -> None:
         """Begin to stop one child for good; nothing happens to one that has ended so."""
         child.wanted = False
-        self._call_off(child)
+        if child.backoff is not None:
+            self._call_off(child)
         if child.status is DOWN:
             self._settle(child)
         self._advance(child)
