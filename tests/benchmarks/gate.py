@@ -79,8 +79,8 @@ TARGETS: Final = [
     Target("spawn and stop, actors a second", "spawn-stop", "cpu_rate", 40_000, at_least=True),
     Target("memory of an idle actor, bytes", "memory-actors", "bytes", 6 * 1024),
     Target("p99 from PUBLISH to handler, to the bare loop's", "latency", "p99_us", 1.5, BARE),
-    Target("import actors, ms", "import", "import_ms", 150),
-    Target("extras that import actors loads", "import", "extras", 0),
+    Target("from actors import Redis, ms", "import", "import_ms", 150),
+    Target("extras that from actors import Redis loads", "import", "extras", 0),
 ]
 
 #: What CI holds a change to: ratios to what runs beside it, with room for a noisy machine. They say
@@ -98,7 +98,7 @@ GATE: Final = [
     Target("ask, to asyncio.Queue and a future", "ask", "cpu_us", 1.2, "asyncio.Queue"),
     Target("spawn and stop, to a task and a queue", "spawn-stop", "cpu_us", 4.0, "asyncio.Queue"),
     Target("memory of an idle actor, bytes", "memory-actors", "bytes", 6.5 * 1024),
-    Target("extras that import actors loads", "import", "extras", 0),
+    Target("extras that from actors import Redis loads", "import", "extras", 0),
 ]
 
 

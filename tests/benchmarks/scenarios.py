@@ -319,7 +319,7 @@ def _supervision() -> list[Scenario]:
         ),
         Scenario(
             "import",
-            "import actors, in a fresh interpreter",
+            "from actors import Redis, in a fresh interpreter",
             Job("actors", "", mode="alone", bursts=7),
             [ours("import_time")],
             quick=1,
