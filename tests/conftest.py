@@ -18,6 +18,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+# Imported by Hypothesis in the midst of an example otherwise, where pytest's rewriting of it may
+# fail with a SystemError: CPython 3.11's parser minds the recursion limit that Hypothesis sets.
 import pytest
 import structlog
 

@@ -69,6 +69,8 @@ def test_step_of_a_child_that_stands_alone(child, step):
         ([Fake(), Fake()], Step.START, 0),
         ([Fake(STARTING), Fake()], None, None),
         ([Fake(RUNNING), Fake()], Step.START, 1),
+        # Also where an earlier one is wanted again while a later one starts.
+        ([Fake(), Fake(STARTING)], None, None),
         # S7: one stop after the other, the last first.
         ([Fake(RUNNING, wanted=False), Fake(RUNNING, wanted=False)], Step.STOP, 1),
         ([Fake(RUNNING, wanted=False), Fake(STOPPING, wanted=False)], None, None),
