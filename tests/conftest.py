@@ -14,16 +14,19 @@ session's header says which backends run and why others do not.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-# Imported by Hypothesis in the midst of an example otherwise, where pytest's rewriting of it may
-# fail with a SystemError: CPython 3.11's parser minds the recursion limit that Hypothesis sets.
 import pytest
 import structlog
 
 from tests.servers import BACKENDS, AnyServer, Backend, ask
+
+# Imported by Hypothesis in the midst of an example otherwise, where pytest's rewriting of it may
+# fail with a SystemError: CPython 3.11's parser minds the recursion limit that Hypothesis sets.
+importlib.import_module("hypothesis.internal.conjecture.optimiser")
 
 #: Tests that get their servers elsewhere say by this property which backend it was.
 RAN_ON = "server backend"
