@@ -100,6 +100,7 @@ C = TypeVar("C", bound=ChildState)
 class InOrder(Generic[C]):
     """One step after another: later children stop first, and none starts before all stops are over.
 
+    None starts beside another that starts, either.
     The group strategies go this way always, every supervisor while it starts and stops. It knows
     how far it has come, so that a thousand children cost a thousand looks, not their square: it
     holds as long as they only do what they were told, until anything else changes what is wanted.
@@ -108,7 +109,7 @@ class InOrder(Generic[C]):
         children: in start order.
     """
 
-    __slots__ = ("_ahead", "_start_at", "_stop_at", "children")
+    __slots__ = ("_ahead", "_start_at", "_starting", "_stop_at", "children")
 
     def __init__(self, children: Sequence[C]) -> None:
         self.children = children
@@ -116,6 +117,8 @@ class InOrder(Generic[C]):
         self._start_at = 0
         # Those that are stopping already are waited for first, wherever they stand.
         self._ahead = [child for child in children if child.status is STOPPING]
+        # A later one may be starting when an earlier one, let go before, is wanted again.
+        self._starting = [child for child in children if child.status is STARTING]
 
     def next_step(self) -> tuple[Step, C] | None:
         """Return what to stop or to start now, or None: wait, or nothing is left to do."""
@@ -132,9 +135,15 @@ class InOrder(Generic[C]):
         while self._start_at < len(self.children):
             child = self.children[self._start_at]
             if child.wanted and child.status is not RUNNING:
-                return (START, child) if lone_step(child) is START else None
+                if lone_step(child) is not START or self._one_starts():
+                    return None
+                return START, child
             self._start_at += 1
         return None
+
+    def _one_starts(self) -> bool:
+        self._starting = [child for child in self._starting if child.status is STARTING]
+        return bool(self._starting)
 
     @property
     def done(self) -> bool:
