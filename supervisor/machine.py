@@ -203,7 +203,8 @@ class Machine:
     def _continue_in_order(self) -> None:
         order = self._order
         if order is None:
-            order = self._order = InOrder(list(self._children.values()))
+            children = list(self._children.values())
+            order = self._order = InOrder(children, beside=self._one_for_one)
         if step := order.next_step():
             self._take(*step)
         if order.done:

@@ -100,19 +100,22 @@ C = TypeVar("C", bound=ChildState)
 class InOrder(Generic[C]):
     """One step after another: later children stop first, and none starts before all stops are over.
 
-    None starts beside another that starts, either.
+    None starts beside another that starts, either, unless it may: under one_for_one an earlier
+    child that crashed does not wait for a later one that is long in starting.
     The group strategies go this way always, every supervisor while it starts and stops. It knows
     how far it has come, so that a thousand children cost a thousand looks, not their square: it
     holds as long as they only do what they were told, until anything else changes what is wanted.
 
     Attributes:
         children: in start order.
+        beside: whether one may start while another does.
     """
 
-    __slots__ = ("_ahead", "_start_at", "_starting", "_stop_at", "children")
+    __slots__ = ("_ahead", "_start_at", "_starting", "_stop_at", "beside", "children")
 
-    def __init__(self, children: Sequence[C]) -> None:
+    def __init__(self, children: Sequence[C], *, beside: bool = False) -> None:
         self.children = children
+        self.beside = beside
         self._stop_at = len(children) - 1
         self._start_at = 0
         # Those that are stopping already are waited for first, wherever they stand.
@@ -135,15 +138,15 @@ class InOrder(Generic[C]):
         while self._start_at < len(self.children):
             child = self.children[self._start_at]
             if child.wanted and child.status is not RUNNING:
-                if lone_step(child) is not START or self._one_starts():
+                if lone_step(child) is not START or not (self.beside or self._none_starts()):
                     return None
                 return START, child
             self._start_at += 1
         return None
 
-    def _one_starts(self) -> bool:
+    def _none_starts(self) -> bool:
         self._starting = [child for child in self._starting if child.status is STARTING]
-        return bool(self._starting)
+        return not self._starting
 
     @property
     def done(self) -> bool:

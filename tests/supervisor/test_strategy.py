@@ -94,6 +94,11 @@ def test_s3_next_step_in_order(children, step, position):
     assert InOrder(children).next_step() == expected
 
 
+def test_s3_under_one_for_one_an_earlier_child_starts_beside_a_later_one():
+    children = [Fake(), Fake(STARTING)]
+    assert InOrder(children, beside=True).next_step() == (Step.START, children[0])
+
+
 FACTS = st.sampled_from(["up", "down", "crash", "unwant", "backoff", "due"])
 
 
