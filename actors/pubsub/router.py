@@ -292,7 +292,7 @@ class Router:
         was_live = row.source is not None
         commands = self.table.confirmed(link.node, target, link.connection.last_read)
         self._execute(commands)
-        if not any(type(command) in (SetSource, HandOver) for command in commands):
+        if was_live and not any(type(command) in (SetSource, HandOver) for command in commands):
             self.routes.update_merged(target)
         if not was_live and row.source == link.node:
             self._forgive(target)
@@ -439,23 +439,24 @@ class Router:
     def _execute(self, commands: list[Command]) -> None:
         batches: Batches = {}
         for command in commands:
-            match command:
-                case Subscribe(node, target):
-                    alone = target if target in self.refused else None
-                    key = (True, node, target.kind, self._placement.group(target), alone)
-                    batches.setdefault(key, []).append(target)
-                case Unsubscribe(node, target):
-                    key = (False, node, target.kind, self._placement.group(target), None)
-                    batches.setdefault(key, []).append(target)
-                case SetSource(target):
-                    self.routes.update(target)
-                case HandOver(target):
-                    self.routes.update(target)
-                    seconds = self._placement.linger(command)
-                    if seconds is not None:
-                        self._later(seconds, command)
-                case GapEnded():
-                    self._report_gap(command)
+            target = command.target
+            # No match statement: this runs for each of thousands of acknowledgements.
+            if isinstance(command, SetSource):
+                self.routes.update(target)
+            elif isinstance(command, GapEnded):
+                self._report_gap(command)
+            elif isinstance(command, Subscribe):
+                alone = target if target in self.refused else None
+                key = (True, command.node, target.kind, self._placement.group(target), alone)
+                batches.setdefault(key, []).append(target)
+            elif isinstance(command, Unsubscribe):
+                key = (False, command.node, target.kind, self._placement.group(target), None)
+                batches.setdefault(key, []).append(target)
+            else:
+                self.routes.update(target)
+                seconds = self._placement.linger(command)
+                if seconds is not None:
+                    self._later(seconds, command)
         if batches:
             self._send(batches)
 

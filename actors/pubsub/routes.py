@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from actors.pubsub.book import Book
 from actors.pubsub.link import NodeLink
 from actors.pubsub.merge import MEMORY, Merge
+from actors.pubsub.plane import Route
 from actors.pubsub.table import NodeId, Row, Table
 from actors.pubsub.types import Target
 
@@ -58,6 +59,11 @@ class Routes:
             return
         # Of two nodes of which one is to follow the other, the old one leads until it is left.
         leader = row.leaving or row.source
+        if len(row.nodes) <= 1 and target not in self._merges:
+            last = self._last.get(target)
+            if leader is None or (leader in self._links and (last is None or last.node == leader)):
+                self._update_alone(target, leader, (subscription.inlet, subscription.label))
+                return
         nodes = [node for node in row.nodes if self._counts(row, node)]
         if leader not in nodes:
             leader, nodes = None, []
@@ -72,6 +78,16 @@ class Routes:
             self._set(target, merge.ports, subscription.label)
         if leader is not None:
             self._last[target] = self._links[leader]
+
+    def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
+        """One node delivers, or none, and what it delivers cannot have come before."""
+        name = target.name
+        for node, link in self._links.items():
+            if node == leader:
+                link.set_route(target, route)
+                self._last[target] = link
+            elif name in link.channels or name in link.patterns:
+                link.set_route(target, None)
 
     def update_merged(self, target: Target) -> None:
         """Do so where several nodes are, or were, involved."""

@@ -236,7 +236,14 @@ class Table:
         row.spans[node] = now, inf
         ends = node not in self.doubted and row.gap_awaits in (None, node)
         # First, so that whoever consumes the target hears of the gap before any message.
-        return [*(self._end_gap(row, now) if ends else ()), *self._settle(row)]
+        commands = self._end_gap(row, now) if ends else []
+        if row.wanted and row.source is None and node in row.places:
+            # The usual case, thousands of times: it was live nowhere, and nothing else follows.
+            row.source = node
+            commands.append(SetSource(target, node))
+        else:
+            commands += self._settle(row)
+        return commands
 
     def removed(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` acknowledged the end of the subscription of ``target``."""
