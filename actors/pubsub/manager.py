@@ -7,9 +7,10 @@ what was refused, on a timer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +34,10 @@ __all__ = ["Drain", "GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManage
 _RECONCILE_SECONDS = 1.0
 # What was refused is asked again after 1, 2, 4 ... reconciles, this many at most.
 _LONGEST_PATIENCE = 32
+# Targets of one call that are handled at once: about five milliseconds of the loop.
+_PORTION = 500
+
+T = TypeVar("T")
 
 
 class Subscribe(msgspec.Struct, frozen=True):
@@ -112,9 +117,9 @@ class SubscriptionManager(Actor[Any]):
         """Carry out a call, or look after the readers."""
         match message:
             case Subscribe(subscriptions, call):
-                self.router.subscribe(subscriptions, call)
+                await _in_portions(self.router.subscribe, subscriptions, call)
             case Unsubscribe(targets, call):
-                self.router.unsubscribe(targets, call)
+                await _in_portions(self.router.unsubscribe, targets, call)
             case Drain(targets, call):
                 self.router.drain(targets, call)
             case GiveUp(call):
@@ -230,3 +235,15 @@ class SubscriptionManager(Actor[Any]):
     def revoked(self, node: NodeId, target: Target) -> bool:
         """Nothing beyond what the table does: it asks again."""
         return False
+
+
+async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], call: Call) -> None:
+    """Have ``handle`` take ``items``; where they are many, the loop has its turn in between.
+
+    Calls that come meanwhile wait in the mailbox. What links report does not: each portion leaves
+    the router as a call of its own would.
+    """
+    handle(items[:_PORTION], call)
+    for start in range(_PORTION, len(items), _PORTION):
+        await asyncio.sleep(0)
+        handle(items[start : start + _PORTION], call)

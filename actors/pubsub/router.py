@@ -147,6 +147,7 @@ class Router:
         """Desire these targets; ``call`` is done when they are live, or queued (P1)."""
         commands: list[Command] = []
         now = self._loop.time()
+        counts: dict[NodeId | None, int] = {}
         places = self._placement.places_of([one.target for one in subscriptions])
         for subscription, where in zip(subscriptions, places, strict=True):
             target = subscription.target
@@ -158,7 +159,10 @@ class Router:
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
                 self.routes.update(target)
-                self._surface_ack(target, True, self._count(row.source, target))
+                # All of a call are of one kind, and none is live by this loop.
+                if row.source not in counts:
+                    counts[row.source] = self._count(row.source, target)
+                self._surface_ack(target, True, counts[row.source])
                 call.done(target)
                 continue
             commands += self.table.want(target, where)

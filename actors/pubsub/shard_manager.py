@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from itertools import islice
+from math import inf
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
@@ -123,6 +124,7 @@ class ShardManager(SubscriptionManager):
         self._places = SlotPlaces(lambda: (self.topology, self._sight()), self._place_soon)
         self._slots = TargetSlots(lambda: len(self.parts.book.subscriptions))
         self._idle_since: dict[NodeId, float] = {}
+        self._look_due = inf
         self._hastened_at = 0.0
         self._retried_at = 0.0
         self._refusals = False
@@ -140,7 +142,7 @@ class ShardManager(SubscriptionManager):
         await super().on_start()
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: list(self.readers)
-        self.context.timers.after(_IDLE, Tick.LOOK)
+        self._look_again(self.loop.time(), _IDLE)
         self.context.timers.after(_IDLE, Tick.MOVES)
 
     async def on_stop(self, reason: ExitReason) -> None:
@@ -453,7 +455,7 @@ class ShardManager(SubscriptionManager):
     def _look(self) -> None:
         """Look after what no event brings up."""
         now = self.loop.time()
-        self._look_for_silence(now)
+        self._look_for_silence(now, now - self._look_due)
         if self._unsettled or self._handing_over:
             self._look_for_settled(now)
         homeless = self.router.homeless()
@@ -477,7 +479,11 @@ class ShardManager(SubscriptionManager):
             or self._pinged
             or merging
         )
-        self.context.timers.after(_BUSY if busy else _IDLE, Tick.LOOK)
+        self._look_again(now, _BUSY if busy else _IDLE)
+
+    def _look_again(self, now: float, seconds: float) -> None:
+        self._look_due = now + seconds
+        self.context.timers.after(seconds, Tick.LOOK)
 
     def _look_for_settled(self, now: float) -> None:
         at_home = dict.fromkeys(self._unsettled, True)
@@ -499,11 +505,16 @@ class ShardManager(SubscriptionManager):
         if settled or over:
             self._replace()
 
-    def _look_for_silence(self, now: float) -> None:
+    def _look_for_silence(self, now: float, late: float) -> None:
         """Have silent nodes give a sign of life, and do without those that do not.
 
-        One that speaks again is believed with its pong, after all that it had still to say.
+        One that speaks again is believed with its pong, after all that it had still to say. While
+        the loop is held up (this look is ``late``), or nothing is read on purpose, what was said is
+        not heard: for that time the nodes' clocks stand still.
         """
+        held = inf if self.router.paused else late
+        if held > 0.0:
+            self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
         for node, link in list(self.router.links.items()):
             quiet = now - link.connection.last_read
             pinged = self._pinged.get(node)

@@ -300,3 +300,46 @@ async def test_calls_outside_of_the_context(shared_server: AnyServer):
                 await call("a")
         with pytest.raises(exceptions.ConnectionError, match="used before"):
             await p.__aenter__()
+
+
+async def test_p1_thousands_of_channels_in_one_call_leave_the_loop_its_turns(
+    shared_server: AnyServer,
+):
+    names = [f"many:{number}" for number in range(3000)]
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(ignore_subscribe_messages=True, subscription_timeout=20) as p,
+    ):
+        seen: set[int] = set()
+        call = asyncio.create_task(p.subscribe(*names))
+        while not call.done():
+            seen.add(len(p._book.subscriptions))
+            await asyncio.sleep(0)
+        await call
+        assert len(seen - {0, 3000}) >= 4
+        assert numsub(shared_server, names[0]) == numsub(shared_server, names[-1]) == 1
+
+
+async def test_p1_calls_take_effect_in_their_order_however_many_channels_they_are_for(
+    shared_server: AnyServer,
+):
+    names = [f"many:{number}" for number in range(3000)]
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(
+            channels=["a"],
+            ignore_subscribe_messages=True,
+            subscription_timeout=20,
+            unsubscription_timeout=20,
+        ) as p,
+    ):
+        overtaken = asyncio.create_task(p.subscribe(*names))
+        await asyncio.sleep(0)
+        await p.unsubscribe(*names)
+        await asyncio.wait_for(overtaken, 20)
+        assert p.channels == {"a": None}
+        assert numsub(shared_server, names[0]) == numsub(shared_server, names[-1]) == 0
+        await p.subscribe(*names)
+        await p.subscribe(*names)
+        assert len(p.channels) == 3001
+        assert numsub(shared_server, names[0]) == numsub(shared_server, names[-1]) == 1
