@@ -9,7 +9,9 @@ the server took the subscription away by itself.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from actors.pubsub.inlet import Inlet
@@ -168,15 +170,13 @@ class NodeLink(DataPlane):
 
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""
-        self.query(("PING",), self._ponged)
+        self.query(("PING",), partial(self._ponged, asyncio.get_running_loop().time()))
 
-    def _ponged(self, reply: Any) -> None:
-        self.pongs += not isinstance(reply, Exception)
-
-    @property
-    def proof(self) -> float:
-        """The loop's time at which what is live here was surely live, as a push is handled."""
-        return self.connection.last_read
+    def _ponged(self, asked_at: float, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            return
+        self.pongs += 1
+        self.connection.proof = max(self.connection.proof, asked_at)
 
     def recent(self, name: bytes, since: float) -> list[Any]:
         """Return the payloads of a channel delivered after ``since``, where that is remembered."""

@@ -107,7 +107,6 @@ class Router:
         self.table = Table()
         self.links: dict[NodeId, NodeLink] = {}
         #: The loop's time when it looked at the connections for sure.
-        self.looked_at = 0.0
         #: Targets that a node refused for good: asked again by the manager, now and then, each
         #: by a command of its own, so that one that may not be had costs the others nothing.
         self.refused: set[Target] = set()
@@ -248,17 +247,17 @@ class Router:
         flush(self.book.touched)
 
     def link_down(self, link: NodeLink, reason: str, *, proven_at: float | None = None) -> None:
-        """A node's connection ended; the last byte from it was the last proof of life.
+        """A node's connection ended.
 
         Args:
             link: the connection's.
             reason: why it ended.
-            proven_at: a proof before that byte, where the byte proves nothing.
+            proven_at: the last proof of life, where what the connection read proves nothing.
         """
         if self.links.get(link.node) is not link:
             return
         del self.links[link.node]
-        last = link.connection.last_read
+        last = link.connection.proof
         heard = last if proven_at is None else min(proven_at, last)
         proof = self._placement.complete(link.node, heard)
         self._execute(self.table.node_down(link.node, proof, reason))
@@ -312,8 +311,7 @@ class Router:
         # First where it belongs now, so that it is not asked for again where it no longer does.
         promoted = self._placement.revoked(link.node, target)
         places = self._placement.places(target)
-        # It had not said so when the loop looked last.
-        heard = max(link.proof, self.looked_at)
+        heard = link.connection.proof  # it had not said so then
         proof = self._placement.complete(link.node, heard)
         self._execute(
             [
@@ -354,7 +352,6 @@ class Router:
 
     def link_batch_done(self, link: NodeLink) -> None:
         """All that was read has been handled."""
-        self.looked_at = link.connection.last_read
         if self._denials:
             self._log_denials()
 

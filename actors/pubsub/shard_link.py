@@ -28,13 +28,6 @@ class ShardLink(NodeLink):
         self._recent: deque[Any] = deque(maxlen=_MOST)
         self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
         super().__init__(*args, **options)
-        # When the batch before this one was read, and when this one was.
-        self._proof = self._read_at = self.connection.last_read
-
-    @property
-    def proof(self) -> float:
-        """The loop's time of the last word before the batch in hand."""
-        return self._proof
 
     def recent(self, name: bytes, since: float) -> list[Any]:
         """Return the payloads of a channel that came after ``since``, as they were delivered."""
@@ -60,8 +53,7 @@ class ShardLink(NodeLink):
 
     def drain(self, gets: Callable[[], Any]) -> None:
         """Take all replies there are."""
-        self._proof, self._read_at = self._read_at, self.connection.last_read
-        self._recent.append(self._read_at)
+        self._recent.append(self.connection.last_read)
         super().drain(gets)
 
     def _take_bytes(self, replies: list[Any]) -> None:

@@ -533,7 +533,7 @@ class ShardManager(SubscriptionManager):
             elif now - pinged > _SILENT:
                 del self._pinged[node]
                 self._silent[node] = link.pongs
-                self.router.doubt(node, link.connection.last_read, "the node fell silent")
+                self.router.doubt(node, link.connection.proof, "the node fell silent")
                 self.desk.look()
                 self._replace()
                 self.router.retrust()

@@ -285,7 +285,7 @@ class Table:
         if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
             end = proof if heard is None else heard
             row.spans[node] = row.spans[node][0], proof
-            row.gap_since = max(min(self._covered(row, proof), end), row.told)
+            row.gap_since = self._owed(row, min(self._covered(row, proof), end))
             row.gap_reason = "another node took over"
             row.gap_awaits = node if self._proven(row) else None
         else:
@@ -345,7 +345,8 @@ class Table:
         self.doubted.add(node)
         for row in self.rows.values():
             if row.wanted and row.is_live(node) and row.gap_since is None and not self._proven(row):
-                row.gap_since, row.gap_reason, row.gap_doubt = proof, reason, node
+                row.gap_since = self._owed(row, proof)
+                row.gap_reason, row.gap_doubt = reason, node
 
     def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
         """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""
@@ -384,7 +385,7 @@ class Table:
             if not self._proven(row):
                 row.gap_awaits = None  # any node will do
             return []
-        since = self._covered(row, max(proof, row.told))
+        since = self._covered(row, self._owed(row, proof))
         if since == inf:
             return []
         row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
@@ -392,6 +393,11 @@ class Table:
             return []
         # Another one is live, and was not yet when this one was surely heard last.
         return self._end_gap(row, min(row.spans[live][0] for live in self._sure(row)))
+
+    def _owed(self, row: Row, proof: float) -> float:
+        """Return ``proof``, or what is later: the first acknowledgement, the end of a told gap."""
+        first = min((begin for begin, _ in row.spans.values()), default=proof)
+        return max(proof, first, row.told)
 
     def _covered(self, row: Row, since: float) -> float:
         """Return until when the target was surely live somewhere from ``since`` on."""

@@ -67,7 +67,9 @@ class Gap(msgspec.Struct, frozen=True):
     Attributes:
         kind: channel, pattern or shard channel.
         name: the target's name, as str or bytes like the names in messages.
-        since: the last proof that the target was live, in Unix seconds.
+        since: the last proof that the target was live, in Unix seconds: not the latest message,
+            but the read before it. When in between it was sent, and the connection broken, nobody
+            knows: the process may have been late to look.
         until: when it was confirmed again, in Unix seconds.
         reason: what broke it, in words.
     """

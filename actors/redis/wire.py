@@ -58,6 +58,11 @@ class Wire(asyncio.BufferedProtocol):
         self.tainted = False
         #: The loop's time of the latest read.
         self.last_read = loop.time()
+        #: Until then the server surely lived, and had sent what it owed: the loop's time of the
+        #: read before the latest one, since what a read brings came after the one before it. How
+        #: long before the latest read it came nobody knows: the loop may have been late.
+        self.proof = self.last_read
+        self._emptied = self.last_read
         self.bytes_read = 0
         #: Pushes that came while nobody listened to them.
         self.ignored_pushes = 0
@@ -90,7 +95,8 @@ class Wire(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Handle the ``nbytes`` that were read."""
-        self.last_read = self._now()
+        self.proof = self._emptied
+        self.last_read = now = self._now()
         self.bytes_read += nbytes
         try:
             if nbytes <= _SLICE:
@@ -102,7 +108,9 @@ class Wire(asyncio.BufferedProtocol):
                     self.drain(self._gets)
         except Exception as error:
             self._break(error)
-        if nbytes == len(self._buffer) < _MAX_BUFFER:
+        if nbytes < len(self._buffer):
+            self._emptied = now
+        elif nbytes < _MAX_BUFFER:
             self._buffer = bytearray(2 * nbytes)
             self._view = memoryview(self._buffer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from itertools import pairwise
 
@@ -181,23 +182,52 @@ async def test_contract_acks_surface_again_after_a_reconnect(server: AnyServer):
 
 
 async def test_p10_a_gap_says_from_when_to_when(server: AnyServer):
-    gaps = Gaps()
+    gaps, heard = Gaps(), Heard()
     async with (
         client_of(server) as client,
-        client.pubsub(channel_handlers={"a": Heard()}, on_gap=gaps, retry_policy=QUICK),
+        client.pubsub(channel_handlers={"a": heard}, on_gap=gaps, retry_policy=QUICK),
     ):
         before = time.time()
-        await client.publish("a", "the last proof of life")
-        await asyncio.sleep(0.2)
+        await client.publish("a", "after this one it surely lived")
+        await heard.wait(1)
+        between = time.time()
+        await client.publish("a", "since it sent this one")
+        await heard.wait(2)
+        killed_at = time.time()
         kill_subscribers(server)
         await eventually(lambda: gaps)
         after = time.time()
     (gap,) = gaps
     assert (gap.kind, gap.name) == ("channel", "a")
-    assert before < gap.since < before + 0.1
-    assert before + 0.2 < gap.until < after
+    assert before < gap.since < between
+    assert killed_at < gap.until < after
     assert gap.seconds == gap.until - gap.since
     assert gap.reason == "connection lost: the server closed it"
+
+
+async def test_p10_what_was_lost_while_the_loop_was_late_lies_in_the_gap(server: AnyServer):
+    """Messages wait at the socket, and then the end: it came at any time since the last look."""
+    gaps, heard, lost = Gaps(), Heard(), []
+
+    def meanwhile() -> None:
+        ask(server, "PUBLISH", "a", "2")
+        kill_subscribers(server)
+        ask(server, "PUBLISH", "a", "3")
+        lost.append(time.time())
+        time.sleep(0.1)
+
+    async with (
+        client_of(server) as client,
+        client.pubsub(channel_handlers={"a": heard}, on_gap=gaps, retry_policy=QUICK),
+    ):
+        await client.publish("a", "1")
+        await heard.wait(1)
+        thread = threading.Thread(target=meanwhile)
+        thread.start()
+        thread.join()  # nothing else runs in this loop until then
+        await eventually(lambda: gaps)
+    assert heard == ["1", "2"]
+    assert gaps[0].since < lost[0] < gaps[0].until
 
 
 async def test_p10_on_gap_may_be_a_coroutine_function_and_may_fail(server: AnyServer, caplog):
