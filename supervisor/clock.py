@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 __all__ = ["Clock", "LoopClock", "Timer"]
@@ -37,8 +38,10 @@ class LoopClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
-        # Bound once: read on every restart decision and stop.
-        self.time: Callable[[], float] = self._loop.time
+        # Bound once: read on every restart decision and stop, and for each ask. asyncio's own loops
+        # say what monotonic() says, by a call more.
+        own = getattr(type(self._loop), "time", None) is asyncio.BaseEventLoop.time
+        self.time: Callable[[], float] = monotonic if own else self._loop.time
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Run ``callback`` once, ``delay`` seconds from now."""

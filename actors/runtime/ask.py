@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
 
 from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 from actors.runtime.messages import Envelope
@@ -29,15 +31,13 @@ class Expired(TimeoutError):
     """The wheel's mark on an answer that did not come, to tell it from an actor's TimeoutError."""
 
 
-class Ask(Envelope):
+class Ask(Envelope, msgspec.Struct, eq=False):
     """A message, and the future of its answer."""
 
-    __slots__ = ("message", "reply")
-    sheddable = True
+    message: Any
+    reply: asyncio.Future[Any]
 
-    def __init__(self, message: Any, reply: asyncio.Future[Any]) -> None:
-        self.message = message
-        self.reply = reply
+    sheddable: ClassVar[bool] = True
 
     def deliver(self, cell: Cell) -> Awaitable[Any] | None:
         """Have the actor answer; what it raises fails the ask, and is the actor's crash as well."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell"]
 
+#: An attribute of an enumeration is looked up by a function.
+_BLOCK = Overflow.BLOCK
+
 
 class Cell:
     """One actor behind its reference.
@@ -88,7 +91,7 @@ class Cell:
         self.system = system
         self.loop = system.loop
         self.mailbox = Mailbox(as_mailbox_spec(spec.mailbox), system.loop)
-        self.blocks_when_full = self.mailbox.spec.overflow is Overflow.BLOCK
+        self.blocks_when_full = self.mailbox.spec.overflow is _BLOCK
         self._ref: weakref.ref[ActorRef[Any]] | None = None
         self.child: Child | None = None
         self.incarnation = 0

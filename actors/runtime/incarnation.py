@@ -28,6 +28,8 @@ __all__ = ["DRAINED", "live"]
 log = get_logger("mailslot.actors")
 
 _SHUTDOWN = Shutdown()
+#: An attribute of an enumeration is looked up by a function.
+_RUNNING = Status.RUNNING
 
 
 class _Drained(Envelope):
@@ -60,7 +62,7 @@ async def live(cell: Cell, child: Child) -> None:
         await context.stop_children(cell.stop_deadline)
         raise
     child.started()
-    if child.status is not Status.RUNNING:  # it did not notice that its start was called off
+    if child.status is not _RUNNING:  # it did not notice that its start was called off
         cell.stop_asked = True
         cell.mailbox.interrupt()
     try:

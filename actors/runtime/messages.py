@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Envelope:
     __slots__ = ()
     classes: set[type] = set()  # noqa: RUF012 - one set for all, filled by __init_subclass__
     #: Whether an overflowing mailbox may shed it.
-    sheddable = False
+    sheddable: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

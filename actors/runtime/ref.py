@@ -82,17 +82,27 @@ class ActorRef(Generic[M_contra]):
             ActorCrashed: the actor crashed on it.
             MailboxFull: the mailbox is full, or the message was shed from it.
         """
-        cell = self._cell
-        if self._mailbox.limit < 0:
+        cell, mailbox = self._cell, self._mailbox
+        if mailbox.limit < 0:
             raise ActorStopped(f"{cell.path} has ended ({cell.ended})")
         left = timeout
-        if cell.blocks_when_full and self._mailbox.crowded:
+        if cell.blocks_when_full and mailbox.crowded:
             waited = await self._wait_for_room(timeout)
             left = None if timeout is None else timeout - waited
         reply: asyncio.Future[Any] = asyncio.Future(loop=cell.loop)
         bucket = cell.system.wheel.add(reply, left)
         try:
-            self.tell(Ask(message, reply))  # type: ignore[arg-type]
+            # What tell() does, written out.
+            queue = self._queue
+            if len(queue) < mailbox.limit:
+                queue.append(Ask(message, reply))
+                waiter = mailbox.waiter
+                if waiter is not None:
+                    mailbox.waiter = None
+                    if not waiter.done():
+                        waiter.set_result(None)
+            else:
+                cell.post_full(Ask(message, reply))
             return await reply
         except Expired:
             raise TimeoutError(f"{cell.path} did not answer within {timeout} s") from None

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from actors.runtime.ask import Ask
 from actors.runtime.failures import survives
 from actors.runtime.messages import Envelope
 from actors.runtime.pacing import SLICE
@@ -28,7 +29,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
     envelopes = Envelope.classes
-    loop, pacer = cell.loop, cell.system.pacer
+    loop, pacer, future = cell.loop, cell.system.pacer, asyncio.Future
     turn = mailbox.turn = []
     length, until = 1, 0.0
     message: Any = None
@@ -43,7 +44,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             message = result = None  # or they would be kept alive until the next one
             if mailbox.senders:
                 mailbox.release()
-            waiter: asyncio.Future[None] = asyncio.Future(loop=loop)
+            waiter: asyncio.Future[None] = future(loop=loop)
             mailbox.waiter = waiter
             await waiter
             until = 0.0
@@ -61,6 +62,17 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                     handled -= 1  # noqa: PLW2901
                     break
                 if type(message) in envelopes:
+                    if type(message) is Ask:  # what Ask.deliver() does, written out
+                        if not message.reply.done():
+                            cell.asking = message
+                            result = receive(message.message)
+                            if is_async or hasattr(type(result), "__await__"):
+                                result = await result
+                            if cell.asking is message:
+                                cell.asking = None
+                                if not message.reply.done():
+                                    message.reply.set_result(result)
+                        continue
                     result = message.deliver(cell)
                     if result is not None:
                         message.delivered(cell, await result)
