@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, AnyStr, Never
 
+from actors.pubsub.cluster_link import ClusterLink
 from actors.pubsub.cluster_manager import ClusterManager, NodePicker
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY, BasePubSub, Handlers, Names
+from actors.pubsub.link import NodeLink
 from actors.pubsub.manager import ManagerOptions
 from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
+from actors.pubsub.shard_link import ShardLink
 from actors.pubsub.shard_manager import NodeFailed, ShardManager
 from actors.pubsub.single import PING_DEADLINE, PatternPubSub
 from actors.pubsub.sinks import HandlerFailureSink
@@ -84,7 +87,7 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
         pool, desk = self.connection_pool, WatchDesk()
         replicas = self.read_from_replicas
         picker = NodePicker(pool, pool.read_from_replicas if replicas is None else replicas)
-        reader = _reader_options(self, parts, sharded=False, open=picker.open)
+        reader = _reader_options(self, parts, link=ClusterLink, open=picker.open)
         options = ManagerOptions(parts, reader, self.retry_policy)
         parts.start(
             ActorSpec(ClusterManager, (options, picker, desk), name="manager", restart="permanent"),
@@ -160,14 +163,14 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     @property
     def shard_connections(self) -> dict[str, Connection]:
-        """The connections that it listens on, by node id."""
+        """The connections that it listens on, and those kept ready to take over, by node id."""
         parts = self._session.require_open()
         return {node: link.connection for node, link in parts.router.links.items()}
 
     def _start(self, parts: Parts) -> None:
         pool, desk = self.connection_pool, WatchDesk()
         replicas = self.read_from_replicas
-        reader = _reader_options(self, parts, sharded=True, open=pool.open_dedicated)
+        reader = _reader_options(self, parts, link=ShardLink, open=pool.open_dedicated)
         options = ManagerOptions(parts, reader, self.retry_policy)
         parts.start(
             ActorSpec(
@@ -185,13 +188,13 @@ def _watch(pool: ClusterConnectionPool, desk: WatchDesk) -> ActorSpec:
 
 
 def _reader_options(
-    pubsub: BasePubSub[Any], parts: Parts, *, sharded: bool, open: Any
+    pubsub: BasePubSub[Any], parts: Parts, *, link: type[NodeLink], open: Any
 ) -> ReaderOptions:
     pool = pubsub.connection_pool
 
     def failed(node: str, error: Exception) -> None:
         parts.note_error(node, error)
-        if sharded:
+        if link is ShardLink:
             parts.manager.tell(NodeFailed(node))
 
     return ReaderOptions(
@@ -200,7 +203,7 @@ def _reader_options(
         router=lambda: parts.router,
         failed=failed,
         ready=parts.ready.set,
-        sharded=sharded,
+        link=link,
         decode=pool.decode_responses,
         max_idle_seconds=pubsub.max_idle_seconds,
         ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,

@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.table import NodeId
 from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.connection import Connection
@@ -18,6 +19,9 @@ from actors.redis.topology import Node, Topology
 from supervisor import ExitReason
 
 __all__ = ["ClusterManager", "NodePicker"]
+
+#: Seconds by which the cluster bus may be late at a node: seen were 32 ms, under load.
+_BUS_LAG = 0.05
 
 
 class NodePicker:
@@ -48,14 +52,19 @@ class NodePicker:
     def _pick(self, topology: Topology) -> Node:
         nodes = [node for node in topology.nodes.values() if node.addressable]
         wanted = [node for node in nodes if node.is_primary is not self.replicas]
-        well = [node for node in wanted if not node.failing and node.id not in self._failed]
-        spare = [node for node in nodes if not node.failing and node.id not in self._failed]
+        well = [node for node in wanted if self._good(node)]
+        spare = [node for node in nodes if self._good(node)]
         if not (well or spare):
             self._failed.clear()
-        candidates = well or spare or wanted or nodes
+        # The node of the latest connection may have been lost with it, and nobody knows it yet.
+        fresh = [node for node in well if node.id != self.current]
+        candidates = fresh or well or spare or wanted or nodes
         if not candidates:
             raise ConnectionError("the cluster has no node that can be connected to")
         return random.choice(candidates)
+
+    def _good(self, node: Node) -> bool:
+        return not node.failing and node.id not in self._failed and not self.pool.silent(node.id)
 
 
 class ClusterManager(SubscriptionManager):
@@ -65,6 +74,8 @@ class ClusterManager(SubscriptionManager):
         super().__init__(options)
         self.picker = picker
         self.desk = desk
+        # When the cluster was last asked and called a node well, by node.
+        self._well_at: dict[str, float] = {}
 
     async def on_start(self) -> None:
         """Make a router; take reports."""
@@ -76,13 +87,31 @@ class ClusterManager(SubscriptionManager):
         self.desk.report = lambda _: None
         await super().on_stop(reason)
 
+    async def reconcile(self) -> None:
+        """Look at what no event brings up."""
+        await super().reconcile()
+        self.router.expire()
+
+    def complete(self, node: NodeId, heard: float) -> float:
+        """Return until when ``node`` delivered all that any node accepted: the bus is late."""
+        return heard - _BUS_LAG
+
     async def receive(self, message: Any) -> None:
         """Take a report, or do what every manager does."""
         if not isinstance(message, TopologyChecked):
             await super().receive(message)
             return
-        link = self.router.links.get(self.NODE)
-        node = message.topology.nodes.get(self.picker.current or "")
+        nodes = message.topology.nodes
+        former, self._well_at = self._well_at, {}
+        for known in nodes.values():
+            well_at = former.get(known.id) if known.failing else message.asked_at
+            if well_at is not None:
+                self._well_at[known.id] = well_at
+        link, current = self.router.links.get(self.NODE), self.picker.current or ""
+        node = nodes.get(current)
         if link is not None and (node is None or node.failing):
             why = "it left the cluster" if node is None else "the cluster calls it failing"
-            link.connection.abort(ConnectionError(f"{link.connection.location}: {why}"))
+            error = ConnectionError(f"{link.connection.location}: {why}")
+            # It may have answered ever since and heard nothing from the others.
+            self.router.link_down(link, f"connection lost: {error}", proven_at=former.get(current))
+            link.connection.abort(error)

@@ -68,6 +68,7 @@ class NodeLink(DataPlane):
 
     Attributes:
         node: which node it is, as the table calls it.
+        origin: which server that is: the same one delivers nothing twice.
         pongs: answers to :meth:`ping`.
     """
 
@@ -83,6 +84,7 @@ class NodeLink(DataPlane):
         super().__init__(touched, connection.settings.encoding if decode else None)
         self.node = node
         self.connection = connection
+        self.origin: object = connection.location
         self.events = events
         self.pongs = 0
         self._outgoing: list[bytes] = []
@@ -178,6 +180,10 @@ class NodeLink(DataPlane):
         self.pongs += 1
         self.connection.proof = max(self.connection.proof, asked_at)
 
-    def recent(self, name: bytes, since: float) -> list[Any]:
-        """Return the payloads of a channel delivered after ``since``, where that is remembered."""
+    def recent(self, target: Target, since: float) -> list[Any]:
+        """Return what tells apart the messages of ``target`` delivered after ``since``.
+
+        That is the payload of each, with the channel where ``target`` is a pattern; nothing where
+        it is not remembered.
+        """
         return []

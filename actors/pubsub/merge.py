@@ -13,10 +13,11 @@ another there. One node *leads*:
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped.
 
-Messages are told apart by their payloads. A node *owes* each message that passed since it is live:
-the next one of that payload from it is the one it owes, in whatever order, for ``OWED`` seconds. Of
-what passed before it was live it may repeat the end: in order for ``MEMORY`` seconds, in another
-order as long as a message is on its way. A payload that comes again after that is another message.
+Messages are told apart by their payloads, those of a pattern by their channels, too. A node *owes*
+each message that passed since it is live: the next one of that payload from it is the one it owes,
+in whatever order, for ``OWED`` seconds. Of what passed before it was live it may repeat the end: in
+order for ``memory`` seconds, in another order as long as a message is on its way. A payload that
+comes again after that is another message.
 
 Nodes of different shards never deliver the same message. While a slot moves from one to the other,
 the new owner's are held until the old one has said its last word.
@@ -27,6 +28,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["LAG", "MEMORY", "OWED", "Merge", "Port"]
@@ -47,10 +49,21 @@ class Merge:
     Args:
         inlet: where messages go.
         now: returns the time in seconds.
+        key: returns what tells a message from others: its payload.
+        memory: seconds for which what passed before a node was live may be repeated, or held.
     """
 
-    def __init__(self, inlet: Any, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        inlet: Any,
+        now: Callable[[], float],
+        *,
+        key: Callable[[Any], Any] = itemgetter("data"),
+        memory: float = MEMORY,
+    ) -> None:
         self.inlet = inlet
+        self._key = key
+        self._memory = memory
         self.ports: dict[Hashable, Port] = {}
         self.leader: Port | None = None
         self.now = now
@@ -63,10 +76,10 @@ class Merge:
         self._numbers: dict[Hashable, list[int]] = {}
         self._closed: list[Port] = []
 
-    def remember(self, payloads: Iterable[Any], stream: Hashable) -> None:
+    def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
-        for payload in payloads:
-            self._note((stream, payload))
+        for key in keys:
+            self._note((stream, key))
 
     def add(self, node: Hashable, stream: Hashable, *, repeats: bool = True) -> Port:
         """Return the way in for ``node``.
@@ -108,7 +121,7 @@ class Merge:
         now = self.now()
         for port in [*self.ports.values(), *self._closed]:
             if port is not self.leader:
-                while port.held and port.held[0][1] < now - MEMORY:
+                while port.held and port.held[0][1] < now - self._memory:
                     self._pass(port, port.held.popleft()[0])
         self._closed = [port for port in self._closed if port.held]
         self._forget(now - OWED)
@@ -121,7 +134,7 @@ class Merge:
             end = port.joined
         # What passed before the one node was live, it may repeat.
         index = end - 1 - self._forgotten
-        return index < 0 or self._passed[index][1] < now - MEMORY
+        return index < 0 or self._passed[index][1] < now - self._memory
 
     def finish(self) -> None:
         """No node delivers any more: what is still held, nobody else has."""
@@ -132,7 +145,7 @@ class Merge:
 
     def put(self, port: Port, message: Any) -> None:
         """Take a message that ``port``'s node delivered."""
-        if self._known(port, message["data"]):
+        if self._known(port, self._key(message)):
             return
         if port is self.leader:
             self._pass(port, message)
@@ -141,9 +154,9 @@ class Merge:
             if len(port.held) > _MOST:
                 self._pass(port, port.held.popleft()[0])
 
-    def _known(self, port: Port, payload: Any) -> bool:
+    def _known(self, port: Port, key: Any) -> bool:
         """Whether it passed already, and ``port`` has yet to deliver it."""
-        numbers = self._numbers.get((port.stream, payload))
+        numbers = self._numbers.get((port.stream, key))
         if numbers is None:
             return False
         number = self._owed(port, numbers)
@@ -171,26 +184,26 @@ class Merge:
         late = None
         for number in before:
             at = self._passed[number - self._forgotten][1]
-            if number >= port.position and at >= now - MEMORY:
+            if number >= port.position and at >= now - self._memory:
                 return number
             if late is None and at >= now - LAG and number not in port.delivered:
                 late = number
         return late
 
     def _pass(self, port: Port, message: Any) -> None:
-        payload = message["data"]
+        key = self._key(message)
         holders = [port]
         for other in (*self.ports.values(), *self._closed):
             if not other.held or other is port or other.stream != port.stream:
                 continue
-            place = next((i for i, held in enumerate(other.held) if held[0]["data"] == payload), -1)
+            place = next((i for i, held in enumerate(other.held) if self._key(held[0]) == key), -1)
             for _ in range(place):
                 # This came before it, and the leader has missed it.
                 self._pass(other, other.held.popleft()[0])
             if place >= 0:
                 other.held.popleft()
                 holders.append(other)
-        number = self._note((port.stream, payload))
+        number = self._note((port.stream, key))
         for holder in holders:
             holder.deliver(number)
         self.inlet.put(message)

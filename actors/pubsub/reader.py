@@ -17,7 +17,6 @@ import msgspec
 
 from actors.pubsub.link import NodeLink
 from actors.pubsub.router import Router
-from actors.pubsub.shard_link import ShardLink
 from actors.redis import exceptions
 from actors.redis.connection import Connection
 from actors.runtime.actor import Actor
@@ -41,7 +40,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
         release: takes a connection back.
         ready: called with each connection that was had.
         failed: hears of each connection that could not be had.
-        sharded: whether messages are those of shard channels.
+        link: what takes the messages.
         decode: whether payloads become str.
         max_idle_seconds: silence after which a PING is sent (P9).
         ping_deadline: seconds in which something must come back.
@@ -52,7 +51,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     release: Callable[[Connection], None]
     failed: Callable[[str, Exception], None]
     ready: Callable[[], None]
-    sharded: bool
+    link: type[NodeLink]
     decode: bool
     max_idle_seconds: float
     ping_deadline: float
@@ -90,8 +89,9 @@ class NodeReader(Actor[Tick]):
     def _take_over(self, connection: Connection) -> None:
         options = self.options
         router = options.router()
-        make = ShardLink if options.sharded else NodeLink
-        self.link = make(self.node, connection, router, router.book.touched, decode=options.decode)
+        self.link = options.link(
+            self.node, connection, router, router.book.touched, decode=options.decode
+        )
         connection.add_close_callback(self._ended)
         router.link_up(self.link)
         if self.context.incarnation > 1:

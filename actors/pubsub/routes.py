@@ -8,16 +8,21 @@ delivered before it was lost, so that a merge begins with what was delivered lat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Protocol
 
 from actors.pubsub.book import Book
 from actors.pubsub.link import NodeLink
-from actors.pubsub.merge import MEMORY, Merge
+from actors.pubsub.merge import LAG, MEMORY, Merge
 from actors.pubsub.plane import Route
 from actors.pubsub.table import NodeId, Row, Table
-from actors.pubsub.types import Target
+from actors.pubsub.types import Kind, Target
 
 __all__ = ["Routes", "Streams"]
+
+# What tells the messages of one target apart.
+_OF_CHANNEL = itemgetter("data")
+_OF_PATTERN = itemgetter("channel", "data")
 
 
 class Streams(Protocol):
@@ -59,11 +64,13 @@ class Routes:
             return
         # Of two nodes of which one is to follow the other, the old one leads until it is left.
         leader = row.leaving or row.source
-        if len(row.nodes) <= 1 and target not in self._merges:
-            last = self._last.get(target)
-            if leader is None or (leader in self._links and (last is None or last.node == leader)):
-                self._update_alone(target, leader, (subscription.inlet, subscription.label))
-                return
+        if (
+            len(row.nodes) <= 1
+            and target not in self._merges
+            and (leader is None or (leader in self._links and self._goes_on(target, leader)))
+        ):
+            self._update_alone(target, leader, (subscription.inlet, subscription.label))
+            return
         nodes = [node for node in row.nodes if self._counts(row, node)]
         if leader not in nodes:
             leader, nodes = None, []
@@ -116,6 +123,11 @@ class Routes:
 
     # -- parts -------------------------------------------------------------------------------------
 
+    def _goes_on(self, target: Target, node: NodeId) -> bool:
+        """Whether what ``node`` delivers follows on what came last: it is the same server."""
+        last = self._last.get(target)
+        return last is None or last.origin == self._links[node].origin
+
     def _counts(self, row: Row, node: NodeId) -> bool:
         """Whether what ``node`` delivers counts: it is live there, and up to date."""
         if not row.feeds(node) or node not in self._links:
@@ -133,16 +145,18 @@ class Routes:
 
     def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
         last = self._last.get(target)
-        payloads: list[Any] = []
-        if last is not None and (last.node != leader or len(nodes) > 1):
-            payloads = last.recent(target.name, self._now() - MEMORY)
-        if len(nodes) == 1 and not payloads:
+        keys: list[Any] = []
+        memory = MEMORY if target.kind is Kind.SHARD else LAG
+        if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
+            keys = last.recent(target, self._now() - memory)
+        if len(nodes) == 1 and not keys:
             return None
-        merge = self._merges[target] = Merge(None, self._now)
+        key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
+        merge = self._merges[target] = Merge(None, self._now, key=key, memory=memory)
         if last is not None:
             stream = self._stream(merge, last.node)
-            merge.remember(payloads, stream)
-            if last.node in nodes:
+            merge.remember(keys, stream)
+            if last.node in nodes and self._goes_on(target, last.node):
                 merge.add(last.node, stream, repeats=False)
         return merge
 

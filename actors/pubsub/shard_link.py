@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.link import NodeLink
+from actors.pubsub.types import Target
 
 __all__ = ["ShardLink"]
 
@@ -29,7 +30,7 @@ class ShardLink(NodeLink):
         self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
         super().__init__(*args, **options)
 
-    def recent(self, name: bytes, since: float) -> list[Any]:
+    def recent(self, target: Target, since: float) -> list[Any]:
         """Return the payloads of a channel that came after ``since``, as they were delivered."""
         recent = self._recent
         if not recent or self.connection.last_read < since:
@@ -37,7 +38,7 @@ class ShardLink(NodeLink):
         # Channels are asked for in rows: after a batch, or after the connection's end.
         if self._index[0] is not recent[-1]:
             self._index = (recent[-1], self._make_index(since))
-        payloads = self._index[1].get(name, ())
+        payloads = self._index[1].get(target.name, ())
         decode = bytes if self._encoding is None else self._as_text
         return [decode(payload) for payload in payloads]
 

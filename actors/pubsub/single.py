@@ -10,6 +10,7 @@ from actors.pubsub.facade import (
     Handlers,
     Names,
 )
+from actors.pubsub.link import NodeLink
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
@@ -130,7 +131,7 @@ class PubSub(PatternPubSub[AnyStr]):
             router=lambda: parts.router,
             failed=parts.note_error,
             ready=parts.ready.set,
-            sharded=False,
+            link=NodeLink,
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,
             ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,

@@ -6,13 +6,15 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+from actors import RedisCluster
 from actors.redis.connection import Connection
 from actors.redis.settings import ConnectionSettings
 from actors.redis.topology import Topology
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 
-__all__ = ["NODE_TIMEOUT", "connect", "lent", "owner_of"]
+__all__ = ["NODE_TIMEOUT", "client_of", "connect", "lent", "owner_of"]
 
 #: Milliseconds of silence after which the nodes of a test's cluster suspect each other.
 NODE_TIMEOUT = 1000
@@ -45,3 +47,8 @@ def owner_of(topology: Topology, slot: int) -> str:
     primary = topology.primary_for(slot)
     assert primary is not None
     return primary.id
+
+
+def client_of(cluster: EmbeddedCluster, **options: Any) -> RedisCluster[Any]:
+    options.setdefault("decode_responses", True)
+    return RedisCluster(startup_nodes=cluster.startup_nodes, **options)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from actors.testing.binary import ServerBinary, path_binary, wheel_binary
+from actors.testing.cluster import EmbeddedCluster
 from actors.testing.process import ServerProcess
+from tests.cluster.clusters import NODE_TIMEOUT, lent
 
 BINARIES = [binary for binary in (wheel_binary(), path_binary()) if binary is not None]
 
@@ -27,3 +30,19 @@ async def lone_node(binary: ServerBinary) -> AsyncIterator[ServerProcess]:
         yield server
     finally:
         server.close()
+
+
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=BINARIES, ids=lambda binary: binary.flavour
+)
+async def running(request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedCluster]:
+    """A cluster for all tests of a module, on each server."""
+    async with EmbeddedCluster(binary=request.param, node_timeout=NODE_TIMEOUT) as cluster:
+        yield cluster
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
+    """That cluster, whole, for one test."""
+    async with lent(running):
+        yield running

@@ -20,7 +20,7 @@ from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.cluster_proxies import ClusterProxies
 from actors.testing.proxy import Direction
 from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy
-from tests.cluster.clusters import NODE_TIMEOUT, connect, lent
+from tests.cluster.clusters import NODE_TIMEOUT, connect
 from tests.support import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,12 +32,6 @@ SLOT = key_slot(b"orders")
 async def running() -> AsyncIterator[EmbeddedCluster]:
     async with EmbeddedCluster(node_timeout=NODE_TIMEOUT) as cluster:
         yield cluster
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
-    async with lent(running):
-        yield running
 
 
 def client_of(cluster: EmbeddedCluster, **options) -> RedisClusterClient[Any]:

@@ -20,7 +20,7 @@ from actors.testing.cluster import EmbeddedCluster
 from actors.testing.cluster_proxies import ClusterProxies
 from actors.testing.ports import PortReservation
 from actors.testing.server import EmbeddedServer
-from tests.cluster.clusters import NODE_TIMEOUT, lent, owner_of
+from tests.cluster.clusters import NODE_TIMEOUT, owner_of
 from tests.redis.helpers import peer, silent
 from tests.support import eventually
 
@@ -33,12 +33,6 @@ SLOT = key_slot(b"orders")
 async def running() -> AsyncIterator[EmbeddedCluster]:
     async with EmbeddedCluster(node_timeout=NODE_TIMEOUT) as cluster:
         yield cluster
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
-    async with lent(running):
-        yield running
 
 
 def pool_of(cluster: EmbeddedCluster, **options) -> ClusterConnectionPool:

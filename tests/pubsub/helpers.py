@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from actors import Gap, PubSub, PubSubMessage, Redis
+from actors import Gap, PubSubMessage, Redis
+from actors.pubsub.facade import BasePubSub
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from supervisor import CompositeRetryPolicy, ConstantRetryPolicy
 from tests.servers import AnyServer, ask
@@ -72,7 +73,7 @@ class Gaps(list[Gap]):
         return sorted(gap.name for gap in self)
 
 
-async def drain(pubsub: PubSub[Any]) -> list[PubSubMessage]:
+async def drain(pubsub: BasePubSub[Any]) -> list[PubSubMessage]:
     """Everything that is there already."""
     found = []
     while (one := await pubsub.get_message(timeout=0)) is not None:
@@ -80,7 +81,7 @@ async def drain(pubsub: PubSub[Any]) -> list[PubSubMessage]:
     return found
 
 
-async def take(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list[PubSubMessage]:
+async def take(pubsub: BasePubSub[Any], count: int, timeout: float = 5.0) -> list[PubSubMessage]:
     """The next ``count`` messages, acknowledgements among them."""
     found: list[PubSubMessage] = []
     async with asyncio.timeout(timeout):
@@ -91,7 +92,7 @@ async def take(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list[Pu
     return found
 
 
-async def data_of(pubsub: PubSub[Any], count: int, timeout: float = 5.0) -> list[Any]:
+async def data_of(pubsub: BasePubSub[Any], count: int, timeout: float = 5.0) -> list[Any]:
     """The payloads of the next ``count`` messages, acknowledgements left out."""
     found: list[Any] = []
     async with asyncio.timeout(timeout):

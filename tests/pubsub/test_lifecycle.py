@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from typing import get_type_hints
 
 import pytest
 
 from actors import Actor, ActorSpec, ActorSystem, ConnectionPool, PubSub, Redis, exceptions
-from actors.client import PubSubOptions
 from supervisor import ConstantRetryPolicy
 from tests.pubsub.helpers import (
     Heard,
@@ -43,36 +40,6 @@ async def test_contract_subscriptions_of_the_constructor(shared_server: AnyServe
         assert not p.subscribed
         assert (p.channels, p.patterns) == ({}, {})
         assert await client.pubsub_channels() == set()
-
-
-def test_contract_signatures_are_those_of_the_api():
-    """Names, order and defaults of pubsub_api.txt; what is ours comes after, by keyword only."""
-    parameters = inspect.signature(PubSub).parameters
-    first = list(parameters)[:10]
-    assert first == [
-        "connection_pool",
-        "ignore_subscribe_messages",
-        "retry_policy",
-        "channels",
-        "channel_handlers",
-        "patterns",
-        "pattern_handlers",
-        "subscription_timeout",
-        "unsubscription_timeout",
-        "max_idle_seconds",
-    ]
-    defaults = {name: parameters[name].default for name in first}
-    assert defaults["ignore_subscribe_messages"] is False
-    assert defaults["subscription_timeout"] == 1
-    assert defaults["unsubscription_timeout"] == 0.1
-    assert defaults["max_idle_seconds"] == 15
-    assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in first)
-    # The factory's keywords are the constructor's, without the pool.
-    assert set(get_type_hints(PubSubOptions)) == set(parameters) - {"connection_pool"}
-    policy = repr(defaults["retry_policy"])
-    assert policy.startswith("CompositeRetryPolicy(ExponentialBackoffRetryPolicy(")
-    assert "retries=None" in policy
-    assert "ConstantRetryPolicy((TimeoutError), retries=2)" in policy
 
 
 async def test_contract_a_pubsub_on_a_pool_without_a_client(shared_server: AnyServer):

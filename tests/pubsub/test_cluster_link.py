@@ -1,0 +1,144 @@
+"""Plain channels go on at another node of a cluster, which repeats what came last (P7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.pubsub.book import Book, Subscription
+from actors.pubsub.cluster_link import ClusterLink
+from actors.pubsub.inbox import Inbox
+from actors.pubsub.merge import LAG
+from actors.pubsub.routes import Routes
+from actors.pubsub.table import Table
+from actors.pubsub.types import Kind, Target
+from actors.redis.resp import reader
+from actors.runtime.overflow import MailboxSpec
+
+NODE = "server"
+CHANNEL, PATTERN = Target(Kind.CHANNEL, b"a"), Target(Kind.PATTERN, b"p*")
+
+
+def message(*parts: bytes) -> bytes:
+    return b">%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
+
+
+def channel(*payloads: bytes) -> bytes:
+    return b"".join(message(b"message", b"a", payload) for payload in payloads)
+
+
+class Plain:
+    """A channel and a pattern, live on one node after another; the time is set by hand."""
+
+    def __init__(self, decode: bool) -> None:
+        self.inbox = Inbox(MailboxSpec(), asyncio.get_running_loop())
+        self.book = Book(
+            self.inbox, encoding="utf-8", decode=decode, ignore_subscribe_messages=True
+        )
+        self.table = Table()
+        self.links: dict[str, ClusterLink] = {}
+        self.time = 100.0
+        streams: Any = SimpleNamespace(same_stream=lambda *_: True, trusted=lambda _: True)
+        self.routes = Routes(self.book, self.table, self.links, streams, lambda: self.time)
+        self.decode = decode
+        for target in (CHANNEL, PATTERN):
+            label = self.book.label(target.name)
+            self.book.put(Subscription(target, label, self.book.inbox_inlet))
+            self.table.want(target, (NODE,))
+
+    def connect(self, location: str) -> None:
+        connection: Any = SimpleNamespace(
+            location=location,
+            last_read=self.time,
+            settings=SimpleNamespace(encoding="utf-8"),
+            pending=deque(),
+        )
+        events: Any = SimpleNamespace(link_batch_done=lambda _: None)
+        self.links[NODE] = ClusterLink(
+            NODE, connection, events, self.book.touched, decode=self.decode
+        )
+        self.table.node_up(NODE)
+        for target in (CHANNEL, PATTERN):
+            self.table.confirmed(NODE, target, self.time)
+            self.routes.update(target)
+
+    def lose(self) -> None:
+        self.table.node_down(NODE, self.time, "lost")
+        del self.links[NODE]
+        for target in (CHANNEL, PATTERN):
+            self.routes.update(target)
+
+    def read(self, *replies: bytes) -> list[Any]:
+        link = self.links[NODE]
+        link.connection.last_read = self.time
+        parser = reader()
+        parser.feed(b"".join(replies))
+        link.drain(parser.gets)
+        queue = self.inbox.mailbox.queue
+        got = [one["data"] for one in queue if type(one) is dict]
+        queue.clear()
+        return got
+
+
+@pytest.mark.parametrize("decode", [True, False])
+async def test_p7_what_the_next_node_repeats_is_dropped(decode):
+    plain = Plain(decode)
+
+    def words(*payloads: str) -> list[str | bytes]:
+        return [payload if decode else payload.encode() for payload in payloads]
+
+    plain.connect("one")
+    assert plain.read(channel(b"0")) == words("0")
+    plain.time += LAG + 0.01
+    assert plain.read(channel(b"1", b"2"), channel(b"3")) == words("1", "2", "3")
+    assert plain.read(message(b"pmessage", b"p*", b"p1", b"3")) == words("3")
+    plain.lose()
+    plain.time += LAG / 2
+    plain.connect("two")
+    plain.time += LAG / 4
+    # The 0 is too old to be a repetition; the 3 of p2 is another message than that of p1.
+    assert plain.read(channel(b"0", b"2", b"3", b"4")) == words("0", "4")
+    assert plain.read(message(b"pmessage", b"p*", b"p2", b"3")) == words("3")
+    assert plain.read(message(b"pmessage", b"p*", b"p1", b"3")) == []
+    # It repeats nothing twice, and nothing that it said itself.
+    assert plain.read(channel(b"3", b"4")) == words("3", "4")
+    plain.time += 2.0
+    assert not plain.routes.expire()
+    assert plain.read(channel(b"4")) == words("4")
+
+
+async def test_p7_a_payload_that_comes_late_is_another_message():
+    plain = Plain(decode=True)
+    plain.connect("one")
+    assert plain.read(channel(b"tick")) == ["tick"]
+    plain.lose()
+    plain.connect("two")
+    plain.time += LAG + 0.01
+    assert plain.read(channel(b"tick")) == ["tick"]
+
+
+async def test_p7_the_same_node_repeats_nothing():
+    plain = Plain(decode=True)
+    plain.connect("one")
+    assert plain.read(channel(b"tick")) == ["tick"]
+    plain.lose()
+    plain.connect("one")
+    assert plain.read(channel(b"tick")) == ["tick"]
+
+
+async def test_what_was_read_is_kept_for_a_moment_only():
+    plain = Plain(decode=True)
+    plain.connect("one")
+    link = plain.links[NODE]
+    plain.read(channel(b"old"))
+    plain.time += LAG + 0.01
+    plain.read(channel(b"new", b"\xff"))
+    assert link.recent(CHANNEL, 0.0) == ["new", b"\xff"]
+    assert link.recent(PATTERN, 0.0) == []
+    for _ in range(5):
+        plain.read(channel(*[b"x"] * 2000))
+    assert len(link.recent(CHANNEL, 0.0)) == 4000
