@@ -170,10 +170,16 @@ class Routes:
             merge.lead(leader)
 
     def _stream(self, merge: Merge, node: NodeId) -> object:
+        """Return the stream of a node that joins: that of those who deliver the same now.
+
+        What it delivered before it left may have been another one: a primary that was emptied
+        comes back as a replica of the node that has its slots.
+        """
         known = merge.streams
-        if node not in known:
-            same = (other for other in known if self._streams.same_stream(node, str(other)))
-            known[node] = next((known[other] for other in same), object())
+        others = [other for other in (*merge.ports, *known) if other != node]
+        same = (other for other in others if self._streams.same_stream(node, str(other)))
+        found = next(same, node)
+        known[node] = known[found] if found in known else object()
         return known[node]
 
     def _forget(self, target: Target, *, drained: bool) -> None:

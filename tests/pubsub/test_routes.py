@@ -1,0 +1,110 @@
+"""What several nodes deliver reaches its consumer once, whatever they are to each other (P7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+from actors.pubsub.book import Book, Subscription
+from actors.pubsub.inbox import Inbox
+from actors.pubsub.merge import MEMORY
+from actors.pubsub.routes import Routes
+from actors.pubsub.shard_link import ShardLink
+from actors.pubsub.table import Table
+from actors.pubsub.types import Kind, Target
+from actors.redis.resp import reader
+from actors.runtime.overflow import MailboxSpec
+
+X = Target(Kind.SHARD, b"x")
+
+
+class Shards:
+    """A shard channel and nodes; which of them are mates, and the time, is set by hand."""
+
+    def __init__(self, *nodes: str) -> None:
+        self.inbox = Inbox(MailboxSpec(), asyncio.get_running_loop())
+        self.book = Book(self.inbox, encoding="utf-8", decode=True, ignore_subscribe_messages=True)
+        self.table = Table()
+        self.time = 100.0
+        self.mates: set[frozenset[str]] = set()
+        self.links = {node: self._link(node) for node in nodes}
+        self.routes = Routes(self.book, self.table, self.links, self, lambda: self.time)
+        self.book.put(Subscription(X, "x", self.book.inbox_inlet))
+        self.table.want(X, ())
+        for node in nodes:
+            self.table.node_up(node)
+
+    def _link(self, node: str) -> ShardLink:
+        connection: Any = SimpleNamespace(
+            location=node,
+            last_read=self.time,
+            settings=SimpleNamespace(encoding="utf-8"),
+            pending=deque(),
+        )
+        events: Any = SimpleNamespace(link_batch_done=lambda _: None)
+        return ShardLink(node, connection, events, self.book.touched, decode=True)
+
+    def same_stream(self, node: str, other: str) -> bool:
+        return frozenset((node, other)) in self.mates
+
+    def trusted(self, node: str) -> bool:
+        return True
+
+    def live_at(self, *places: str) -> None:
+        """The channel should be live there, and is."""
+        self.table.place(X, places)
+        for node in places:
+            self.table.confirmed(node, X, self.time)
+        self.routes.update(X)
+
+    def revoked(self, node: str) -> None:
+        self.table.revoked(node, X, self.time)
+        self.routes.update(X)
+
+    def reads(self, node: str, *payloads: str) -> list[str]:
+        """Have ``node`` deliver; return what reaches the consumer."""
+        link = self.links[node]
+        link.connection.last_read = self.time
+        parser = reader()
+        for payload in payloads:
+            parser.feed(f">3\r\n$8\r\nsmessage\r\n$1\r\nx\r\n$1\r\n{payload}\r\n".encode())
+        link.drain(parser.gets)
+        return self.passed()
+
+    def passed(self) -> list[str]:
+        queue = self.inbox.mailbox.queue
+        got = [one["data"] for one in queue if type(one) is dict]
+        queue.clear()
+        return got
+
+
+async def test_p7_the_new_owner_of_a_slot_waits_for_the_last_word_of_the_old_one():
+    shards = Shards("old", "new")
+    shards.live_at("old")
+    assert shards.reads("old", "1") == ["1"]
+    shards.live_at("new")
+    assert shards.reads("new", "3") == []
+    assert shards.reads("old", "2", "1") == ["2", "1"]
+    shards.revoked("old")
+    assert shards.passed() == ["3"]
+    assert shards.reads("new", "1") == ["1"]
+
+
+async def test_p7_an_emptied_primary_repeats_as_a_replica_what_its_new_primary_delivers():
+    shards = Shards("emptied", "owner")
+    shards.live_at("emptied")
+    assert shards.reads("emptied", "1") == ["1"]
+    shards.live_at("owner")
+    shards.revoked("emptied")
+    assert shards.reads("owner", "2") == ["2"]
+    shards.mates.add(frozenset(("emptied", "owner")))
+    shards.live_at("owner", "emptied")
+    assert shards.reads("emptied", "2") == []
+    assert shards.reads("owner", "3") == ["3"]
+    assert shards.reads("emptied", "3", "4") == []
+    assert shards.reads("owner", "4") == ["4"]
+    shards.time += MEMORY + 0.01
+    shards.routes.expire()
+    assert shards.passed() == []
