@@ -68,7 +68,8 @@ class Subscription:
         A consumer that is not there to hear of them has a few gaps waiting; then the last one
         grows, so that a connection that comes and goes all night fills no memory.
         """
-        self._untold = [notice for notice in self._untold if not notice.told]
+        if self._untold:
+            self._untold = [notice for notice in self._untold if not notice.told]
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
             self._untold.append(notice)

@@ -45,6 +45,7 @@ _ACKS = {
 _NAMES_PER_COMMAND = 500
 _ASKING = pack(("ASKING",))
 _PING = pack(("PING",))
+_new = tuple.__new__
 
 
 class LinkEvents(Protocol):
@@ -110,7 +111,7 @@ class NodeLink(DataPlane):
         kind, subscribed = _ACKS[push]
         if name is None:  # the answer to an UNSUBSCRIBE of nothing, which is never sent
             return
-        target = Target(kind, name)
+        target = _new(Target, (kind, name))  # as its own constructor does, at half the price
         pending = self.connection.pending
         head = pending[0] if pending else None
         if (

@@ -298,9 +298,11 @@ class Router:
         if was_live and not any(type(command) in (SetSource, HandOver) for command in commands):
             self.routes.update_merged(target)
         if not was_live and row.source == link.node:
-            self._forgive(target)
+            if self.refused or self._denied:
+                self._forgive(target)
             self._surface_ack(target, True, count)
-            self._subscribing.done(target)
+            if self._subscribing:
+                self._subscribing.done(target)
 
     def link_revoked(self, link: NodeLink, target: Target, count: int) -> None:
         """The node ended a subscription by itself (P5)."""

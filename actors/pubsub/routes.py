@@ -64,6 +64,8 @@ class Routes:
             return
         # Of two nodes of which one is to follow the other, the old one leads until it is left.
         leader = row.leaving or row.source
+        if leader is None and not self._links and target not in self._merges:
+            return  # nobody delivers anything
         if (
             len(row.nodes) <= 1
             and target not in self._merges

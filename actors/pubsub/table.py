@@ -49,28 +49,32 @@ class Actual(Enum):
     UNSUBSCRIBING = "unsubscribing"
 
 
-class Subscribe(msgspec.Struct, frozen=True):
+# None of these is ever part of a cycle, and there may be tens of thousands of them at a time: the
+# collector need not look at them.
+
+
+class Subscribe(msgspec.Struct, frozen=True, gc=False):
     """Send the subscription of ``target`` to ``node``."""
 
     node: NodeId
     target: Target
 
 
-class Unsubscribe(msgspec.Struct, frozen=True):
+class Unsubscribe(msgspec.Struct, frozen=True, gc=False):
     """Send the end of the subscription of ``target`` to ``node``."""
 
     node: NodeId
     target: Target
 
 
-class SetSource(msgspec.Struct, frozen=True):
+class SetSource(msgspec.Struct, frozen=True, gc=False):
     """Let the messages of ``target`` come from ``node`` alone; None: from nowhere."""
 
     target: Target
     node: NodeId | None
 
 
-class HandOver(msgspec.Struct, frozen=True):
+class HandOver(msgspec.Struct, frozen=True, gc=False):
     """Let the messages of ``target`` come from both, each once, until ``Table.handed_over``."""
 
     target: Target
@@ -78,7 +82,7 @@ class HandOver(msgspec.Struct, frozen=True):
     new: NodeId
 
 
-class GapEnded(msgspec.Struct, frozen=True):
+class GapEnded(msgspec.Struct, frozen=True, gc=False):
     """``target`` is live again; it was surely live last at ``since`` (the caller's clock)."""
 
     target: Target
@@ -93,10 +97,10 @@ Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
 # Seconds for which it is known where a target was live: no node's word is older than that.
 _REMEMBERED = 10.0
 #: An attribute of an enumeration is looked up by a function.
-_LIVE = Actual.LIVE
+_LIVE, _SUBSCRIBING = Actual.LIVE, Actual.SUBSCRIBING
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     """All that is known of one target.
 
     Attributes:
@@ -207,7 +211,10 @@ class Table:
         for row in self.rows.values():
             if node in row.places:
                 row.blocked.discard(node)
-                commands += self._settle(row)
+                if row.nodes or not row.wanted:
+                    commands += self._settle(row)
+                else:  # it is live nowhere, and nothing but the question follows
+                    self._ask(row, commands)
         return commands
 
     def node_down(self, node: NodeId, proof: float, reason: str) -> list[Command]:
@@ -217,7 +224,14 @@ class Table:
         for row in list(self.rows.values()):
             actual = row.nodes.pop(node, None)
             row.blocked.discard(node)
-            if actual is not None:
+            if actual is _LIVE and self._is_plain(row, node):
+                # The usual case, thousands of times: what _note_loss and _settle come to.
+                row.spans[node] = row.spans[node][0], proof
+                row.gap_since, row.gap_reason = max(proof, row.told), reason
+                row.source = None
+                self._ask(row, commands)
+                commands.append(SetSource(row.target, None))
+            elif actual is not None:
                 commands += self._note_loss(row, actual, node, proof, reason)
                 if row.gap_awaits == node:
                     row.gap_awaits = None
@@ -230,13 +244,18 @@ class Table:
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
         """``node`` acknowledged the subscription of ``target``."""
         row = self.rows.get(target)
-        if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
+        if row is None or row.nodes.get(node) is not _SUBSCRIBING:
             return []
-        row.nodes[node] = Actual.LIVE
+        row.nodes[node] = _LIVE
         row.spans[node] = now, inf
-        ends = node not in self.doubted and row.gap_awaits in (None, node)
+        commands: list[Command] = []
         # First, so that whoever consumes the target hears of the gap before any message.
-        commands = self._end_gap(row, now) if ends else []
+        if (
+            row.gap_since is not None
+            and node not in self.doubted
+            and row.gap_awaits in (None, node)
+        ):
+            commands += self._end_gap(row, now)
         if row.wanted and row.source is None and node in row.places:
             # The usual case, thousands of times: it was live nowhere, and nothing else follows.
             row.source = node
@@ -399,6 +418,20 @@ class Table:
         first = min((begin for begin, _ in row.spans.values()), default=proof)
         return max(proof, first, row.told)
 
+    @staticmethod
+    def _is_plain(row: Row, node: NodeId) -> bool:
+        """Whether ``node``, lost by now, was all that there was of ``row``, without a gap."""
+        return (
+            row.source == node
+            and row.wanted
+            and not row.nodes
+            and row.gap_since is None
+            and row.gap_doubt is None
+            and row.gap_awaits is None
+            and row.leaving is None
+            and len(row.spans) == 1
+        )
+
     def _covered(self, row: Row, since: float) -> float:
         """Return until when the target was surely live somewhere from ``since`` on."""
         sure = self._sure(row)
@@ -432,10 +465,7 @@ class Table:
     def _settle(self, row: Row) -> list[Command]:
         commands: list[Command] = []
         if row.wanted:
-            for node in row.places:
-                if node in self.up and node not in row.nodes and node not in row.blocked:
-                    row.nodes[node] = Actual.SUBSCRIBING
-                    commands.append(Subscribe(node, row.target))
+            self._ask(row, commands)
         self._choose_source(row, commands)
         for node, actual in row.nodes.items():
             if actual is _LIVE and self._is_surplus(row, node):
@@ -444,6 +474,14 @@ class Table:
         if not row.wanted and not row.nodes:
             self.rows.pop(row.target, None)
         return commands
+
+    def _ask(self, row: Row, commands: list[Command]) -> None:
+        """Have ``row`` subscribed at its places, where it is not."""
+        nodes = row.nodes
+        for node in row.places:
+            if node not in nodes and node in self.up and node not in row.blocked:
+                nodes[node] = _SUBSCRIBING
+                commands.append(Subscribe(node, row.target))
 
     def _choose_source(self, row: Row, commands: list[Command]) -> None:
         old = row.source

@@ -61,7 +61,7 @@ SubscriptionCallback: TypeAlias = (
 )
 
 
-class Gap(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, frozen=True, gc=False):
     """A time in which messages of one target may have been missed (P10).
 
     Attributes:
