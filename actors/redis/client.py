@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl as tls
+from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, AnyStr, Final, Generic, Literal, Self, Unpack, overload
 
@@ -16,7 +17,7 @@ from actors.redis.pool import ConnectionPool
 from actors.redis.resp import Argument, decode
 from actors.redis.settings import DEFAULT_CONNECT_TIMEOUT
 from actors.redis.tls import CertReqs, make_ssl_context
-from supervisor.retry import ConstantRetryPolicy, RetryPolicy
+from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy, RetryPolicy
 
 __all__ = ["DEFAULT_RETRY_POLICY", "RedisClient"]
 
@@ -56,7 +57,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         noreply: tell the server not to answer; commands then return None, or 0 for a count.
         noevict: exempt the connections from client eviction.
         notouch: commands leave the keys' LRU and LFU as they are.
-        retry_policy: for what is retried at all, see above.
+        retry_policy: for what is retried at all, see above; None: nothing is.
         verify_version: accepted for compatibility; versions are never verified.
         cache: not supported, must be None.
         type_adapter: not supported, must be None.
@@ -113,7 +114,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         pool_timeout: float | None = None,
         connection_pool: ConnectionPool | None = None,
         connection_pool_cls: type[ConnectionPool] = ConnectionPool,
-        unix_socket_path: str | None = None,
+        unix_socket_path: str | PathLike[str] | None = None,
         encoding: str = "utf-8",
         decode_responses: bool = False,
         ssl: bool = False,
@@ -131,14 +132,14 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         noreply: bool = False,
         noevict: bool = False,
         notouch: bool = False,
-        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        retry_policy: RetryPolicy | None = DEFAULT_RETRY_POLICY,
         type_adapter: None = None,
     ) -> None:
         _refuse(cache=cache, type_adapter=type_adapter)
         if connection_pool is None:
             location: Location
             if unix_socket_path is not None:
-                location = UnixDomainSocketLocation(unix_socket_path)
+                location = UnixDomainSocketLocation(fspath(unix_socket_path))
             else:
                 location = TCPLocation(host or "localhost", 6379 if port is None else port)
             if ssl and ssl_context is None:
@@ -169,7 +170,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
                 notouch=notouch,
             )
         self.connection_pool = connection_pool
-        self.retry_policy = retry_policy
+        self.retry_policy = NoRetryPolicy() if retry_policy is None else retry_policy
         self.verify_version = verify_version
         self.noreply = noreply or connection_pool.settings.noreply
 
@@ -217,7 +218,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         noreply: bool = False,
         verify_version: bool = True,
         cache: None = None,
-        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        retry_policy: RetryPolicy | None = DEFAULT_RETRY_POLICY,
         type_adapter: None = None,
         **options: Any,
     ) -> RedisClient[Any]:

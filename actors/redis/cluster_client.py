@@ -26,6 +26,7 @@ from supervisor.retry import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,
     ExponentialBackoffRetryPolicy,
+    NoRetryPolicy,
     RetryPolicy,
 )
 
@@ -81,7 +82,7 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
             one that is sent to a node that does not own its slot any more is lost.
         noevict: exempt the connections from client eviction.
         notouch: commands leave the keys' LRU and LFU as they are.
-        retry_policy: for what is retried at all, see above.
+        retry_policy: for what is retried at all, see above; None: nothing is.
         reinitialize_steps: accepted for compatibility: each MOVED is acted upon.
         skip_full_coverage_check: accepted for compatibility: there is no such check.
         nodemanager_follow_cluster: accepted for compatibility: the cluster is always followed.
@@ -162,7 +163,7 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
         noreply: bool = False,
         noevict: bool = False,
         notouch: bool = False,
-        retry_policy: RetryPolicy = DEFAULT_CLUSTER_RETRY_POLICY,
+        retry_policy: RetryPolicy | None = DEFAULT_CLUSTER_RETRY_POLICY,
         **options: Any,
     ) -> None:
         refuse(options)
@@ -201,7 +202,7 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
                 notouch=notouch,
             )
         self.connection_pool = connection_pool
-        self.retry_policy = retry_policy
+        self.retry_policy = NoRetryPolicy() if retry_policy is None else retry_policy
         self.verify_version = verify_version
         self.non_atomic_cross_slot = non_atomic_cross_slot
         self.noreply = noreply or connection_pool.settings.noreply
@@ -249,7 +250,7 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
         non_atomic_cross_slot: bool = True,
         verify_version: bool = True,
         cache: None = None,
-        retry_policy: RetryPolicy = DEFAULT_CLUSTER_RETRY_POLICY,
+        retry_policy: RetryPolicy | None = DEFAULT_CLUSTER_RETRY_POLICY,
         type_adapter: None = None,
         **options: Any,
     ) -> RedisClusterClient[Any]:

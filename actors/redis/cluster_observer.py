@@ -123,7 +123,8 @@ class ClusterObserver:
             log.warning(
                 "announced_addresses_unreachable",
                 addresses=sorted(str(TCPLocation(*node.address)) for node in nodes),
-                cure="give address_remap, or let the nodes announce what clients can reach",
+                cure="give address_remap, or let the nodes announce what clients can reach;"
+                " with TLS they need tls-cluster yes",
             )
 
     def _choose(self, known: Topology, prefer: Collection[str]) -> list[NodeProbe]:

@@ -7,10 +7,17 @@ from typing import Any, Final, TypeAlias
 
 from actors.redis.locations import TCPLocation
 from actors.redis.settings import DEFAULT_LOCATION
-from actors.redis.tls import make_ssl_context
-from actors.redis.url import REDIS_OPTIONS, SSL_OPTIONS, Parser, parse_bool, parse_url
+from actors.redis.topology import Address
+from actors.redis.topology_parse import AddressRemap
+from actors.redis.url import REDIS_OPTIONS, Parser, parse_bool, parse_url, with_tls
 
-__all__ = ["CLUSTER_OPTIONS", "StartupNode", "options_of_url", "startup_locations"]
+__all__ = [
+    "CLUSTER_OPTIONS",
+    "StartupNode",
+    "checked_remap",
+    "options_of_url",
+    "startup_locations",
+]
 
 #: A location, a pair, or the reference API's former way: a mapping with ``host`` and ``port``.
 StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
@@ -57,6 +64,30 @@ def _location(node: StartupNode) -> TCPLocation:
     )
 
 
+def checked_remap(remap: AddressRemap) -> AddressRemap:
+    """Return ``remap`` with a clear error for what it returns, if that is no address.
+
+    Raises:
+        ValueError: it cannot be called.
+    """
+    if not callable(remap):
+        raise ValueError(
+            f"address_remap must be a function of (host, port) that returns the same, not {remap!r}"
+        )
+
+    def checked(address: Address) -> Address:
+        match remap(address):
+            case (str() as host, int() as port):
+                return host, port
+            case other:
+                raise TypeError(
+                    f"address_remap returned {other!r} for {address!r}: it must return a pair of "
+                    "host and port, the one that it was given where nothing is to be changed"
+                )
+
+    return checked
+
+
 def options_of_url(
     url: str, options: dict[str, Any], *, decode_components: bool
 ) -> tuple[TCPLocation, dict[str, Any]]:
@@ -68,14 +99,6 @@ def options_of_url(
     parsed = parse_url(url, decode_components=decode_components, options=CLUSTER_OPTIONS)
     if not isinstance(parsed.location, TCPLocation):
         raise ValueError("a cluster has no unix sockets: use a redis:// or rediss:// URL")
-    merged = options | parsed.options
+    merged = with_tls(parsed, options | parsed.options)
     merged.pop("gc_interval", None)
-    tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}
-    tls = {name: value for name, value in tls.items() if value is not None}
-    if tls and not parsed.tls:
-        raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
-    if parsed.tls and merged.get("ssl_context") is None:
-        merged["ssl_context"] = make_ssl_context(
-            **{name.removeprefix("ssl_"): value for name, value in tls.items()}
-        )
     return parsed.location, merged

@@ -11,10 +11,15 @@ from actors.redis import exceptions
 from actors.redis.cluster_layout import ClusterLayout
 from actors.redis.cluster_node_pools import NodePools
 from actors.redis.cluster_observer import ClusterObserver
-from actors.redis.cluster_options import StartupNode, options_of_url, startup_locations
+from actors.redis.cluster_options import (
+    StartupNode,
+    checked_remap,
+    options_of_url,
+    startup_locations,
+)
 from actors.redis.cluster_session import ClusterSession, CurrentTopology
 from actors.redis.connection import Connection, ConnectionSettings
-from actors.redis.settings import ConnectionOptions
+from actors.redis.settings import ConnectionOptions, check_limits
 from actors.redis.topology import Address, Topology
 from actors.redis.topology_parse import AddressRemap
 
@@ -83,18 +88,18 @@ class ClusterConnectionPool:
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
         self.max_connections_per_node = max_connections_per_node
         self.read_from_replicas = read_from_replicas
-        self.address_remap = address_remap
+        self.address_remap = None if address_remap is None else checked_remap(address_remap)
         self.timeout = pool_timeout if timeout is None else timeout
         self.max_idle_time = max_idle_time
         self.skip_full_coverage_check = skip_full_coverage_check
         self.nodemanager_follow_cluster = nodemanager_follow_cluster
         self.reinitialize_steps = reinitialize_steps
         self.connection_class = connection_class
-        if self.max_connections < 1:
-            raise ValueError(f"max_connections must be 1 or more, not {max_connections!r}")
-        for name, value in (("timeout", self.timeout), ("max_idle_time", max_idle_time)):
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+        check_limits(
+            max_connections=self.max_connections,
+            timeout=self.timeout,
+            max_idle_time=max_idle_time,
+        )
         #: Look-ups in the words of the reference API.
         self.cluster_layout = ClusterLayout(lambda: self.topology)
         self._options = options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Self
 
+from actors.redis import exceptions
 from actors.redis.credentials import UserPass
 from actors.redis.dial import dial
 from actors.redis.exceptions import ConnectTimeoutError
@@ -67,7 +68,14 @@ class Connection(Wire):
             raise
 
     async def _greet(self, credentials: UserPass | None) -> None:
-        greeting = await greet(self, credentials)
+        try:
+            greeting = await greet(self, credentials)
+        except exceptions.ConnectionError as error:
+            if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
+                raise
+            raise type(error)(
+                f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
+            ) from error.__cause__
         self.client_id = greeting.client_id
         self.server_version = greeting.server_version
         self._note_expiry(credentials)

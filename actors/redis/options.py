@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl as tls
+from os import PathLike
 from typing import TypedDict
 
 from actors.redis.credentials import AbstractCredentialProvider
@@ -37,7 +38,7 @@ class CommonOptions(TypedDict, total=False):
     noreply: bool
     noevict: bool
     notouch: bool
-    retry_policy: RetryPolicy
+    retry_policy: RetryPolicy | None
     type_adapter: None
 
 
@@ -46,7 +47,7 @@ class ClientOptions(CommonOptions, total=False):
 
     connection_pool: ConnectionPool | None
     connection_pool_cls: type[ConnectionPool]
-    unix_socket_path: str | None
+    unix_socket_path: str | PathLike[str] | None
     ssl: bool
 
 

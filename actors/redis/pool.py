@@ -19,9 +19,8 @@ from actors.redis import exceptions
 from actors.redis.connection import Connection, ConnectionSettings
 from actors.redis.locations import Location, TCPLocation
 from actors.redis.permits import Permits
-from actors.redis.settings import DEFAULT_LOCATION, ConnectionOptions
-from actors.redis.tls import make_ssl_context
-from actors.redis.url import SSL_OPTIONS, parse_url
+from actors.redis.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
+from actors.redis.url import parse_url, with_tls
 
 __all__ = ["ConnectionPool"]
 
@@ -71,11 +70,11 @@ class ConnectionPool:
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
         self.timeout = pool_timeout if timeout is None else timeout
         self.max_idle_time = max_idle_time
-        if self.max_connections < 1:
-            raise ValueError(f"max_connections must be 1 or more, not {max_connections!r}")
-        for name, value in (("timeout", self.timeout), ("max_idle_time", max_idle_time)):
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+        check_limits(
+            max_connections=self.max_connections,
+            timeout=self.timeout,
+            max_idle_time=max_idle_time,
+        )
         self._entries = 0
         self._permits: Permits | None = None
         self._opening = 0
@@ -98,15 +97,7 @@ class ConnectionPool:
             ValueError: the URL or an option has no meaning; says what is allowed.
         """
         parsed = parse_url(url, decode_components=decode_components)
-        merged = options | parsed.options
-        tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}
-        tls = {name: value for name, value in tls.items() if value is not None}
-        if tls and not parsed.tls:
-            raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
-        if parsed.tls and merged.get("ssl_context") is None:
-            merged["ssl_context"] = make_ssl_context(
-                **{name.removeprefix("ssl_"): value for name, value in tls.items()}
-            )
+        merged = with_tls(parsed, options | parsed.options)
         return cls(location=parsed.location, **merged)
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from actors.redis.credentials import (
     AbstractCredentialProvider,
@@ -15,7 +15,14 @@ from actors.redis.credentials import (
 )
 from actors.redis.locations import Location, TCPLocation, UnixDomainSocketLocation
 
-__all__ = ["DEFAULT_CONNECT_TIMEOUT", "DEFAULT_LOCATION", "ConnectionOptions", "ConnectionSettings"]
+__all__ = [
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_LOCATION",
+    "ConnectionOptions",
+    "ConnectionSettings",
+    "check_limits",
+    "problems_of_seconds",
+]
 
 #: Where a server listens when nobody says otherwise.
 DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
@@ -86,23 +93,21 @@ class ConnectionSettings:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} must be more than 0 seconds, or None for no limit, not {value!r}"
-            for name, value in (
-                ("connect_timeout", self.connect_timeout),
-                ("stream_timeout", self.stream_timeout),
-            )
-            if value is not None and value <= 0
+            *_problems_of_place(self.location, self.ssl_context),
+            *problems_of_seconds(
+                connect_timeout=self.connect_timeout, stream_timeout=self.stream_timeout
+            ),
         ]
-        match self.location:
-            case TCPLocation(port=port) if not 0 < port < 65536:
-                problems.append(f"port must be from 1 to 65535, not {port!r}")
-            case UnixDomainSocketLocation() if self.ssl_context is not None:
-                problems.append("servers speak no TLS on unix sockets: leave out ssl and ssl_*")
-        if self.db is not None and self.db < 0:
-            problems.append(f"db must be 0 or more, not {self.db!r}")
+        if self.db is not None and not (_is_int(self.db) and self.db >= 0):
+            problems.append(f"db must be a number, 0 or more, not {self.db!r}")
+        if not hasattr(self.credential_provider or self, "get_credentials"):
+            problems.append(
+                f"credential_provider {type(self.credential_provider).__name__} has no "
+                "get_credentials: it must be an AbstractCredentialProvider"
+            )
         try:
             codecs.lookup(self.encoding)
-        except LookupError:
+        except (LookupError, TypeError):
             problems.append(f"encoding {self.encoding!r} is none that Python knows")
         if self.client_name is not None and not _printable(self.client_name):
             problems.append(
@@ -114,12 +119,61 @@ class ConnectionSettings:
     async def get_credentials(self) -> UserPass | None:
         """Ask for the credentials of one connection; None: connect without any."""
         if self.credential_provider is not None:
-            return await self.credential_provider.get_credentials()
+            found = await self.credential_provider.get_credentials()
+            if not (hasattr(found, "username") and hasattr(found, "password")):
+                raise TypeError(
+                    f"{type(self.credential_provider).__name__}.get_credentials returned "
+                    f"{type(found).__name__}: it must return a UserPass(username, password)"
+                )
+            return found
         if self.username or self.password:
             provider = UserPassCredentialProvider(self.username, self.password)
             return await provider.get_credentials()
         return None
 
 
+def problems_of_seconds(**values: Any) -> list[str]:
+    """Return what is wrong with times, by name: each must be positive or None."""
+    return [
+        f"{name} must be more than 0 seconds, or None for no limit, not {value!r}"
+        for name, value in values.items()
+        if value is not None
+        and not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
+    ]
+
+
+def check_limits(
+    *, max_connections: Any, timeout: float | None, max_idle_time: float | None
+) -> None:
+    """Raise ValueError for limits of a pool that have no meaning."""
+    problems = problems_of_seconds(timeout=timeout, max_idle_time=max_idle_time)
+    if not (_is_int(max_connections) and max_connections >= 1):
+        problems.append(f"max_connections must be 1 or more, not {max_connections!r}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
+    match location:
+        case TCPLocation(host=host, port=port):
+            if not isinstance(host, str) or not host:
+                yield f"host must be a name or an address, as str, not {host!r}"
+            if not (_is_int(port) and 0 < port < 65536):
+                yield f"port must be a number from 1 to 65535, not {port!r}"
+        case UnixDomainSocketLocation(path=path):
+            if not isinstance(path, str) or not path:
+                yield f"the path of a unix socket must be a str, not {path!r}"
+            if ssl_context is not None:
+                yield "servers speak no TLS on unix sockets: leave out ssl and ssl_*"
+        case _:
+            yield f"location must be a TCPLocation or UnixDomainSocketLocation, not {location!r}"
+    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+        yield f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}"
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _printable(name: str) -> bool:
-    return all("!" <= char <= "~" for char in name)
+    return isinstance(name, str) and all("!" <= char <= "~" for char in name)

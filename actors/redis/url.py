@@ -9,8 +9,17 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from actors.redis.locations import Location, TCPLocation, UnixDomainSocketLocation
+from actors.redis.tls import make_ssl_context
 
-__all__ = ["REDIS_OPTIONS", "SSL_OPTIONS", "ParsedURL", "Parser", "parse_bool", "parse_url"]
+__all__ = [
+    "REDIS_OPTIONS",
+    "SSL_OPTIONS",
+    "ParsedURL",
+    "Parser",
+    "parse_bool",
+    "parse_url",
+    "with_tls",
+]
 
 #: Makes an option's value of its text; ValueError where it cannot.
 Parser: TypeAlias = Callable[[str], Any]
@@ -154,3 +163,21 @@ def _database(text: str) -> int:
             "the URL's path must be the number of a database, /0 for instance; where it is a part "
             "of the password, that must be %-encoded, with decode_components=True"
         ) from None
+
+
+def with_tls(parsed: ParsedURL, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with an ``ssl_context`` for rediss:// in the place of the ``ssl_*`` ones.
+
+    Raises:
+        ValueError: ``ssl_*`` options without TLS, or some that contradict each other.
+    """
+    merged = dict(options)
+    tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}
+    tls = {name: value for name, value in tls.items() if value is not None}
+    if tls and not parsed.tls:
+        raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
+    if parsed.tls and merged.get("ssl_context") is None:
+        merged["ssl_context"] = make_ssl_context(
+            **{name.removeprefix("ssl_"): value for name, value in tls.items()}
+        )
+    return merged

@@ -18,9 +18,19 @@ def test_options_that_make_no_sense():
         ({"timeout": 0}, "more than 0"),
         ({"startup_nodes": ["here"]}, "startup node"),
         ({"port": 70000}, "port must be"),
+        ({"host": "h", "port": "7000"}, "port must be a number"),
+        ({"max_connections": "5"}, "1 or more, not '5'"),
+        ({"address_remap": {"a": 1}}, "must be a function"),
     ):
         with pytest.raises(ValueError, match=message):
             ClusterConnectionPool(**options)
+
+
+def test_what_a_remap_returns_must_be_an_address():
+    pool = ClusterConnectionPool(address_remap=lambda address: None)  # type: ignore[arg-type,return-value]
+    assert pool.address_remap is not None
+    with pytest.raises(TypeError, match=r"address_remap returned None for \('h', 1\): it must"):
+        pool.address_remap(("h", 1))
 
 
 def test_urls():

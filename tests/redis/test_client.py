@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,7 +131,10 @@ async def test_database_name_and_switches(shared_server):
 
 async def test_unix_sockets():
     async with EmbeddedServer(unix_socket=True) as server:
+        assert server.unix_socket_path is not None
         async with RedisClient(unix_socket_path=server.unix_socket_path) as client:
+            assert await client.ping() == b"PONG"
+        async with RedisClient(unix_socket_path=Path(server.unix_socket_path)) as client:
             assert await client.ping() == b"PONG"
         async with RedisClient.from_url(f"{server.url}?db=2") as client:
             assert b" db=2 " in await client.execute_command("CLIENT INFO")
@@ -191,6 +195,13 @@ async def test_a_restarted_server_costs_no_command(server):
         for _ in range(3):
             await server.restart()
             assert await client.publish("c", "m") == 0
+
+
+async def test_without_a_policy_nothing_is_retried(server):
+    server.kill()
+    async with RedisClient(server.host, server.port, retry_policy=None) as client:
+        with pytest.raises(ConnectionError, match="connection refused"):
+            await client.ping()
 
 
 async def test_connecting_is_retried_by_the_policy(server):

@@ -335,6 +335,9 @@ def test_defaults_and_where_it_connects():
         ({"max_idle_time": -1}, "max_idle_time must be more than 0"),
         ({"timeout": 1, "pool_timeout": 1}, "the same option"),
         ({"db": -1}, "db must be"),
+        ({"port": "6379"}, "port must be a number"),
+        ({"max_connections": "5"}, "max_connections must be 1 or more, not '5'"),
+        ({"max_connections": 0, "timeout": "1"}, "timeout .*; max_connections"),
     ],
 )
 def test_options_without_meaning_are_refused(options, message):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+from typing import cast
 
 import pytest
 
@@ -34,6 +35,34 @@ def test_all_that_is_wrong_is_said_at_once():
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"location": TCPLocation("h", cast(int, "6379"))}, "port must be a number .* not '6379'"),
+        (
+            {"location": TCPLocation(cast(str, b"h"), 1)},
+            "host must be a name or an address, as str",
+        ),
+        (
+            {"location": UnixDomainSocketLocation(cast(str, b"/s"))},
+            "path of a unix socket must be a str",
+        ),
+        ({"location": "h:1"}, "location must be a TCPLocation"),
+        ({"db": "1"}, "db must be a number"),
+        ({"connect_timeout": "5"}, "connect_timeout must be more than 0 seconds, .* not '5'"),
+        ({"stream_timeout": True}, "stream_timeout must be more than 0 seconds"),
+        ({"encoding": None}, "encoding None"),
+        ({"client_name": b"me"}, "client_name b'me'"),
+        ({"ssl_context": True}, r"ssl_context must be an ssl\.SSLContext"),
+        ({"credential_provider": "secret"}, "str has no get_credentials: it must be an Abstract"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        ConnectionSettings(**options)
+    assert "secret" not in str(caught.value)
+
+
 def test_no_tls_on_unix_sockets():
     with pytest.raises(ValueError, match="no TLS on unix sockets"):
         ConnectionSettings(
@@ -58,6 +87,15 @@ async def test_credentials_come_from_the_provider_first():
     assert await ConnectionSettings(username="you").get_credentials() == ("you", "")
     assert await ConnectionSettings().get_credentials() is None
     assert await UserPassCredentialProvider("u", "p").get_credentials() == ("u", "p")
+
+
+async def test_what_a_provider_returns_must_be_credentials():
+    class Provider(AbstractCredentialProvider):
+        async def get_credentials(self) -> UserPass:
+            return "token"  # type: ignore[return-value]
+
+    with pytest.raises(TypeError, match=r"Provider\.get_credentials returned str: .* UserPass\("):
+        await ConnectionSettings(credential_provider=Provider()).get_credentials()
 
 
 def test_expiring_credentials_are_a_pair_with_an_end():
