@@ -48,6 +48,8 @@ _TYPES = {
 
 #: Seconds for which gaps are collected to one line of the log: one event ends thousands of them.
 _GAPS_SECONDS = 0.5
+#: Commands of which what is to be sent is sent in one write.
+_SENT_TOGETHER = 1000
 #: Seconds to the end of which hand-overs are ended together.
 _ROW_SECONDS = 0.01
 
@@ -441,8 +443,12 @@ class Router:
 
     def _execute(self, commands: list[Command]) -> None:
         batches: Batches = {}
-        for command in commands:
+        for number, command in enumerate(commands):
             target = command.target
+            if batches and not number % _SENT_TOGETHER:
+                # The server is at work on these while the next ones are made ready.
+                self._send(batches)
+                batches = {}
             # No match statement: this runs for each of thousands of acknowledgements.
             if isinstance(command, SetSource):
                 self.routes.update(target)
