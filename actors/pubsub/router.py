@@ -323,7 +323,7 @@ class Router:
                 *self.table.revoked(link.node, target, proof, promoted=promoted, heard=heard),
             ]
         )
-        self.routes.update_merged(target)
+        self.routes.revoked(target, link.node)
         if target not in self.table.rows:
             self._ended(target, count)
 

@@ -20,6 +20,8 @@ from actors.pubsub.types import Kind, Target
 
 __all__ = ["Routes", "Streams"]
 
+#: Seconds for which it counts that a node took a target away.
+_REMEMBERED = 10.0
 # What tells the messages of one target apart.
 _OF_CHANNEL = itemgetter("data")
 _OF_PATTERN = itemgetter("channel", "data")
@@ -33,6 +35,9 @@ class Streams(Protocol):
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether what ``node`` delivers is up to date: it answers."""
+
+    def asking(self, node: NodeId, target: Target) -> bool:
+        """Return whether ``node`` takes the target although it does not own the slot yet."""
 
 
 class Routes:
@@ -52,6 +57,8 @@ class Routes:
         self._streams = streams
         self._now = now
         self._merges: dict[Target, Merge] = {}
+        # Who took a target away lately, and when.
+        self._revoked: dict[Target, dict[NodeId, float]] = {}
         # The link that the target's messages came from last.
         self._last: dict[Target, NodeLink] = {}
 
@@ -83,7 +90,7 @@ class Routes:
             self._set(target, {leader: subscription.inlet}, subscription.label)
         else:
             merge.inlet = subscription.inlet
-            self._fit(merge, nodes, leader)
+            self._fit(merge, target, nodes, leader)
             self._set(target, merge.ports, subscription.label)
         if leader is not None:
             self._last[target] = self._links[leader]
@@ -109,6 +116,11 @@ class Routes:
         for target in list(self._table.rows):
             self.update_merged(target)
 
+    def revoked(self, target: Target, node: NodeId) -> None:
+        """``node`` took ``target`` away."""
+        self._revoked.setdefault(target, {})[node] = self._now()
+        self.update_merged(target)
+
     def node_lost(self, node: NodeId) -> None:
         """``node`` has no connection any more."""
         for target, merge in list(self._merges.items()):
@@ -120,7 +132,12 @@ class Routes:
         for target, merge in list(self._merges.items()):
             if merge.expire():
                 del self._merges[target]
+                self._revoked.pop(target, None)
                 self.update(target)
+        limit = self._now() - _REMEMBERED
+        for target, nodes in list(self._revoked.items()):
+            if max(nodes.values()) < limit:
+                del self._revoked[target]
         return bool(self._merges)
 
     # -- parts -------------------------------------------------------------------------------------
@@ -156,33 +173,53 @@ class Routes:
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
         merge = self._merges[target] = Merge(None, self._now, key=key, memory=memory)
         if last is not None:
-            stream = self._stream(merge, last.node)
+            stream = self._stream(merge, target, last.node)
             merge.remember(keys, stream)
             if last.node in nodes and self._goes_on(target, last.node):
                 merge.add(last.node, stream, repeats=False)
         return merge
 
-    def _fit(self, merge: Merge, nodes: list[NodeId], leader: NodeId | None) -> None:
+    def _fit(
+        self, merge: Merge, target: Target, nodes: list[NodeId], leader: NodeId | None
+    ) -> None:
         for node in [node for node in merge.ports if node not in nodes]:
             merge.remove(node)
         for node in nodes:
             if node not in merge.ports:
-                merge.add(node, self._stream(merge, node))
+                merge.add(node, self._stream(merge, target, node))
         if leader is not None:
             merge.lead(leader)
 
-    def _stream(self, merge: Merge, node: NodeId) -> object:
+    def _stream(self, merge: Merge, target: Target, node: NodeId) -> object:
         """Return the stream of a node that joins: that of those who deliver the same now.
 
         What it delivered before it left may have been another one: a primary that was emptied
         comes back as a replica of the node that has its slots.
         """
         known = merge.streams
-        others = [other for other in (*merge.ports, *known) if other != node]
-        same = (other for other in others if self._streams.same_stream(node, str(other)))
-        found = next(same, node)
+        others = [str(other) for other in (*merge.ports, *known) if other != node]
+        mates = (other for other in others if self._streams.same_stream(node, other))
+        found = next(mates, None) or self._unseen_mate(merge, target, node) or node
         known[node] = known[found] if found in known else object()
         return known[node]
+
+    def _unseen_mate(self, merge: Merge, target: Target, node: NodeId) -> NodeId | None:
+        """Return who must be of the same shard, though the topology does not show it yet.
+
+        A node takes the channels of slots that it owns, or its primary does, or that it imports.
+        So one that gave a target up, and took it again while another one has it, is a replica now.
+        """
+        revoked = self._revoked.get(target, {})
+        limit = self._now() - _REMEMBERED
+        replicas = [
+            gone
+            for gone, at in revoked.items()
+            if at > limit and not self._streams.asking(gone, target)
+        ]
+        others = [str(port) for port in merge.ports]
+        if node in replicas:
+            return next(iter(others), None)
+        return next((other for other in others if other in replicas), None)
 
     def _forget(self, target: Target, *, drained: bool) -> None:
         merge = self._merges.pop(target, None)

@@ -7,6 +7,8 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.inbox import Inbox
 from actors.pubsub.merge import MEMORY
@@ -29,6 +31,7 @@ class Shards:
         self.table = Table()
         self.time = 100.0
         self.mates: set[frozenset[str]] = set()
+        self.importing: set[str] = set()
         self.links = {node: self._link(node) for node in nodes}
         self.routes = Routes(self.book, self.table, self.links, self, lambda: self.time)
         self.book.put(Subscription(X, "x", self.book.inbox_inlet))
@@ -52,6 +55,9 @@ class Shards:
     def trusted(self, node: str) -> bool:
         return True
 
+    def asking(self, node: str, target: Target) -> bool:
+        return node in self.importing
+
     def live_at(self, *places: str) -> None:
         """The channel should be live there, and is."""
         self.table.place(X, places)
@@ -61,6 +67,7 @@ class Shards:
 
     def revoked(self, node: str) -> None:
         self.table.revoked(node, X, self.time)
+        self.routes.revoked(X, node)
         self.routes.update(X)
 
     def reads(self, node: str, *payloads: str) -> list[str]:
@@ -92,14 +99,16 @@ async def test_p7_the_new_owner_of_a_slot_waits_for_the_last_word_of_the_old_one
     assert shards.reads("new", "1") == ["1"]
 
 
-async def test_p7_an_emptied_primary_repeats_as_a_replica_what_its_new_primary_delivers():
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "not seen yet"])
+async def test_p7_an_emptied_primary_repeats_as_a_replica_what_its_new_primary_delivers(seen):
     shards = Shards("emptied", "owner")
     shards.live_at("emptied")
     assert shards.reads("emptied", "1") == ["1"]
     shards.live_at("owner")
     shards.revoked("emptied")
     assert shards.reads("owner", "2") == ["2"]
-    shards.mates.add(frozenset(("emptied", "owner")))
+    if seen:
+        shards.mates.add(frozenset(("emptied", "owner")))
     shards.live_at("owner", "emptied")
     assert shards.reads("emptied", "2") == []
     assert shards.reads("owner", "3") == ["3"]
@@ -108,3 +117,31 @@ async def test_p7_an_emptied_primary_repeats_as_a_replica_what_its_new_primary_d
     shards.time += MEMORY + 0.01
     shards.routes.expire()
     assert shards.passed() == []
+
+
+@pytest.mark.parametrize("order", [("emptied", "owner"), ("owner", "emptied")])
+async def test_p7_nobody_saw_where_the_slot_went_and_both_take_it(order):
+    shards = Shards("emptied", "owner")
+    shards.live_at("emptied")
+    shards.revoked("emptied")
+    shards.live_at(order[0])
+    assert shards.reads(order[0], "1") == ["1"]
+    shards.live_at(*order)
+    assert shards.reads(order[1], "1", "2") == []
+    assert shards.reads(order[0], "2") == ["2"]
+    shards.time += MEMORY + 0.01
+    shards.routes.expire()
+    assert shards.passed() == []
+
+
+async def test_p7_who_imports_the_slot_back_repeats_nothing():
+    shards = Shards("one", "other")
+    shards.live_at("one")
+    shards.revoked("one")
+    shards.live_at("other")
+    assert shards.reads("other", "1") == ["1"]
+    shards.importing.add("one")
+    shards.live_at("one")
+    assert shards.reads("one", "1") == []
+    shards.revoked("other")
+    assert shards.passed() == ["1"]
