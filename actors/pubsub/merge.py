@@ -70,10 +70,10 @@ class Merge:
         #: Which stream a node delivers, or delivered; for whoever adds them.
         self.streams: dict[Hashable, Hashable] = {}
         # What passed lately, by number: (key, when). The first one's number is ``_forgotten``.
-        self._passed: deque[tuple[Hashable, float]] = deque()
+        self._passed: deque[tuple[tuple[Hashable, Any], float]] = deque()
         self._forgotten = 0
         # The numbers of what passed with one payload, in one stream.
-        self._numbers: dict[Hashable, list[int]] = {}
+        self._numbers: dict[tuple[Hashable, Any], list[int]] = {}
         self._closed: list[Port] = []
 
     def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
@@ -100,6 +100,22 @@ class Merge:
             self.leader = None
         elif port.held:
             self._closed.append(port)
+
+    def unite(self) -> Hashable:
+        """Return the stream that all nodes are of from now on, and were: any may repeat another."""
+        ports = [*self.ports.values(), *self._closed]
+        streams = {*self.streams.values(), *(port.stream for port in ports)}
+        if len(streams) == 1:
+            return streams.pop()
+        one = object()
+        self.streams = dict.fromkeys(self.streams, one)
+        for port in ports:
+            port.stream = one
+        self._passed = deque(((one, key[1]), at) for key, at in self._passed)
+        self._numbers = {}
+        for number, (key, _) in enumerate(self._passed, self._forgotten):
+            self._numbers.setdefault(key, []).append(number)
+        return one
 
     def lead(self, node: Hashable) -> None:
         """Let ``node`` lead: what is held of it passes."""
@@ -212,7 +228,7 @@ class Merge:
         while port.held:
             self._pass(port, port.held.popleft()[0])
 
-    def _note(self, key: Hashable) -> int:
+    def _note(self, key: tuple[Hashable, Any]) -> int:
         number = self._forgotten + len(self._passed)
         self._passed.append((key, self.now()))
         self._numbers.setdefault(key, []).append(number)
