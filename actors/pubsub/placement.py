@@ -83,7 +83,7 @@ def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
     others = [node.id for node in nodes[1:] if not sick(node) and node.id not in sight.down]
     if slot in sight.unsettled:
         # It was taken from us: by a move, or because another node of the shard took over.
-        return [*others, main.id]
+        return [*others, main.id] if others else [node.id for node in nodes]
     if sick(main):
         return [*others, main.id] if others else [node.id for node in nodes]
     if main.id in sight.down or main.id in sight.handing_over:

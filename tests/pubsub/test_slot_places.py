@@ -77,3 +77,9 @@ def test_names_that_are_no_longer_used_are_forgotten():
         name = b"%d" % number
         assert slots[Target(Kind.SHARD, name)] == key_slot(name)
     assert len(slots) <= 1003
+
+
+def test_a_taken_slot_whose_primary_is_down_is_looked_for_at_a_silent_replica_too():
+    topology = build_topology(NODES, {"b": [(0, SLOTS - 1)]})
+    sight = Sight(down=frozenset("b"), silent=frozenset({"b1"}), unsettled=frozenset({7}))
+    assert shard_places(topology, 7, sight) == ("b", "b1")
