@@ -7,7 +7,7 @@ delivered before it was lost, so that a merge begins with what was delivered lat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -190,7 +190,7 @@ class Routes:
         if leader is not None:
             merge.lead(leader)
 
-    def _stream(self, merge: Merge, target: Target, node: NodeId) -> object:
+    def _stream(self, merge: Merge, target: Target, node: NodeId) -> Hashable:
         """Return the stream of a node that joins: that of those who deliver the same now.
 
         What it delivered before it left may have been another one: a primary that was emptied
@@ -199,27 +199,31 @@ class Routes:
         known = merge.streams
         others = [str(other) for other in (*merge.ports, *known) if other != node]
         mates = (other for other in others if self._streams.same_stream(node, other))
-        found = next(mates, None) or self._unseen_mate(merge, target, node) or node
+        if self._may_repeat(merge, target, node):
+            known[node] = merge.unite()
+            return known[node]
+        found = next(mates, None) or node
         known[node] = known[found] if found in known else object()
         return known[node]
 
-    def _unseen_mate(self, merge: Merge, target: Target, node: NodeId) -> NodeId | None:
-        """Return who must be of the same shard, though the topology does not show it yet.
+    def _may_repeat(self, merge: Merge, target: Target, node: NodeId) -> bool:
+        """Whether there is one of the same shard, though the topology does not show it yet.
 
         A node takes the channels of slots that it owns, or its primary does, or that it imports.
         So one that gave a target up, and took it again while another one has it, is a replica now.
+        Those that were its replicas follow it.
         """
-        revoked = self._revoked.get(target, {})
         limit = self._now() - _REMEMBERED
         replicas = [
             gone
-            for gone, at in revoked.items()
+            for gone, at in self._revoked.get(target, {}).items()
             if at > limit and not self._streams.asking(gone, target)
         ]
-        others = [str(port) for port in merge.ports]
-        if node in replicas:
-            return next(iter(others), None)
-        return next((other for other in others if other in replicas), None)
+        if any(gone in merge.ports for gone in replicas):
+            return True
+        if self._streams.asking(node, target):
+            return False
+        return any(self._streams.same_stream(node, gone) for gone in replicas)
 
     def _forget(self, target: Target, *, drained: bool) -> None:
         merge = self._merges.pop(target, None)

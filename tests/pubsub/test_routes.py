@@ -50,7 +50,7 @@ class Shards:
         return ShardLink(node, connection, events, self.book.touched, decode=True)
 
     def same_stream(self, node: str, other: str) -> bool:
-        return frozenset((node, other)) in self.mates
+        return node == other or frozenset((node, other)) in self.mates
 
     def trusted(self, node: str) -> bool:
         return True
@@ -145,3 +145,23 @@ async def test_p7_who_imports_the_slot_back_repeats_nothing():
     assert shards.reads("one", "1") == []
     shards.revoked("other")
     assert shards.passed() == ["1"]
+
+
+@pytest.mark.parametrize("first", ["emptied", "replica"])
+async def test_p7_the_replicas_of_an_emptied_primary_follow_it(first):
+    shards = Shards("emptied", "replica", "owner")
+    shards.mates.add(frozenset(("emptied", "replica")))
+    shards.live_at("emptied")
+    assert shards.reads("emptied", "1") == ["1"]
+    shards.live_at("owner")
+    shards.revoked("emptied")
+    shards.live_at("owner", first)
+    shards.live_at("owner", "emptied", "replica")
+    assert shards.reads("replica", "2") == []
+    assert shards.reads("emptied", "2") == []
+    assert shards.reads("owner", "2") == ["2"]
+    assert shards.reads("owner", "3") == ["3"]
+    assert shards.reads("replica", "3") == shards.reads("emptied", "3") == []
+    shards.time += MEMORY + 0.01
+    shards.routes.expire()
+    assert shards.passed() == []
