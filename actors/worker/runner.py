@@ -109,8 +109,10 @@ async def run_worker(
         log.error("ended", code=int(code), reason=one_sentence(error))
         return code
     assert app.drained is not None
+    if not app.drained.in_time:
+        return ExitCode.DEADLINE  # it has been told, as an error: that it drained would deny it
     log.info("drained", seconds=round(app.drained.seconds, 3), left=app.drained.left)
-    return ExitCode.DRAINED if app.drained.in_time else ExitCode.DEADLINE
+    return ExitCode.DRAINED
 
 
 @asynccontextmanager

@@ -117,6 +117,7 @@ async def test_a_drain_deadline_that_passes_exits_4(server, tmp_path):
         program.signal(signal.SIGTERM)
         assert await program.ends() == 4
         assert program.events("drain_deadline_passed")[0]["left"] == 2
+        assert program.events("drained") == []
 
 
 @pytest.mark.parametrize(("last", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
