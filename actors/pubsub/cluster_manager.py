@@ -12,6 +12,7 @@ from typing import Any
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.table import NodeId
 from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
+from actors.pubsub.types import Target
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.connection import Connection
 from actors.redis.exceptions import ConnectionError  # noqa: A004

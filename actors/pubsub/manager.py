@@ -212,7 +212,7 @@ class SubscriptionManager(Actor[Any]):
         """What a server delivers is up to date."""
         return True
 
-    def complete(self, node: NodeId, heard: float) -> float:
+    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """A single server is never behind itself."""
         return heard
 

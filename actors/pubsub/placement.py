@@ -33,6 +33,8 @@ class Sight(msgspec.Struct, frozen=True):
             learns of a move at the same moment as we, and is one hop from the new owner.
         moving: slots that are about to leave, each with the node that they go to.
         replicas_first: whether replicas are preferred to primaries.
+        unsure: nodes that may not get all that their primary accepts, yet, if they are replicas:
+            not preferred.
     """
 
     down: AbstractSet[NodeId] = frozenset()
@@ -43,6 +45,7 @@ class Sight(msgspec.Struct, frozen=True):
     connected: tuple[NodeId, ...] = ()
     moving: Mapping[int, NodeId] = msgspec.field(default_factory=dict)
     replicas_first: bool = False
+    unsure: AbstractSet[NodeId] = frozenset()
 
 
 def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, ...] | None:
@@ -57,7 +60,10 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     turn = slot % len(shard.replicas) if shard.replicas else 0
     replicas = [*shard.replicas[turn:], *shard.replicas[:turn]]
     primaries = [] if shard.primary is None else [shard.primary]
-    nodes = [*replicas, *primaries] if sight.replicas_first else [*primaries, *replicas]
+    nodes = [*primaries, *replicas]
+    if sight.replicas_first:
+        preferred = [node for node in replicas if node.id not in sight.unsure]
+        nodes = [*preferred, *(node for node in nodes if node not in preferred)]
     nodes = [node for node in nodes if node.addressable]
     if not nodes:
         return None
@@ -83,7 +89,10 @@ def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
     others = [node.id for node in nodes[1:] if not sick(node) and node.id not in sight.down]
     if slot in sight.unsettled:
         # It was taken from us: by a move, or because another node of the shard took over.
-        return [*others, main.id] if others else [node.id for node in nodes]
+        if not others:
+            return [node.id for node in nodes]
+        sure = [node for node in others if node not in sight.unsure]
+        return [*sure, main.id, *(node for node in others if node not in sure)]
     if sick(main):
         return [*others, main.id] if others else [node.id for node in nodes]
     if main.id in sight.down or main.id in sight.handing_over:

@@ -82,8 +82,11 @@ class Placement(Protocol):
     def trusted(self, node: NodeId) -> bool:
         """Return whether what ``node`` delivers is up to date: it answers."""
 
-    def complete(self, node: NodeId, heard: float) -> float:
-        """Return until when ``node``, heard last at ``heard``, delivered all that was accepted."""
+    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
+        """Return until when ``node``, heard last at ``heard``, delivered all that was accepted.
+
+        ``taken``: the target that it took away.
+        """
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
@@ -122,6 +125,9 @@ class Router:
         self._gaps: list[Gap] = []
         self._gaps_timer: asyncio.TimerHandle | None = None
         self._hand_overs: dict[int, list[HandOver]] = {}
+        # When the latest hand-over of a target is due: there may be another one between the same
+        # nodes before the first one's time.
+        self._due: dict[Target, int] = {}
         self.routes = Routes(book, self.table, self.links, placement, loop.time)
         book.pause = self._pause
         for target, subscription in list(book.subscriptions.items()):
@@ -316,7 +322,7 @@ class Router:
         promoted = self._placement.revoked(link.node, target)
         places = self._placement.places(target)
         heard = link.connection.proof  # it had not said so then
-        proof = self._placement.complete(link.node, heard)
+        proof = self._placement.complete(link.node, heard, target)
         self._execute(
             [
                 *self.table.place(target, places),
@@ -391,7 +397,7 @@ class Router:
             hand_over = HandOver(target, row.leaving, row.source)
             left = seconds(hand_over)
             if left is not None:
-                self._later(left, hand_over)
+                self._later(left, hand_over, postpone=False)
 
     def misplaced(self, node: NodeId, targets: Iterable[Target], proof: float, why: str) -> None:
         """``node`` silently stopped to receive ``targets``: look for another place."""
@@ -464,8 +470,10 @@ class Router:
             else:
                 self.routes.update(target)
                 seconds = self._placement.linger(command)
-                if seconds is not None:
-                    self._later(seconds, command)
+                if seconds is None:
+                    self._due.pop(target, None)
+                else:
+                    self._later(seconds, command, postpone=True)
         if batches:
             self._send(batches)
 
@@ -483,9 +491,12 @@ class Router:
             if node in self.links:
                 self.links[node].send()
 
-    def _later(self, seconds: float, hand_over: HandOver) -> None:
+    def _later(self, seconds: float, hand_over: HandOver, *, postpone: bool) -> None:
         # In rows, a write for each: thousands of channels change their node together.
         due = math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
+        if not postpone and self._due.get(hand_over.target, due + 1) <= due:
+            return
+        self._due[hand_over.target] = due
         row = self._hand_overs.get(due)
         if row is None:
             row = self._hand_overs[due] = []
@@ -495,7 +506,9 @@ class Router:
     def _hand_over_row(self, due: int) -> None:
         commands: list[Command] = []
         for hand_over in self._hand_overs.pop(due):
-            commands += self._end_of(hand_over)
+            if self._due.get(hand_over.target) == due:
+                del self._due[hand_over.target]
+                commands += self._end_of(hand_over)
         self._execute(commands)
         flush(self.book.touched)
 

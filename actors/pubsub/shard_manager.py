@@ -19,6 +19,7 @@ from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight
+from actors.pubsub.roles import Revocations, Roles, new_replicas
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
@@ -50,8 +51,9 @@ _QUIET, _SILENT = 0.5, 0.5
 #: Seconds for which both nodes feed a target when the source changes: longer than the cluster bus
 #: is ever late.
 _HAND_OVER = 0.1
-#: Seconds by which the cluster bus may be late at a replica: seen were 32 ms, under load.
-_BUS_LAG = 0.05
+#: Seconds by which the cluster bus may be late: seen were 32 ms at a replica, and 50 ms until a
+#: primary knew of its successor, under load.
+_BUS_LAG = 0.07
 #: Seconds for which a slot that was taken from us is looked for on all nodes of its shard, at least
 #: and at most: nodes may name the old owner for a while.
 _SETTLING, _UNSETTLED = 0.5, 1.5
@@ -88,15 +90,13 @@ class _HandingOver:
     Attributes:
         since: when it was last seen to hold its publishers for that.
         after: when it was seen last not to, before.
-        left: the targets that it has taken away since then.
     """
 
-    __slots__ = ("after", "left", "since")
+    __slots__ = ("after", "since")
 
     def __init__(self, since: float, after: float) -> None:
         self.since = since
         self.after = after
-        self.left: set[Target] = set()
 
 
 class ShardManager(SubscriptionManager):
@@ -119,6 +119,8 @@ class ShardManager(SubscriptionManager):
         self._pinged: dict[NodeId, float] = {}
         # Primaries about to hand over, or that just did.
         self._handing_over: dict[NodeId, _HandingOver] = {}
+        self._roles = Roles()
+        self._revocations = Revocations()
         # Slots taken from us, each with since when.
         self._unsettled: dict[int, float] = {}
         self._places = SlotPlaces(lambda: (self.topology, self._sight()), self._place_soon)
@@ -196,6 +198,7 @@ class ShardManager(SubscriptionManager):
             tuple(primaries[:_MOST_ASKED]),
             self.moves.moves.targets,
             self.replicas_first,
+            self._roles.unsure.keys(),
         )
 
     def hopeless(self, target: Target) -> bool:
@@ -219,20 +222,25 @@ class ShardManager(SubscriptionManager):
         """Return whether ``node`` answers."""
         return node not in self._silent
 
-    def complete(self, node: NodeId, heard: float) -> float:
+    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that was accepted in its shard.
 
         A primary hands over at some time after it was last seen not to; what its successor accepts
-        from then on may come too late to it. A replica is behind by the bus, as long as there is a
-        primary that accepts messages.
+        from then on may come too late to it. Where that was not seen, the primary hears over the
+        bus that it has a successor. A replica is behind by the bus, as long as there is a primary
+        that accepts messages.
         """
         if node in self._handing_over:
             return min(heard, self._handing_over[node].after)
         known = self.topology.nodes.get(node)
         if known is None or known.is_primary:
-            return heard
-        # When no more came on the bus.
-        ended = self._down.get(known.primary_id or "", 0.0)
+            unseen = taken is not None and self.slot(taken) in self._unsettled
+            return heard - _BUS_LAG if unseen else heard
+        ended = self._down.get(known.primary_id or "")
+        if ended is None:
+            return heard - _BUS_LAG
+        if taken is not None and heard - ended >= _BUS_LAG:
+            return heard  # it replaces a dead one, of which nothing is on its way any more
         return min(heard, max(heard - _BUS_LAG, ended))
 
     def linger(self, hand_over: HandOver) -> float | None:
@@ -291,32 +299,24 @@ class ShardManager(SubscriptionManager):
             self._place_soon()
             self.desk.look()
             return False
-        former = self._former_primary(slot)
+        shard = self.topology.shard_for(slot)
+        mates = [] if shard is None else [mate.id for mate in shard.nodes]
+        former = next((mate for mate in mates if mate in self._handing_over), None)
         if former is None:
             self._unsettled[slot] = self.loop.time()
+            self._roles.taken(node, mates, self.loop.time())
             # If it is a move that nobody saw, there may be more of them.
             self.moves.watch(node)
             self._places.drop(slot)
             self._place_soon()
         self.desk.look()
-        return self._was_promoted(node, slot, target, former)
-
-    def _former_primary(self, slot: int) -> NodeId | None:
-        """Return the node of the slot's shard that hands over, or just did."""
-        shard = self.topology.shard_for(slot)
-        ids = [] if shard is None else [mate.id for mate in shard.nodes]
-        return next((mate for mate in ids if mate in self._handing_over), None)
-
-    def _was_promoted(self, node: NodeId, slot: int, target: Target, former: NodeId | None) -> bool:
-        """Whether ``node`` took ``target`` away because it is the primary now."""
-        if former is not None:
-            left = self._handing_over[former].left
-            if node != former or target in left:
-                return True
-            left.add(target)
-            return False
-        shard = self.topology.shard_for(slot)
-        return shard is not None and any(node == replica.id for replica in shard.replicas)
+        return self._revocations.promoted(
+            node,
+            target,
+            replica=shard is not None and any(node == replica.id for replica in shard.replicas),
+            former=former,
+            now=self.loop.time(),
+        )
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
@@ -343,6 +343,10 @@ class ShardManager(SubscriptionManager):
         known = self.topology.primary_for(error.slot)
         if known is not None and known.id == owner.id:
             return False
+        if not owner.is_primary and known is not None and owner.primary_id == known.id:
+            # Roles are the topology's to tell, and any node of the shard takes a subscription. The
+            # others go on to name the former primary for a while.
+            return True
         if owner.failing or owner.id in self._down or owner.id in self._silent:
             return True  # some nodes name a dead one for a while
         if known is not None and known.id == node:
@@ -368,6 +372,8 @@ class ShardManager(SubscriptionManager):
             )
         if topology != old:
             self._mates.note(topology)
+            self._roles.note(old, topology, self.loop.time())
+            self._settle_roles(new_replicas(old, topology), asked_at)
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
             self._down = {node: at for node, at in self._down.items() if node in known}
@@ -375,6 +381,13 @@ class ShardManager(SubscriptionManager):
             self._replace()
             self.router.finish_hand_overs(self.linger)
         self._checked_at = asked_at
+
+    def _settle_roles(self, replicas: set[NodeId], asked_at: float) -> None:
+        """Slots were taken from us because nodes changed their roles: where they are is known."""
+        for slot, since in list(self._unsettled.items()):
+            shard = self.topology.shard_for(slot)
+            if since < asked_at and shard and any(node.id in replicas for node in shard.replicas):
+                del self._unsettled[slot]
 
     def _find_misplaced(self, old: Topology, new: Topology) -> None:
         """Find the sources that changed their shard: no server says so to their subscribers."""
@@ -403,7 +416,9 @@ class ShardManager(SubscriptionManager):
             return
         for mate in [mate for mate in self._handing_over if self.same_stream(mate, node)]:
             del self._handing_over[mate]
-        self._handing_over[node] = _HandingOver(now, self.moves.free.get(node, now))
+        free = self.moves.free.get(node, now)
+        self._handing_over[node] = _HandingOver(now, free)
+        self._revocations.forget(node, free)
         self._replace()
         self.desk.look()
 
@@ -458,6 +473,9 @@ class ShardManager(SubscriptionManager):
         self._look_for_silence(now, now - self._look_due)
         if self._unsettled or self._handing_over:
             self._look_for_settled(now)
+        if self._roles.expire(now):
+            self._replace()
+        self._revocations.expire(now - 2 * _UNSETTLED)
         homeless = self.router.homeless()
         if self._refusals and now - self._retried_at > _RETRY:
             self._refusals, self._retried_at = False, now

@@ -22,7 +22,13 @@ _Places = tuple[NodeId, ...]
 def all_places(topology: Topology, sight: Sight, before: list[_Places]) -> list[_Places]:
     """Return the places of each slot; those of a slot that nobody serves are what they were."""
     found = list(before)
-    calm = Sight(sight.down, sight.silent, sight.handing_over, replicas_first=sight.replicas_first)
+    calm = Sight(
+        sight.down,
+        sight.silent,
+        sight.handing_over,
+        replicas_first=sight.replicas_first,
+        unsure=sight.unsure,
+    )
     for shard in topology.shards:
         # What differs between the slots of a shard is whose turn it is; see shard_places.
         turns = len(shard.replicas) or 1

@@ -40,6 +40,7 @@ sights = st.builds(
     connected=st.permutations(PRIMARIES).map(tuple),
     moving=st.dictionaries(SLOT, st.sampled_from(PRIMARIES), max_size=4),
     replicas_first=st.booleans(),
+    unsure=IDS,
 )
 
 

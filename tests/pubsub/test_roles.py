@@ -1,0 +1,103 @@
+"""What a change of roles means: who is promoted, which replica may miss messages for a while."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.pubsub.placement import Sight, shard_places
+from actors.pubsub.roles import RELAYED, Revocations, Roles
+from actors.pubsub.types import Kind, Target
+from actors.redis.slots import SLOTS
+from actors.redis.topology import Node, Role, Topology, build_topology
+
+X = Target(Kind.SHARD, b"x")
+
+
+def shard(primary: str, *replicas: str, others: tuple[str, ...] = ()) -> Topology:
+    nodes = [Node(primary, "h", 1, Role.PRIMARY)]
+    nodes += [Node(one, "h", 2, Role.REPLICA, primary_id=primary) for one in replicas]
+    nodes += [Node(one, "h", 3, Role.REPLICA, primary_id="elsewhere") for one in others]
+    return build_topology(nodes, {primary: [(0, SLOTS - 1)]})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "unsure"),
+    [
+        (shard("a", "b"), shard("a", "b"), set()),
+        (shard("a", "b"), shard("b", "a"), {"a"}),
+        (shard("a", "b", "c"), shard("b", "a", "c"), {"a", "c"}),
+        (shard("a", "b"), shard("b"), set()),
+        (shard("a", "b"), shard("a", "b", "c"), {"c"}),
+        (shard("a", "b", others=("c",)), shard("a", "b", "c"), {"c"}),
+    ],
+    ids=["as it was", "handed over", "three nodes", "killed", "added", "re-parented"],
+)
+def test_replicas_of_a_new_primary_may_miss_messages(old, new, unsure):
+    roles = Roles()
+    roles.note(old, new, 5.0)
+    assert roles.unsure.keys() == unsure
+    assert not roles.expire(5.0 + RELAYED / 2)
+    assert roles.expire(5.0 + RELAYED) is bool(unsure)
+    assert not roles.unsure
+
+
+def test_a_node_that_takes_a_target_away_changed_its_role_last():
+    roles = Roles()
+    roles.note(shard("a", "b"), shard("b", "a"), 5.0)
+    # Handed over and back within the time, which no topology shows.
+    roles.taken("b", ["a", "b"], 5.5)
+    assert roles.unsure.keys() == {"b"}
+    assert not roles.expire(5.0 + RELAYED)
+    assert roles.expire(5.5 + RELAYED)
+
+
+@pytest.mark.parametrize(
+    ("sight", "places"),
+    [
+        (Sight(replicas_first=True), ("b",)),
+        (Sight(replicas_first=True, unsure={"b"}), ("c",)),
+        (Sight(replicas_first=True, unsure={"b", "c"}), ("a",)),
+        (Sight(replicas_first=True, unsure={"b", "c"}, handing_over={"a"}), ("a", "b", "c")),
+        (Sight(replicas_first=True, unsure={"b", "c"}, silent={"a"}), ("b", "c", "a")),
+        (Sight(unsure={"b"}), ("a",)),
+        # Taken away, nobody saw why: from the primary; from a replica.
+        (Sight(unsettled={0}, unsure={"a"}), ("b", "c", "a")),
+        (Sight(unsettled={0}, unsure={"b"}, replicas_first=True), ("a", "c", "b")),
+        (Sight(unsettled={0}, unsure={"b"}), ("c", "a", "b")),
+    ],
+)
+def test_the_promoted_node_is_listened_to_until_replicas_are_sure(sight, places):
+    assert shard_places(shard("a", "b", "c"), 0, sight) == places
+
+
+@pytest.mark.parametrize(
+    ("facts", "promoted"),
+    [
+        # node, whether it was a replica, who hands over
+        ([("a", False, None)], [False]),
+        ([("b", True, None)], [True]),
+        ([("a", False, "a"), ("b", True, "a")], [False, True]),
+        # Handed over and back, and seen only then that it was handed over.
+        ([("a", False, None), ("a", True, "a")], [False, True]),
+        ([("a", False, None), ("a", False, None)], [False, True]),
+        # The demoted one may be known as such before its word comes.
+        ([("b", True, "a"), ("a", True, "a"), ("a", True, "a")], [True, False, True]),
+    ],
+)
+def test_who_took_over(facts, promoted):
+    revocations = Revocations()
+    found = [
+        revocations.promoted(node, X, replica=replica, former=former, now=1.0)
+        for node, replica, former in facts
+    ]
+    assert found == promoted
+
+
+def test_what_was_taken_before_the_next_hand_over_is_past():
+    revocations = Revocations()
+    for before, promoted in ((0.5, True), (1.5, False)):
+        assert not revocations.promoted("a", X, replica=False, former="a", now=1.0)
+        revocations.forget("a", before)
+        assert revocations.promoted("a", X, replica=False, former="a", now=2.0) is promoted
+        revocations.expire(10.0)
+    assert not revocations.promoted("a", X, replica=False, former="a", now=11.0)
