@@ -93,7 +93,7 @@ class ClusterManager(SubscriptionManager):
         await super().reconcile()
         self.router.expire()
 
-    def complete(self, node: NodeId, heard: float) -> float:
+    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that any node accepted: the bus is late."""
         return heard - _BUS_LAG
 
