@@ -470,7 +470,7 @@ class ShardManager(SubscriptionManager):
     def _look(self) -> None:
         """Look after what no event brings up."""
         now = self.loop.time()
-        self._look_for_silence(now, now - self._look_due)
+        orphans = self._look_for_silence(now, now - self._look_due)
         if self._unsettled or self._handing_over:
             self._look_for_settled(now)
         if self._roles.expire(now):
@@ -495,6 +495,7 @@ class ShardManager(SubscriptionManager):
             or self._handing_over
             or self._refusals
             or self._pinged
+            or orphans
             or merging
         )
         self._look_again(now, _BUSY if busy else _IDLE)
@@ -523,19 +524,27 @@ class ShardManager(SubscriptionManager):
         if settled or over:
             self._replace()
 
-    def _look_for_silence(self, now: float, late: float) -> None:
+    def _look_for_silence(self, now: float, late: float) -> bool:
         """Have silent nodes give a sign of life, and do without those that do not.
 
         One that speaks again is believed with its pong, after all that it had still to say. While
         the loop is held up (this look is ``late``), or nothing is read on purpose, what was said is
         not heard: for that time the nodes' clocks stand still.
+
+        Returns whether there are replicas of a dead primary. They have nothing to deliver, and one
+        of them will take its targets away when it is promoted: the gap begins with the latest sign
+        of life before that.
         """
+        orphans = False
         held = inf if self.router.paused else late
         if held > 0.0:
             self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
         for node, link in list(self.router.links.items()):
             quiet = now - link.connection.last_read
             pinged = self._pinged.get(node)
+            known = self.topology.nodes.get(node)
+            orphaned = known is not None and known.primary_id in self._down
+            orphans |= orphaned
             if node in self._silent:
                 if link.pongs > self._silent[node]:
                     del self._silent[node]
@@ -544,6 +553,8 @@ class ShardManager(SubscriptionManager):
                     self.router.retrust()
             elif quiet < _QUIET:
                 self._pinged.pop(node, None)
+                if orphaned and quiet >= _BUSY / 2:
+                    link.ping()
             elif pinged is None:
                 if not self.router.paused:
                     self._pinged[node] = now
@@ -555,6 +566,7 @@ class ShardManager(SubscriptionManager):
                 self.desk.look()
                 self._replace()
                 self.router.retrust()
+        return orphans
 
     def _hasten(self, now: float) -> bool:
         """Connect to the nodes that something has no other place than."""

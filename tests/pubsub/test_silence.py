@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.cluster import RedisCluster
+from actors.redis.topology import Role
 from actors.testing.cluster import EmbeddedCluster
 from tests.support import eventually
 
@@ -71,3 +72,29 @@ async def test_p7_a_node_that_says_nothing_is_done_without():
         assert time.monotonic() - paused_at < 3.0
         cluster.resume(node)
         await eventually(lambda: not manager._silent)
+
+
+async def test_p10_replicas_of_a_dead_primary_prove_their_life_all_the_time():
+    """They have nothing to deliver, and the gap of the promotion begins with the last proof."""
+    async with (
+        EmbeddedCluster(3, 1) as cluster,
+        RedisCluster(startup_nodes=cluster.startup_nodes) as client,
+        client.sharded_pubsub(channels=["a"]) as pubsub,
+    ):
+        parts = pubsub._session.parts
+        assert parts is not None
+        [row] = parts.router.table.rows.values()
+        primary = next(node for node in cluster.nodes if node.id == row.source)
+        replica = (await cluster.replicas_of(primary))[0]
+        cluster.kill(primary)
+        await eventually(lambda: row.source == replica.id)
+        link = parts.router.links[replica.id]
+        seen: list[int] = []
+
+        async def promoted() -> bool:
+            seen.append(link.pongs)
+            return await replica.role() is Role.PRIMARY
+
+        await eventually(promoted, 8.0)
+    # It takes more than a second; at one PING in half a second there would be three at most.
+    assert seen[-1] - seen[0] > 6
