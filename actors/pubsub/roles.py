@@ -39,6 +39,7 @@ class Roles:
 
     def __init__(self) -> None:
         self.unsure: dict[NodeId, float] = {}
+        self._back: set[NodeId] = set()
 
     def note(self, old: Topology, new: Topology, now: float) -> None:
         """Take a topology that follows another one."""
@@ -52,6 +53,25 @@ class Roles:
         for mate in mates:
             self.unsure.pop(mate, None)
         self.unsure[node] = now + RELAYED
+
+    def back(self, node: NodeId, now: float) -> None:
+        """``node``, a replica, is connected again.
+
+        If it was restarted, it hears nothing before the other nodes have connected to it.
+        """
+        self.unsure[node] = now + RELAYED
+        self._back.add(node)
+
+    def trusted(self, topology: Topology) -> list[NodeId]:
+        """Return, once, those that were :meth:`back` and are sure by now, or primaries."""
+        sure = [
+            node
+            for node in self._back
+            if node not in self.unsure
+            or ((known := topology.nodes.get(node)) is not None and known.is_primary)
+        ]
+        self._back.difference_update(sure)
+        return sure
 
     def expire(self, now: float) -> bool:
         """Forget those that are sure by now; return whether there were any."""

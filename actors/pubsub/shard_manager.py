@@ -237,11 +237,9 @@ class ShardManager(SubscriptionManager):
             unseen = taken is not None and self.slot(taken) in self._unsettled
             return heard - _BUS_LAG if unseen else heard
         ended = self._down.get(known.primary_id or "")
-        if ended is None:
-            return heard - _BUS_LAG
-        if taken is not None and heard - ended >= _BUS_LAG:
-            return heard  # it replaces a dead one, of which nothing is on its way any more
-        return min(heard, max(heard - _BUS_LAG, ended))
+        if ended is not None and heard - ended >= _BUS_LAG:
+            return heard  # of the dead one nothing is on its way any more
+        return heard - _BUS_LAG
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long both nodes feed a target."""
@@ -271,7 +269,11 @@ class ShardManager(SubscriptionManager):
         """A node is connected."""
         if node not in self._down and not self._unsettled:
             return False
-        self._down.pop(node, None)
+        known = self.topology.nodes.get(node)
+        if self._down.pop(node, None) and self.replicas_first and known and not known.is_primary:
+            now = self.loop.time()
+            self._roles.back(node, now)
+            self.router.doubt(node, now, "the node was away")
         return self._changed()
 
     def _changed(self) -> bool:
@@ -475,6 +477,9 @@ class ShardManager(SubscriptionManager):
             self._look_for_settled(now)
         if self._roles.expire(now):
             self._replace()
+        for node in self._roles.trusted(self.topology):
+            if node not in self._silent:
+                self.router.trust(node, nothing_lost=False)
         self._revocations.expire(now - 2 * _UNSETTLED)
         homeless = self.router.homeless()
         if self._refusals and now - self._retried_at > _RETRY:

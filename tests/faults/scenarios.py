@@ -1,4 +1,4 @@
-"""The faults. Each says which channels it may interrupt, and returns when the cluster is well.
+"""The faults, and what must be true of each; what they do is in ``plays``.
 
 ``Fault.title`` is its row in the table. Where a fault leaves the cluster in another shape, it says
 so in ``Fault.spoils``: the next one needs a new cluster.
@@ -6,16 +6,13 @@ so in ``Fault.spoils``: the next one needs a new cluster.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from actors.redis.slots import key_slot
 from actors.testing.binary import ServerBinary
-from actors.testing.cluster import ClusterNode
 from actors.testing.cluster_moves import can_migrate_atomically
+from tests.faults import plays
 from tests.faults.stage import Stage
 
 __all__ = ["FAULTS", "Fault", "runs_on"]
@@ -51,242 +48,117 @@ class Fault(msgspec.Struct, frozen=True):
     back_within: float | None = None
 
 
-# -- connections -----------------------------------------------------------------------------------
-
-
-async def connections_killed(stage: Stage) -> None:
-    """Close all of the subscriber's connections at once."""
-    stage.concerns(stage.channels)
-    stage.time(stage.channels)
-    assert await stage.cluster.kill_clients("pubsub") > 0
-
-
-async def network_cut(stage: Stage) -> None:
-    """Lose all bytes between the subscriber and one primary, for 3 s; nobody is told."""
-    primary = await _primary(stage)
-    assert stage.proxies is not None
-    proxy = stage.proxies[primary]
-    stage.concerns(await stage.channels_of(primary))
-    stage.time(stage.touched)
-    proxy.swallow()
-    await asyncio.sleep(3.0)
-    proxy.heal()
-    proxy.cut()
-
-
-# -- slots move ------------------------------------------------------------------------------------
-
-
-async def setslot(stage: Stage) -> None:
-    """Move all of one primary's slots that have channels, one by one, with keys in them."""
-    source, target, *_ = await stage.cluster.primaries()
-    slots = sorted({key_slot(name.encode()) for name in await stage.channels_of(source)})
-    await _fill(stage, source)
-    names = await stage.channels_of(source)
-    stage.interrupts(names)
-    if stage.read_from_replicas:
-        # A replica gives a slot up before all that its primary accepted has come to it. From the
-        # first move that is seen on the primary is listened to as well.
-        stage.concerns(names)
-    stage.time(stage.interrupted)
-    await stage.cluster.move_slots(slots, source, target)
-    await asyncio.sleep(0.3)
-    await stage.cluster.move_slots(slots, target, source)
-
-
-async def atomic(stage: Stage) -> None:
-    """Move half of a primary's slots to another one in one step, and back."""
-    source, target, *_ = await stage.cluster.primaries()
-    slots = await stage.cluster.slots_of(source)
-    slots = slots[: len(slots) // 2]
-    await _fill(stage, source)
-    stage.interrupts(await stage.channels_of(source))
-    stage.time(stage.interrupted)
-    await stage.cluster.migrate_atomically(slots, source, target)
-    await asyncio.sleep(0.3)
-    await stage.cluster.migrate_atomically(slots, target, source)
-
-
-async def emptied(stage: Stage) -> None:
-    """Move all slots of a primary away, to the others."""
-    primary = await _primary(stage)
-    stage.interrupts(await stage.channels_of(primary))
-    stage.time(stage.interrupted)
-    await stage.cluster.empty(primary)
-    await stage.cluster.settled()
-
-
-async def node_added(stage: Stage) -> None:
-    """Add a node and give it slots of every primary."""
-    primaries = await stage.cluster.primaries()
-    added = await stage.cluster.add_node()
-    for primary in primaries:
-        slots = sorted({key_slot(name.encode()) for name in await stage.channels_of(primary)})
-        await stage.cluster.move_slots(slots[: len(slots) // 3 + 1], primary, added)
-    stage.interrupts(await stage.channels_of(added))
-    stage.time(stage.interrupted)
-
-
-# -- nodes -----------------------------------------------------------------------------------------
-
-
-async def killed(stage: Stage) -> None:
-    """Kill a primary with SIGKILL; a replica replaces it. Then start it again."""
-    primary = await _primary(stage)
-    stage.concerns(await stage.channels_of(primary))
-    began = time.time()
-    stage.cluster.kill(primary)
-    successor = await stage.cluster.successor(primary)
-    stage.time(stage.touched, began, successor)
-    await stage.live("after the promotion")
-    await stage.cluster.start(primary)
-
-
-async def stopped(stage: Stage) -> None:
-    """Stop a primary with SIGSTOP; a replica replaces it. Then let it go on."""
-    primary = await _primary(stage)
-    names = await stage.channels_of(primary)
-    stage.interrupts(names)
-    began = time.time()
-    stage.cluster.pause(primary)
-    successor = await stage.cluster.successor(primary)
-    stage.time(names, began, successor)
-    await stage.live("after the promotion")
-    stage.cluster.resume(primary)
-    await stage.cluster.settled()
-
-
-async def failover(stage: Stage) -> None:
-    """Hand over from a primary to its replica, and back (CLUSTER FAILOVER)."""
-    primary = await _primary(stage)
-    (replica,) = await stage.cluster.replicas_of(primary)
-    stage.concerns(await stage.channels_of(primary))
-    stage.time(stage.touched)
-    await stage.cluster.failover(replica)
-    await stage.cluster.settled()
-    await stage.live("after the first one")
-    await stage.cluster.failover(primary)
-    await stage.cluster.settled()
-
-
-async def rolling(stage: Stage) -> None:
-    """Restart all nodes, one after another, each primary after a graceful failover."""
-    stage.concerns(stage.channels)
-    stage.time(stage.channels)
-    await stage.cluster.rolling_restart(replicas_too=True)
-
-
-async def all_restarted(stage: Stage) -> None:
-    """Kill all nodes and start them again, at once."""
-    stage.concerns(stage.channels)
-    for node in stage.cluster.nodes:
-        stage.cluster.kill(node)
-    await asyncio.gather(*(node.start() for node in stage.cluster.nodes))
-    stage.time(stage.channels)
-    await stage.cluster.settled()
-
-
-async def shard_gone(stage: Stage) -> None:
-    """Kill a primary that has no replica; start it again later."""
-    primary = await _primary(stage)
-    stage.concerns(await stage.channels_of(primary))
-    stage.cluster.kill(primary)
-    await asyncio.sleep(4.0)
-    await primary.start()
-    stage.time(stage.touched)
-    await stage.cluster.settled()
-
-
-async def reparented(stage: Stage) -> None:
-    """Make a replica follow another primary, and back."""
-    first, second, *_ = await stage.cluster.primaries()
-    (replica,) = await stage.cluster.replicas_of(first)
-    names = await stage.channels_of(first)
-    if stage.read_from_replicas:
-        # The replica receives nothing from then on, and nobody says so. Nor later, on its way back.
-        stage.concerns(names | await stage.channels_of(second))
-    stage.time(names)
-    await stage.cluster.reparent(replica, second)
-    await stage.live("after the first one")
-    await stage.cluster.reparent(replica, first)
-    await stage.cluster.settled()
-
-
-async def replica_killed(stage: Stage) -> None:
-    """Kill a replica with SIGKILL, and start it again."""
-    primary = await _primary(stage)
-    (replica,) = await stage.cluster.replicas_of(primary)
-    if stage.read_from_replicas:
-        stage.concerns(await stage.channels_of(primary))
-        stage.time(stage.touched)
-    stage.cluster.kill(replica)
-    await stage.live("without the replica")
-    await stage.cluster.start(replica)
-
-
-# -- parts -----------------------------------------------------------------------------------------
-
-
-async def _primary(stage: Stage) -> ClusterNode:
-    return (await stage.cluster.primaries())[1]
-
-
-async def _fill(stage: Stage, node: ClusterNode) -> None:
-    """Put keys into the slots of the node's channels."""
-    names = await stage.channels_of(node)
-    keys = [f"{name.partition('}')[0]}}}{i}" for name in names for i in range(20)]
-    await node.execute_all([("SET", key, "value") for key in keys])
-
-
 FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
         Fault(
             "connections_killed",
             "all subscriber connections killed",
-            connections_killed,
+            plays.connections_killed,
             most_lost=60,
             back_within=0.1,
         ),
-        Fault("setslot", "slots moved, SETSLOT", setslot, most_lost=0),
-        Fault("atomic", "slots moved, MIGRATESLOTS", atomic, atomic=True, most_lost=0),
-        Fault("failover", "CLUSTER FAILOVER, and back", failover, most_lost=60, relays=True),
-        Fault("killed", "primary killed", killed, most_lost=60, back_within=0.1, relays=True),
+        Fault("setslot", "slots moved, SETSLOT", plays.setslot, most_lost=0),
+        Fault("atomic", "slots moved, MIGRATESLOTS", plays.atomic, atomic=True, most_lost=0),
+        Fault("failover", "CLUSTER FAILOVER, and back", plays.failover, most_lost=60, relays=True),
+        Fault("killed", "primary killed", plays.killed, most_lost=60, back_within=0.1, relays=True),
         Fault(
             "stopped",
             "primary stopped (silent)",
-            stopped,
+            plays.stopped,
             most_lost=0,
             back_within=0.1,
             relays=True,
         ),
-        Fault("rolling", "rolling restart of all nodes", rolling, most_lost=60, relays=True),
-        Fault("network_cut", "network to one primary cut", network_cut, proxied=True),
-        Fault("all_restarted", "all nodes restarted at once", all_restarted, relays=True),
-        Fault("reparented", "replica re-parented", reparented, most_lost=0),
-        Fault("node_added", "node added, given slots", node_added, spoils=True, most_lost=0),
-        Fault("emptied", "primary emptied", emptied, spoils=True, most_lost=0, relays=True),
+        Fault("rolling", "rolling restart of all nodes", plays.rolling, most_lost=60, relays=True),
+        Fault("network_cut", "network to one primary cut", plays.network_cut, proxied=True),
+        Fault("all_restarted", "all nodes restarted at once", plays.all_restarted, relays=True),
+        Fault("reparented", "replica re-parented", plays.reparented, most_lost=0),
+        Fault("node_added", "node added, given slots", plays.node_added, spoils=True, most_lost=0),
+        Fault("emptied", "primary emptied", plays.emptied, spoils=True, most_lost=0, relays=True),
         Fault(
             "shard_gone",
             "shard without replica gone 4 s",
-            shard_gone,
+            plays.shard_gone,
             shape=(3, 0),
             back_within=1.0,
         ),
-        Fault("killed_replicas", "primary killed [replicas]", killed, replicas=True, relays=True),
         Fault(
-            "stopped_replicas", "primary stopped [replicas]", stopped, replicas=True, relays=True
+            "connections_killed_replicas",
+            "all connections killed [replicas]",
+            plays.connections_killed,
+            replicas=True,
+            back_within=0.1,
         ),
         Fault(
-            "failover_replicas", "CLUSTER FAILOVER [replicas]", failover, replicas=True, relays=True
-        ),
-        Fault("setslot_replicas", "slots moved, SETSLOT [replicas]", setslot, replicas=True),
-        Fault("reparented_replicas", "replica re-parented [replicas]", reparented, replicas=True),
-        Fault(
-            "replica_killed_replicas", "replica killed [replicas]", replica_killed, replicas=True
+            "killed_replicas", "primary killed [replicas]", plays.killed, replicas=True, relays=True
         ),
         Fault(
-            "rolling_replicas", "rolling restart [replicas]", rolling, replicas=True, relays=True
+            "stopped_replicas",
+            "primary stopped [replicas]",
+            plays.stopped,
+            replicas=True,
+            relays=True,
+        ),
+        Fault(
+            "failover_replicas",
+            "CLUSTER FAILOVER [replicas]",
+            plays.failover,
+            replicas=True,
+            relays=True,
+        ),
+        Fault("setslot_replicas", "slots moved, SETSLOT [replicas]", plays.setslot, replicas=True),
+        Fault(
+            "atomic_replicas",
+            "slots moved, MIGRATESLOTS [replicas]",
+            plays.atomic,
+            replicas=True,
+            atomic=True,
+        ),
+        Fault(
+            "network_cut_replicas",
+            "network to one replica cut",
+            plays.network_cut,
+            replicas=True,
+            proxied=True,
+        ),
+        Fault(
+            "all_restarted_replicas",
+            "all nodes restarted [replicas]",
+            plays.all_restarted,
+            replicas=True,
+            relays=True,
+        ),
+        Fault(
+            "reparented_replicas", "replica re-parented [replicas]", plays.reparented, replicas=True
+        ),
+        Fault(
+            "replica_killed_replicas",
+            "replica killed [replicas]",
+            plays.replica_killed,
+            replicas=True,
+        ),
+        Fault(
+            "rolling_replicas",
+            "rolling restart [replicas]",
+            plays.rolling,
+            replicas=True,
+            relays=True,
+        ),
+        Fault(
+            "node_added_replicas",
+            "node added, given slots [replicas]",
+            plays.node_added,
+            replicas=True,
+            spoils=True,
+        ),
+        Fault(
+            "emptied_replicas",
+            "primary emptied [replicas]",
+            plays.emptied,
+            replicas=True,
+            spoils=True,
+            relays=True,
         ),
     )
 }

@@ -70,6 +70,18 @@ def test_the_promoted_node_is_listened_to_until_replicas_are_sure(sight, places)
     assert shard_places(shard("a", "b", "c"), 0, sight) == places
 
 
+def test_a_replica_that_was_away_is_trusted_after_a_while_or_as_a_primary():
+    roles = Roles()
+    roles.back("a", 5.0)
+    roles.back("b", 5.0)
+    assert roles.unsure.keys() == {"a", "b"}
+    assert roles.trusted(shard("c", "a", "b")) == []
+    assert roles.trusted(shard("a", "b")) == ["a"]
+    assert roles.expire(5.0 + RELAYED)
+    assert roles.trusted(shard("a", "b")) == ["b"]
+    assert roles.trusted(shard("a", "b")) == []
+
+
 @pytest.mark.parametrize(
     ("facts", "promoted"),
     [
