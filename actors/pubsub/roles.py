@@ -62,6 +62,10 @@ class Roles:
         self.unsure[node] = now + RELAYED
         self._back.add(node)
 
+    def returning(self, node: NodeId) -> bool:
+        """Return whether ``node`` is one of those of :meth:`back`, and not sure yet."""
+        return node in self._back
+
     def trusted(self, topology: Topology) -> list[NodeId]:
         """Return, once, those that were :meth:`back` and are sure by now, or primaries."""
         sure = [

@@ -219,8 +219,8 @@ class ShardManager(SubscriptionManager):
         return self._mates.are(node, other)
 
     def trusted(self, node: NodeId) -> bool:
-        """Return whether ``node`` answers."""
-        return node not in self._silent
+        """Return whether ``node`` answers, and hears what its primary accepts."""
+        return node not in self._silent and not self._roles.returning(node)
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that was accepted in its shard.
@@ -480,6 +480,7 @@ class ShardManager(SubscriptionManager):
         for node in self._roles.trusted(self.topology):
             if node not in self._silent:
                 self.router.trust(node, nothing_lost=False)
+                self.router.retrust()
         self._revocations.expire(now - 2 * _UNSETTLED)
         homeless = self.router.homeless()
         if self._refusals and now - self._retried_at > _RETRY:
