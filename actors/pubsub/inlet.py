@@ -9,16 +9,23 @@ one bound check and one wake-up for each consumer that it touched.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.notices import HandledNotice
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
+from supervisor.log import get_logger
 
 if TYPE_CHECKING:
     from actors.pubsub.inbox import Inbox
 
 __all__ = ["HandlerInlet", "Inlet", "flush"]
+
+log = get_logger("mailslot.pubsub")
+
+# Seconds between two lines about what a consumer that is behind sheds: it does with every batch.
+_QUIET = 10.0
 
 
 class Inlet:
@@ -30,7 +37,16 @@ class Inlet:
         path: what the bound's errors call the consumer.
     """
 
-    __slots__ = ("_append", "_first", "_pause", "_touched", "mailbox", "path", "put")
+    __slots__ = (
+        "_append",
+        "_first",
+        "_pause",
+        "_quiet_until",
+        "_touched",
+        "mailbox",
+        "path",
+        "put",
+    )
 
     def __init__(
         self,
@@ -42,6 +58,7 @@ class Inlet:
         self.mailbox = mailbox
         self.path = path
         self._touched = touched
+        self._quiet_until = 0.0
         self._pause = pause
         self._append: Callable[[Any], None] = mailbox.queue.append
         self._first: Callable[[Any], None] = self._put_first
@@ -87,9 +104,25 @@ class Inlet:
             return
         mailbox.limit += own
         try:
-            mailbox.trim(self.path)
+            dropped = mailbox.trim(self.path)
         finally:
             mailbox.limit -= own
+        if dropped:
+            self._tell_shed()
+
+    def _tell_shed(self) -> None:
+        now = monotonic()
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + _QUIET
+        spec = self.mailbox.spec
+        log.warning(
+            "messages_shed",
+            path=self.path,
+            so_far=self.mailbox.shed,
+            capacity=spec.capacity,
+            overflow=str(spec.overflow),
+        )
 
 
 class HandlerInlet(Inlet):

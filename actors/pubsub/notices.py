@@ -54,6 +54,7 @@ class GapNotice(Envelope):
 
     async def deliver(self, cell: Cell) -> None:
         """Tell the handler's ``on_gap``."""
+        cell.processed -= 1  # it is no message
         await self.tell()
 
 

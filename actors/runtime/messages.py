@@ -86,6 +86,7 @@ class Lagged(Envelope):
 
     def deliver(self, cell: Cell) -> Awaitable[None] | None:
         """Tell the actor, before the next message."""
+        cell.processed -= 1  # it is none
         return cell.call_hook(cell.actor.on_lagged, self)
 
     def __repr__(self) -> str:

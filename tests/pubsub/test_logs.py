@@ -103,3 +103,42 @@ async def test_leaving_in_an_outage_adds_nothing(server: AnyServer, lines):
             await asyncio.sleep(0.05)
             before = len(lines())
         assert lines()[before:] == []
+
+
+async def test_a_consumer_that_sheds_is_a_line_in_a_while(shared_server: AnyServer, lines):
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(channels=["a"], mailbox=10, ignore_subscribe_messages=True) as p,
+    ):
+        for _ in range(5):
+            await publish_many(client, "a", 100)
+        await eventually(lambda: p.stats().shed == 490)
+        (line,) = lines()
+    assert "'messages_shed'" in line
+    assert "capacity=10 overflow='drop_oldest'" in line
+
+
+async def test_a_gap_or_a_lag_is_no_message_that_a_handler_handled(server: AnyServer):
+    heard = Heard()
+    async with (
+        client_of(server) as client,
+        client.pubsub(
+            channel_handlers={"a": heard}, on_gap=lambda _: None, retry_policy=QUICK
+        ) as p,
+    ):
+        for turn in range(1, 4):
+            kill_subscribers(server)
+            await eventually(lambda n=turn: p.stats().gaps == n)
+        await client.publish("a", "1")
+        await heard.wait(1)
+        parts = p._session.parts
+        assert parts is not None
+        await eventually(lambda: _processed(parts.system) == 1)
+
+
+def _processed(system) -> int:
+    def walk(node) -> int:
+        own = node.detail.get("processed", 0) if "handlers/" in node.path else 0
+        return own + sum(walk(child) for child in node.children)
+
+    return walk(system.tree())
