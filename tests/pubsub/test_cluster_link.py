@@ -42,7 +42,9 @@ class Plain:
         self.table = Table()
         self.links: dict[str, ClusterLink] = {}
         self.time = 100.0
-        streams: Any = SimpleNamespace(same_stream=lambda *_: True, trusted=lambda _: True)
+        streams: Any = SimpleNamespace(
+            same_stream=lambda *_: True, trusted=lambda _: True, asking=lambda *_: False
+        )
         self.routes = Routes(self.book, self.table, self.links, streams, lambda: self.time)
         self.decode = decode
         for target in (CHANNEL, PATTERN):
