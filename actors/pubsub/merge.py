@@ -11,7 +11,10 @@ another there. One node *leads*:
   or the leader does not deliver it in time, then what was held passes: late is better than never.
   Not so what may be from before the leader was live: a gap was reported for that.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
-  late is known and dropped.
+  late is known and dropped. Again not so what may be from before the last one was live, where later
+  ones have passed.
+
+What is dropped so is told: it may be from after the leader was live, which missed it.
 
 Messages are told apart by their payloads, those of a pattern by their channels, too. A node *owes*
 each message that passed since it is live: the next one of that payload from it is the one it owes,
@@ -28,6 +31,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -51,6 +55,8 @@ class Merge:
         now: returns the time in seconds.
         key: returns what tells a message from others: its payload.
         memory: seconds for which what passed before a node was live may be repeated, or held.
+        dropped: called with the times between which messages came, or were published, that did not
+            pass because later ones had.
     """
 
     def __init__(
@@ -60,10 +66,12 @@ class Merge:
         *,
         key: Callable[[Any], Any] = itemgetter("data"),
         memory: float = MEMORY,
+        dropped: Callable[[float, float], None] = lambda _since, _until: None,
     ) -> None:
         self.inlet = inlet
         self._key = key
         self._memory = memory
+        self._dropped = dropped
         self.ports: dict[Hashable, Port] = {}
         self.leader: Port | None = None
         self.now = now
@@ -75,22 +83,34 @@ class Merge:
         # The numbers of what passed with one payload, in one stream.
         self._numbers: dict[tuple[Hashable, Any], list[int]] = {}
         self._closed: list[Port] = []
+        # What came until then may be from before the leader, or the last one, was live.
+        self._limit = -inf
 
     def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
         for key in keys:
             self._note((stream, key))
 
-    def add(self, node: Hashable, stream: Hashable, *, repeats: bool = True) -> Port:
+    def add(
+        self,
+        node: Hashable,
+        stream: Hashable,
+        *,
+        repeats: bool = True,
+        since: float | None = None,
+    ) -> Port:
         """Return the way in for ``node``.
 
         Args:
             node: any name.
             stream: the same for nodes of one shard.
             repeats: it may deliver what passed already.
+            since: when it became live; None: now.
         """
         end = self._forgotten + len(self._passed)
         port = self.ports[node] = Port(self, stream, self._forgotten if repeats else end, end)
+        if since is not None:
+            port.since = since
         return port
 
     def remove(self, node: Hashable) -> None:
@@ -125,9 +145,10 @@ class Merge:
         self.leader = port
         # Nobody else will say when what ended nodes had before the change is due: it is, now.
         for closed in self._closed:
-            self._release(closed)
+            self._release_in_order(closed)
         self._closed.clear()
-        self._release(port)
+        self._release_in_order(port)
+        self._limit = port.since + LAG
 
     def expire(self) -> bool:
         """Give up waiting for what the leader should have delivered; return whether all is quiet.
@@ -183,9 +204,7 @@ class Merge:
         port.deliver(number)
         # What came before it and waits, the leader may deliver late, or never.
         if port.held:
-            limit = self.leader.since + LAG if self.leader is not None else 0.0
-            while port.held and port.held[0][1] < limit:
-                port.held.popleft()
+            self._drop(port, self._limit)
             self._release(port)
         return True
 
@@ -227,6 +246,17 @@ class Merge:
     def _release(self, port: Port) -> None:
         while port.held:
             self._pass(port, port.held.popleft()[0])
+
+    def _release_in_order(self, port: Port) -> None:
+        """Let pass what is held, but not after later ones what may be from before all was live."""
+        passed = (at for (stream, _), at in reversed(self._passed) if stream == port.stream)
+        self._drop(port, min(self._limit, next(passed, -inf)))
+        self._release(port)
+
+    def _drop(self, port: Port, limit: float) -> None:
+        dropped = port.drop(limit)
+        if dropped:
+            self._dropped(min(self._limit - LAG, dropped[0]), dropped[-1])
 
     def _note(self, key: tuple[Hashable, Any]) -> int:
         number = self._forgotten + len(self._passed)
@@ -296,6 +326,13 @@ class Port:
         self.delivered.add(number)
         if number >= self.owing:
             self.forget(self.owing)
+
+    def drop(self, limit: float) -> list[float]:
+        """Let go what came before ``limit`` and is held; return when it came."""
+        came: list[float] = []
+        while self.held and self.held[0][1] < limit:
+            came.append(self.held.popleft()[1])
+        return came
 
     def forget(self, number: int) -> None:
         """Let go what passed before ``number``."""

@@ -111,7 +111,6 @@ class Router:
         self.book = book
         self.table = Table()
         self.links: dict[NodeId, NodeLink] = {}
-        #: The loop's time when it looked at the connections for sure.
         #: Targets that a node refused for good: asked again by the manager, now and then, each
         #: by a command of its own, so that one that may not be had costs the others nothing.
         self.refused: set[Target] = set()
@@ -128,7 +127,9 @@ class Router:
         # When the latest hand-over of a target is due: there may be another one between the same
         # nodes before the first one's time.
         self._due: dict[Target, int] = {}
-        self.routes = Routes(book, self.table, self.links, placement, loop.time)
+        self.routes = Routes(
+            book, self.table, self.links, placement, loop.time, self._came_too_late
+        )
         book.pause = self._pause
         for target, subscription in list(book.subscriptions.items()):
             if subscription.draining:  # its connections ended with the last manager
@@ -511,6 +512,10 @@ class Router:
                 commands += self._end_of(hand_over)
         self._execute(commands)
         flush(self.book.touched)
+
+    def _came_too_late(self, target: Target, since: float, until: float) -> None:
+        reason = "messages came too late to be in order"
+        self._report_gap(GapEnded(target, since, until, reason))
 
     def _report_gap(self, ended: GapEnded) -> None:
         subscription = self.book.subscriptions.get(ended.target)

@@ -41,7 +41,16 @@ class Streams(Protocol):
 
 
 class Routes:
-    """Routes and merges of one pub/sub object."""
+    """Routes and merges of one pub/sub object.
+
+    Args:
+        book: what is subscribed to.
+        table: who has what.
+        links: by node.
+        streams: tells which nodes deliver the same.
+        now: returns the time in seconds.
+        missed: called with a target and the times between which messages of it were dropped.
+    """
 
     def __init__(
         self,
@@ -50,8 +59,10 @@ class Routes:
         links: Mapping[NodeId, NodeLink],
         streams: Streams,
         now: Callable[[], float],
+        missed: Callable[[Target, float, float], None],
     ) -> None:
         self._book = book
+        self._missed = missed
         self._table = table
         self._links = links
         self._streams = streams
@@ -61,6 +72,8 @@ class Routes:
         self._revoked: dict[Target, dict[NodeId, float]] = {}
         # The link that the target's messages came from last.
         self._last: dict[Target, NodeLink] = {}
+        # Since when each is live without interruption.
+        self._live: dict[Target, float] = {}
 
     def update(self, target: Target) -> None:
         """Make the routes of ``target`` agree with the table."""
@@ -71,6 +84,10 @@ class Routes:
             return
         # Of two nodes of which one is to follow the other, the old one leads until it is left.
         leader = row.leaving or row.source
+        if leader is None:
+            self._live.pop(target, None)
+        elif target not in self._live:
+            self._live[target] = self._now()
         if leader is None and not self._links and target not in self._merges:
             return  # nobody delivers anything
         if (
@@ -171,12 +188,18 @@ class Routes:
         if len(nodes) == 1 and not keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
-        merge = self._merges[target] = Merge(None, self._now, key=key, memory=memory)
+        merge = self._merges[target] = Merge(
+            None,
+            self._now,
+            key=key,
+            memory=memory,
+            dropped=lambda since, until: self._missed(target, since, until),
+        )
         if last is not None:
             stream = self._stream(merge, target, last.node)
             merge.remember(keys, stream)
             if last.node in nodes and self._goes_on(target, last.node):
-                merge.add(last.node, stream, repeats=False)
+                merge.add(last.node, stream, repeats=False, since=self._live.get(target))
         return merge
 
     def _fit(
@@ -230,5 +253,6 @@ class Routes:
         if merge is not None and drained:
             merge.finish()
         self._last.pop(target, None)
+        self._live.pop(target, None)
         for link in self._links.values():
             link.set_route(target, None)

@@ -45,7 +45,9 @@ class Plain:
         streams: Any = SimpleNamespace(
             same_stream=lambda *_: True, trusted=lambda _: True, asking=lambda *_: False
         )
-        self.routes = Routes(self.book, self.table, self.links, streams, lambda: self.time)
+        self.routes = Routes(
+            self.book, self.table, self.links, streams, lambda: self.time, lambda *_: None
+        )
         self.decode = decode
         for target in (CHANNEL, PATTERN):
             label = self.book.label(target.name)

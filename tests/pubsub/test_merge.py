@@ -194,6 +194,42 @@ def test_what_is_from_before_the_leader_was_live_does_not_come_out_of_order():
     assert sink.got == [2]
 
 
+def test_a_new_leader_does_not_bring_what_is_from_before_the_last_one_was_live_after_later_ones():
+    sink, clock = Sink(), Clock()
+    missed: list[tuple[float, float]] = []
+    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    old, new = merge.add("old", SHARD), merge.add("new", SHARD)
+    merge.lead("old")
+    clock.time += LAG / 4
+    put(new, 1)  # accepted before the old one was live, which never delivers it
+    clock.time += LAG / 4
+    put(old, 2)
+    clock.time += LAG / 4
+    put(new, 3)
+    merge.lead("new")
+    put(new, 2, 4)
+    assert sink.got == [2, 3, 4]
+    ((since, until),) = missed  # it may be from after that, too: nothing is lost in silence
+    assert (since, until) == (100.0, 100.0 + LAG / 4)
+
+
+def test_a_new_leader_brings_what_no_later_one_has_overtaken_or_what_no_gap_tells_of():
+    merge, sink, clock = make()
+    long_live = merge.add("old", SHARD, repeats=False, since=clock.time - 10 * LAG)
+    new = merge.add("new", SHARD)
+    merge.lead("old")
+    put(new, 1)
+    clock.time += LAG / 4
+    put(long_live, 2)
+    merge.remove("old")
+    merge.lead("new")
+    assert sink.got == [2, 1], "late is better than lost"
+    put(merge.add("third", SHARD), 1, 2, 3)
+    merge.remove("new")
+    merge.lead("third")
+    assert sink.got == [2, 1, 3], "it came from no node that passed anything later"
+
+
 def test_one_that_stood_still_repeats_nothing():
     merge, sink, clock = make()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)

@@ -33,7 +33,9 @@ class Shards:
         self.mates: set[frozenset[str]] = set()
         self.importing: set[str] = set()
         self.links = {node: self._link(node) for node in nodes}
-        self.routes = Routes(self.book, self.table, self.links, self, lambda: self.time)
+        self.routes = Routes(
+            self.book, self.table, self.links, self, lambda: self.time, lambda *_: None
+        )
         self.book.put(Subscription(X, "x", self.book.inbox_inlet))
         self.table.want(X, ())
         for node in nodes:

@@ -108,7 +108,7 @@ async def test_a_path_that_swallows_messages_is_found_and_restarted(server):
             proxy.drop_pushes = True
             begun, begun_at = loop.time(), time.time()
             await eventually(lambda: is_status(http, "/ready", 503))
-            assert loop.time() - begun <= interval
+            assert loop.time() - begun <= interval + 0.1  # the look takes a moment, too
             assert await status(http, "/live") == 200
             await eventually(lambda: proxy.accepted > accepted)
             (path,) = app.snapshot().paths
