@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import msgspec
-
 from actors.pubsub.sinks import HandlerFailureSink, LogSink
 from actors.pubsub.types import GapCallback
 from actors.runtime.overflow import MailboxSpec, Overflow
@@ -136,10 +134,9 @@ class Worker(Registry[C]):
 
         Args:
             where: as for the constructor.
-            cluster: whether it is a cluster; None: as it was.
+            cluster: whether it is a cluster; None: as it was, and several nodes are one.
         """
-        changes: dict[str, Any] = {} if cluster is None else {"cluster": cluster}
-        self.broker = msgspec.structs.replace(self.broker, where=where, **changes)
+        self.broker = self.broker.at(where, cluster)
         return self
 
     def owns(self, name: str | bytes) -> bool:

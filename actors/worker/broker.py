@@ -54,6 +54,12 @@ class Broker(msgspec.Struct, frozen=True):
         """Whether it is a cluster."""
         return not isinstance(self.where, str) if self.cluster is None else self.cluster
 
+    def at(self, where: str | Sequence[Address], cluster: bool | None = None) -> Broker:
+        """Return it for another place; ``cluster=None``: a cluster stays one, by whatever URL."""
+        if cluster is None:
+            cluster = self.is_cluster or self.cluster
+        return msgspec.structs.replace(self, where=where, cluster=cluster)
+
     def problems(self) -> list[str]:
         """Return what is wrong with it, one sentence each."""
         try:

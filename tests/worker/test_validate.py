@@ -8,6 +8,7 @@ import pytest
 
 from actors import Actor, Breaker
 from actors.worker import Worker
+from actors.worker.runner import RunOptions
 from supervisor import SpecError
 from tests.worker.helpers import Customer, Order, make_worker
 
@@ -133,3 +134,15 @@ async def test_a_worker_with_problems_does_not_start():
 def test_a_password_is_not_shown():
     app = make_worker("redis://user:hunter2@localhost:1")
     assert str(app.broker) == "redis://localhost:1"
+
+
+def test_a_cluster_stays_one_wherever_it_is():
+    several = make_worker(["a:6379", ("b", 6379)])
+    assert several.broker.is_cluster
+    assert several.at("redis://c:6379").broker.is_cluster
+    RunOptions("shop:app", url="redis://d:6379").apply(several)
+    assert (several.broker.is_cluster, several.broker.where) == (True, "redis://d:6379")
+    assert not several.at("redis://e:6379", cluster=False).broker.is_cluster
+    one = make_worker("redis://a:6379")
+    assert not one.at("redis://b:6379").broker.is_cluster
+    assert one.at(["a:6379", "b:6379"]).broker.is_cluster
