@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.worker.exits import ExitCode
 from actors.worker.life import Previous
 from actors.worker.link import VARIABLE, Assignment, Line, parse_line
 from actors.worker.partition import Partition
@@ -48,6 +50,7 @@ class ChildProcess:
         self.restarts = -1
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
+        self._asked = False
         self._handled_until: float | None = None
         self._previous: Previous | None = None
 
@@ -57,6 +60,16 @@ class ChildProcess:
         if self.code is not None and self.code < 0:
             return f"was killed by signal {-self.code} ({signal.Signals(-self.code).name})"
         return f"exited with {self.code}"
+
+    def exit_code(self) -> int:
+        """Return what the end of the last incarnation, which was asked for, says of its work."""
+        if self.code is None:  # it was not started any more
+            return ExitCode.DRAINED
+        if self.code >= 0:
+            return self.code
+        # Killed, by us at its deadline or by somebody: what it had in hand, nobody handles. Before
+        # its first sign of life it had nothing in hand, and took no signals.
+        return ExitCode.DRAINED if self.seen_at is None else ExitCode.DEADLINE
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the tree shows of it."""
@@ -71,11 +84,12 @@ class ChildProcess:
         """
         self.restarts += 1
         self.seen_at = self.snapshot = None
+        self._asked, self.code = False, None
         reader, process = await self._start()
         self._process, self.pid = process, process.pid
         try:
             if stopping():
-                self.terminate()
+                self.ask_to_stop()
             await self._listen(reader, started)
             self.code = await process.wait()
         except BaseException:
@@ -92,10 +106,23 @@ class ChildProcess:
         if self._handled_until is not None:
             self._previous = Previous(self._handled_until, reason)
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, unless it was asked before: each signal takes it one step further."""
+        if self._process is not None and not self._asked:
+            self._asked = True
+            self.terminate()
+
     def terminate(self) -> None:
         """Ask it to stop; once more to ask it to cancel what it drains."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once; from any thread."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def report(self) -> None:
         """Have it print its tree and stacks; not while it starts: the signal would end it."""

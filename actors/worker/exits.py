@@ -1,10 +1,10 @@
 """How a worker process ends, as a number that its operator can act on (pure).
 
 0    drained: asked to stop, and nothing was left unhandled
-1    gave up: restarts did not help, a hook raised, or a handler raised SystemExit
+1    gave up: restarts did not help, or a hook raised
 2    usage: a wrong option, a module that does not import, an app that cannot work
 3    the broker could not be reached at the start
-4    the drain deadline passed with something left
+4    something was left: the drain deadline passed, or a process was killed while it drained
 130  forced, by a second SIGINT
 143  forced, by a second SIGTERM
 """
@@ -23,7 +23,15 @@ from actors.redis.exceptions import (
 )
 from supervisor import SpecError
 
-__all__ = ["HOOK", "ConnectFailedError", "ExitCode", "UsageError", "exit_code", "one_sentence"]
+__all__ = [
+    "HOOK",
+    "ConnectFailedError",
+    "ExitCode",
+    "UsageError",
+    "code_of_exit",
+    "exit_code",
+    "one_sentence",
+]
 
 
 class ExitCode(IntEnum):
@@ -75,6 +83,14 @@ def exit_code(error: BaseException, *, started: bool) -> ExitCode:
     if not started and causes and all(isinstance(cause, _UNREACHABLE) for cause in causes):
         return ExitCode.NOT_CONNECTED
     return ExitCode.GAVE_UP
+
+
+def code_of_exit(error: SystemExit) -> int:
+    """Return the code of a process that ``error`` ends, as Python has it: a text means 1."""
+    code = error.code
+    if code is None:
+        return ExitCode.DRAINED
+    return code & 0xFF if isinstance(code, int) else ExitCode.GAVE_UP
 
 
 def one_sentence(error: BaseException) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,16 +17,34 @@ from actors.worker.link import Assignment
 from actors.worker.loader import load
 from actors.worker.processes import Processes
 from actors.worker.runner import RunOptions, assign, embedded, run_worker, serve_http
+from actors.worker.signals import Signals, StopAsked
 
 __all__ = ["launch"]
+
+#: Seconds that asyncio and Python have to end a process that has nothing more to do.
+_LAST: Final = 1.0
 
 
 def launch(options: RunOptions) -> int:
     """Run what the options say, and return the exit code.
 
+    Whatever handlers and threads still do, the process has ended soon after that.
+
     Raises:
         UsageError, SpecError: the app cannot be run.
     """
+    # First of all: a module that takes its time to import is no reason to crash on a signal.
+    signals = Signals().install()
+    try:
+        return _launch(options, signals)
+    except StopAsked:
+        stages = signals.stages
+        return stages.forced_code if stages.forced else ExitCode.DRAINED
+    finally:
+        signals.over()
+
+
+def _launch(options: RunOptions, signals: Signals) -> int:
     assignment = Assignment.from_environment()
     fields = {} if assignment is None else {"process": assignment.index}
     logs.configure(options.log_format, **fields)
@@ -34,13 +53,23 @@ def launch(options: RunOptions) -> int:
     app.validate()
     if assignment is not None:
         assign(app, assignment)
-        return asyncio.run(run_worker(app, options, assignment))
-    if options.processes == 1 and not options.reload:
-        return asyncio.run(run_worker(app, options))
-    return asyncio.run(_run_processes(app, options))
+    if assignment is not None or (options.processes == 1 and not options.reload):
+        running = run_worker(app, options, signals, assignment)
+    else:
+        running = _run_processes(app, options, signals)
+    return asyncio.run(_settled(running, app.drain_timeout, signals))
 
 
-async def _run_processes(app: Worker[Any], options: RunOptions) -> int:
+async def _settled(running: Coroutine[Any, Any, int], patience: float, signals: Signals) -> int:
+    """Return the exit code of ``running``, and see to it that the process ends with it."""
+    code = await running
+    # asyncio waits for tasks and threads, and Python for threads: after a drain in time they may be
+    # the user's own affairs, otherwise they are what did not let go of its work.
+    signals.limit(patience if code == ExitCode.DRAINED else _LAST, code)
+    return code
+
+
+async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals) -> int:
     async with AsyncExitStack() as stack:
         if options.embedded:
             url = await stack.enter_async_context(embedded(app))
@@ -61,7 +90,7 @@ async def _run_processes(app: Worker[Any], options: RunOptions) -> int:
             from actors.worker.reload import reload_on_change  # noqa: PLC0415 - for this alone
 
             watch = reload_on_change
-        return await processes.run(watch)
+        return await processes.run(signals, watch)
     return ExitCode.GAVE_UP  # an exit stack may suppress; this one has nothing that does
 
 

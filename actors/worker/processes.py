@@ -17,8 +17,9 @@ import msgspec
 from actors.worker.child import ChildProcess
 from actors.worker.exits import ExitCode
 from actors.worker.partition import Partition
-from actors.worker.signals import StopStages, handle_signals
+from actors.worker.signals import Acts, Signals
 from actors.worker.snapshot import ProcessState, Snapshot, WorkerSnapshot
+from actors.worker.stacks import print_report
 from supervisor import (
     Child,
     ChildSpec,
@@ -87,7 +88,9 @@ class Processes:
             SupervisorSpec(children=specs, dynamic=True, intensity=intensity, period=period),
             path=name,
         )
-        self._codes: list[int] = []
+        # How those ended that were asked to, by the number of the process.
+        self._codes: dict[int, int] = {}
+        self._failed = ExitCode.DRAINED
 
     def _spec(self, process: ChildProcess) -> ChildSpec:
         async def start(child: Child) -> None:
@@ -104,45 +107,67 @@ class Processes:
     async def _live(self, process: ChildProcess, child: Child) -> None:
         """Be one incarnation of a process, as a child of the supervisor."""
         child.describe = process.describe
-        child.on_stop(lambda _deadline: process.terminate(), while_starting=True)
-        await process.run(child.started, stopping=lambda: child.stopping)
+        child.on_stop(lambda _deadline: process.ask_to_stop(), while_starting=True)
+        try:
+            await process.run(child.started, stopping=lambda: child.stopping)
+        finally:
+            # Also of one that had to be killed, which ends this in a cancellation.
+            if child.stopping:
+                self._codes[process.index] = code = process.exit_code()
+                if code == ExitCode.DEADLINE and process.code != code:
+                    log.error("not_drained", process=process.index, reason=process.how)
         if not child.stopping:
             raise ProcessDied(process)
-        self._codes.append(process.code or 0)
 
     # -- life --------------------------------------------------------------------------------------
 
-    async def run(self, watch: Callable[[Processes], Awaitable[None]] | None = None) -> int:
+    async def run(
+        self, signals: Signals, watch: Callable[[Processes], Awaitable[None]] | None = None
+    ) -> int:
         """Run until a signal asks for an end, and return the exit code.
 
         Args:
+            signals: what it listens to.
             watch: a companion that may have all processes started anew; cancelled at the end.
         """
         supervisor = self._supervisor
-        stages = StopStages(supervisor.request_stop, self._force)
-        with handle_signals(stages, lambda: self.worker_snapshot().tree, self._report):
-            watching = None if watch is None else asyncio.ensure_future(watch(self))
-            try:
-                await supervisor.start()
-                reason = await supervisor.wait()
-            except StartError as error:
-                return _code_of(error.__cause__)
-            except EscalatedError as error:
-                log.error("gave_up", reason=str(error))
-                return ExitCode.GAVE_UP
-            finally:
-                if watching is not None:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
-            if stages.forced:
-                return stages.forced_code
-            if not reason.normal:
-                log.error("gave_up", reason=str(reason))
-                return ExitCode.GAVE_UP
-            return max(self._codes, default=ExitCode.DRAINED)
+        signals.end.first = self.kill
+        signals.attach(
+            Acts(supervisor.request_stop, self._force, self._show, self._grace, cancelling=_GRACE)
+        )
+        watching = None if watch is None else asyncio.ensure_future(watch(self))
+        if watching is not None:
+            watching.add_done_callback(self._watch_ended)
+        try:
+            await supervisor.start()
+            reason = await supervisor.wait()
+        except StartError as error:
+            return _code_of(error.__cause__)
+        except EscalatedError as error:
+            log.error("gave_up", reason=str(error))
+            return ExitCode.GAVE_UP
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.wait([watching])
+        if signals.stages.forced:
+            return signals.stages.forced_code
+        if not reason.normal:
+            log.error("gave_up", reason=str(reason))
+            return ExitCode.GAVE_UP
+        return max([*self._codes.values(), self._failed])
 
-    def _report(self) -> None:
-        """Have each process print where it is."""
+    def _watch_ended(self, watching: asyncio.Future[None]) -> None:
+        """End with the companion: without it nothing would start the processes anew."""
+        error = None if watching.cancelled() else watching.exception()
+        if error is not None:
+            log.error("gave_up", reason=f"{type(error).__name__}: {error}", exc_info=error)
+            self._failed = ExitCode.GAVE_UP
+            self._supervisor.request_stop()
+
+    def _show(self) -> None:
+        """Print where this process is, and have each of the others do so."""
+        print_report(self.worker_snapshot().tree)
         for process in self.processes:
             process.report()
 
@@ -151,6 +176,11 @@ class Processes:
         for process in self.processes:
             process.terminate()
         self._supervisor.request_stop(self._supervisor.clock.time() + _GRACE)
+
+    def kill(self) -> None:
+        """End all processes at once: nothing of this worker outlives its parent."""
+        for process in self.processes:
+            process.kill()
 
     async def restart_all(self, reason: str) -> None:
         """Start all processes anew, with the code as it is now."""

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from actors.worker.app import Worker
-from actors.worker.exits import ExitCode, UsageError, exit_code, one_sentence
+from actors.worker.exits import ExitCode, UsageError, code_of_exit, exit_code, one_sentence
 from actors.worker.link import Assignment, report_to_parent
 from actors.worker.partition import Partition
-from actors.worker.signals import StopStages, handle_signals
+from actors.worker.signals import Acts, Signals
 from actors.worker.snapshot import State, WorkerSnapshot
+from actors.worker.stacks import print_report
 from supervisor.log import get_logger
 
 __all__ = ["RunOptions", "assign", "embedded", "run_worker", "serve_http"]
@@ -51,7 +52,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     def apply(self, app: Worker[Any]) -> None:
         """Have ``app`` be as the options say."""
         if self.url is not None:
-            app.broker = msgspec.structs.replace(app.broker, where=self.url)
+            app.at(self.url)
         if self.drain_timeout is not None:
             app.drain_timeout = self.drain_timeout
         app.partition = self.partition
@@ -68,40 +69,36 @@ def assign(app: Worker[Any], assignment: Assignment) -> None:
 
 
 async def run_worker(
-    app: Worker[Any], options: RunOptions, assignment: Assignment | None = None
+    app: Worker[Any],
+    options: RunOptions,
+    signals: Signals,
+    assignment: Assignment | None = None,
 ) -> int:
     """Run ``app`` until a signal asks it to stop, and return the exit code."""
-    task = asyncio.current_task()
-    assert task is not None
+    stages = signals.stages
+    signals.attach(_acts(app))
     was_up = False
-
-    def drain() -> None:
-        if app.state is State.STARTING:
-            task.cancel()  # there is nothing to drain yet
-        app.request_stop()
-
-    stages = StopStages(drain, task.cancel)
     try:
-        with handle_signals(stages, app.tree):
-            async with AsyncExitStack() as stack:
-                if options.embedded:
-                    await stack.enter_async_context(embedded(app))
-                if options.http is not None:
-                    serving = serve_http(options.http, app.worker_snapshot)
-                    await stack.enter_async_context(serving)
-                if assignment is not None:
-                    await stack.enter_async_context(_link(app, assignment.pipe))
-                async with app:
-                    was_up = True
-                    log.info("running", partition=str(app.partition), broker=str(app.broker))
-                    await app.stop_requested()
+        async with AsyncExitStack() as stack:
+            if options.embedded:
+                await stack.enter_async_context(embedded(app))
+            if options.http is not None:
+                serving = serve_http(options.http, app.worker_snapshot)
+                await stack.enter_async_context(serving)
+            if assignment is not None:
+                await stack.enter_async_context(_link(app, assignment.pipe))
+            async with app:
+                was_up = True
+                log.info("running", partition=str(app.partition), broker=str(app.broker))
+                await app.stop_requested()
     except asyncio.CancelledError:
         if not stages.count:
             raise
         return stages.forced_code if stages.forced else ExitCode.DRAINED
     except SystemExit as error:
-        log.error("exited", code=error.code)
-        return error.code if isinstance(error.code, int) and error.code else ExitCode.GAVE_UP
+        code = code_of_exit(error)
+        log.error("exited", code=code)
+        return code
     except UsageError:
         raise
     except Exception as error:
@@ -115,6 +112,25 @@ async def run_worker(
     return ExitCode.DRAINED
 
 
+def _acts(app: Worker[Any]) -> Acts:
+    """Return what the current task, which runs ``app``, does about signals."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def drain() -> None:
+        if app.state is State.STARTING:
+            task.cancel()  # there is nothing to drain yet
+        app.request_stop()
+
+    def overdue() -> int:
+        return ExitCode.DRAINED if app.state is State.STARTING else ExitCode.DEADLINE
+
+    def show() -> None:
+        print_report(app.tree())
+
+    return Acts(drain, task.cancel, show, app.drain_timeout, overdue)
+
+
 @asynccontextmanager
 async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
     """Run a server, or a cluster, of the app's own; yields its URL."""
@@ -125,9 +141,7 @@ async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
     server = EmbeddedCluster() if app.broker.is_cluster else EmbeddedServer()
     async with server:
         log.info("embedded", url=server.url)
-        app.broker = msgspec.structs.replace(
-            app.broker, where=server.url, cluster=app.broker.is_cluster
-        )
+        app.at(server.url)
         yield server.url
 
 

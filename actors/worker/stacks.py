@@ -1,0 +1,54 @@
+"""What SIGUSR1 prints: the actor tree with mailbox depths, and where every task waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from supervisor import TreeNode
+
+__all__ = ["print_report", "report"]
+
+
+def print_report(tree: TreeNode) -> None:
+    """Print :func:`report` to stderr."""
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
+        sys.stderr.write(report(tree))
+        sys.stderr.flush()
+
+
+def report(tree: TreeNode) -> str:
+    """Return the tree and the stack of every task, as text."""
+    out = io.StringIO()
+    out.write(f"--- mailslot: tree of process {os.getpid()}\n{tree}\n")
+    tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
+    out.write(f"--- mailslot: stacks of {len(tasks)} tasks\n")
+    for task in tasks:
+        out.write(f"{task.get_name()}\n")
+        for frame in _frames(task):
+            code = frame.f_code
+            out.write(f"    {code.co_filename}:{frame.f_lineno} {code.co_qualname}\n")
+    out.write("--- mailslot: end\n")
+    return out.getvalue()
+
+
+def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    """Yield the frames of a task that waits, outermost first, down to what it waits for."""
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        # Coroutines, generators and asynchronous generators name the same things differently.
+        for prefix in ("cr", "gi", "ag"):
+            frame = getattr(awaited, f"{prefix}_frame", None)
+            if frame is not None:
+                yield frame
+                break
+        else:
+            return
+        name = "gi_yieldfrom" if prefix == "gi" else f"{prefix}_await"
+        awaited = getattr(awaited, name, None)
