@@ -1,47 +1,75 @@
-"""For how long messages wait, without a time stamp on any of them (pure).
+"""Since when messages wait, without a time stamp on any of them (pure).
 
-A message is the n-th that entered a mailbox, and n is known when it is asked for: what was handled
-plus what waits. So it is enough to note, now and then, how many had entered by when. The oldest
-message that waits entered after the last note that does not count it.
+A message is the n-th that entered a mailbox, and how many have left it is known. So it is enough to
+note, now and then, how many had entered by when. The oldest message that is not handled entered
+after the last note that does not count it.
+
+Where it is not known exactly how many had entered, a note counts too many rather than too few: it
+then makes messages older than they are, and never younger.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
-__all__ = ["AgeMeter"]
+__all__ = ["AgeMeter", "Moment"]
 
 _MOST_NOTES = 600
 
 
+class Moment(NamedTuple):
+    """When somebody looked, and when before that.
+
+    Attributes:
+        at: the time of the look.
+        before: the time of the look before it: what came to the machine by then has been read.
+    """
+
+    at: float
+    before: float
+
+
 class AgeMeter:
-    """Estimates the age of the oldest message of one mailbox, to within the interval of notes."""
+    """Estimates the ages of one mailbox's oldest messages, to within the interval of looks.
 
-    __slots__ = ("_left", "_notes")
+    Args:
+        since: a look at which it was empty, and nothing in hand.
+        left: how many messages have left it.
+    """
 
-    def __init__(self) -> None:
-        self._left = 0
-        # (when, how many had entered by then)
-        self._notes: deque[tuple[float, int]] = deque(maxlen=_MOST_NOTES)
+    __slots__ = ("_notes",)
 
-    def note(self, now: float, left: int, waiting: int) -> float:
-        """Take note, and return the oldest message's age in seconds; 0.0 when none waits.
+    def __init__(self, since: Moment, left: int) -> None:
+        # When, and how many had entered by then; both grow.
+        self._notes: deque[tuple[Moment, int]] = deque([(since, left)])
+
+    def note(self, now: Moment, left: int, in_hand: int, waiting: int) -> tuple[Moment, Moment]:
+        """Take note; return moments after which the oldest unhandled, and the oldest waiting came.
 
         Args:
-            now: the time.
-            left: how many messages have left the mailbox, handled or shed.
-            waiting: how many wait in it.
+            now: the time, or when all had come that has not come to this mailbox yet.
+            left: how many messages have left it for good, at least: handled or shed.
+            in_hand: how many may be neither there nor counted as having left: at most.
+            waiting: how many wait in it; with ``in_hand``, one at least.
         """
-        notes = self._notes
-        if left < self._left:
-            notes.clear()  # the counters began anew: it is another mailbox
-        self._left = left
-        # Messages in hand are in neither of the two counts: the sum may fall for a while.
-        entered = max(left + waiting, notes[-1][1] if notes else 0)
+        notes, entered = self._notes, left + in_hand + waiting
+        if left < notes[0][1]:  # the counters began anew: it is another mailbox
+            self._notes = notes = deque([(notes[-1][0], left)])
+        while len(notes) > 1 and notes[-1][1] >= entered:
+            notes.pop()  # no more than this have entered by now, so no more had by then
         notes.append((now, entered))
         # All but the last note that does not count the oldest message are of no use any more.
-        while len(notes) > 1 and notes[1][1] <= left:
+        while notes[1][1] <= left:
             notes.popleft()
-        if not waiting:
-            return 0.0
-        return now - notes[0][0]
+        if len(notes) > _MOST_NOTES:
+            self._notes = notes = deque([notes[0], *list(notes)[2::2]])
+        oldest = waits = notes[0][0]
+        if waiting:
+            for when, count in notes:
+                if count > left + in_hand:
+                    break
+                waits = when
+        else:
+            waits = now
+        return oldest, waits

@@ -5,6 +5,7 @@ NEW --enter--> STARTING --> RUNNING --leave--> DRAINING --> STOPPED
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -240,7 +241,16 @@ class Worker(Registry[C]):
     @property
     def oldest_age(self) -> float:
         """Seconds for which the oldest message that waits for a handler has waited, about."""
-        return self._life.observer.oldest if self.started else 0.0
+        backlog = self._life.observer.backlog
+        return 0.0 if backlog is None else backlog.oldest
+
+    def handled_until(self) -> float:
+        """Return up to when all that came was handled, in Unix seconds: what is in hand is not."""
+        backlog = self._life.observer.backlog
+        if backlog is None:
+            return time.time()
+        backlog.look()
+        return time.time() - (time.monotonic() - backlog.handled_until)
 
     def snapshot(self) -> Snapshot:
         """Return all that there is to know of it, as a value."""

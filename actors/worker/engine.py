@@ -130,6 +130,7 @@ class Engine:
         await self._report_what_was_missed(subscriptions)
         stack.push_async_callback(self._stop_probes)
         self._start_probes()
+        await asyncio.gather(*(prober.started() for prober in self._probers))
 
     def _counted(self, handler: Handler) -> Handler:
         if handler.on_gap is not None:

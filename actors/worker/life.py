@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.runtime.system import ActorSystem
+from actors.worker.backlog import Backlog
 from actors.worker.engine import Engine, EngineOptions
 from actors.worker.exits import HOOK
 from actors.worker.journal import Journal
@@ -82,6 +83,7 @@ class Life:
         )
         observer.process = app.process
         self.system = await self.stack.enter_async_context(system)
+        observer.backlog = Backlog(system)
         observer.lag = lag = LagMeter(system.loop)
         self.stack.callback(lag.close)
         for hook in app.startup_hooks:
@@ -90,7 +92,7 @@ class Life:
             app.context  # noqa: B018 - raises, now instead of for each message
         self.engine = observer.engine = Engine(app, system, self.journal, self._options())
         await self.engine.start(self.stack)
-        system.spawn(Sampler, observer, app.tree, name="sampler", restart="permanent")
+        system.spawn(Sampler, observer, name="sampler", restart="permanent")
         observer.up_since = time.monotonic()
 
     def _options(self) -> EngineOptions:
@@ -122,14 +124,20 @@ class Life:
             if not limit.expired():
                 raise
         except asyncio.CancelledError:
-            await self.engine.kill()
+            await self._kill()
             raise
         left = self.engine.left()
         seconds = self.system.loop.time() - begun
         if limit.expired():
             log.error("drain_deadline_passed", seconds=round(seconds, 1), left=left)
-            await self.engine.kill()
+            await self._kill()
         return Drained(not limit.expired(), seconds, left)
+
+    async def _kill(self) -> None:
+        assert self.engine is not None
+        if self.observer.backlog is not None:
+            self.observer.backlog.close()
+        await self.engine.kill()
 
     async def _shut_down(self) -> None:
         """Run all shutdown hooks, those after one that raises, too."""

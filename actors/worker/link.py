@@ -1,7 +1,7 @@
 """Between a parent and one of its processes: what the child is told, and its signs of life.
 
 The child is told by an environment variable; it answers on a pipe, a line at a time: the time up to
-which all it received was handled, four times a second, and each second a snapshot. When the pipe
+which all that came was handled, four times a second, and each second a snapshot. When the pipe
 breaks the parent is gone, and the child drains.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -56,7 +55,7 @@ class Line(msgspec.Struct, frozen=True):
     """One sign of life.
 
     Attributes:
-        handled_until: all that was received before then was handled, in Unix seconds.
+        handled_until: all that came before then was handled, in Unix seconds.
         state: what the worker is doing.
         snapshot: what it says of itself, now and then.
     """
@@ -89,7 +88,7 @@ async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable
     try:
         while True:
             snapshot = app.snapshot() if turn % _SNAPSHOTS == 0 and app.started else None
-            line = Line(time.time() - app.oldest_age, app.state, snapshot)
+            line = Line(app.handled_until(), app.state, snapshot)
             writer.write(encoder.encode(line) + b"\n")
             await writer.drain()
             running = app.state is State.RUNNING

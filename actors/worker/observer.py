@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Final
+from typing import Final
 
 from actors.pubsub.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
-from actors.worker.ages import AgeMeter
+from actors.worker.backlog import Backlog
 from actors.worker.engine import Engine
 from actors.worker.journal import Journal
 from actors.worker.lag import LagMeter
@@ -36,16 +36,16 @@ class Observer:
         self._name = name
         self.process = process
         self._journal = journal
-        self._ages: dict[str, AgeMeter] = {}
         self._received: dict[str, tuple[int, int]] = {}
+        self._received_shown = 0
+        self.backlog: Backlog | None = None
         self.engine: Engine | None = None
         self.lag: LagMeter | None = None
         self.up_since: float | None = None
-        #: The age of the oldest message at the last look.
-        self.oldest = 0.0
 
     def snapshot(self, state: State, tree: TreeNode) -> Snapshot:
         """Return what there is to see now."""
+        self.look()
         engine, now, journal = self.engine, time.monotonic(), self._journal
         running = engine is not None and state in (State.RUNNING, State.DRAINING)
         stats = [pubsub.stats() for pubsub in engine.pubsubs] if engine and running else []
@@ -59,7 +59,7 @@ class Observer:
             lag=0.0 if self.lag is None else self.lag.worst,
             partition=str(engine.options.partition) if engine else "0/1",
             unconfirmed=self._unconfirmed() if running else (),
-            handlers=self.sample(tree),
+            handlers=self._handlers(tree),
             paths=self._paths(now) if running else (),
             probe_interval=engine.options.probe_interval if engine else None,
             received=self._received_so_far(),
@@ -72,41 +72,38 @@ class Observer:
             tree=tree,
         )
 
-    def sample(self, tree: TreeNode) -> tuple[HandlerState, ...]:
-        """Take note of each handler's mailbox, and return what they have been through."""
-        now = time.monotonic()
-        states: list[HandlerState] = []
-        for pubsub in tree.children:
-            handlers = next((child for child in pubsub.children if child.id == "handlers"), None)
-            states += [
-                self._handler(pubsub.id, node, now)
-                for node in (() if handlers is None else handlers.children)
-                if not node.id.startswith(PROBE_PREFIX)
-            ]
-        self.oldest = max((state.age for state in states), default=0.0)
-        if len(self._ages) > len(states):
-            paths = {state.path for state in states}
-            self._ages = {path: age for path, age in self._ages.items() if path in paths}
-        return tuple(states)
+    def look(self) -> None:
+        """Take note of what changes between two snapshots."""
+        if self.backlog is not None:
+            self.backlog.look()
+        self._received_so_far()
 
-    def _handler(self, pubsub: str, node: TreeNode, now: float) -> HandlerState:
+    def _handlers(self, tree: TreeNode) -> tuple[HandlerState, ...]:
+        return tuple(
+            self._handler(pubsub.id, node)
+            for pubsub in tree.children
+            for handlers in pubsub.children
+            if handlers.id == "handlers"
+            for node in handlers.children
+            if not node.id.startswith(PROBE_PREFIX)
+        )
+
+    def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:
         # A handler with lanes has handled what its lanes have.
         does = node.children or (node,)
-        handled = sum(one.detail.get("processed", 0) for one in does)
-        depth = sum(one.detail.get("mailbox", 0) for one in node.walk())
-        shed = node.detail.get("shed", 0)
-        age = self._ages.setdefault(node.path, AgeMeter()).note(now, handled + shed, depth)
+        ages = {} if self.backlog is None else self.backlog.ages
         return HandlerState(
             name=node.id,
             pubsub=pubsub,
             path=node.path,
             status=node.status,
-            depth=depth,
-            age=age,
-            handled=handled,
+            depth=sum(one.detail.get("mailbox", 0) for one in node.walk()),
+            age=ages.get(node.path, 0.0),
+            handled=sum(one.detail.get("processed", 0) for one in does),
             failed=self._journal.failed[node.path],
-            shed=shed,
+            shed=node.detail.get("shed", 0),
             restarts=node.restarts,
+            last_exit=node.last_exit,
         )
 
     def _unconfirmed(self) -> tuple[str, ...]:
@@ -128,7 +125,10 @@ class Observer:
 
     def _received_so_far(self) -> int:
         """Return a count that only grows, out of counts that begin anew with each connection."""
-        for pubsub in self.engine.pubsubs if self.engine is not None else ():
+        engine = self.engine
+        if engine is None:
+            return 0
+        for pubsub in engine.pubsubs:
             name = pubsub.name
             before, last = self._received.get(name, (0, 0))
             try:
@@ -136,20 +136,23 @@ class Observer:
             except ConnectionError:  # it is closed: the last count stands
                 now = last
             self._received[name] = (before + last if now < last else before, now)
-        return sum(before + last for before, last in self._received.values())
+        came = sum(before + last for before, last in self._received.values())
+        came -= sum(paths.came_back for _, paths in engine.paths)
+        # A probe is counted a moment before it is known to be one.
+        self._received_shown = max(self._received_shown, came)
+        return self._received_shown
 
 
 class Sampler(Actor[str]):
     """Has an observer look at the mailboxes, on a timer."""
 
-    def __init__(self, observer: Observer, tree: Any) -> None:
+    def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._tree = tree
 
     async def on_start(self) -> None:
         """Begin."""
         self.context.timers.every(SAMPLE_SECONDS, "sample")
 
     def receive(self, message: str) -> None:
-        """Take a sample."""
-        self._observer.sample(self._tree())
+        """Take a look."""
+        self._observer.look()

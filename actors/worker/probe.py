@@ -57,7 +57,8 @@ class Prober(Actor[str]):
         self._unused: dict[str, float] = {}
 
     async def on_start(self) -> None:
-        """Begin."""
+        """Begin; what is in use is known from now on, if not proven."""
+        self._paths.follow(set(self._wanted()), time.monotonic())
         self.context.timers.every(min(_LOOK, self._paths.interval / PER_INTERVAL / 2), "look")
         self.context.self_ref.tell("look")
 
@@ -132,6 +133,7 @@ class Prober(Actor[str]):
         self._channels = wanted
 
     def _came_back(self, message: PubSubMessage) -> None:
+        self._paths.came_back += 1
         sent_at, name = float(message["data"]), message["channel"]
         if isinstance(name, bytes):
             name = name.decode()

@@ -74,12 +74,14 @@ class Paths:
     Attributes:
         proofs: by node.
         restarts: how often a silent path was restarted, by node.
+        came_back: how many probes came back.
     """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self.proofs: dict[str, Proof] = {}
         self.restarts: Counter[str] = Counter()
+        self.came_back = 0
 
     def follow(self, nodes: set[str], now: float) -> None:
         """Take note of which nodes are in use."""

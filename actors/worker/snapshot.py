@@ -47,6 +47,7 @@ class HandlerState(msgspec.Struct, frozen=True):
         failed: messages in its failure sink.
         shed: messages dropped at the bound of its mailbox.
         restarts: how often it came back.
+        last_exit: why it last ended, in words.
     """
 
     name: str
@@ -59,6 +60,7 @@ class HandlerState(msgspec.Struct, frozen=True):
     failed: int
     shed: int
     restarts: int
+    last_exit: str | None = None
 
 
 class PathState(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         handlers: what its handlers have been through.
         paths: the paths that messages take.
         probe_interval: seconds for which a proof of delivery is fresh; None: there is no probe.
-        received: messages that came.
+        received: messages that came, probes left out.
         gaps: gaps reported.
         reconnects: connections replaced.
         restarts: restarts of anything in the tree.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.worker.ages import AgeMeter
+from actors.worker.ages import AgeMeter, Moment
 from actors.worker.exits import (
     ConnectFailedError,
     ExitCode,
@@ -170,24 +170,44 @@ def test_a_restarted_path_begins_unproven_and_is_counted():
 # -- ages and lag ----------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=60))
-def test_an_age_is_exact_to_within_a_sample(steps):
-    meter, queue, left, now = AgeMeter(), [], 0, 0.0
-    meter.note(now, 0, 0)
-    for come, go in steps:
-        queue += [now] * come  # right after the sample before
+steps = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9)), max_size=60)
+
+
+@given(steps, st.booleans())
+def test_an_age_is_exact_to_within_a_look_and_never_too_low(steps, exact):
+    """The first message of ``queue`` is in hand; each is the look before it came."""
+    queue: list[Moment] = []
+    last, left, meter = Moment(0.0, 0.0), 0, None
+    for come, go, too_many in steps:
+        queue += [last] * come
         del queue[: (gone := min(go, len(queue)))]
         left += gone
-        now += 1.0
-        age = meter.note(now, left, len(queue))
-        assert age == (now - queue[0] if queue else 0.0)
+        now = Moment(last.at + 1.0, last.at)
+        if not queue:  # nobody asks then
+            meter = None
+        else:
+            meter = meter or AgeMeter(last, left)
+            in_hand = 1 if exact else 1 + too_many
+            oldest, waits = meter.note(now, left, in_hand, len(queue) - 1)
+            if exact:
+                assert oldest == queue[0]
+                assert waits == (queue[1] if len(queue) > 1 else now)
+            assert oldest <= queue[0]
+        last = now
 
 
 def test_a_mailbox_that_begins_anew_is_a_new_one():
-    meter = AgeMeter()
-    meter.note(0.0, 100, 5)
-    assert meter.note(1.0, 0, 0) == 0.0
-    assert meter.note(2.0, 0, 3) == 1.0
+    meter = AgeMeter(Moment(0.0, 0.0), 95)
+    assert meter.note(Moment(1.0, 0.0), 95, 1, 4)[0].at == 0.0
+    assert meter.note(Moment(2.0, 1.0), 0, 1, 2)[0].at == 1.0
+
+
+def test_notes_are_bounded_and_forget_no_message():
+    meter = AgeMeter(Moment(0.0, 0.0), 0)
+    for second in range(1, 5000):
+        oldest, waits = meter.note(Moment(second, second - 1), 0, 1, second)
+        assert (oldest.at, waits.at) == (0.0, 0.0)
+    assert len(meter._notes) <= 600
 
 
 async def test_lag_is_how_late_the_loop_was():

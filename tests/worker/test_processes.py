@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import msgspec
 import pytest
@@ -99,9 +100,43 @@ async def test_one_of_three_is_killed_and_the_others_carry_on(server, tmp_path):
         )
 
 
-async def publish_all(client, sent, stop) -> None:
-    import time
+async def test_the_gap_of_a_killed_process_covers_what_it_had_in_hand(server, tmp_path):
+    text = """
+import os
+app = Worker(probe_interval=None)
+def told(gap):
+    print("gap", gap.name, gap.since, flush=True)
+@app.channel("slow", on_gap=told)
+async def slow(message):
+    print("in hand", os.getpid(), flush=True)
+    await asyncio.sleep(60)
+@app.channel("quick", on_gap=told)
+async def quick(message):
+    print("quick", message["data"], flush=True)
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2)
+    async with (
+        Redis(server.host, server.port) as client,
+        mailslot(*args, cwd=tmp_path) as program,
+    ):
+        await program.says("running", times=2)
+        sent = time.time()
+        await client.publish("slow", "x")
+        await program.says("in hand")
+        # It goes on to say that it lives, and handles what else comes.
+        for number in range(8):
+            await client.publish("quick", str(number))
+            await program.says(f"quick {number}")
+            await asyncio.sleep(0.2)
+        (line,) = [line for line in program.out if line.startswith("in hand")]
+        os.kill(int(line.split()[2]), signal.SIGKILL)
+        await program.says("gap slow")
+        (line,) = [line for line in program.out if line.startswith("gap slow")]
+        assert sent - 2 < float(line.split()[2]) <= sent
 
+
+async def publish_all(client, sent, stop) -> None:
     number = 0
     while not stop.is_set():
         for name in CHANNELS:
