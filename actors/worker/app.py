@@ -244,6 +244,12 @@ class Worker(Registry[C]):
         backlog = self._life.observer.backlog
         return 0.0 if backlog is None else backlog.oldest
 
+    @property
+    def lag(self) -> float:
+        """Seconds by which its event loop was late, at its worst of the last few seconds."""
+        meter = self._life.observer.lag
+        return 0.0 if meter is None else meter.worst
+
     def handled_until(self) -> float:
         """Return up to when all that came was handled, in Unix seconds: what is in hand is not."""
         backlog = self._life.observer.backlog

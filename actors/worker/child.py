@@ -13,15 +13,21 @@ from typing import Any, Final
 import msgspec
 
 from actors.worker.exits import ExitCode
+from actors.worker.health import MOST_LAG
 from actors.worker.life import Previous
 from actors.worker.link import VARIABLE, Assignment, Line, parse_line
 from actors.worker.partition import Partition
-from actors.worker.snapshot import Snapshot, State
+from actors.worker.snapshot import ProcessState, Snapshot, State
+from supervisor.log import get_logger
 
 __all__ = ["ChildProcess"]
 
+log = get_logger("mailslot.worker")
+
 #: The longest line: a snapshot of some ten thousand handlers.
 _LONGEST: Final = 64 * 1024 * 1024
+#: Seconds without a line, of which there are four a second, that say that its loop is late.
+_SILENT: Final = 1.0
 
 
 class ChildProcess:
@@ -37,6 +43,7 @@ class ChildProcess:
         code: how the last incarnation ended; negative for a signal.
         seen_at: when it last gave a sign of life, in Unix seconds.
         snapshot: what it last said of itself.
+        lag: how late its event loop was, as it last said.
         restarts: how often it was started again.
     """
 
@@ -47,6 +54,7 @@ class ChildProcess:
         self.code: int | None = None
         self.seen_at: float | None = None
         self.snapshot: Snapshot | None = None
+        self.lag = 0.0
         self.restarts = -1
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
@@ -75,6 +83,19 @@ class ChildProcess:
         """Return what the tree shows of it."""
         return {"pid": self.pid, "partition": str(self.partition)}
 
+    def state(self) -> ProcessState:
+        """Return it as its parent sees it now."""
+        seen = None if self.seen_at is None else time.time() - self.seen_at
+        return ProcessState(self.index, self.pid, seen, self.restarts)
+
+    def latest(self) -> Snapshot | None:
+        """Return what it last said of itself; its lag is that of now, also while it is silent."""
+        if self.snapshot is None or self.seen_at is None:
+            return None
+        silent = time.time() - self.seen_at
+        lag = max(self.lag, silent) if silent > _SILENT else self.lag
+        return msgspec.structs.replace(self.snapshot, lag=lag)
+
     async def run(self, started: Callable[[], None], stopping: Callable[[], bool]) -> None:
         """Be one incarnation: return when the process has ended.
 
@@ -84,6 +105,7 @@ class ChildProcess:
         """
         self.restarts += 1
         self.seen_at = self.snapshot = None
+        self.lag = 0.0
         self._asked, self.code = False, None
         reader, process = await self._start()
         self._process, self.pid = process, process.pid
@@ -157,7 +179,7 @@ class ChildProcess:
     async def _listen(self, reader: asyncio.StreamReader, started: Callable[[], None]) -> None:
         """Take its signs of life until there are no more."""
         up = False
-        while line := await reader.readline():
+        while line := await self._line(reader):
             sign = parse_line(line)
             if sign is None:
                 continue
@@ -166,8 +188,25 @@ class ChildProcess:
                 up = True
                 started()
 
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        """Return what it writes next, and say so if that takes long."""
+        silent = False
+        while True:
+            try:
+                async with asyncio.timeout(MOST_LAG):
+                    line = await reader.readline()
+            except TimeoutError:
+                if self.seen_at is not None and not silent:
+                    silent = True
+                    log.error("process_silent", process=self.index, pid=self.pid, seconds=MOST_LAG)
+            else:
+                if silent and line:
+                    log.warning("process_answers", process=self.index, pid=self.pid)
+                return line
+
     def _note(self, sign: Line) -> None:
         self.seen_at = time.time()
+        self.lag = sign.lag
         if sign.state in (State.RUNNING, State.DRAINING):
             self._handled_until = sign.handled_until
         if sign.snapshot is not None:

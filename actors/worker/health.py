@@ -10,10 +10,9 @@ from actors.worker.snapshot import ProcessState, Snapshot, State, WorkerSnapshot
 
 __all__ = ["MOST_LAG", "Verdict", "is_live", "is_ready"]
 
-#: Seconds of lag beyond which a process is of no use, and restarting it is the better choice.
+#: Seconds of lag, or without a sign of life, beyond which a process is of no use, and restarting it
+#: is the better choice.
 MOST_LAG: Final = 5.0
-#: Seconds without a sign of life after which a child process does not count.
-_SILENT: Final = 5.0
 _NAMED: Final = 5
 
 
@@ -39,13 +38,15 @@ def is_live(worker: WorkerSnapshot) -> Verdict:
 
     Whether the broker can be reached is not asked: a restart would not bring it back.
     """
-    if worker.processes:
-        return Verdict.of(_supervisor_problems(worker))
-    reasons = []
+    reasons = _supervisor_problems(worker) if worker.processes else []
+    silent = {process.index: process for process in worker.processes if _is_silent(process)}
+    for process in silent.values():
+        reasons.append(f"{_silence(process)}: something blocks it, or has stopped it")
     for one in worker.snapshots:
-        if one.lag > MOST_LAG:
-            reasons.append(f"the event loop was {one.lag:.1f} s late: something blocks it")
-        if one.state is State.STOPPED:
+        if one.lag > MOST_LAG and one.process not in silent:
+            late = f"the event loop was {one.lag:.1f} s late: something blocks it"
+            reasons.append(_where(worker, one) + late)
+        if one.state is State.STOPPED and not worker.processes:
             reasons.append("the supervisor has ended")
     return Verdict.of(reasons)
 
@@ -57,7 +58,7 @@ def is_ready(worker: WorkerSnapshot) -> Verdict:
     for process in worker.processes:
         reasons += _process_problems(process, by_index.get(process.index))
     for one in worker.snapshots:
-        where = f"process {one.process}: " if worker.processes else ""
+        where = _where(worker, one)
         reasons += [where + problem for problem in _problems(one)]
     if len(worker.snapshots) < worker.expected and not reasons:
         reasons.append("not all processes have reported yet")
@@ -72,6 +73,12 @@ def _problems(one: Snapshot) -> list[str]:
         shown = ", ".join(one.unconfirmed[:_NAMED])
         more = len(one.unconfirmed) - _NAMED
         reasons.append(f"not subscribed: {shown}" + (f" and {more} more" if more > 0 else ""))
+    down = [handler for handler in one.handlers if handler.status != "running"]
+    for handler in down[:_NAMED]:
+        why = f": {handler.last_exit}" if handler.last_exit else ""
+        reasons.append(f"handler {handler.name} is {handler.status}{why}")
+    if len(down) > _NAMED:
+        reasons.append(f"and {len(down) - _NAMED} more handlers are not up")
     if one.probe_interval is None:
         return reasons
     for path in one.paths:
@@ -94,6 +101,16 @@ def _process_problems(process: ProcessState, snapshot: Snapshot | None) -> list[
         return [f"process {process.index} is down"]
     if snapshot is None or process.seen is None:
         return [f"process {process.index} is starting"]
-    if process.seen > _SILENT:
-        return [f"process {process.index}: no sign of life for {process.seen:.1f} s"]
-    return []
+    return [_silence(process)] if _is_silent(process) else []
+
+
+def _is_silent(process: ProcessState) -> bool:
+    return process.pid is not None and process.seen is not None and process.seen > MOST_LAG
+
+
+def _silence(process: ProcessState) -> str:
+    return f"process {process.index}: no sign of life for {process.seen:.1f} s"
+
+
+def _where(worker: WorkerSnapshot, one: Snapshot) -> str:
+    return f"process {one.process}: " if worker.processes else ""

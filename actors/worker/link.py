@@ -1,8 +1,8 @@
 """Between a parent and one of its processes: what the child is told, and its signs of life.
 
 The child is told by an environment variable; it answers on a pipe, a line at a time: the time up to
-which all that came was handled, four times a second, and each second a snapshot. When the pipe
-breaks the parent is gone, and the child drains.
+which all that came was handled, four times a second, and each second a snapshot, or less often
+where that is a lot of work. When the pipe breaks the parent is gone, and the child drains.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ log = get_logger("mailslot.worker")
 #: The environment variable that makes a process a child.
 VARIABLE: Final = "MAILSLOT_CHILD"
 _EVERY: Final = 0.25
-_SNAPSHOTS: Final = 4
+_SNAPSHOTS: Final = 1.0
+#: The share of its time that a process may spend on snapshots: one of ten thousand handlers takes a
+#: fifth of a second.
+_SHARE: Final = 0.1
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -57,11 +60,13 @@ class Line(msgspec.Struct, frozen=True):
     Attributes:
         handled_until: all that came before then was handled, in Unix seconds.
         state: what the worker is doing.
+        lag: how late its event loop was at its worst lately, in seconds.
         snapshot: what it says of itself, now and then.
     """
 
     handled_until: float
     state: State
+    lag: float = 0.0
     snapshot: Snapshot | None = None
 
 
@@ -84,17 +89,20 @@ async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable
     )
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
     encoder = msgspec.json.Encoder()
-    turn = 0
+    due, was = 0.0, app.state
     try:
         while True:
-            snapshot = app.snapshot() if turn % _SNAPSHOTS == 0 and app.started else None
-            line = Line(app.handled_until(), app.state, snapshot)
+            begun = loop.time()
+            # Whatever it is due: the one after it came up tells at once what there is.
+            wanted = app.started and (begun >= due or app.state is not was)
+            was = app.state
+            snapshot = app.snapshot() if wanted else None
+            line = Line(app.handled_until(), was, app.lag, snapshot)
             writer.write(encoder.encode(line) + b"\n")
+            if snapshot is not None:
+                due = begun + max(_SNAPSHOTS, (loop.time() - begun) / _SHARE) - _EVERY / 2
             await writer.drain()
-            running = app.state is State.RUNNING
             await asyncio.sleep(_EVERY)
-            # The turn after it came up brings the first full snapshot at once.
-            turn = 0 if not running and app.state is State.RUNNING else turn + 1
     except (ConnectionError, BrokenPipeError):
         log.error("parent_gone", action="this process drains and ends")
         parent_gone()

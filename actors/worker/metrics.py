@@ -29,7 +29,7 @@ _HANDLER_GAUGES = {
     "age": ("mailbox_oldest_seconds", "For how long the oldest of them has waited."),
 }
 _COUNTERS = {
-    "received": "Messages that came.",
+    "received": "Messages that came, probes left out.",
     "gaps": "Gaps: times in which messages may have been missed.",
     "reconnects": "Connections replaced.",
     "restarts": "Restarts of anything in the tree.",

@@ -8,7 +8,6 @@ one before it had handled what it received, so that its handlers hear of what wa
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -18,7 +17,7 @@ from actors.worker.child import ChildProcess
 from actors.worker.exits import ExitCode
 from actors.worker.partition import Partition
 from actors.worker.signals import Acts, Signals
-from actors.worker.snapshot import ProcessState, Snapshot, WorkerSnapshot
+from actors.worker.snapshot import Snapshot, WorkerSnapshot
 from actors.worker.stacks import print_report
 from supervisor import (
     Child,
@@ -199,20 +198,11 @@ class Processes:
 
     def worker_snapshot(self) -> WorkerSnapshot:
         """Return the whole worker: what each process said of itself last."""
-        now = time.time()
-        states = tuple(
-            ProcessState(
-                process.index,
-                process.pid,
-                None if process.seen_at is None else now - process.seen_at,
-                process.restarts,
-            )
-            for process in self.processes
-        )
-        snapshots = tuple(p.snapshot for p in self.processes if p.snapshot is not None)
+        states = tuple(process.state() for process in self.processes)
+        latest = {f"process-{p.index}": p.latest() for p in self.processes}
+        snapshots = tuple(one for one in latest.values() if one is not None)
         tree = self._supervisor.tree()
-        by_id = {f"process-{p.index}": p.snapshot for p in self.processes}
-        children = tuple(_with_tree(node, by_id.get(node.id)) for node in tree.children)
+        children = tuple(_with_tree(node, latest.get(node.id)) for node in tree.children)
         tree = msgspec.structs.replace(tree, children=children)
         return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
 

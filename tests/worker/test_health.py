@@ -23,6 +23,7 @@ from actors.worker.health import is_live, is_ready
 from actors.worker.lag import LagMeter
 from actors.worker.proof import Paths, Proof
 from actors.worker.snapshot import (
+    HandlerState,
     PathState,
     ProcessState,
     Snapshot,
@@ -110,10 +111,38 @@ def test_of_several_processes_each_must_be_ready():
     ]:
         verdict = is_ready(worker(HEALTHY, other, processes=(up, second)))
         assert says in verdict.reasons[0]
-        assert is_live(worker(HEALTHY, other, processes=(up, second))).ok
+        live = is_live(worker(HEALTHY, other, processes=(up, second)))
+        assert live.ok == (second is not silent)
     stale = msgspec.structs.replace(other, unconfirmed=("channel a",))
     reasons = is_ready(worker(HEALTHY, stale, processes=(up, ProcessState(1, 11, 0.1, 0)))).reasons
     assert reasons == ("process 1: not subscribed: channel a",)
+
+
+def test_of_several_processes_each_must_live():
+    up, silent = ProcessState(0, 10, 0.2, 0), ProcessState(1, 11, 9.0, 0)
+    late = msgspec.structs.replace(HEALTHY, process=1, lag=9.0)
+    assert is_live(worker(HEALTHY, late, processes=(up, silent))).reasons == (
+        "process 1: no sign of life for 9.0 s: something blocks it, or has stopped it",
+    )
+    answers = ProcessState(1, 11, 0.2, 0)
+    assert is_live(worker(HEALTHY, late, processes=(up, answers))).reasons == (
+        "process 1: the event loop was 9.0 s late: something blocks it",
+    )
+    ended = msgspec.structs.replace(HEALTHY, process=1, state=State.STOPPED)
+    assert is_live(worker(HEALTHY, ended, processes=(up, answers))).ok
+    down = ProcessState(1, None, 9.0, 0)  # it is about to be started again
+    assert is_live(worker(HEALTHY, processes=(up, down))).ok
+
+
+def test_a_handler_that_is_not_up_is_not_ready():
+    known = HandlerState("a", "p", "w/p/handlers/a", "running", 0, 0.0, 0, 0, 0, 0)
+    down = msgspec.structs.replace(known, status="waiting", last_exit="crashed: KeyError('x')")
+    assert is_ready(healthy(handlers=(known,))).ok
+    assert is_ready(healthy(handlers=(known, down))).reasons == (
+        "handler a is waiting: crashed: KeyError('x')",
+    )
+    *_, last = is_ready(healthy(handlers=(down,) * 7)).reasons
+    assert last == "and 2 more handlers are not up"
 
 
 # -- proof of delivery -----------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors import Redis
+from actors import Actor, Redis
 from actors.testing.proxy import FaultProxy
 from actors.worker import Worker
 from actors.worker.endpoints import endpoints
+from actors.worker.health import is_ready
 from actors.worker.http import HttpServer, parse_address
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
@@ -139,6 +140,40 @@ async def test_a_depth_and_its_age_are_seen(server):
             await client.publish("stuck", "x")
         await eventually(lambda: app.snapshot().handlers[0].depth == 3)
         await eventually(lambda: app.snapshot().handlers[0].age > 0.5)
+
+
+async def test_what_came_is_counted_without_the_probes(server):
+    app = orders(server, probe_interval=0.3)
+    async with app, Redis(server.host, server.port) as client:
+        await client.publish("orders", '{"id": 1}')
+        await eventually(lambda: app.snapshot().received == 1)
+        assert app._life.engine is not None
+        ((_, paths),) = app._life.engine.paths
+        before = paths.came_back
+        await eventually(lambda: paths.came_back >= before + 5)
+        assert app.snapshot().received == 1
+
+
+async def test_it_is_not_ready_before_a_probe_came_back(server):
+    app = orders(server, probe_interval=5.0)
+    async with app:
+        verdict = is_ready(app.worker_snapshot())
+        assert "no proof of delivery yet" in verdict.reasons[0]
+        await eventually(lambda: is_ready(app.worker_snapshot()).ok)
+
+
+async def test_an_actor_that_does_not_come_up_is_not_ready(server):
+    app = orders(server)
+
+    @app.channel("broken")
+    class Broken(Actor[Order]):
+        async def on_start(self) -> None:
+            raise RuntimeError("no database")
+
+    async with app:
+        await eventually(lambda: "no database" in str(is_ready(app.worker_snapshot()).reasons))
+        reasons = is_ready(app.worker_snapshot()).reasons
+        assert all(reason.startswith("handler broken is ") for reason in reasons)
 
 
 async def test_whoever_speaks_something_else_is_let_go(server):

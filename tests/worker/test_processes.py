@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 
@@ -134,6 +135,44 @@ async def quick(message):
         await program.says("gap slow")
         (line,) = [line for line in program.out if line.startswith("gap slow")]
         assert sent - 2 < float(line.split()[2]) <= sent
+
+
+async def test_a_process_whose_loop_is_held_is_not_live(server, tmp_path):
+    text = """
+import time
+app = Worker(probe_interval=2.0)
+@app.channel("a")
+def a(message):
+    print("held", flush=True)
+    time.sleep(60)
+@app.channel("b")
+def b(message): ...
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2, "--log-format", "json")
+    async with (
+        Redis(server.host, server.port) as client,
+        mailslot(*args, "--http", "127.0.0.1:0", cwd=tmp_path) as program,
+    ):
+        await program.says("running", times=2)
+        await eventually(lambda: ready(program), 10)
+        assert (await get(program.http, "/live")).status == 200
+        await client.publish("a", "x")
+        await program.says("held")
+        await program.says("process_silent")
+        live = await get(program.http, "/live")
+        assert live.status == 503
+        index = owner("a", 2, b"process")
+        assert f"process {index}: no sign of life for" in live.json()["reasons"][0]
+        assert program.events("process_silent")[0]["process"] == index
+        metrics = (await get(program.http, "/metrics")).body.decode()
+        assert "mailslot_live 0.0" in metrics
+        (line,) = re.findall(rf'mailslot_loop_lag_seconds{{process="{index}"}} (.*)', metrics)
+        assert float(line) > 5
+        for _ in range(3):
+            program.signal(signal.SIGTERM)
+            await asyncio.sleep(0.05)
+        assert await program.ends(5) == 143
 
 
 async def publish_all(client, sent, stop) -> None:
