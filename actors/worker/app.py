@@ -15,6 +15,7 @@ from actors.pubsub.types import GapCallback
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.broker import DEFAULT_RETRY_POLICY, Address, Broker
+from actors.worker.checks import worker_problems
 from actors.worker.life import Drained, Life, Previous
 from actors.worker.partition import WHOLE, Partition
 from actors.worker.registry import Registry
@@ -116,14 +117,7 @@ class Worker(Registry[C]):
         Raises:
             SpecError: with every problem found.
         """
-        problems = self.broker.problems()
-        for name, value in (
-            ("drain_timeout", self.drain_timeout),
-            ("probe_interval", self.probe_interval),
-            ("start_timeout", self.start_timeout),
-        ):
-            if value is not None and not value > 0:
-                problems.append(f"{name} must be more than 0 seconds, not {value}")
+        problems = [*self.broker.problems(), *worker_problems(self)]
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
     def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:

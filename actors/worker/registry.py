@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, cast
 
 from actors.runtime.spec import ActorSpec
+from actors.worker.checks import actor_problems
 from actors.worker.middleware import Middleware, middleware_problems
 from actors.worker.routes import Route, is_actor_class, route_problems
 from supervisor import SpecError
@@ -146,7 +147,7 @@ class Registry(Generic[C]):
 
     def check_declarations(self, more: Iterable[str], *, cluster: bool) -> None:
         """Raise SpecError with everything that is wrong, ``more`` included."""
-        problems = [*more, *self._declaration_problems]
+        problems = [*more, *self._declaration_problems, *actor_problems(self.actors)]
         problems += route_problems(self.routes, self.context_type, cluster=cluster)
         for middleware in self.middlewares:
             problems += middleware_problems(middleware)

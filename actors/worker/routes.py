@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from actors.pubsub.types import Kind
 from actors.runtime.actor import Actor
 from actors.runtime.spec import ActorSpec
 from actors.worker.binding import Binding, bind, wants_context
+from actors.worker.checks import option_problems
 from actors.worker.wiring import Wiring
 from supervisor import SpecError
 
@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True):
         found = []
         if self.kind not in KINDS:
             found.append(f"unknown kind {self.kind!r}: one of {', '.join(KINDS)}")
-        if not isinstance(self.name, str | bytes) or not self.name:
+        if not _on_the_wire(self.name):
             found.append(f"the name must be a str or bytes with something in it: {self.name!r}")
         if not callable(self.fn) and not isinstance(self.fn, ActorSpec):
             found.append(f"the handler must be callable or an Actor class, not {self.fn!r}")
@@ -73,6 +73,14 @@ class Route(msgspec.Struct, frozen=True):
         return [f"{self} ({self.handler_name}): {problem}" for problem in found]
 
     def _handler_problems(self, context: type | None) -> list[str]:
+        wrong = dict(option_problems(self.options))
+        # What is wrong with the others, the Handler knows; a key means nothing without concurrency.
+        left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
+        good = {name: value for name, value in self.options.items() if name not in left_out}
+        route = msgspec.structs.replace(self, options=good)
+        return [*wrong.values(), *route._problems_of_making(context)]
+
+    def _problems_of_making(self, context: type | None) -> list[str]:
         binding = self.binding(context)
         if binding.problems:
             return list(binding.problems)
@@ -105,13 +113,16 @@ def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bo
         found += route.problems(context)
         if route.kind == Kind.SHARD and not cluster:
             found.append(f"{route}: only clusters have shard channels: Worker(..., cluster=True)")
-    counts = Counter((route.kind, route.name) for route in routes if _hashable(route.name))
-    for (kind, name), count in counts.items():
-        if count > 1:
-            handlers = ", ".join(
-                route.handler_name for route in routes if (route.kind, route.name) == (kind, name)
+    by_name: dict[tuple[str, bytes], list[Route]] = {}
+    for route in routes:
+        if (name := _on_the_wire(route.name)) is not None:
+            by_name.setdefault((route.kind, name), []).append(route)
+    for (kind, _), same in by_name.items():
+        if len(same) > 1:
+            handlers = ", ".join(route.handler_name for route in same)
+            found.append(
+                f"{kind} {same[0].name!r} has {len(same)} handlers, it can have one: {handlers}"
             )
-            found.append(f"{kind} {name!r} has {count} handlers, it can have one: {handlers}")
     return found
 
 
@@ -152,5 +163,11 @@ def _option_problem(error: TypeError) -> str:
     return f"Handler has no option {option}" if found else text
 
 
-def _hashable(name: Any) -> bool:
-    return isinstance(name, str | bytes)
+def _on_the_wire(name: Any) -> bytes | None:
+    """Return ``name`` as a server knows it, "a" and b"a" as one; None: it can be no name."""
+    if isinstance(name, bytes):
+        return name
+    try:
+        return name.encode() if isinstance(name, str) else None
+    except UnicodeEncodeError:
+        return None

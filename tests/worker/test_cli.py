@@ -25,6 +25,12 @@ async def third(): ...
 app.handle("topic", "news")(first)
 """
 
+BAD_OPTIONS = """
+app = Worker(drain_timeout="5", subscription_timeout=-1)
+@app.channel("orders", mailbox=0, timeout="5")
+async def first(message): ...
+"""
+
 
 @pytest.mark.parametrize(
     ("args", "says"),
@@ -54,6 +60,9 @@ app.handle("topic", "news")(first)
         (["check", "bad:app"], "it takes no argument"),
         (["check", "bad:app"], "unknown kind 'topic'"),
         (["run", "bad:app"], "'orders' has 2 handlers"),
+        (["check", "options:app"], "drain_timeout must be a number of seconds, not '5'; sub"),
+        (["check", "options:app"], "capacity must be 1 or more, not 0; "),
+        (["run", "options:app"], "subscription_timeout must be more than 0 seconds, not -1; "),
         (["tail", "x", "a"], "unknown URL scheme"),
         (["publish", "x", "a", "b"], "unknown URL scheme"),
         (["tail", NOBODY, "a", "--shard", "--pattern"], "--pattern or --shard"),
@@ -63,6 +72,7 @@ app.handle("topic", "news")(first)
 async def test_errors_of_use_are_one_sentence(tmp_path, args, says):
     write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
     write_app(tmp_path, BAD_APP, "bad")
+    write_app(tmp_path, BAD_OPTIONS, "options")
     write_app(tmp_path, "1 / 0\n", "broken")
     write_app(tmp_path, "import not_installed\n", "needs")
     write_app(tmp_path, "def\n", "syntax")

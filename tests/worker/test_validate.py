@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors import Actor, Breaker
+from actors import Actor, Breaker, MailboxSpec
 from actors.worker import Worker
 from actors.worker.runner import RunOptions
 from supervisor import SpecError
@@ -105,6 +105,92 @@ def test_options_of_handlers_are_checked():
     app.channel("b", key="id")(handler)
     (problem,) = problems_of(app)
     assert "key orders what runs side by side" in problem
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("mailbox", 0, "mailbox: capacity must be 1 or more, not 0"),
+        ("overflow", "bogus", "overflow must be one of drop_oldest, drop_newest, block"),
+        ("overflow", "fail", "a server cannot be told"),
+        ("intensity", -1, "intensity must be 0 or more"),
+        ("intensity", "5", "intensity must be a whole number"),
+        ("period", 0, "period must be more than 0 seconds"),
+        ("retry_policy", "x", "retry_policy must be a RetryPolicy"),
+        ("subscription_timeout", -1, "subscription_timeout must be more than 0"),
+        ("subscription_timeout", None, "subscription_timeout must be a number of seconds, not"),
+        ("drain_timeout", "5", "drain_timeout must be a number of seconds, not '5'"),
+        ("drain_timeout", float("nan"), "drain_timeout must be more than 0 seconds, not nan"),
+        ("probe_interval", "1", "probe_interval must be a number of seconds, or None, not '1'"),
+        ("on_failure", 3, "on_failure must be a function"),
+        ("on_gap", 3, "on_gap must be a function"),
+        ("sink", 3, "sink must be a function"),
+        ("name", "", "name must be a str with something in it"),
+    ],
+)
+def test_options_of_the_worker_are_checked(option, value, says):
+    app = make_worker(**{option: value})
+    app.channel("a")(handler)
+    (problem,) = problems_of(app)
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"mailbox": 0}, "mailbox: capacity must be 1 or more, not 0"),
+        ({"mailbox": "5"}, "mailbox: capacity must be a whole number"),
+        ({"mailbox": MailboxSpec(5)}, "mailbox needs an overflow of drop_oldest"),
+        ({"overflow": "bogus"}, "overflow must be one of drop_oldest, drop_newest, block"),
+        ({"overflow": "fail"}, "a server cannot be told"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, or None, not '5'"),
+        ({"concurrency": "8", "key": "id"}, "concurrency must be a whole number, not '8'"),
+        ({"concurrency": 2, "key": 5}, "key must be a function, or the name of an attribute"),
+        ({"on_failure": 3}, "on_failure must be a function"),
+        ({"on_gap": 3}, "on_gap must be a function"),
+        ({"on_lagged": 3}, "on_lagged must be a function"),
+        ({"decode": 5}, "nothing can be decoded to 5"),
+        ({"breaker": 5}, "breaker must be a Breaker"),
+        ({"in_thread": "yes"}, "in_thread must be True or False"),
+        ({"format": "xml"}, "format must be one of json, msgpack"),
+    ],
+)
+def test_each_option_of_a_handler_is_checked(options, says):
+    app = make_worker()
+    app.channel("a", **options)(handler)
+    (problem,) = problems_of(app)
+    assert problem.startswith("channel 'a' (handler): ")
+    assert says in problem
+
+
+def test_what_is_wrong_with_options_is_listed_in_one_go():
+    app = make_worker(mailbox=0, intensity=-1, subscription_timeout=-1)
+    app.channel("a", timeout="5", decode=5, key=5, format="xml", concurrency=0)(handler)
+    app.channel(b"b")(handler)
+    app.channel("b")(handler)
+    app.channel("\ud800")(handler)
+    app.actor(Actor, name="one", mailbox=0, shutdown=-1)
+    app.actor(Actor, name="one")
+    app.actor(Actor, name="probe")
+    found = problems_of(app)
+    for says in [
+        "mailbox: capacity",
+        "intensity must be",
+        "subscription_timeout must be",
+        "timeout must be a number",
+        "nothing can be decoded to 5",
+        "key must be",
+        "format must be",
+        "concurrency must be 1 to",
+        "channel b'b' has 2 handlers, it can have one",
+        "the name must be a str or bytes",
+        "actor 'one': shutdown",
+        "actor 'one': mailbox: capacity",
+        "actor 'one': there are several of this name",
+        "actor 'probe': the worker has one of this name itself",
+    ]:
+        assert any(says in problem for problem in found), (says, found)
+    assert len(found) == 14
 
 
 @pytest.mark.parametrize(
