@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -22,7 +23,14 @@ def main() -> None:
             raise
         _say("it needs its command-line extra: pip install 'mailslot[cli]'")
         sys.exit(ExitCode.USAGE)
+    # As SIGINT does by itself: the terminal is put back, and the code says what ended it. A worker
+    # has its own ways.
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(_run(app))
+
+
+def _end(*_: Any) -> None:
+    raise SystemExit(ExitCode.FORCED_TERM)
 
 
 def _run(app: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from actors.worker import logs
-from actors.worker.exits import ExitCode, UsageError, one_sentence
+from actors.worker.exits import ConnectFailedError, ExitCode, UsageError, one_sentence
 from actors.worker.loader import load
 from actors.worker.partition import Partition
 from supervisor import SpecError
@@ -151,9 +151,10 @@ def _guarded(action: Any) -> int:
     """Run ``action``; what is wrong with the usage becomes one sentence and its code."""
     try:
         return int(action())
-    except (UsageError, SpecError) as error:
+    except (UsageError, SpecError, ConnectFailedError) as error:
         print(f"mailslot: {one_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return ExitCode.USAGE
+        lost = isinstance(error, ConnectFailedError)
+        return ExitCode.NOT_CONNECTED if lost else ExitCode.USAGE
 
 
 def _partition(text: str) -> Partition:

@@ -42,13 +42,15 @@ class Journal:
 
     def note_failure(self, failure: HandlerFailure) -> None:
         """Count ``failure``."""
-        self.failed[handler_of(failure.path)] += 1
+        path = handler_of(failure.path)
+        self.failed[path] += 1
         self.recent_failures.append(
             FailureNote(
                 failure.handler,
                 _text(failure.channel),
                 repr(failure.error)[:_LONGEST],
                 failure.at,
+                path,
             )
         )
 

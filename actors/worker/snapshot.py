@@ -92,12 +92,13 @@ class GapNote(msgspec.Struct, frozen=True):
 
 
 class FailureNote(msgspec.Struct, frozen=True):
-    """A message that went to the failure sink."""
+    """A message that went to the failure sink; ``path`` is the handler's place in the tree."""
 
     handler: str
     channel: str
     error: str
     at: float
+    path: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -55,7 +55,7 @@ async def print_messages(tail: Tail) -> int:
     except BrokenPipeError:  # whoever read this has enough
         sys.stderr.close()
     except Exception as error:
-        print(f"mailslot: {one_sentence(error)}", file=sys.stderr)  # noqa: T201
+        _say(one_sentence(error))
         return exit_code(error, started=started)
     return ExitCode.DRAINED
 
@@ -65,6 +65,7 @@ def _pubsub(client: Any, tail: Tail) -> Any:
         "ignore_subscribe_messages": True,
         "retry_policy": DEFAULT_RETRY_POLICY,
         "on_gap": _say_gap,
+        "on_lagged": _say_shed,
     }
     if tail.shard:
         return client.sharded_pubsub(channels=tail.names, **options)
@@ -98,8 +99,15 @@ def _shown(data: Any) -> str:
 
 
 def _say_gap(gap: Gap) -> None:
-    text = f"mailslot: gap of {gap.seconds:.3f} s in {gap.kind.value} {gap.name}: {gap.reason}"
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    _say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {_shown(gap.name)}: {gap.reason}")
+
+
+def _say_shed(count: int) -> None:
+    _say(f"{count} messages left out here: they came faster than they were printed")
+
+
+def _say(text: str) -> None:
+    print(f"mailslot: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 async def publish_message(
@@ -111,6 +119,6 @@ async def publish_message(
             send = client.spublish if shard else client.publish
             print(await send(channel, payload))  # noqa: T201
     except Exception as error:
-        print(f"mailslot: {one_sentence(error)}", file=sys.stderr)  # noqa: T201
+        _say(one_sentence(error))
         return exit_code(error, started=False)
     return ExitCode.DRAINED

@@ -9,15 +9,16 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.live import Live
 
 from actors.worker.endpoints import Stats
-from actors.worker.exits import ExitCode, UsageError
+from actors.worker.exits import ConnectFailedError, ExitCode
 from actors.worker.top_view import rendered
 from actors.worker.watching import Look, View, keys_of, pressed, tree_lines
 
@@ -32,11 +33,11 @@ def run_top(address: tuple[str, int], interval: float) -> int:
     Without a terminal, it prints one look and ends.
 
     Raises:
-        UsageError: nobody answers there at the start.
+        ConnectFailedError: nobody answers there at the start.
     """
     look = _look(address, None)
     if isinstance(look, str):
-        raise UsageError(f"nobody to watch at {address[0]}:{address[1]}: {look}")
+        raise ConnectFailedError(f"nobody to watch at {address[0]}:{address[1]}: {look}")
     console = Console()
     if not (sys.stdin.isatty() and console.is_terminal):
         console.print(rendered(look, View(), height=10_000, problem=""))
@@ -67,10 +68,10 @@ def _watch(
             look = look if isinstance(seen, str) else seen
 
 
-def _choices(look: Look, view: View) -> int:
-    if view.tree:
-        return sum(1 for _ in tree_lines(look.stats.worker.tree))
-    return len(look.rows)
+def _choices(look: Look, view: View) -> Sequence[Any]:
+    if view.tree:  # by number: each process has a tree of the same paths
+        return range(sum(1 for _ in tree_lines(look.stats.worker.tree)))
+    return [row.key for row in look.sorted(view.sort)]
 
 
 def _look(address: tuple[str, int], before: Look | None) -> Look | str:

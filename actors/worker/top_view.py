@@ -35,9 +35,8 @@ def rendered(look: Look, view: View, *, height: int, problem: str) -> Renderable
     room = max(3, height - _AROUND)
     if view.tree:
         body: RenderableType = _tree(look, view, room)
-    elif view.detail and look.rows:
-        rows = look.sorted(view.sort)
-        body = _detail(look, rows[min(view.cursor, len(rows) - 1)])
+    elif view.detail and (row := look.row(view.chosen)) is not None:
+        body = _detail(look, row)
     else:
         body = _handlers(look, view, room)
     return Group(
@@ -87,10 +86,11 @@ def _handlers(look: Look, view: View, room: int) -> Table:
             name, header_style=chosen, justify="left" if sort is Sort.NAME else "right"
         )
     several = len(look.stats.worker.snapshots) > 1
-    first = _first(view.cursor, room)
-    rows = look.sorted(view.sort)[first : first + room]
-    for number, row in enumerate(rows, first):
-        style = "reverse" if number == view.cursor else ""
+    rows = look.sorted(view.sort)
+    cursor = view.at([row.key for row in rows])
+    first = _first(cursor, room)
+    for number, row in enumerate(rows[first : first + room], first):
+        style = "reverse" if number == cursor else ""
         table.add_row(*_cells(row, several), style=style)
     return table
 
@@ -120,11 +120,12 @@ def _first(cursor: int, room: int) -> int:
 def _tree(look: Look, view: View, room: int) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     lines = list(tree_lines(look.stats.worker.tree))
-    first = _first(view.cursor, room)
+    cursor = view.at(range(len(lines)))
+    first = _first(cursor, room)
     for number, (indent, node) in enumerate(lines[first : first + room], first):
         detail = " ".join(f"{key}={value}" for key, value in node.detail.items())
         restarts = f" restarts={node.restarts}" if node.restarts else ""
-        style = "reverse" if number == view.cursor else ""
+        style = "reverse" if number == cursor else ""
         text.append(f"{indent}{node.id} {node.status}{restarts} {detail}\n", style=style)
     return text
 
@@ -141,14 +142,9 @@ def _detail(look: Look, row: Row) -> Panel:
     ]
     lines += [
         f"gap        {gap.until - gap.since:.2f} s until {_clock(gap.until)}: {gap.reason}"
-        for gap in look.gaps()
-        if gap.name == handler.name
-    ][:_RECENT]
-    lines += [
-        f"failure    {_clock(note.at)} {note.error}"
-        for note in look.failures()
-        if note.channel == handler.name
-    ][:_RECENT]
+        for gap in look.gaps(row)[:_RECENT]
+    ]
+    lines += [f"failure    {_clock(note.at)} {note.error}" for note in look.failures(row)[:_RECENT]]
     return Panel(Text("\n".join(lines), overflow="fold"), title=Text(handler.name))
 
 

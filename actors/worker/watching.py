@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from typing import Any
 
 import msgspec
 
 from actors.worker.endpoints import Stats
-from actors.worker.snapshot import FailureNote, GapNote, HandlerState
+from actors.worker.snapshot import FailureNote, GapNote, HandlerState, Snapshot
 from supervisor import TreeNode
 
 __all__ = ["Look", "Row", "Sort", "View", "keys_of", "pressed", "tree_lines"]
@@ -84,15 +85,38 @@ class Look(msgspec.Struct, frozen=True):
             case Sort.RESTARTS:
                 return sorted(by_name, key=lambda row: -row.handler.restarts)
 
-    def gaps(self) -> list[GapNote]:
-        """Return the latest gaps, newest first."""
-        gaps = [gap for one in self.stats.worker.snapshots for gap in one.recent_gaps]
+    def row(self, key: Any) -> Row | None:
+        """Return the row of a handler, wherever it is sorted to; None: it is gone."""
+        return next((row for row in self.rows if row.key == key), None)
+
+    def gaps(self, row: Row | None = None) -> list[GapNote]:
+        """Return the latest gaps, newest first: all of them, or those of one handler."""
+        gaps = [
+            gap
+            for one in self._of(row)
+            for gap in one.recent_gaps
+            if row is None or _node_name(gap.name) == row.handler.name.partition("~")[0]
+        ]
         return sorted(gaps, key=lambda gap: -gap.until)
 
-    def failures(self) -> list[FailureNote]:
-        """Return the latest failures, newest first."""
-        found = [note for one in self.stats.worker.snapshots for note in one.recent_failures]
+    def failures(self, row: Row | None = None) -> list[FailureNote]:
+        """Return the latest failures, newest first: all of them, or those of one handler."""
+        found = [
+            note
+            for one in self._of(row)
+            for note in one.recent_failures
+            if row is None or note.path == row.handler.path
+        ]
         return sorted(found, key=lambda note: -note.at)
+
+    def _of(self, row: Row | None) -> list[Snapshot]:
+        snapshots = self.stats.worker.snapshots
+        return [one for one in snapshots if row is None or one.process == row.process]
+
+
+def _node_name(name: str) -> str:
+    # What a channel's or pattern's handler is called in the tree.
+    return name.replace("/", "_") or "_"
 
 
 class View(msgspec.Struct, frozen=True):
@@ -100,7 +124,9 @@ class View(msgspec.Struct, frozen=True):
 
     Attributes:
         sort: the order of the handlers.
-        cursor: which row is chosen.
+        cursor: which row is chosen, from the top.
+        chosen: what is in that row, once the user has moved there or looked closely: from then on
+            it is followed, wherever it is sorted to. None: whatever comes to be there.
         detail: whether that one is looked at closely.
         tree: whether the tree is shown instead of the handlers.
         done: whether the user has seen enough.
@@ -108,9 +134,16 @@ class View(msgspec.Struct, frozen=True):
 
     sort: Sort = Sort.DEPTH
     cursor: int = 0
+    chosen: Any = None
     detail: bool = False
     tree: bool = False
     done: bool = False
+
+    def at(self, choices: Sequence[Any]) -> int:
+        """Return which row is chosen among ``choices``, the keys of all rows from the top."""
+        if self.chosen is not None and self.chosen in choices:
+            return choices.index(self.chosen)
+        return max(0, min(self.cursor, len(choices) - 1))
 
 
 _KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
@@ -123,24 +156,32 @@ def keys_of(text: str) -> list[str]:
     return _KEY.findall(text)
 
 
-def pressed(view: View, key: str, rows: int) -> View:
-    """Return the view after ``key``; ``rows`` is how many there are to choose from."""
+def pressed(view: View, key: str, choices: Sequence[Any]) -> View:
+    """Return the view after ``key``; ``choices`` are the keys of what there is to choose from."""
     change = msgspec.structs.replace
     if key in ("q", "\x03"):
         return change(view, done=True)
     if key in ("\x1b", "\x7f"):
         return change(view, detail=False, tree=False)
     if key in ("\r", "\n"):
+        view = _moved(view, choices, 0)
         return change(view, detail=not view.detail, tree=False)
     if key == "t":
-        return change(view, tree=not view.tree, detail=False, cursor=0)
+        return change(view, tree=not view.tree, detail=False, cursor=0, chosen=None)
     if key in _UP:
-        return change(view, cursor=max(0, view.cursor - 1))
+        return _moved(view, choices, -1)
     if key in _DOWN:
-        return change(view, cursor=max(0, min(rows - 1, view.cursor + 1)))
+        return _moved(view, choices, 1)
     if key in _SORTS:
-        return change(view, sort=_SORTS[key], cursor=0)
+        return change(view, sort=_SORTS[key], cursor=0, chosen=None)
     return view
+
+
+def _moved(view: View, choices: Sequence[Any], by: int) -> View:
+    if not choices:
+        return view
+    at = max(0, min(len(choices) - 1, view.at(choices) + by))
+    return msgspec.structs.replace(view, cursor=at, chosen=choices[at])
 
 
 def tree_lines(node: TreeNode, indent: str = "") -> Iterator[tuple[str, TreeNode]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 
 import pytest
 
+from actors import Redis
 from actors.worker import cli
+from tests.pubsub.helpers import numsub, publish_many
 from tests.servers import ask
+from tests.support import eventually
 from tests.worker.program import ROOT, mailslot, run_mailslot, write_app
 
 pytestmark = pytest.mark.embedded_only
@@ -214,6 +219,38 @@ async def test_tail_prints_what_publish_sends(shared_server):
     assert set(plain.out) <= {"plain hello", "plain there"}
     assert len(json.out) == 2
     assert '"channel":"plain","pattern":"pl*","data":"' in json.out[0]
+
+
+async def test_tail_says_what_it_leaves_out(shared_server):
+    """What a late reader gets, and what it is told that it does not get, is all that was sent."""
+    count, read = 100_000, 0
+    async with mailslot("tail", shared_server.url, "flood", slow=True) as tail:
+        await eventually(lambda: numsub(shared_server, "flood") == 1, 10)
+        async with Redis(shared_server.host, shared_server.port) as client:
+            await publish_many(client, "flood", count, "x" * 200)
+
+        def left_out() -> int:
+            said = [line.split() for line in tail.err]
+            assert all(words[2:5] == ["messages", "left", "out"] for words in said)
+            return sum(int(words[1]) for words in said)
+
+        assert tail.process.stdout is not None
+        while read + left_out() < count:
+            async with asyncio.timeout(10):
+                read += (await tail.process.stdout.read(65536)).count(b"\n")
+        assert read + left_out() == count
+        assert left_out() > 0
+        tail.process.terminate()
+        assert await tail.ends(5) == 143
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_ends_tail(shared_server, signum, code):
+    async with mailslot("tail", shared_server.url, "quiet") as tail:
+        await eventually(lambda: numsub(shared_server, "quiet") == 1, 10)
+        tail.signal(signum)
+        assert await tail.ends(5) == code
+    assert (tail.out, tail.err) == ([], [])
 
 
 async def test_the_example_runs_on_a_server_of_its_own():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
 import sys
@@ -10,12 +11,14 @@ import uuid
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from actors import Redis
 from actors.worker.endpoints import Stats, endpoints
 from actors.worker.health import Verdict
 from actors.worker.http import HttpServer
-from actors.worker.snapshot import HandlerState
+from actors.worker.snapshot import FailureNote, GapNote, HandlerState
+from actors.worker.top_view import rendered
 from actors.worker.watching import Look, Sort, View, keys_of, pressed
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
@@ -69,17 +72,84 @@ def test_sorts(sort, order):
 
 
 def test_keys():
-    view = View()
-    assert pressed(view, "j", 3).cursor == 1
-    assert pressed(view, "\x1b[B", 1).cursor == 0
-    assert pressed(pressed(view, "j", 3), "k", 3).cursor == 0
-    assert pressed(view, "f", 3).sort is Sort.FAILED
-    assert pressed(view, "\r", 3).detail
-    assert not pressed(pressed(view, "\r", 3), "\x1b", 3).detail
-    assert pressed(view, "t", 3).tree
-    assert pressed(view, "q", 3).done
-    assert pressed(view, "?", 3) == view
+    view, three = View(), "xyz"
+    assert pressed(view, "j", three).cursor == 1
+    assert pressed(view, "\x1b[B", "x").cursor == 0
+    assert pressed(pressed(view, "j", three), "k", three).cursor == 0
+    assert pressed(view, "j", "").cursor == 0
+    assert pressed(view, "f", three).sort is Sort.FAILED
+    assert pressed(view, "\r", three).detail
+    assert not pressed(pressed(view, "\r", three), "\x1b", three).detail
+    assert pressed(view, "t", three).tree
+    assert pressed(view, "q", three).done
+    assert pressed(view, "?", three) == view
     assert keys_of("j\x1b[B\r\x1b[5~\x1b") == ["j", "\x1b[B", "\r", "\x1b[5~", "\x1b"]
+
+
+def test_what_was_chosen_is_followed():
+    view = pressed(View(), "j", "abc")
+    assert (view.chosen, view.at("abc"), view.at("bca")) == ("b", 1, 0)
+    assert view.at("ac") == 1  # it is gone: what is in its row now
+    assert pressed(view, "k", "bca").chosen == "b"
+    assert pressed(view, "j", "bca").chosen == "c"
+    assert pressed(view, "n", "bca").at("bca") == 0
+    assert View().at("cab") == 0  # nothing chosen: whatever comes to be first
+
+
+def shown(seen: Look, view: View) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(rendered(seen, view, height=30, problem=""))
+    return console.export_text()
+
+
+def test_a_detail_stays_with_its_handler():
+    seen = look(1.0, handler("aaa", depth=2), handler("bbb", depth=1))
+    view = pressed(View(), "\r", [row.key for row in seen.sorted(Sort.DEPTH)])
+    later = look(2.0, handler("aaa", depth=2), handler("bbb", depth=9), before=seen)
+    for one in (seen, later):
+        assert "w/p/handlers/aaa" in shown(one, view)
+    gone = look(3.0, handler("bbb", depth=9), before=later)
+    assert "handlers/" not in shown(gone, view)  # the list again, and nobody else's detail
+    assert "bbb" in shown(gone, view)
+
+
+def test_a_detail_shows_what_happened_to_its_handler():
+    failed = [
+        FailureNote("on_p", "pp.1", "KeyError('of the pattern')", 1.0, "w/p/handlers/pp.*"),
+        FailureNote("on_q", "pp.1", "KeyError('of the channel')", 1.0, "w/p/handlers/pp.1"),
+    ]
+    gaps = [GapNote("pattern", name, 1.0, 2.0, f"about {name}") for name in ("pp.*", "pp.1", "a/b")]
+    snapshot = msgspec.structs.replace(
+        HEALTHY,
+        handlers=(handler("pp.*"), handler("pp.1"), handler("a_b")),
+        recent_failures=tuple(failed),
+        recent_gaps=tuple(gaps),
+    )
+    seen = Look.of(Stats(YES, YES, worker(snapshot)), None)
+    pattern, channel, slashed = seen.rows
+    assert [note.handler for note in seen.failures(pattern)] == ["on_p"]
+    assert [note.handler for note in seen.failures(channel)] == ["on_q"]
+    assert [gap.reason for gap in seen.gaps(pattern)] == ["about pp.*"]
+    assert [gap.reason for gap in seen.gaps(slashed)] == ["about a/b"]
+    text = shown(seen, View(detail=True, chosen=pattern.key))
+    assert "failure    " in text
+    assert "of the pattern" in text
+
+
+async def test_a_failure_knows_its_handler(server):
+    app = make_worker(server, on_failure=Failures())
+
+    @app.pattern("pp.*")
+    async def on_p(message) -> None:
+        raise RuntimeError("out of tea")
+
+    async with app, Redis(server.host, server.port) as client:
+        await client.publish("pp.1", "x")
+        await eventually(lambda: app.snapshot().recent_failures)
+        snapshot = app.snapshot()
+    seen = Look.of(Stats(YES, YES, worker(snapshot)), None)
+    (row,) = seen.rows
+    assert [note.error for note in seen.failures(row)] == ["RuntimeError('out of tea')"]
 
 
 async def test_without_a_terminal_it_prints_one_look(server):
@@ -99,7 +169,7 @@ async def test_without_a_terminal_it_prints_one_look(server):
 
 async def test_nobody_to_watch_is_one_sentence():
     program = await run_mailslot("top", "127.0.0.1:1")
-    assert program.process.returncode == 2
+    assert program.process.returncode == 3
     assert program.err == [
         "mailslot: nobody to watch at 127.0.0.1:1: [Errno 111] Connection refused"
     ]
