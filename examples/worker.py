@@ -1,12 +1,10 @@
 """Typed orders: mailslot run examples.worker:app --embedded."""
-# ruff: noqa: D101, D102
 
 from itertools import count
 
 import msgspec
 
-from actors import Actor
-from actors.worker import Worker
+from actors import Actor, Worker
 
 
 class Order(msgspec.Struct):

@@ -19,10 +19,7 @@ def main() -> None:
         # Imported when run: the library is whole without the extra.
         from actors.worker.commands import app  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED:
-            raise
-        _say("it needs its command-line extra: pip install 'mailslot[cli]'")
-        sys.exit(ExitCode.USAGE)
+        sys.exit(_not_installed(error))
     # As SIGINT does by itself: the terminal is put back, and the code says what ended it. A worker
     # has its own ways.
     signal.signal(signal.SIGTERM, _end)
@@ -38,6 +35,8 @@ def _run(app: Any) -> int:
         code = app(prog_name="mailslot", standalone_mode=False)
     except KeyboardInterrupt:
         return ExitCode.FORCED_INT
+    except ModuleNotFoundError as error:  # what only one command, or one option, needs
+        return _not_installed(error)
     except Exception as error:
         # Typer brings a click of its own or uses the real one: their errors have this in common.
         text = getattr(error, "format_message", None)
@@ -51,6 +50,13 @@ def _run(app: Any) -> int:
         _say(" ".join(text().split()) or "say what to do: mailslot --help")
         return ExitCode.USAGE
     return code if isinstance(code, int) else 0
+
+
+def _not_installed(error: ModuleNotFoundError) -> int:
+    if error.name not in _NEEDED:
+        raise error
+    _say("it needs its command-line extra: pip install 'mailslot[cli]'")
+    return ExitCode.USAGE
 
 
 def _say(sentence: str) -> None:

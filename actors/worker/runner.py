@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 
 from actors.worker.app import Worker
-from actors.worker.exits import ExitCode, UsageError, code_of_exit, exit_code, one_sentence
+from actors.worker.exits import (
+    ConnectFailedError,
+    ExitCode,
+    UsageError,
+    code_of_exit,
+    exit_code,
+    one_sentence,
+)
 from actors.worker.link import Assignment, report_to_parent
 from actors.worker.partition import Partition
 from actors.worker.signals import Acts, Signals
@@ -133,13 +140,25 @@ def _acts(app: Worker[Any]) -> Acts:
 
 @asynccontextmanager
 async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
-    """Run a server, or a cluster, of the app's own; yields its URL."""
+    """Run a server, or a cluster, of the app's own; yields its URL.
+
+    Raises:
+        UsageError: there is no server program to run.
+        ConnectFailedError: it does not start.
+    """
     # Imported when asked for: it is the extra ``embedded``, and there for tests.
+    from actors.testing import ServerNotFoundError, ServerStartError  # noqa: PLC0415
     from actors.testing.cluster import EmbeddedCluster  # noqa: PLC0415
     from actors.testing.server import EmbeddedServer  # noqa: PLC0415
 
-    server = EmbeddedCluster() if app.broker.is_cluster else EmbeddedServer()
-    async with server:
+    async with AsyncExitStack() as stack:
+        try:
+            server = EmbeddedCluster() if app.broker.is_cluster else EmbeddedServer()
+            await stack.enter_async_context(server)
+        except ServerNotFoundError as error:
+            raise UsageError(f"--embedded: {error}") from error
+        except ServerStartError as error:
+            raise ConnectFailedError(f"--embedded: {error}") from error
         log.info("embedded", url=server.url)
         app.at(server.url)
         yield server.url

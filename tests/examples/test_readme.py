@@ -7,8 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import actors
 from actors import Redis
 from actors.testing import EmbeddedServer
 from tests.support import eventually
@@ -66,3 +68,20 @@ def test_the_worker_that_it_shows_is_the_one_in_examples():
     _, shown, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     program = [line.strip() for line in (ROOT / "examples/worker.py").read_text().splitlines()]
     assert [line for line in shown.splitlines() if line.strip() not in program] == []
+
+
+def test_what_the_worker_page_declares_can_run():
+    snippet, *_ = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/worker.md").read_text(), re.DOTALL
+    )
+    names = {name: getattr(actors, name) for name in actors.__all__}
+    for name in ("Order", "Entry"):
+        names[name] = msgspec.defstruct(name, [("customer", str)])
+    names["Shop"] = type("Shop", (), {})
+    exec(compile(snippet, "docs/worker.md", "exec"), names)
+    app = names["app"]
+    app.validate()
+    kinds = [route.kind for route in app.routes]
+    assert kinds == ["channel", "pattern", "shard_channel"]
+    assert (len(app.actors), len(app.startup_hooks), len(app.shutdown_hooks)) == (1, 1, 1)
+    assert len(app.middlewares) == 1
