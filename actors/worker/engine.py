@@ -185,6 +185,13 @@ class Engine:
         for ref in reversed(self._actors):
             await ref.stop(drain=True)
 
+    async def abandon(self) -> None:
+        """End what a start that failed had begun, in the order of a drain; nothing is drained."""
+        await self._stop_probes()
+        await asyncio.gather(*(pubsub.close() for pubsub in self.pubsubs))
+        for ref in reversed(self._actors):
+            await ref.stop()
+
     def left(self) -> int:
         """Return how many messages wait in mailboxes of handlers and actors."""
         tree = self.system.tree()

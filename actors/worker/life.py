@@ -72,10 +72,19 @@ class Life:
         self.system: ActorSystem | None = None
         self.engine: Engine | None = None
         self.journal = Journal()
+        self._hooks_ran = False
         self.observer = Observer(app.name, app.process, self.journal)
 
     async def start(self) -> None:
-        """Start everything; what must be undone is put on ``stack``."""
+        """Start everything; what must be undone is put on ``stack``, and hooks are taken back."""
+        try:
+            await self._start()
+        except BaseException:
+            if self._hooks_ran:
+                await self._take_back()
+            raise
+
+    async def _start(self) -> None:
         app, observer = self._app, self.observer
         intensity, period = app.restart_limit
         system = ActorSystem(
@@ -88,12 +97,24 @@ class Life:
         self.stack.callback(lag.close)
         for hook in app.startup_hooks:
             await self._call(hook)
+            self._hooks_ran = True
         if app.wants_context:
             app.context  # noqa: B018 - raises, now instead of for each message
         self.engine = observer.engine = Engine(app, system, self.journal, self._options())
         await self.engine.start(self.stack)
         system.spawn(Sampler, observer, name="sampler", restart="permanent")
         observer.up_since = time.monotonic()
+
+    async def _take_back(self) -> None:
+        """Run the shutdown hooks, after what would use what they close; all within the deadline."""
+        try:
+            async with asyncio.timeout(self._app.drain_timeout):
+                if self.engine is not None:
+                    await self.engine.abandon()
+                await self._shut_down()
+        except Exception as error:
+            # Why the start failed is what surfaces.
+            log.error("not_taken_back", error=repr(error), exc_info=error)
 
     def _options(self) -> EngineOptions:
         app, previous = self._app, self._app.previous

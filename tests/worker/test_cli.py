@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import msgspec
 import pytest
 
 from actors import Redis
@@ -172,6 +173,48 @@ async def a(message):
     assert "shop.py" in said
     assert "hunter2" not in said
     assert "a-payload" not in said
+
+
+LOGGING = """
+import logging
+app = Worker()
+@app.channel("a")
+async def a(message):
+    logging.getLogger("mine").warning("low on %s", "tea")
+    asyncio.create_task(boom())
+async def boom():
+    password = "hunter" + str(1 + 1)
+    raise ValueError("in a task")
+"""
+
+
+async def test_what_others_log_is_a_line_of_the_same_kind(shared_server, tmp_path):
+    write_app(tmp_path, LOGGING)
+    args = ("run", "shop:app", "--url", shared_server.url, "--log-format", "json")
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running")
+        ask(shared_server, "PUBLISH", "a", "x")
+        await program.says("in a task")
+        program.process.terminate()
+        assert await program.ends() == 0
+    assert all(line.startswith("{") for line in program.err)
+    (mine,) = program.events("low on tea")
+    assert (mine["logger"], mine["level"]) == ("mine", "warning")
+    lost = msgspec.json.decode(next(line for line in program.err if "never retrieved" in line))
+    assert lost["logger"] == "asyncio"
+    assert lost["exception"][0]["exc_value"] == "in a task"
+    assert "hunter2" not in "".join(program.err)
+
+
+async def test_a_logging_of_the_programs_own_is_left_alone(shared_server, tmp_path):
+    write_app(tmp_path, f"import logging\nlogging.basicConfig(format='mine: %(message)s'){LOGGING}")
+    args = ("run", "shop:app", "--url", shared_server.url, "--log-format", "json")
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running")
+        ask(shared_server, "PUBLISH", "a", "x")
+        await program.says("mine: low on tea")
+        program.process.terminate()
+        assert await program.ends() == 0
 
 
 async def test_without_a_command_it_prints_its_help():

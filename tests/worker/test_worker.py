@@ -379,6 +379,59 @@ async def test_every_shutdown_hook_runs(server):
     assert "first" in raised.value.__notes__[0]
 
 
+@pytest.mark.parametrize("fails", ["first hook", "second hook", "actor", "broker"])
+async def test_hooks_that_ran_are_taken_back_where_the_start_fails(server, fails):
+    where = "redis://localhost:1" if fails == "broker" else server
+    app, ran = make_worker(where, start_timeout=0.2), []
+    app.channel("a")(_nothing)
+
+    @app.on_startup
+    async def first() -> None:
+        ran.append("first")
+        if fails == "first hook":
+            raise KeyError(fails)
+
+    @app.on_startup
+    async def second() -> None:
+        ran.append("second")
+        if fails == "second hook":
+            raise KeyError(fails)
+
+    @app.actor
+    class Up(Actor[Any]):
+        async def on_stop(self, reason) -> None:
+            ran.append("actor")
+
+    if fails == "actor":
+
+        @app.actor
+        class Broken(Actor[Any]):
+            async def on_start(self) -> None:
+                raise KeyError(fails)
+
+    @app.on_shutdown
+    async def third() -> None:
+        ran.append("third")
+        raise KeyError("third")  # is logged, and hides nothing
+
+    @app.on_shutdown
+    def fourth() -> None:
+        ran.append("fourth")
+
+    with pytest.raises(Exception, match="localhost:1" if fails == "broker" else fails):
+        async with app:
+            raise AssertionError("it started")
+    assert (
+        ran
+        == {
+            "first hook": ["first"],
+            "second hook": ["first", "second", "third", "fourth"],
+            "actor": ["first", "second", "actor", "third", "fourth"],
+            "broker": ["first", "second", "third", "fourth"],
+        }[fails]
+    )
+
+
 async def test_it_runs_until_it_is_asked_to_stop(server):
     app = make_worker(server)
     app.channel("a")(_nothing)
