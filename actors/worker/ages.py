@@ -54,8 +54,8 @@ class AgeMeter:
             waiting: how many wait in it; with ``in_hand``, one at least.
         """
         notes, entered = self._notes, left + in_hand + waiting
-        if left < notes[0][1]:  # the counters began anew: it is another mailbox
-            self._notes = notes = deque([(notes[-1][0], left)])
+        if left < notes[0][1]:  # the counters began anew, and what waits may be from before that
+            self._notes = notes = deque([(notes[0][0], left)])
         while len(notes) > 1 and notes[-1][1] >= entered:
             notes.pop()  # no more than this have entered by now, so no more had by then
         notes.append((now, entered))

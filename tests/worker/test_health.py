@@ -225,10 +225,11 @@ def test_an_age_is_exact_to_within_a_look_and_never_too_low(steps, exact):
         last = now
 
 
-def test_a_mailbox_that_begins_anew_is_a_new_one():
+def test_counters_that_begin_anew_make_nothing_younger():
     meter = AgeMeter(Moment(0.0, 0.0), 95)
     assert meter.note(Moment(1.0, 0.0), 95, 1, 4)[0].at == 0.0
-    assert meter.note(Moment(2.0, 1.0), 0, 1, 2)[0].at == 1.0
+    assert meter.note(Moment(2.0, 1.0), 0, 1, 2)[0].at == 0.0
+    assert meter.note(Moment(3.0, 2.0), 3, 1, 0)[0].at == 2.0
 
 
 def test_notes_are_bounded_and_forget_no_message():

@@ -325,3 +325,17 @@ async def test_reload_starts_anew_when_a_file_changes(server, tmp_path):
         await eventually(lambda: numsub(server, "again") == 1, 15)
         program.signal(signal.SIGTERM)
         assert await program.ends() == 0
+
+
+async def test_a_reload_that_cannot_watch_says_so_and_ends(server, tmp_path):
+    (tmp_path / "watchfiles.py").write_text("""
+PythonFilter = object
+async def awatch(*args, **options):
+    raise OSError("no inotify left")
+    yield
+""")
+    write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
+    args = ("run", "shop:app", "--url", server.url, "--reload", "--log-format", "json")
+    async with mailslot(*args, cwd=tmp_path) as program:
+        assert await program.ends(20) == 1
+        assert program.events("gave_up")[0]["reason"] == "OSError: no inotify left"
