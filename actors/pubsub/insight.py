@@ -104,7 +104,7 @@ class Insight:
         mailbox, book = self._inbox.mailbox, self._book
         return PubSubStats(
             received=sum(link.received for link in parts.router.links.values()),
-            waiting=len(mailbox.queue),
+            waiting=len(mailbox.queue) - book.inbox_inlet.own_places(),
             shed=mailbox.shed,
             gaps=book.gaps,
             reconnects=book.reconnects,

@@ -30,6 +30,7 @@ from supervisor import (
     ChildSpec,
     ConstantRetryPolicy,
     ExitReason,
+    ExponentialBackoffRetryPolicy,
     Supervisor,
     SupervisorSpec,
 )
@@ -39,7 +40,12 @@ __all__ = ["Parts"]
 
 # The end of these supervisors is final: the readers' policy has said all there is to say, and a
 # new supervisor of handlers would have none of them.
-_FINAL = ConstantRetryPolicy((Exception,), retries=0)
+_FINAL = ConstantRetryPolicy((BaseException,), retries=0)
+# A handler whose task somebody cancelled comes back outside of the restart intensity: what ends one
+# again and again must not end those beside it.
+_COMES_BACK = ExponentialBackoffRetryPolicy(
+    (BaseException,), retries=None, base_delay=0.01, max_delay=1, jitter=True
+)
 
 
 class Parts:
@@ -148,9 +154,11 @@ class Parts:
     def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""
         name = subscription.target.name.decode(errors="backslashreplace")
+        if spec.retry_policy is None:
+            spec = msgspec.structs.replace(spec, retry_policy=_COMES_BACK)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
-        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path)
+        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path, ref._cell.bury)
 
     def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
         """Spawn an actor among the handlers, called ``name`` or like it."""

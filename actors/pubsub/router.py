@@ -142,6 +142,8 @@ class Router:
         for target, row in former.table.rows.items():
             if row.gap_since is not None:
                 self.table.open_gap(target, row.gap_since, row.gap_reason)
+        for call in former._subscribing.all():
+            call.succeed = self._swap
         self.refused = former.refused & self.table.rows.keys()
         self._denied = former._denied & self.refused
         self._subscribing, self._unsubscribing = former._subscribing, former._unsubscribing
@@ -152,21 +154,27 @@ class Router:
     # -- the user's calls --------------------------------------------------------------------------
 
     def subscribe(self, subscriptions: list[Subscription], call: Call) -> None:
-        """Desire these targets; ``call`` is done when they are live, or queued (P1)."""
+        """Desire these targets; ``call`` is done when they are live, or queued (P1).
+
+        A target that is desired already keeps its consumer until then, and if the call fails.
+        """
+        call.succeed = self._swap
         commands: list[Command] = []
         now = self._loop.time()
         counts: dict[NodeId | None, int] = {}
         places = self._placement.places_of([one.target for one in subscriptions])
         for subscription, where in zip(subscriptions, places, strict=True):
             target = subscription.target
-            if target not in self.book.subscriptions:
+            known = self.book.subscriptions.get(target)
+            if known is None or known.draining:
                 call.fresh[target] = subscription
-            self.book.put(subscription)
+                self.book.put(subscription)
+            else:
+                call.swaps[target] = subscription
             self._forgive(target)
             self._unsubscribing.done(target)  # overtaken: it is desired again
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
-                self.routes.update(target)
                 # All of a call are of one kind, and none is live by this loop.
                 if row.source not in counts:
                     counts[row.source] = self._count(row.source, target)
@@ -229,13 +237,31 @@ class Router:
         self._surface_ack(target, False, count)
         self._unsubscribing.done(target)
 
+    def _swap(self, call: Call) -> None:
+        """``call`` succeeds: what it replaces is replaced now."""
+        for target, subscription in call.swaps.items():
+            if target in self.book.subscriptions:
+                self.book.put(subscription)
+                self.routes.update(target)
+            else:
+                subscription.drain()  # unsubscribed meanwhile
+        call.swaps.clear()
+
     def give_up(self, call: Call) -> None:
         """A ``subscribe`` call ended without success: forget what it alone asked for (K8)."""
         self._subscribing.forget(call)
         commands: list[Command] = []
+        for subscription in call.swaps.values():
+            subscription.drain()
+        call.swaps.clear()
         for target, subscription in call.fresh.items():
             if self.book.subscriptions.get(target) is not subscription:
                 continue  # another call's by now
+            if heir := next((c for c in self._subscribing.of(target) if target in c.swaps), None):
+                # Another call waits for it, too: from now on it is that one's.
+                heir.fresh[target] = heir.swaps.pop(target)
+                self.book.put(heir.fresh[target])
+                continue
             self.book.drop(target)
             self._forgive(target)
             commands += self.table.unwant(target)

@@ -82,7 +82,7 @@ class Session:
                 " `async with client.pubsub() as pubsub:`"
             )
         if self.failure is not None:
-            raise self.failure
+            raise _as_exception(self.failure)
         if self.state is State.CLOSED or self.parts is None:
             raise ConnectionError("this pubsub is closed: make a new one with client.pubsub()")
         return self.parts
@@ -160,6 +160,8 @@ class Session:
             if self.failure is not None and (
                 error is None or isinstance(error, asyncio.CancelledError)
             ):
+                if isinstance(self.failure, SystemExit | KeyboardInterrupt):
+                    raise self.failure  # S2: a handler's word is the program's
                 group = "the pubsub gave up"
                 raise ExceptionGroup(group, [_as_exception(self.failure)]) from None
 
@@ -171,8 +173,9 @@ class Session:
         self.parts.ready.set()
         if self._body is not None:
             self._cancel_body()
-        self._end_calls(error)
-        self.parts.book.inbox.fail(error)
+        # Who waits elsewhere is told, and not ended by it as the body is.
+        self._end_calls(_as_exception(error))
+        self.parts.book.inbox.fail(_as_exception(error))
 
     def _cancel_body(self) -> None:
         assert self._body is not None
@@ -180,4 +183,8 @@ class Session:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+    if isinstance(error, Exception):
+        return error
+    ended = ConnectionError(f"the pubsub ended: {error!r}")
+    ended.__cause__ = error
+    return ended

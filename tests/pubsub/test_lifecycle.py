@@ -296,7 +296,7 @@ async def test_handlers_that_cannot_be_kept_alive_end_the_pubsub(shared_server: 
     with within(2), pytest.raises(ExceptionGroup) as caught:
         async with (
             client_of(shared_server) as client,
-            client.pubsub(channel_handlers={"a": spec, "b": print}),  # type: ignore[dict-item]
+            client.pubsub(channel_handlers={"a": spec, "b": print}),
         ):
             await client.publish("a", "1")
             await asyncio.sleep(5)

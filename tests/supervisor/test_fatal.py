@@ -94,6 +94,18 @@ async def test_s2_other_base_exceptions_are_crashes_like_any_other(stage):
     await supervisor.stop()
 
 
+async def test_s2_a_generator_exit_that_a_child_raises_is_a_crash(stage):
+    """It is how coroutines are closed when the loop is gone; raised by a bug it is an error."""
+    supervisor = stage.supervisor("a")
+    await supervisor.start()
+    await stage.crash("a", GeneratorExit("a bug"))
+    assert supervisor.restarts == 1
+    child = supervisor.child("a")
+    assert isinstance(child.last_exit, Crashed)
+    assert isinstance(child.last_exit.cause, GeneratorExit)
+    assert (await supervisor.stop()).clean
+
+
 async def test_s2_a_stop_that_follows_is_still_bounded(stage):
     stubborn = Stubborn()
     supervisor = await stage.running(
