@@ -139,6 +139,11 @@ class Parts:
         if self.child is not None:
             await self.system.root.stop_child(self.name)
 
+    @property
+    def winding_down(self) -> bool:
+        """Whether there are no readers any more, or they are about to end together."""
+        return self._readers is None or self._readers.phase is Phase.STOPPING
+
     def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
         """Spawn a reader; None while the readers' supervisor takes none."""
         readers = self._readers

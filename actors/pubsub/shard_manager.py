@@ -258,7 +258,8 @@ class ShardManager(SubscriptionManager):
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
         self._down.setdefault(node, self.loop.time())
         self._silences.forget(node)
-        return self._changed()
+        # Where all of them end, nothing is to be done about it, and nobody would come to do it.
+        return not self.parts.winding_down and self._changed()
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
