@@ -127,11 +127,15 @@ class Session:
             async with asyncio.timeout(self._start_timeout):
                 await parts.ready.wait()
         except TimeoutError:
-            raise parts.last_error or TimeoutError(
-                f"no connection within {self._start_timeout} s"
-            ) from None
+            raise self._why_not(parts) from None
         if self.failure is not None:
             raise self.failure
+
+    def _why_not(self, parts: Parts) -> BaseException:
+        """Return why there is no connection: the latest attempt's error, or what it waits for."""
+        within = f"{self._start_timeout} s (start_timeout)"
+        waits = parts.seats.timed_out(within)
+        return parts.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
         """Take the tree down (P13)."""
