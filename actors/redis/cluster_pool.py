@@ -118,7 +118,8 @@ class ClusterConnectionPool:
             url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
                 TLS.
             decode_components: undo the %-encoding of user, password and host.
-            options: those of the pool, and the ``ssl_*`` options for rediss://.
+            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
+                ``port``: further nodes are ``startup_nodes``.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.

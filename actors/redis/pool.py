@@ -23,7 +23,7 @@ from actors.redis.permits import Permits
 from actors.redis.progress import Progress
 from actors.redis.seats import Seat
 from actors.redis.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
-from actors.redis.url import parse_url, with_tls
+from actors.redis.url import parse_url, refuse_place, with_tls
 
 __all__ = ["ConnectionPool"]
 
@@ -95,11 +95,13 @@ class ConnectionPool:
         Args:
             url: see :func:`actors.redis.url.parse_url`.
             decode_components: undo the %-encoding of user, password, host and path.
-            options: those of the pool, and the ``ssl_*`` options for rediss://.
+            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
+                ``port``, which are the URL's to say.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
         """
+        refuse_place(options, "leave it out")
         parsed = parse_url(url, decode_components=decode_components)
         merged = with_tls(parsed, options | parsed.options)
         return cls(location=parsed.location, **merged)
