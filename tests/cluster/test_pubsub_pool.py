@@ -122,7 +122,7 @@ async def test_p6_a_replica_takes_over_in_the_place_of_its_primary(cluster):
             assert owner is not None
             node = cluster.node(owner.id)
             cluster.kill(node)
-            with within(1):
+            with within(3):
                 await eventually(lambda: p.unconfirmed() == [])
             await cluster.start(node)
             await eventually(lambda: _arrives(outside, NAMES[0], heard), 15)
