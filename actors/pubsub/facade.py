@@ -10,6 +10,7 @@ from typing import Any, AnyStr, ClassVar, Final, Generic, Self, TypeAlias
 
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call
+from actors.pubsub.checks import check_hooks, check_policy, consumer_mailbox
 from actors.pubsub.drains import drain
 from actors.pubsub.handler_spec import Handler
 from actors.pubsub.handlers import Hiring
@@ -57,8 +58,6 @@ Names = Iterable[str | bytes] | None
 AnyHandler: TypeAlias = SubscriptionCallback | Handler | type[Actor[Any]] | ActorSpec
 Handlers = Mapping[Any, AnyHandler | None] | None
 
-_SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
-
 
 class BasePubSub(Insight, Generic[AnyStr]):
     """What all pub/sub objects have in common. Made by a client's ``pubsub()``."""
@@ -89,6 +88,8 @@ class BasePubSub(Insight, Generic[AnyStr]):
     ) -> None:
         if max_idle_seconds <= 0:
             raise ValueError(f"max_idle_seconds must be more than 0, not {max_idle_seconds}")
+        check_hooks(on_gap=on_gap, on_lagged=on_lagged, on_failure=on_failure)
+        check_policy(retry_policy)
         self.connection_pool = connection_pool
         self.ignore_subscribe_messages = ignore_subscribe_messages
         self.retry_policy = retry_policy
@@ -102,7 +103,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
             (self._channel_kind, list(channels or ()), dict(channel_handlers or {})),
             (Kind.PATTERN, list(patterns or ()), dict(pattern_handlers or {})),
         ]
-        self._mailbox = _consumer_mailbox(mailbox, overflow)
+        self._mailbox = consumer_mailbox(mailbox, overflow)
         self._on_gap = on_gap
         self._on_lagged = on_lagged
         self._on_failure = on_failure
@@ -368,13 +369,3 @@ class BasePubSub(Insight, Generic[AnyStr]):
         if self._session.parts is None:
             raise StopAsyncIteration
         return await self._inbox.next()
-
-
-def _consumer_mailbox(
-    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
-) -> MailboxSpec:
-    """Return the bound of the iterator's queue and of each handler's."""
-    if isinstance(mailbox, MailboxSpec):
-        return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = _SHED.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, _SHED.overflow if overflow is None else overflow)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from actors.pubsub.breaker import Breaker
+from actors.pubsub.checks import problems_of_bound, problems_of_hooks
 from actors.pubsub.sinks import HandlerFailureSink
 from actors.pubsub.types import GapCallback, LagCallback
 from actors.runtime.actor import Actor
@@ -129,6 +130,10 @@ class Handler:
             problems.append("key orders what runs side by side: give it a concurrency above 1")
         if self.timeout is not None and self.timeout <= 0:
             problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
+        problems += problems_of_bound(self.mailbox, self.overflow)
+        problems += problems_of_hooks(
+            on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
+        )
         if self.is_actor:
             if self.concurrency > 1:
                 problems.append("an actor handles one message at a time: concurrency must be 1")

@@ -21,6 +21,7 @@ import msgspec
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.router import Router
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.seats import Seats
 from actors.runtime.groups import actor_child
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
@@ -53,6 +54,7 @@ class Parts:
 
     Attributes:
         book: the desired subscriptions.
+        seats: the readers' places in the pool.
         router: the running manager's router.
         ready: set once the first reader is connected.
         last_error: why the latest connection could not be had.
@@ -63,6 +65,7 @@ class Parts:
         self.system = system
         self.name = name
         self.book = book
+        self.seats = Seats()
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.on_failed: Callable[[BaseException], None] = lambda _: None
@@ -144,12 +147,25 @@ class Parts:
         """Whether there are no readers any more, or they are about to end together."""
         return self._readers is None or self._readers.phase is Phase.STOPPING
 
-    def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
-        """Spawn a reader; None while the readers' supervisor takes none."""
+    def spawn_reader(self, spec: ActorSpec, gone: Callable[[], None]) -> ActorRef[Any] | None:
+        """Spawn a reader; None while the readers' supervisor takes none.
+
+        Args:
+            gone: called when it has ended for good, in whatever way, before anybody is told.
+        """
         readers = self._readers
         if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):
             return None
-        return self.system.spawn_under(readers, spec)
+        ref, child = actor_child(self.system, readers.path, spec)
+        tell = child.on_gone
+        assert tell is not None
+
+        def on_gone(reason: ExitReason) -> None:
+            gone()
+            tell(reason)
+
+        ref._cell.child = readers.start_child(msgspec.structs.replace(child, on_gone=on_gone))
+        return ref
 
     def hasten_reader(self, ref: ActorRef[Any]) -> None:
         """Have a reader that waits for its restart connect now."""

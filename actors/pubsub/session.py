@@ -20,6 +20,7 @@ from actors.pubsub.parts import Parts
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.ambient import current_system
 from actors.runtime.system import ActorSystem
+from supervisor import Crashed
 from supervisor.log import get_logger
 
 __all__ = ["Session"]
@@ -127,11 +128,15 @@ class Session:
             async with asyncio.timeout(self._start_timeout):
                 await parts.ready.wait()
         except TimeoutError:
-            raise parts.last_error or TimeoutError(
-                f"no connection within {self._start_timeout} s"
-            ) from None
+            raise self._why_not(parts) from None
         if self.failure is not None:
             raise self.failure
+
+    def _why_not(self, parts: Parts) -> BaseException:
+        """Return why there is no connection: the latest attempt's error, or what it waits for."""
+        within = f"{self._start_timeout} s (start_timeout)"
+        waits = parts.seats.timed_out(within)
+        return parts.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
         """Take the tree down (P13)."""
@@ -160,7 +165,7 @@ class Session:
             if self.failure is not None and (
                 error is None or isinstance(error, asyncio.CancelledError)
             ):
-                if isinstance(self.failure, SystemExit | KeyboardInterrupt):
+                if Crashed(self.failure).fatal:
                     raise self.failure  # S2: a handler's word is the program's
                 group = "the pubsub gave up"
                 raise ExceptionGroup(group, [_as_exception(self.failure)]) from None

@@ -127,7 +127,7 @@ class PubSub(PatternPubSub[AnyStr]):
     def _start(self, parts: Parts) -> None:
         pool = self.connection_pool
         reader = ReaderOptions(
-            open=lambda _: pool.open_dedicated(),
+            open=lambda _, seat: pool.open_dedicated(seat),
             release=pool.release,
             router=lambda: parts.router,
             failed=parts.note_error,

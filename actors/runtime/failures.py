@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.runtime.messages import Envelope, Failure
 from actors.runtime.throttle import Throttle
+from supervisor import Crashed
 from supervisor.lifecycle import runs_in
 from supervisor.log import get_logger
 
@@ -49,8 +50,8 @@ def survives(cell: Cell, message: Any, error: BaseException) -> bool:
     cell.system.report_failure(Failure(cell.path, message, error), cell.spec.on_failure)
     if cell.ended is not None or not cell.actor.resilient:
         return False
-    if isinstance(error, SystemExit | KeyboardInterrupt):
-        return False  # they are for the whole system
+    if Crashed(error).fatal:
+        return False  # that is for the whole system
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         # Raised by the handler itself they are no more than its own message's problem; raised by
         # somebody's cancel(), or because the loop is gone, they are the incarnation's end.

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from supervisor import Child, ChildSpec, Crashed, Supervisor, SupervisorSpec
+from supervisor import (
+    Child,
+    ChildSpec,
+    ConstantRetryPolicy,
+    Crashed,
+    Supervisor,
+    SupervisorSpec,
+)
 from supervisor.errors import to_exception
 
 from .helpers import Stage, Stubborn, raising
@@ -37,7 +44,15 @@ def deep(stage: Stage, depth: int, *innermost: ChildSpec) -> ChildSpec:
     return spec
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [SystemExit(3)])]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 @pytest.mark.parametrize("restart", ["permanent", "temporary"])
 async def test_s2_it_stops_all_in_order_and_surfaces_from_run(stage, error, restart):
     supervisor = stage.supervisor("a", stage.child("b", restart=restart), "c")
@@ -49,6 +64,16 @@ async def test_s2_it_stops_all_in_order_and_surfaces_from_run(stage, error, rest
     assert stage.take_log() == "-b -c -a"
     assert supervisor.restarts == 0
     assert [stage.starts(each) for each in "abc"] == [1, 1, 1]
+
+
+async def test_s2_a_retry_policy_is_not_asked_about_it(stage):
+    endless = ConstantRetryPolicy((BaseException, SystemExit), None, delay=0)
+    supervisor = stage.supervisor(stage.child("a", retry_policy=endless))
+    running = asyncio.ensure_future(ending(supervisor, BaseExceptionGroup))
+    await stage.clock.settle()
+    await stage.crash("a", BaseExceptionGroup("", [ValueError(), SystemExit(3)]))
+    await running
+    assert supervisor.restarts == 0
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
