@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+from actors.pubsub.hooks import AtWork, Hooks
 from actors.pubsub.inlet import Inlet
 from actors.pubsub.notices import GapNotice, begin_hook
 from actors.pubsub.types import LagCallback, PubSubMessage
@@ -47,9 +48,7 @@ class Inbox:
         self.ended: Callable[[], bool] = lambda: True
         self.failure: BaseException | None = None
         self.closed = False
-        # Hooks that are not through yet, and how many of them stand in the queue again.
-        self._telling: set[asyncio.Task[None]] = set()
-        self._put_back = 0
+        self.hooks = Hooks(self.mailbox.queue, loop)
         self._polled = False
         self._since = 0.0
         self._breath = False
@@ -98,8 +97,7 @@ class Inbox:
     def close(self, error: BaseException) -> None:
         """End it: iteration ends after what is queued, ``get`` raises ``error``."""
         self.closed = self.failure is None
-        for task in self._telling:
-            task.cancel()
+        self.hooks.cancel()
         self.fail(error)
 
     # -- readers -----------------------------------------------------------------------------------
@@ -169,42 +167,18 @@ class Inbox:
                 await asyncio.sleep(0)
                 self._since = self._loop.time()
             self.plan_breath()
-        elif isinstance(news, _Telling):
-            self._put_back -= 1
-            await self._told(news, deadline)
+        elif isinstance(news, AtWork):
+            await self.hooks.go_on(news, deadline)
         else:
             rest = self._begin(news)
             if rest is not None:
-                task = self._loop.create_task(rest, name="mailslot: a hook")
-                await self._told(_Telling(task), deadline)
+                await self.hooks.run(rest, deadline)
 
     def _begin(self, news: Any) -> Coroutine[Any, Any, None] | None:
         if isinstance(news, Lagged):
             return begin_hook(self.on_lagged, news.count)
         assert isinstance(news, GapNotice)
         return begin_hook(news.callback, news.take())
-
-    async def _told(self, telling: _Telling, deadline: float | None) -> None:
-        """Wait until a hook is through: the next message follows it, whoever takes that.
-
-        A reader whose time is up lets the hook go on, and the next one waits for it.
-        """
-        self._telling.add(telling.task)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await asyncio.shield(telling.task)
-        except (asyncio.CancelledError, TimeoutError) as error:
-            if telling.task.cancelled() and isinstance(error, asyncio.CancelledError):
-                reader = asyncio.current_task()
-                if reader is not None and not reader.cancelling():
-                    return  # the hook was cancelled, by the end of it all, and not its reader
-            if not telling.task.done():
-                self._put_back += 1
-                self.mailbox.queue.appendleft(telling)
-            raise
-        finally:
-            if telling.task.done():
-                self._telling.discard(telling.task)
 
     def plan_breath(self) -> None:
         """Have the reader look at the clock after the next messages."""
@@ -245,15 +219,6 @@ def _expire(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class _Telling(Envelope):
-    """A hook at work: what comes after it in the queue waits for it."""
-
-    __slots__ = ("task",)
-
-    def __init__(self, task: asyncio.Task[None]) -> None:
-        self.task = task
-
-
 class _Breath(Envelope):
     """A place in the queue where the reader looks at the clock; there is one at a time."""
 
@@ -282,4 +247,4 @@ class InboxInlet(Inlet):
     def own_places(self) -> int:
         """Return the number of gaps, of breaths, and of what is being told."""
         inbox = self._inbox
-        return self.news + inbox._breath + inbox._put_back
+        return self.news + inbox._breath + inbox.hooks.queued
