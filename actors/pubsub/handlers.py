@@ -80,6 +80,9 @@ class Hiring:
         desk.serve(subscription.handler)
         if handler.receipts:
             self._stamp(subscription, handler)
+        from actors.pubsub.loop_watch import LoopWatch  # noqa: PLC0415 - a program may have none
+
+        LoopWatch.watch(self._parts)
 
     def _spec(self, handler: Handler, standing: Standing, report: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
