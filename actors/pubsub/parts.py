@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -59,6 +59,7 @@ class Parts:
         ready: set once the first reader is connected.
         last_error: why the latest connection could not be had.
         on_failed: called once with the error that ended it all.
+        written: waits until all failures so far are with their sinks.
     """
 
     def __init__(self, system: ActorSystem, name: str, book: Book) -> None:
@@ -69,6 +70,7 @@ class Parts:
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.on_failed: Callable[[BaseException], None] = lambda _: None
+        self.written: Callable[[], Awaitable[None]] | None = None
         self._router: Router | None = None
         self._handlers: Supervisor | None = None
         self._readers: Supervisor | None = None

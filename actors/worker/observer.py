@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any, Final
 
+from actors.pubsub.sinks import WRITER_PREFIX
 from actors.pubsub.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
@@ -81,7 +82,7 @@ class Observer:
             states += [
                 self._handler(pubsub.id, node, now)
                 for node in (() if handlers is None else handlers.children)
-                if not node.id.startswith(PROBE_PREFIX)
+                if not node.id.startswith((PROBE_PREFIX, WRITER_PREFIX))
             ]
         self.oldest = max((state.age for state in states), default=0.0)
         if len(self._ages) > len(states):
@@ -94,6 +95,7 @@ class Observer:
         does = node.children or (node,)
         handled = sum(one.detail.get("processed", 0) for one in does)
         depth = sum(one.detail.get("mailbox", 0) for one in node.walk())
+        depth += node.detail.get("parked", 0)
         shed = node.detail.get("shed", 0)
         age = self._ages.setdefault(node.path, AgeMeter()).note(now, handled + shed, depth)
         return HandlerState(
@@ -107,6 +109,7 @@ class Observer:
             failed=self._journal.failed[node.path],
             shed=shed,
             restarts=node.restarts,
+            breaker=node.detail.get("breaker", "closed"),
         )
 
     def _unconfirmed(self) -> tuple[str, ...]:

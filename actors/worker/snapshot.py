@@ -47,6 +47,7 @@ class HandlerState(msgspec.Struct, frozen=True):
         failed: messages in its failure sink.
         shed: messages dropped at the bound of its mailbox.
         restarts: how often it came back.
+        breaker: closed, or open or half_open: it is not called, since it fails every time.
     """
 
     name: str
@@ -59,6 +60,7 @@ class HandlerState(msgspec.Struct, frozen=True):
     failed: int
     shed: int
     restarts: int
+    breaker: str = "closed"
 
 
 class PathState(msgspec.Struct, frozen=True):

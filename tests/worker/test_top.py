@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
 import sys
@@ -10,12 +11,14 @@ import uuid
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from actors import Redis
 from actors.worker.endpoints import Stats, endpoints
 from actors.worker.health import Verdict
 from actors.worker.http import HttpServer
 from actors.worker.snapshot import HandlerState
+from actors.worker.top_view import rendered
 from actors.worker.watching import Look, Sort, View, keys_of, pressed
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
@@ -80,6 +83,19 @@ def test_keys():
     assert pressed(view, "q", 3).done
     assert pressed(view, "?", 3) == view
     assert keys_of("j\x1b[B\r\x1b[5~\x1b") == ["j", "\x1b[B", "\r", "\x1b[5~", "\x1b"]
+
+
+@pytest.mark.parametrize("view", [View(), View(detail=True)], ids=["rows", "detail"])
+def test_a_breaker_that_is_open_is_seen(view):
+    def text(breaker: str) -> str:
+        console = Console(width=120, file=io.StringIO(), record=True)
+        console.print(
+            rendered(look(1.0, handler("a", breaker=breaker)), view, height=40, problem="")
+        )
+        return console.export_text()
+
+    assert "half_open" in text("half_open")
+    assert "half_open" not in text("closed")
 
 
 async def test_without_a_terminal_it_prints_one_look(server):
