@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisor.errors import SupervisorExit
 from supervisor.log import get_logger
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from supervisor.events import EventSink
     from supervisor.supervisor import Supervisor
 
-__all__ = ["Lifecycle", "Owner"]
+__all__ = ["Lifecycle", "Owner", "runs_in"]
 
 log = get_logger("mailslot.supervisor")
 
@@ -53,6 +53,14 @@ class Owner(Protocol):
         self, child: Child, reason: ExitReason, *, asked: bool, unkillable: bool
     ) -> None:
         """A child ended, or was left behind."""
+
+
+def runs_in(task: asyncio.Task[Any] | None) -> bool:
+    """Return whether this is called from within ``task``."""
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:  # no loop runs
+        return False
 
 
 class Lifecycle:
@@ -239,8 +247,10 @@ class Lifecycle:
             reason = self._cancel_reason or Crashed(error)
         except SupervisorExit as error:
             reason = error.reason if self.nested is not None else Crashed(error)
-        except GeneratorExit:
-            raise  # the loop is gone
+        except GeneratorExit as error:
+            if not runs_in(self._task):
+                raise  # nobody raised it: the loop is gone, and with it the task
+            reason = Crashed(error)
         except BaseException as error:
             # SystemExit and KeyboardInterrupt among them: raised from here they would tear the
             # loop down with every other child in it. As a reason they stop the system in order.

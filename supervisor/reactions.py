@@ -14,7 +14,7 @@ from supervisor.exits import GiveUp, RestartAfter, Verdict, after_exit, is_resta
 from supervisor.intensity import Window, add_restart
 from supervisor.log import get_logger
 from supervisor.machine import Machine, Phase
-from supervisor.reasons import Crashed, Escalated, ExitReason, Shutdown, StartFailed
+from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
 from supervisor.retry_session import Decision
 from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
@@ -44,6 +44,12 @@ class Reactions(Machine):
         self._live -= 1
         if unkillable:
             self._emit(ChildUnkillable(child.path, child.incarnation))
+        if asked and self._alone and reason is SHUTDOWN and not child.wanted:
+            # The usual end of one that was asked to, where many come and go.
+            if self._routine():
+                self._emit(ChildExited(child.path, child.incarnation, reason))
+            self._settle(child)
+            return
         if not reason.normal or self._routine():
             kind = ChildStartFailed if isinstance(reason, StartFailed) else ChildExited
             self._emit(kind(child.path, child.incarnation, reason))

@@ -89,7 +89,12 @@ class Crashed(ExitReason, frozen=True):
 
     @property
     def fatal(self) -> bool:
-        """Whether it must end the whole system: SystemExit and KeyboardInterrupt."""
+        """Whether it must end the whole system: SystemExit and KeyboardInterrupt, also in a group.
+
+        No retry policy is asked about those.
+        """
+        if isinstance(self.cause, BaseExceptionGroup):
+            return self.cause.subgroup((SystemExit, KeyboardInterrupt)) is not None
         return isinstance(self.cause, SystemExit | KeyboardInterrupt)
 
     def __str__(self) -> str:

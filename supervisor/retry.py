@@ -50,6 +50,9 @@ BeforeHook = Callable[[], Awaitable[Any] | None]
 FailureHook = Callable[[BaseException], Awaitable[Any] | None]
 FailureHooks = FailureHook | Mapping[type[BaseException], FailureHook]
 
+# What ends a program or a task. A policy for BaseException does not mean these.
+_ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+
 # 2.0 ** 1024 overflows: an outage of some hours at the longest delay would get there.
 _MAX_EXPONENT = 1000
 
@@ -96,11 +99,16 @@ class RetryPolicy(ABC):
     ) -> R:
         """Await ``func()`` until it succeeds or this policy says no.
 
+        Any exception is retried that the policy is for. KeyboardInterrupt, SystemExit and
+        CancelledError are where the policy names them, and not just BaseException; the cancellation
+        of the task that calls this never is, nor is GeneratorExit.
+
         Args:
             func: makes the coroutine of one attempt.
             before_hook: called, and awaited where it returns an awaitable, before every attempt.
+                It is a part of the attempt: what it raises counts as if ``func`` did.
             failure_hook: called with the error before each wait; of a mapping, the first entry
-                whose type matches. What a hook raises ends the attempts: it is a bug.
+                whose type matches. What it raises ends the attempts: it is a bug.
 
         Raises:
             the last error, when the policy does not retry it or is spent.
@@ -111,7 +119,9 @@ class RetryPolicy(ABC):
                 if before_hook is not None:
                     await _call(before_hook)
                 return await func()
-            except Exception as error:
+            except BaseException as error:
+                if _must_pass(error, self.retryable_exceptions):
+                    raise
                 decision = session.failed(error, time.monotonic())
                 if not isinstance(decision, Retry):
                     raise
@@ -123,6 +133,26 @@ class RetryPolicy(ABC):
     def __repr__(self) -> str:
         names = ", ".join(exc.__name__ for exc in self.retryable_exceptions)
         return f"{type(self).__name__}(({names}), retries={self.retries})"
+
+
+def _must_pass(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Whether ``error``, or any leaf where it is a group, is none that can be held up.
+
+    That is what ends a program or a task, unless ``types`` name it.
+    """
+    if isinstance(error, Exception):  # a group of nothing else, too
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return any(_must_pass(one, types) for one in error.exceptions)
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return True
+    elif isinstance(error, GeneratorExit):
+        return True  # a coroutine that is being closed cannot await another attempt
+    elif not isinstance(error, KeyboardInterrupt | SystemExit):
+        return False
+    return not isinstance(error, tuple(kind for kind in types if issubclass(kind, _ENDING)))
 
 
 async def _call(hook: Callable[..., Awaitable[Any] | None], *args: object) -> None:

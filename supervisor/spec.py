@@ -101,6 +101,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
             or (self.start_timeout is not None and not self.start_timeout > 0)
             or (self.significant and known is Restart.PERMANENT)
             or not callable(self.start)
+            or (self.retry_policy is not None and not isinstance(self.retry_policy, RetryPolicy))
         ):
             raise SpecError(f"child spec {self.id!r}", self._problems())
 
@@ -120,6 +121,9 @@ class ChildSpec(msgspec.Struct, frozen=True):
             problems.append("a significant child must be transient or temporary")
         if not callable(self.start):
             problems.append(f"start must be a coroutine function, not {self.start!r}")
+        policy = self.retry_policy
+        if policy is not None and not isinstance(policy, RetryPolicy):
+            problems.append(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
         return problems
 
 

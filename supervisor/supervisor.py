@@ -12,7 +12,7 @@ from supervisor.nesting import child_node
 from supervisor.reactions import Reactions
 from supervisor.reasons import ExitReason
 from supervisor.spec import ChildSpec
-from supervisor.strategy import DOWN, START, STOPPING
+from supervisor.strategy import DOWN, RUNNING, START, STOPPING
 from supervisor.tree import TreeNode
 
 __all__ = ["Phase", "Supervisor"]
@@ -150,6 +150,9 @@ class Supervisor(Reactions):
     def request_child_stop(self, child: Child) -> None:
         """Begin to stop one child for good; nothing happens to one that has ended so."""
         child.wanted = False
+        if self._alone and child.status is RUNNING:  # what all of this comes to, where many end
+            child.stop(self._deadline)
+            return
         if child.backoff is not None:
             self._call_off(child)
         if child.status is DOWN:

@@ -12,7 +12,7 @@ from actors.pubsub.handler import DrainLanes
 from actors.pubsub.inbox import Inbox, InboxInlet
 from actors.pubsub.inlet import HandlerInlet, Inlet
 from actors.pubsub.notices import GapNotice
-from actors.pubsub.types import Gap, GapCallback, Kind, SubscriptionCallback, Target
+from actors.pubsub.types import Gap, GapCallback, Kind, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
@@ -55,7 +55,7 @@ class Subscription:
         self.target = target
         self.label = label
         self.inlet = inlet
-        self.callback: SubscriptionCallback | None = None
+        self.callback: Any = None
         self.handler: ActorRef[Any] | None = None
         self.lanes = False
         self.draining = False
@@ -73,7 +73,7 @@ class Subscription:
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
             self._untold.append(notice)
-            self.inlet.put_news(notice)
+            self.inlet.put_gap(notice)
         else:
             self._untold[-1].extend(gap)
 
@@ -117,9 +117,9 @@ class Book:
     def _pause(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
 
-    def inlet(self, mailbox: Mailbox, path: str) -> Inlet:
-        """Return a way into a handler's mailbox."""
-        return HandlerInlet(mailbox, self.touched, path, self._pause, self.inbox)
+    def inlet(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> Inlet:
+        """Return a way into a handler's mailbox; ``bury`` takes what comes after its end."""
+        return HandlerInlet(mailbox, self.touched, path, self._pause, self.inbox, bury)
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""

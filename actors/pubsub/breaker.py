@@ -5,12 +5,13 @@
                                              +--------------------+
 
 While it is open messages go to the failure sink without the handler being called; half-open, one
-message is the trial.
+message is the trial. What does not decode is no failure of the handler's, and counts for nothing.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -55,6 +56,11 @@ class Breaker(msgspec.Struct, frozen=True):
 class BreakerState:
     """One handler's breaker: told of outcomes, asked before a call while it is not closed.
 
+    Args:
+        spec: when it opens, and for how long.
+        handler: whose it is, in reports.
+        channel: what that handler is subscribed to.
+
     Attributes:
         status: see the module's docstring.
         ok: set by whoever runs the handler after each success, which is all that a success costs
@@ -62,10 +68,12 @@ class BreakerState:
         trips: how many times it has opened.
     """
 
-    __slots__ = ("_failures", "_spec", "_until", "ok", "status", "trips")
+    __slots__ = ("_failures", "_spec", "_until", "channel", "handler", "ok", "status", "trips")
 
-    def __init__(self, spec: Breaker) -> None:
+    def __init__(self, spec: Breaker, handler: str = "", channel: Any = "") -> None:
         self._spec = spec
+        self.handler = handler
+        self.channel = channel
         self._failures = 0
         self._until = 0.0
         self.ok = False
@@ -90,6 +98,11 @@ class BreakerState:
             self.status = BreakerStatus.HALF_OPEN
             return True
         return self.status is BreakerStatus.CLOSED
+
+    def spared(self) -> None:
+        """Note a message that was no trial, because the handler never saw it: the next one is."""
+        if self.status is BreakerStatus.HALF_OPEN:
+            self.status = BreakerStatus.OPEN
 
     def succeeded(self) -> bool:
         """Count a success; return whether the breaker closed by it."""

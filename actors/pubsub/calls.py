@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from actors.pubsub.types import Target
@@ -22,19 +22,24 @@ class Call:
         future: done with the call.
         open: the targets that it waits for.
         fresh: what it asked for first, with the subscription: to be given up if it fails.
+        swaps: subscriptions that replace one of their target, if it succeeds.
+        succeed: called right before the call is done.
     """
 
-    __slots__ = ("fresh", "future", "open")
+    __slots__ = ("fresh", "future", "open", "succeed", "swaps")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
         self.fresh: dict[Target, Subscription] = {}
+        self.swaps: dict[Target, Subscription] = {}
+        self.succeed: Callable[[Call], None] = lambda _: None
         self.future: asyncio.Future[None] = loop.create_future()
 
     def done(self, target: Target) -> None:
         """``target`` is where it should be."""
         self.open.discard(target)
         if not self.open and not self.future.done():
+            self.succeed(self)
             self.future.set_result(None)
 
     def fail(self, error: BaseException) -> None:
@@ -76,6 +81,14 @@ class Waiting:
         for call in calls:
             call.fail(error)
         return bool(calls)
+
+    def of(self, target: Target) -> list[Call]:
+        """Return the calls that wait for ``target``."""
+        return self._calls.get(target, [])
+
+    def all(self) -> set[Call]:
+        """Return all calls that wait."""
+        return {call for calls in self._calls.values() for call in calls}
 
     def forget(self, call: Call) -> None:
         """Nobody waits for ``call`` any more."""

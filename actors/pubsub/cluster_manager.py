@@ -16,6 +16,7 @@ from actors.pubsub.types import Target
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.connection import Connection
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.seats import Seat
 from actors.redis.topology import Node, Topology
 from supervisor import ExitReason
 
@@ -38,19 +39,19 @@ class NodePicker:
         self.current: str | None = None
         self._failed: set[str] = set()
 
-    async def open(self, _: str) -> Connection:
+    async def open(self, _: str, seat: Seat) -> Connection:
         """Connect to one of the nodes; not to those that failed, as long as there are others."""
-        node = self._pick(self.pool.topology)
+        node = self._pick(self.pool.topology, seat)
         self.current = node.id
         try:
-            connection = await self.pool.open_dedicated(node.id)
+            connection = await self.pool.open_dedicated(node.id, seat)
         except BaseException:
             self._failed.add(node.id)
             raise
         self._failed.clear()
         return connection
 
-    def _pick(self, topology: Topology) -> Node:
+    def _pick(self, topology: Topology, seat: Seat) -> Node:
         nodes = [node for node in topology.nodes.values() if node.addressable]
         wanted = [node for node in nodes if node.is_primary is not self.replicas]
         well = [node for node in wanted if self._good(node)]
@@ -59,7 +60,11 @@ class NodePicker:
             self._failed.clear()
         # The node of the latest connection may have been lost with it, and nobody knows it yet.
         fresh = [node for node in well if node.id != self.current]
-        candidates = fresh or well or spare or wanted or nodes
+        # Where the limit is for each node, one may stay full for as long as others like.
+        roomy = [
+            [n for n in some if self.pool.has_room(n.id, seat)] for some in (fresh, well, spare)
+        ]
+        candidates = next(filter(None, (*roomy, fresh, well, spare, wanted, nodes)), None)
         if not candidates:
             raise ConnectionError("the cluster has no node that can be connected to")
         return random.choice(candidates)

@@ -1,7 +1,8 @@
 """The end of all subscriptions, with nothing lost that a server delivered before it knew of it.
 
 Messages are routed until the server has said that a subscription is over: whatever it sent before
-is ahead of that word on the same connection. Then the handlers finish what they have.
+is ahead of that word on the same connection. Then the handlers finish what they have, and after
+them those who take their failures to sinks that must be awaited.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LOOK = 0.25
 async def drain(parts: Parts, call: Call, timeout: float | None) -> bool:
     """End what ``call`` is for, and wait until its handlers are through with what they have.
 
+    Their failures are with the sinks then, too.
+
     Args:
         parts: the pub/sub object's.
         call: names the targets; fails when the object ends before it.
@@ -47,6 +50,8 @@ async def drain(parts: Parts, call: Call, timeout: float | None) -> bool:
                 await _last_words(parts, call)
             for handler in handlers:
                 await handler.stopped()
+            if parts.written is not None:
+                await parts.written()
     except ConnectionError:  # it ended meanwhile, and with it all subscriptions
         return not any(handler.alive for handler in handlers)
     except (TimeoutError, asyncio.CancelledError) as error:

@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, AnyStr, ClassVar, Final, Generic, Self
+from typing import Any, AnyStr, ClassVar, Final, Generic, Self, TypeAlias
 
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call
+from actors.pubsub.checks import check_hooks, check_policy, consumer_mailbox
 from actors.pubsub.drains import drain
+from actors.pubsub.handler_spec import Handler
 from actors.pubsub.handlers import Hiring
 from actors.pubsub.inbox import Inbox
 from actors.pubsub.insight import Insight, PubSubStats
@@ -27,7 +29,9 @@ from actors.pubsub.types import (
     Target,
 )
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.runtime.actor import Actor
 from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor import (
     CompositeRetryPolicy,
@@ -37,7 +41,7 @@ from supervisor import (
 )
 from supervisor.log import get_logger
 
-__all__ = ["DEFAULT_RETRY_POLICY", "BasePubSub", "Handlers", "Names", "PubSubStats"]
+__all__ = ["DEFAULT_RETRY_POLICY", "AnyHandler", "BasePubSub", "Handlers", "Names", "PubSubStats"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -50,9 +54,9 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
 )
 
 Names = Iterable[str | bytes] | None
-Handlers = Mapping[Any, SubscriptionCallback | None] | None
-
-_SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
+#: What takes the messages of one name.
+AnyHandler: TypeAlias = SubscriptionCallback | Handler | type[Actor[Any]] | ActorSpec
+Handlers = Mapping[Any, AnyHandler | None] | None
 
 
 class BasePubSub(Insight, Generic[AnyStr]):
@@ -84,6 +88,8 @@ class BasePubSub(Insight, Generic[AnyStr]):
     ) -> None:
         if max_idle_seconds <= 0:
             raise ValueError(f"max_idle_seconds must be more than 0, not {max_idle_seconds}")
+        check_hooks(on_gap=on_gap, on_lagged=on_lagged, on_failure=on_failure)
+        check_policy(retry_policy)
         self.connection_pool = connection_pool
         self.ignore_subscribe_messages = ignore_subscribe_messages
         self.retry_policy = retry_policy
@@ -91,13 +97,13 @@ class BasePubSub(Insight, Generic[AnyStr]):
         self.unsubscription_timeout = unsubscription_timeout
         self.max_idle_seconds = max_idle_seconds
         #: Subscribed channels and patterns, each with its handler or None.
-        self.channels: dict[AnyStr, SubscriptionCallback | None] = {}
-        self.patterns: dict[AnyStr, SubscriptionCallback | None] = {}
+        self.channels: dict[AnyStr, AnyHandler | None] = {}
+        self.patterns: dict[AnyStr, AnyHandler | None] = {}
         self._first = [
             (self._channel_kind, list(channels or ()), dict(channel_handlers or {})),
             (Kind.PATTERN, list(patterns or ()), dict(pattern_handlers or {})),
         ]
-        self._mailbox = _consumer_mailbox(mailbox, overflow)
+        self._mailbox = consumer_mailbox(mailbox, overflow)
         self._on_gap = on_gap
         self._on_lagged = on_lagged
         self._on_failure = on_failure
@@ -167,7 +173,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
     # -- subscriptions -----------------------------------------------------------------------------
 
     async def subscribe(
-        self, *channels: str | bytes, **channel_handlers: SubscriptionCallback | None
+        self, *channels: str | bytes, **channel_handlers: AnyHandler | None
     ) -> None:
         """Subscribe to channels; those given by keyword have their messages sent to a handler.
 
@@ -176,7 +182,8 @@ class BasePubSub(Insight, Generic[AnyStr]):
 
         Args:
             channels: names.
-            channel_handlers: handlers by name, functions or coroutine functions.
+            channel_handlers: by name, a function, a coroutine function, a Handler or an Actor
+                class.
 
         Raises:
             TimeoutError: not acknowledged within ``subscription_timeout``. What was not, is given
@@ -213,8 +220,6 @@ class BasePubSub(Insight, Generic[AnyStr]):
         except BaseException as error:
             if self._session.is_open:
                 parts.manager.tell(GiveUp(call))
-                # What was desired before stays so, now with this call's handler.
-                self._register(kind, [s for s in subscriptions if s.target not in call.fresh])
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(
                     "Failed to receive acknowledgement of subscription within"
@@ -285,7 +290,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
                 "type": f"{types[kind]}unsubscribe",
                 "pattern": None,
                 "channel": None,
-                "data": 0,
+                "data": 0 if kind is Kind.SHARD else len(self.channels) + len(self.patterns),
             }
             self._book.inbox_inlet.put(message)
             self._book.inbox_inlet.flush()
@@ -364,13 +369,3 @@ class BasePubSub(Insight, Generic[AnyStr]):
         if self._session.parts is None:
             raise StopAsyncIteration
         return await self._inbox.next()
-
-
-def _consumer_mailbox(
-    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
-) -> MailboxSpec:
-    """Return the bound of the iterator's queue and of each handler's."""
-    if isinstance(mailbox, MailboxSpec):
-        return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = _SHED.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, _SHED.overflow if overflow is None else overflow)

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from actors.pubsub.breaker import Breaker
+from actors.pubsub.checks import problems_of_bound, problems_of_hooks
 from actors.pubsub.sinks import HandlerFailureSink
-from actors.pubsub.types import GapCallback, LagCallback
+from actors.pubsub.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.spec import ActorSpec
 from supervisor import SpecError
 
-__all__ = ["Handler", "as_handler"]
+if TYPE_CHECKING:
+    from actors.pubsub.receipts import Receipts
+
+__all__ = ["Around", "Handler", "Opener", "as_handler"]
+
+#: Takes a message and what handles it, and has it handled: a worker's middleware.
+Around: TypeAlias = Callable[
+    [PubSubMessage, Callable[[PubSubMessage], Awaitable[Any]]], Awaitable[Any]
+]
 
 _FORMATS = ("json", "msgpack")
 _MOST_LANES = 1024
+
+
+class Opener:
+    """A way to make a payload of ``data`` that is none of msgspec's; may stand for ``decode=``."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, open: Callable[[Any], Any]) -> None:
+        self.open = open
 
 
 class Handler:
@@ -39,14 +57,23 @@ class Handler:
         on_gap: hears of gaps before the next message; None: the pubsub's.
         on_lagged: hears how many messages were shed; None: the pubsub's.
         timeout: seconds that one message may take; None: no limit.
-        in_thread: run a plain function in a thread, so that it may block.
+        in_thread: run a plain function in a thread, so that it may block: one for each of
+            ``concurrency``. A thread cannot be ended: past its ``timeout`` the message has failed,
+            and the next one of its lane waits until the function has returned.
         breaker: when to stop calling a handler that fails every time; None: never.
+
+    Attributes:
+        around: what every message passes on its way to ``fn``; for the worker's middleware.
+        adapt: makes of an actor's ``receive`` a function of the payload and the message.
+        receipts: note when this handler's messages came.
 
     Raises:
         SpecError: with every problem found.
     """
 
     __slots__ = (
+        "adapt",
+        "around",
         "breaker",
         "concurrency",
         "decode",
@@ -59,6 +86,7 @@ class Handler:
         "on_gap",
         "on_lagged",
         "overflow",
+        "receipts",
         "timeout",
         "wants_message",
     )
@@ -94,6 +122,9 @@ class Handler:
         self.in_thread = in_thread
         self.breaker = breaker
         self.wants_message = False
+        self.around: Around | None = None
+        self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
+        self.receipts: Sequence[Receipts] = ()
         problems = self._problems()
         if problems:
             raise SpecError(f"handler {self.name}", problems)
@@ -129,6 +160,10 @@ class Handler:
             problems.append("key orders what runs side by side: give it a concurrency above 1")
         if self.timeout is not None and self.timeout <= 0:
             problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
+        problems += problems_of_bound(self.mailbox, self.overflow)
+        problems += problems_of_hooks(
+            on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
+        )
         if self.is_actor:
             if self.concurrency > 1:
                 problems.append("an actor handles one message at a time: concurrency must be 1")

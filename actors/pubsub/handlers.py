@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from actors.pubsub.book import Subscription
 from actors.pubsub.breaker import BreakerOpenError, BreakerState
-from actors.pubsub.handler import HandlerActor, LanesActor, Work, lane_run
+from actors.pubsub.handler import HandlerActor, Standing, Work
 from actors.pubsub.handler_spec import Handler, as_handler
 from actors.pubsub.parts import Parts
-from actors.pubsub.pipeline import guard, make_decode, make_receive
-from actors.pubsub.sinks import HandlerFailure, HandlerFailureSink, LogSink
+from actors.pubsub.pipeline import guard, is_undecodable, make_call, make_receive, make_run
+from actors.pubsub.sinks import Desk, HandlerFailure, HandlerFailureSink, LogSink
 from actors.pubsub.types import LagCallback
-from actors.runtime.actor import Actor
 from actors.runtime.failures import FailureSink
 from actors.runtime.messages import Failure
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.overflow import MailboxSpec
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
-from supervisor import ExponentialBackoffRetryPolicy
 from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.writers import Writers
 
 __all__ = ["Hiring"]
 
 log = get_logger("mailslot.pubsub")
-
-# How an actor of the user's comes back after a crash: outside the restart intensity, so that one
-# that crashes on every message takes nobody with it.
-_COMES_BACK = ExponentialBackoffRetryPolicy(
-    (Exception,), retries=None, base_delay=0.05, max_delay=5, jitter=True
-)
-_FAILURES = MailboxSpec(10_000, Overflow.DROP_OLDEST)
 
 
 class Hiring:
@@ -58,7 +50,7 @@ class Hiring:
         self._mailbox = mailbox
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
-        self._writers: dict[int, ActorRef[HandlerFailure]] = {}
+        self._writers: Writers | None = None
 
     def hire(self, subscription: Subscription, callback: Any) -> None:
         """Make an actor of ``callback`` and have the subscription's messages go to it.
@@ -67,31 +59,54 @@ class Hiring:
             SpecError: it cannot be a handler; says why.
         """
         handler = as_handler(callback)
-        breaker = None if handler.breaker is None else BreakerState(handler.breaker)
-        report = self._reporter(handler, subscription, breaker)
+        breaker = None
+        if handler.breaker is not None:
+            breaker = BreakerState(handler.breaker, handler.name, subscription.label)
+        sink = self._on_failure if handler.on_failure is None else handler.on_failure
+        desk = Desk(sink, self._writer)
+        standing = Standing(breaker)
+        report = self._reporter(handler, subscription, breaker, desk)
         spec = msgspec.structs.replace(
-            self._spec(handler, breaker, report),
+            self._spec(handler, standing, report),
             mailbox=self._bound(handler),
             on_failure=report,
+            describe=standing.describe,
         )
         subscription.callback = callback
         subscription.on_gap = handler.on_gap
         subscription.lanes = handler.concurrency > 1
         self._parts.spawn_handler(subscription, spec)
+        assert subscription.handler is not None
+        desk.serve(subscription.handler)
+        if handler.receipts:
+            self._stamp(subscription, handler)
+        from actors.pubsub.loop_watch import LoopWatch  # noqa: PLC0415 - a program may have none
 
-    def _spec(
-        self, handler: Handler, breaker: BreakerState | None, report: FailureSink
-    ) -> ActorSpec:
+        LoopWatch.watch(self._parts)
+
+    def _spec(self, handler: Handler, standing: Standing, report: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
-        clock = self._parts.system.loop.time
+        clock, breaker = self._parts.system.loop.time, standing.breaker
+        # Imported when asked for: most programs need one of these, or none.
         if handler.is_actor:
-            return _actor_spec(handler)
-        if handler.concurrency == 1:
-            receive = make_receive(handler, breaker, clock)
-            return ActorSpec(HandlerActor, (receive, on_lagged, breaker), restart="permanent")
-        run = lane_run(handler, lambda run: guard(run, breaker, clock))
-        args = (handler, run, on_lagged, report, breaker)
-        return ActorSpec(LanesActor, args, restart="permanent")
+            from actors.pubsub.actor_handler import actor_spec  # noqa: PLC0415
+
+            return actor_spec(handler, breaker, clock)
+        if handler.concurrency > 1:
+            from actors.pubsub.lanes import LanesActor  # noqa: PLC0415
+
+            args: Any = (handler, standing, clock, on_lagged, report)
+            return ActorSpec(LanesActor, args, restart="permanent")
+        if handler.in_thread:
+            from actors.pubsub.threads import LaneThread, ThreadActor  # noqa: PLC0415
+
+            thread = LaneThread(f"mailslot {handler.name}")
+            standing.threads.append(thread)
+            run = make_run(handler, make_call(handler, thread), thread)
+            args = (guard(run, breaker, clock), on_lagged, thread)
+            return ActorSpec(ThreadActor, args, restart="permanent")
+        args = (make_receive(handler, breaker, clock), on_lagged)
+        return ActorSpec(HandlerActor, args, restart="permanent")
 
     def _bound(self, handler: Handler) -> MailboxSpec:
         given = handler.mailbox
@@ -103,28 +118,51 @@ class Hiring:
             bound = MailboxSpec(bound.capacity, handler.overflow)
         return bound
 
+    def _stamp(self, subscription: Subscription, handler: Handler) -> None:
+        """Have it noted when messages of ``subscription`` come."""
+        from actors.pubsub.receipts import StampingInlet  # noqa: PLC0415
+
+        assert subscription.handler is not None
+        cell, book = subscription.handler._cell, self._parts.book
+        subscription.inlet = StampingInlet(
+            cell.mailbox,
+            book.touched,
+            cell.path,
+            book._pause,
+            book.inbox,
+            cell.bury,
+            handler.receipts,
+        )
+
     # -- failures ----------------------------------------------------------------------------------
 
+    def _writer(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
+        """Return who writes to a sink that must be awaited, for ``handler``."""
+        if self._writers is None:
+            from actors.pubsub.writers import Writers  # noqa: PLC0415
+
+            self._writers = Writers(self._parts)
+            self._parts.written = self._writers.written
+        return self._writers.hire(sink, handler)
+
     def _reporter(
-        self, handler: Handler, subscription: Subscription, breaker: BreakerState | None
+        self,
+        handler: Handler,
+        subscription: Subscription,
+        breaker: BreakerState | None,
+        desk: Desk,
     ) -> FailureSink:
-        sink = self._on_failure if handler.on_failure is None else handler.on_failure
-        give = self._giver(sink)
         clock = self._parts.system.loop.time
 
         def report(failure: Failure) -> None:
             message = failure.message
             if isinstance(message, Work):
                 message = message.message
-            if breaker is not None and _trips(breaker, failure.error, clock()):
-                log.error(
-                    "breaker_open",
-                    handler=handler.name,
-                    channel=subscription.label,
-                    error=repr(failure.error),
-                )
-            channel = message["channel"] if isinstance(message, dict) else subscription.label
-            give(
+            from_server = type(message) is dict
+            if breaker is not None and from_server:
+                _count(breaker, failure.error, clock())
+            channel = message["channel"] if from_server else subscription.label
+            desk.give(
                 HandlerFailure(
                     message, channel, failure.error, handler.name, failure.path, time.time()
                 )
@@ -132,63 +170,14 @@ class Hiring:
 
         return report
 
-    def _giver(self, sink: HandlerFailureSink) -> Callable[[HandlerFailure], Any]:
-        """Return what takes a failure at once: a sink that must be awaited gets an actor."""
-        call = getattr(sink, "__call__", None)  # noqa: B004 - an async __call__ counts
-        if not (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call)):
-            return sink
-        writer = self._writers.get(id(sink))
-        if writer is None or not writer.alive:
-            spec = ActorSpec(_Writer, (sink,), mailbox=_FAILURES, restart="permanent")
-            writer = self._writers[id(sink)] = self._parts.spawn_beside(spec, "failures")
-        return writer.tell
 
-
-def _trips(breaker: BreakerState, error: BaseException, now: float) -> bool:
-    return not isinstance(error, BreakerOpenError) and breaker.failed(now)
-
-
-class _Writer(Actor[HandlerFailure]):
-    """Gives failures to a sink that must be awaited, one at a time."""
-
-    resilient = True
-
-    def __init__(self, sink: Callable[[HandlerFailure], Any]) -> None:
-        self._sink = sink
-
-    async def receive(self, message: HandlerFailure) -> None:
-        """Write one."""
-        await self._sink(message)
-
-
-def _actor_spec(handler: Handler) -> ActorSpec:
-    given = handler.fn if isinstance(handler.fn, ActorSpec) else None
-    make: Any = handler.fn if given is None else given.actor
-    decode = make_decode(handler)
-
-    def actor(*args: Any, **kwargs: Any) -> Actor[Any]:
-        made: Actor[Any] = make(*args, **kwargs)
-        if decode is not None:
-            made.__dict__["receive"] = _decoding(made.receive, decode)
-        return made
-
-    actor.__name__ = getattr(make, "__name__", "actor")
-    spec = ActorSpec(actor) if given is None else msgspec.structs.replace(given, actor=actor)
-    if spec.retry_policy is None:
-        spec = msgspec.structs.replace(spec, retry_policy=_COMES_BACK, restart="permanent")
-    return spec
-
-
-def _decoding(receive: Callable[[Any], Any], decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    if inspect.iscoroutinefunction(receive):
-
-        async def decoded(message: Any) -> Any:
-            return await receive(_open(message, decode))
-
-        return decoded
-    return lambda message: receive(_open(message, decode))
-
-
-def _open(message: Any, decode: Callable[[Any], Any]) -> Any:
-    # What is no dict is not the server's: timers, Terminated, what others tell the actor.
-    return decode(message["data"]) if isinstance(message, dict) else message
+def _count(breaker: BreakerState, error: BaseException, now: float) -> None:
+    """Tell ``breaker`` of a failure, unless it is none of the handler's."""
+    if isinstance(error, BreakerOpenError):
+        return
+    if is_undecodable(error):
+        breaker.spared()
+    elif breaker.failed(now):
+        log.error(
+            "breaker_open", handler=breaker.handler, channel=breaker.channel, error=repr(error)
+        )

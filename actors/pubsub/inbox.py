@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+from actors.pubsub.hooks import AtWork, Hooks
 from actors.pubsub.inlet import Inlet
-from actors.pubsub.notices import GapNotice, call_back
+from actors.pubsub.notices import GapNotice, begin_hook
 from actors.pubsub.types import LagCallback, PubSubMessage
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.messages import Envelope, Lagged
@@ -47,6 +48,7 @@ class Inbox:
         self.ended: Callable[[], bool] = lambda: True
         self.failure: BaseException | None = None
         self.closed = False
+        self.hooks = Hooks(self.mailbox.queue, loop)
         self._polled = False
         self._since = 0.0
         self._breath = False
@@ -95,6 +97,7 @@ class Inbox:
     def close(self, error: BaseException) -> None:
         """End it: iteration ends after what is queued, ``get`` raises ``error``."""
         self.closed = self.failure is None
+        self.hooks.cancel()
         self.fail(error)
 
     # -- readers -----------------------------------------------------------------------------------
@@ -120,7 +123,10 @@ class Inbox:
         deadline = None if timeout is None else self._loop.time() + timeout
         self._polled = True
         while True:
-            message = await self._take()
+            try:
+                message = await self._take(deadline)
+            except TimeoutError:  # a hook is at work still
+                return None
             if message is not None:
                 return message
             if self.nones > 0:
@@ -134,33 +140,45 @@ class Inbox:
                 return None
             await self._wait(deadline)
 
-    async def _take(self) -> PubSubMessage | None:
-        """Return a message if there is one, after telling the news before it."""
+    async def _take(self, deadline: float | None = None) -> PubSubMessage | None:
+        """Return a message if there is one, after telling the news before it.
+
+        Raises:
+            TimeoutError: that was not through by ``deadline``.
+        """
         queue = self.mailbox.queue
         while queue:
             message = queue.popleft()
             if type(message) is dict:
                 return cast(PubSubMessage, message)
             if type(message) is GapNotice and message.callback is None:
-                message.told = True  # there may be one for each of thousands of channels
+                message.take()  # there may be one for each of thousands of channels
             else:
-                await self.tell(message)
+                await self.tell(message, deadline)
         self.mailbox.note_peak()
         if self.mailbox.senders:
             self.mailbox.release()
         return None
 
-    async def tell(self, news: Any) -> None:
+    async def tell(self, news: Any, deadline: float | None = None) -> None:
         """Tell the user what came between two messages."""
         if news is _BREATH:
             if self._breath_is_due():
                 await asyncio.sleep(0)
                 self._since = self._loop.time()
             self.plan_breath()
-        elif isinstance(news, Lagged):
-            await call_back(self.on_lagged, news.count)
-        elif isinstance(news, GapNotice):
-            await news.tell()
+        elif isinstance(news, AtWork):
+            await self.hooks.go_on(news, deadline)
+        else:
+            rest = self._begin(news)
+            if rest is not None:
+                await self.hooks.run(rest, deadline)
+
+    def _begin(self, news: Any) -> Coroutine[Any, Any, None] | None:
+        if isinstance(news, Lagged):
+            return begin_hook(self.on_lagged, news.count)
+        assert isinstance(news, GapNotice)
+        return begin_hook(news.callback, news.take())
 
     def plan_breath(self) -> None:
         """Have the reader look at the clock after the next messages."""
@@ -226,5 +244,7 @@ class InboxInlet(Inlet):
         self._inbox.plan_breath()
         self._inbox.wake()
 
-    def _own_places(self) -> int:
-        return int(self._inbox._breath)
+    def own_places(self) -> int:
+        """Return the number of gaps, of breaths, and of what is being told."""
+        inbox = self._inbox
+        return self.news + inbox._breath + inbox.hooks.queued

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from actors.pubsub.notices import HandledNotice
+from actors.pubsub.notices import GapNotice, HandledNotice
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
@@ -35,6 +35,8 @@ class Inlet:
         put: takes a message; look it up anew for each one.
         mailbox: where messages go.
         path: what the bound's errors call the consumer.
+        news: how many gaps wait to be told of: they take no message's place.
+        bury: takes what comes for a consumer that has ended.
     """
 
     __slots__ = (
@@ -43,7 +45,9 @@ class Inlet:
         "_pause",
         "_quiet_until",
         "_touched",
+        "bury",
         "mailbox",
+        "news",
         "path",
         "put",
     )
@@ -54,9 +58,12 @@ class Inlet:
         touched: list[Inlet],
         path: str,
         pause: Callable[[Mailbox], None],
+        bury: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.mailbox = mailbox
         self.path = path
+        self.news = 0
+        self.bury = bury
         self._touched = touched
         self._quiet_until = 0.0
         self._pause = pause
@@ -69,9 +76,11 @@ class Inlet:
         self.put = self._append
         self._append(message)
 
-    def put_news(self, news: Any) -> None:
-        """Take what is no message, a gap for instance."""
-        self.put(news)
+    def put_gap(self, notice: GapNotice) -> None:
+        """Take the news of a gap."""
+        self.news += 1
+        notice.inlet = self
+        self.put(notice)
 
     def flush(self) -> None:
         """Do what is due once a batch."""
@@ -86,16 +95,17 @@ class Inlet:
         if self.mailbox.waiter is not None:
             self.mailbox.wake()
 
-    def _own_places(self) -> int:
+    def own_places(self) -> int:
         """Return how many places of the queue are taken by what is no message, and counts not."""
-        return 0
+        return self.news
 
     def _full(self) -> None:
         mailbox = self.mailbox
         if mailbox.closed:
-            mailbox.queue.clear()
+            while mailbox.queue:
+                self.bury(mailbox.queue.popleft())
             return
-        own = self._own_places()
+        own = self.own_places()
         if len(mailbox.queue) <= mailbox.limit + own:
             return
         if mailbox.spec.overflow is Overflow.BLOCK:
@@ -141,8 +151,9 @@ class HandlerInlet(Inlet):
         path: str,
         pause: Callable[[Mailbox], None],
         inbox: Inbox,
+        bury: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(mailbox, touched, path, pause)
+        super().__init__(mailbox, touched, path, pause, bury)
         self._inbox = inbox
         self._notice = HandledNotice(self)
         self._waits = False  # the notice lies in the mailbox
@@ -155,9 +166,9 @@ class HandlerInlet(Inlet):
         self._before = len(self.mailbox.queue)
         super()._put_first(message)
 
-    def put_news(self, news: Any) -> None:
-        """Take what is no message: ``get_message`` does not hear of it."""
-        self.put(news)
+    def put_gap(self, notice: GapNotice) -> None:
+        """Take the news of a gap: it is no message, and ``get_message`` does not hear of it."""
+        super().put_gap(notice)
         self._put_count -= 1
 
     def wake(self) -> None:
@@ -182,8 +193,9 @@ class HandlerInlet(Inlet):
         if self._put_count > self._noticed:
             self._follow()
 
-    def _own_places(self) -> int:
-        return int(self._waits)
+    def own_places(self) -> int:
+        """Return the number of gaps, and of the notice for ``get_message``."""
+        return self.news + self._waits
 
 
 def flush(touched: list[Inlet]) -> None:

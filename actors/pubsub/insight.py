@@ -63,9 +63,13 @@ class Insight:
         return found
 
     def unconfirmed(self) -> list[Target]:
-        """Return the targets that are desired and live on no node."""
-        parts = self._session.parts
-        if parts is None or parts.former_router is None:
+        """Return the targets that are desired and live on no node.
+
+        Raises:
+            ConnectionError: the pubsub was not entered.
+        """
+        parts = self._session.parts or self._session.require_open()
+        if parts.former_router is None:
             return list(self._book.subscriptions)
         rows = parts.router.table.rows
         return [
@@ -104,7 +108,7 @@ class Insight:
         mailbox, book = self._inbox.mailbox, self._book
         return PubSubStats(
             received=sum(link.received for link in parts.router.links.values()),
-            waiting=len(mailbox.queue),
+            waiting=len(mailbox.queue) - book.inbox_inlet.own_places(),
             shed=mailbox.shed,
             gaps=book.gaps,
             reconnects=book.reconnects,

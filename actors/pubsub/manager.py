@@ -161,15 +161,17 @@ class SubscriptionManager(Actor[Any]):
         if node in self.readers:
             return
         policy = self.options.retry_policy
+        seat = self.parts.seats.seat()
         ref = self.parts.spawn_reader(
             ActorSpec(
                 NodeReader,
-                (node, self.options.reader),
+                (node, self.options.reader, seat),
                 name=name or node,
                 retry_policy=None if policy is None else ReaderPolicy(policy),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
-            )
+            ),
+            seat.leave,
         )
         if ref is not None:
             self.readers[node] = ref

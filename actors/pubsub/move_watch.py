@@ -1,35 +1,56 @@
 """Watches the nodes that we listen on for what they are about to do (P6).
 
-The questions go over the connections that are there:
+The questions go over the connections that are there; how often each is asked, says ``rhythm``:
 
-- Slots are leaving a node: what is under way there, every few milliseconds, because slots move in
-  rows, and each shows its target for no longer than tens of milliseconds.
-- All is calm: whether a migration has begun (of single slots: in small clusters), and whether
-  publishers are held, which a primary does that is handing over to a replica. A node that sends
-  messages is asked often, for it holds publishers for a twentieth of a second only; one that is
-  quiet, now and then.
+- which slots are leaving the node, one by one or in one step, and where to;
+- whether publishers are held, which a primary does that is handing over to a replica.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
-from weakref import WeakSet
 
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_jobs, parse_setslot
+from actors.pubsub.rhythm import SELDOM, SPEAKS, Question, Situation, interval
 from actors.pubsub.table import NodeId
 
 __all__ = ["MoveWatch"]
 
-#: Seconds between two questions while slots leave a node, while it sends messages, and else.
-CLOSELY, CALMLY, SELDOM = 0.005, 0.025, 0.25
+#: Seconds between two ticks at the least.
+_TICK = 0.005
 #: Seconds for which a node is watched closely after a slot of it was seen to move.
 _MOVING = 2.0
-# Clusters of so many nodes are asked about single slots when all is calm, too.
-_FEW_NODES = 32
-# Most nodes that are asked in a second while all is calm.
-_MOST_CALM = 120.0
+
+_SUBSCRIBED = re.compile(rb"pubsub_clients:(\d+)")
+
+
+class _Pace:
+    """What is known of one connection, for the next questions.
+
+    Attributes:
+        last: when each question was asked last.
+        asked: the questions on their way.
+        unknown: questions that the server does not answer, or keeps the answer from us.
+        sharers: how many clients of the server may ask as we do.
+    """
+
+    def __init__(self, link: NodeLink) -> None:
+        self.link = link
+        self.last: dict[Question, float] = {}
+        self.asked: dict[Question, float] = {}
+        self.unknown: set[Question] = {Question.COUNT}
+        self.sharers = 1
+        self._spoke_at = 0.0
+        self._received = 0
+
+    def speaks(self, now: float) -> bool:
+        """Whether messages come, or came a moment ago."""
+        if self.link.received != self._received:
+            self._received, self._spoke_at = self.link.received, now
+        return now - self._spoke_at < SPEAKS
 
 
 class MoveWatch:
@@ -59,15 +80,7 @@ class MoveWatch:
         self._slots = slots
         self._changed = changed
         self._handing_over = handing_over
-        self._asked: dict[tuple[NodeId, bytes], float] = {}
-        # When the question was asked whose answer is in hand.
-        self._answered = 0.0
-        self._calm_at = 0.0
-        # When a node was asked last, when messages came from it, and how many had by then.
-        self._before: dict[NodeId, tuple[float, float, int]] = {}
-        # Connections to servers that do not know the answer, or keep it from us.
-        self._without_jobs: WeakSet[NodeLink] = WeakSet()
-        self._without_pauses: WeakSet[NodeLink] = WeakSet()
+        self._paces: dict[NodeId, _Pace] = {}
 
     def watch(self, node: NodeId) -> None:
         """Watch ``node`` closely for a while: a slot has left it, or is leaving."""
@@ -100,66 +113,73 @@ class MoveWatch:
         gone = self.moves.expire(now)
         sources = self.moves.sources
         self._report(gone if len(sources) == before else set(self._slots()))
-        calm = now >= self._calm_at
-        if calm:
-            self._calm_at = now + max(CALMLY, len(links) / _MOST_CALM)
+        delay = SELDOM
         for node, link in links.items():
-            due = calm and self._is_due(node, link, now)
-            if node in sources or (due and nodes <= _FEW_NODES):
-                self._ask(node, link, (b"CLUSTER", b"NODES"), self._heard_nodes)
-            if (due or node in sources) and link not in self._without_jobs:
-                self._ask(node, link, (b"CLUSTER", b"GETSLOTMIGRATIONS"), self._heard_jobs)
-            if due and link not in self._without_pauses:
-                self._ask(node, link, (b"INFO", b"clients"), self._heard_clients)
-        return CLOSELY if sources else max(CLOSELY, self._calm_at - now)
+            pace = self._paces.get(node)
+            if pace is None or pace.link is not link:
+                pace = self._paces[node] = _Pace(link)
+            here = Situation(
+                node in sources, bool(sources), pace.speaks(now), nodes, len(links), pace.sharers
+            )
+            delay = min(delay, self._ask_what_is_due(node, pace, here, now))
+        for node in self._paces.keys() - links.keys():
+            del self._paces[node]
+        return max(_TICK, delay)
 
-    def _is_due(self, node: NodeId, link: NodeLink, now: float) -> bool:
-        asked_at, spoke_at, received = self._before.get(node, (0.0, 0.0, 0))
-        if link.received != received:
-            spoke_at = now
-        # One that falls quiet may do so because it holds its publishers.
-        due = now - spoke_at < SELDOM or now - asked_at >= SELDOM
-        self._before[node] = (now if due else asked_at, spoke_at, link.received)
-        return due
+    def _ask_what_is_due(self, node: NodeId, pace: _Pace, here: Situation, now: float) -> float:
+        """Return the seconds until the next question is due."""
+        delay = SELDOM
+        for question in Question:
+            every = interval(question, here)
+            if every is None or question in pace.unknown:
+                continue
+            left = pace.last.get(question, 0.0) + every - now
+            # A tick too early rather than a tick late.
+            if left < _TICK / 2:
+                self._ask(node, pace, question)
+                pace.last[question], left = now, every
+            delay = min(delay, left)
+        return delay
 
-    def _ask(
-        self,
-        node: NodeId,
-        link: NodeLink,
-        command: tuple[bytes, bytes],
-        heard: Callable[[NodeId, NodeLink, Any], None],
-    ) -> None:
-        key = (node, command[1])
-        if key in self._asked or not link.connection.usable:
+    def _ask(self, node: NodeId, pace: _Pace, question: Question) -> None:
+        if question in pace.asked or not pace.link.connection.usable:
             return
-        self._asked[key] = self._now()
+        pace.asked[question] = self._now()
 
         def answered(reply: Any) -> None:
-            self._answered = self._asked.pop(key)
-            heard(node, link, reply)
+            self._heard(node, pace, question, reply, pace.asked.pop(question))
 
-        link.query(command, answered)
+        pace.link.query(question.value, answered)
 
-    def _heard_nodes(self, node: NodeId, link: NodeLink, reply: Any) -> None:
-        if isinstance(reply, bytes):
-            self.note(node, parse_setslot(reply))
-
-    def _heard_jobs(self, node: NodeId, link: NodeLink, reply: Any) -> None:
+    def _heard(
+        self, node: NodeId, pace: _Pace, question: Question, reply: Any, asked_at: float
+    ) -> None:
         if isinstance(reply, Exception):
-            # A server without such migrations, or a user who may not ask.
-            self._without_jobs.add(link)
-            return
-        for job in parse_jobs(reply):
-            self.watch(node)
-            self._report(self.moves.note_job(job, self._slots(), self._now()))
+            # A server that has no such thing, or a user who may not ask.
+            pace.unknown.add(question)
+        elif question is Question.SLOTS:
+            self.note(node, parse_setslot(reply))
+        elif question is Question.JOBS:
+            for job in parse_jobs(reply):
+                self.watch(node)
+                self._report(self.moves.note_job(job, self._slots(), self._now()))
+        elif question is Question.COUNT:
+            pace.sharers = reply.count(b"\n")
+        else:
+            self._heard_clients(node, pace, reply, asked_at)
 
-    def _heard_clients(self, node: NodeId, link: NodeLink, reply: Any) -> None:
-        if not isinstance(reply, bytes) or b"paused_reason:" not in reply:
-            self._without_pauses.add(link)
+    def _heard_clients(self, node: NodeId, pace: _Pace, reply: bytes, asked_at: float) -> None:
+        subscribed = _SUBSCRIBED.search(reply)
+        if subscribed is not None:
+            pace.sharers = int(subscribed[1])
+        else:
+            pace.unknown.discard(Question.COUNT)
+        if b"paused_reason:" not in reply:
+            pace.unknown.add(Question.CLIENTS)
         elif b"paused_reason:failover" in reply:
             self._handing_over(node)
         else:
-            self.free[node] = self._answered
+            self.free[node] = asked_at
 
     def _report(self, slots: set[int]) -> None:
         if slots:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ import msgspec
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.router import Router
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.seats import Seats
 from actors.runtime.groups import actor_child
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
@@ -30,6 +31,7 @@ from supervisor import (
     ChildSpec,
     ConstantRetryPolicy,
     ExitReason,
+    ExponentialBackoffRetryPolicy,
     Supervisor,
     SupervisorSpec,
 )
@@ -39,7 +41,12 @@ __all__ = ["Parts"]
 
 # The end of these supervisors is final: the readers' policy has said all there is to say, and a
 # new supervisor of handlers would have none of them.
-_FINAL = ConstantRetryPolicy((Exception,), retries=0)
+_FINAL = ConstantRetryPolicy((BaseException,), retries=0)
+# A handler whose task somebody cancelled comes back outside of the restart intensity: what ends one
+# again and again must not end those beside it.
+_COMES_BACK = ExponentialBackoffRetryPolicy(
+    (BaseException,), retries=None, base_delay=0.01, max_delay=1, jitter=True
+)
 
 
 class Parts:
@@ -47,19 +54,23 @@ class Parts:
 
     Attributes:
         book: the desired subscriptions.
+        seats: the readers' places in the pool.
         router: the running manager's router.
         ready: set once the first reader is connected.
         last_error: why the latest connection could not be had.
         on_failed: called once with the error that ended it all.
+        written: waits until all failures so far are with their sinks.
     """
 
     def __init__(self, system: ActorSystem, name: str, book: Book) -> None:
         self.system = system
         self.name = name
         self.book = book
+        self.seats = Seats()
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.on_failed: Callable[[BaseException], None] = lambda _: None
+        self.written: Callable[[], Awaitable[None]] | None = None
         self._router: Router | None = None
         self._handlers: Supervisor | None = None
         self._readers: Supervisor | None = None
@@ -133,12 +144,30 @@ class Parts:
         if self.child is not None:
             await self.system.root.stop_child(self.name)
 
-    def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
-        """Spawn a reader; None while the readers' supervisor takes none."""
+    @property
+    def winding_down(self) -> bool:
+        """Whether there are no readers any more, or they are about to end together."""
+        return self._readers is None or self._readers.phase is Phase.STOPPING
+
+    def spawn_reader(self, spec: ActorSpec, gone: Callable[[], None]) -> ActorRef[Any] | None:
+        """Spawn a reader; None while the readers' supervisor takes none.
+
+        Args:
+            gone: called when it has ended for good, in whatever way, before anybody is told.
+        """
         readers = self._readers
         if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):
             return None
-        return self.system.spawn_under(readers, spec)
+        ref, child = actor_child(self.system, readers.path, spec)
+        tell = child.on_gone
+        assert tell is not None
+
+        def on_gone(reason: ExitReason) -> None:
+            gone()
+            tell(reason)
+
+        ref._cell.child = readers.start_child(msgspec.structs.replace(child, on_gone=on_gone))
+        return ref
 
     def hasten_reader(self, ref: ActorRef[Any]) -> None:
         """Have a reader that waits for its restart connect now."""
@@ -148,9 +177,11 @@ class Parts:
     def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""
         name = subscription.target.name.decode(errors="backslashreplace")
+        if spec.retry_policy is None:
+            spec = msgspec.structs.replace(spec, retry_policy=_COMES_BACK)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
-        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path)
+        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path, ref._cell.bury)
 
     def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
         """Spawn an actor among the handlers, called ``name`` or like it."""

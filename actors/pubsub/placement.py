@@ -9,15 +9,16 @@ takes a subscription before it owns the slot, and takes over when the slot's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import islice
 
 import msgspec
 
 from actors.pubsub.table import NodeId
 from actors.redis.topology import Node, Topology
 
-__all__ = ["Sight", "shard_places"]
+__all__ = ["Sight", "shard_places", "standbys"]
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -98,3 +99,27 @@ def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
     if main.id in sight.down or main.id in sight.handing_over:
         return [main.id, *others] if others else [node.id for node in nodes]
     return [main.id]
+
+
+def standbys(
+    topology: Topology, used: AbstractSet[NodeId], down: Collection[NodeId], most: int | None
+) -> set[NodeId]:
+    """Return nodes to be connected to beside those in use, so that channels go on there (P6).
+
+    That is one more of each shard in use, and each primary without slots: it will get some.
+
+    Args:
+        topology: the cluster's.
+        used: nodes that channels are, or should be, live on.
+        down: nodes that cannot be had.
+        most: so many connections in all, or none beside those in use; None: any number.
+    """
+    found: set[NodeId] = set()
+    for shard in topology.shards:
+        ids = [node.id for node in shard.nodes if node.addressable and not node.failing]
+        if not shard.slots and shard.primary is not None:
+            found.update(ids[:1])
+        elif len(used & set(ids)) == 1:
+            others = (node for node in ids if node not in used and node not in down)
+            found.update(islice(others, 1))
+    return set() if most is not None and len(used) + len(found) > most else found

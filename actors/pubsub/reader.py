@@ -19,6 +19,7 @@ from actors.pubsub.link import NodeLink
 from actors.pubsub.router import Router
 from actors.redis import exceptions
 from actors.redis.connection import Connection
+from actors.redis.seats import Seat
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
 from supervisor.log import get_logger
@@ -35,7 +36,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     """What all readers of one pub/sub object share.
 
     Attributes:
-        open: connects to a node, by the name that the table has for it.
+        open: connects to a node, by the name that the table has for it, in a seat of the pool.
         router: returns the router of the running manager.
         release: takes a connection back.
         ready: called with each connection that was had.
@@ -46,7 +47,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
         ping_deadline: seconds in which something must come back.
     """
 
-    open: Callable[[str], Awaitable[Connection]]
+    open: Callable[[str, Seat], Awaitable[Connection]]
     router: Callable[[], Router]
     release: Callable[[Connection], None]
     failed: Callable[[str, Exception], None]
@@ -66,11 +67,18 @@ class Tick(Enum):
 
 
 class NodeReader(Actor[Tick]):
-    """Keeps one node's subscriptions connected; see the module's docstring."""
+    """Keeps one node's subscriptions connected; see the module's docstring.
 
-    def __init__(self, node: str, options: ReaderOptions) -> None:
+    Args:
+        node: which one, by the name that the table has for it.
+        options: what it shares with other readers.
+        seat: its place in the pool, the same one for all its incarnations.
+    """
+
+    def __init__(self, node: str, options: ReaderOptions, seat: Seat) -> None:
         self.node = node
         self.options = options
+        self.seat = seat
         self.connection: Connection | None = None
         self.link: NodeLink | None = None
         self._pinged_at = 0.0
@@ -103,7 +111,7 @@ class NodeReader(Actor[Tick]):
 
     async def _connect(self) -> Connection:
         try:
-            return await self.options.open(self.node)
+            return await self.options.open(self.node, self.seat)
         except Exception as error:
             self.options.failed(self.node, error)
             raise

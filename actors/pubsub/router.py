@@ -8,15 +8,16 @@ Whatever takes time, connecting, asking the cluster, waiting, is the manager's.
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
+from actors.pubsub.acks import Acks
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.calls import Call, Waiting, named
+from actors.pubsub.hand_overs import HandOvers
 from actors.pubsub.inlet import flush
 from actors.pubsub.link import NodeLink
+from actors.pubsub.pauses import Pauses
+from actors.pubsub.reports import Reports
 from actors.pubsub.routes import Routes
 from actors.pubsub.table import (
     Command,
@@ -28,80 +29,21 @@ from actors.pubsub.table import (
     Table,
     Unsubscribe,
 )
-from actors.pubsub.types import Gap, Kind, Target
+from actors.pubsub.types import Kind, Target
+from actors.pubsub.where import Placement
 from actors.redis.exceptions import RedisError
-from actors.runtime.mailbox import Mailbox
 from supervisor.log import get_logger
 
 __all__ = ["Placement", "Router"]
 
 log = get_logger("mailslot.pubsub")
 
-_TYPES = {
-    (Kind.CHANNEL, True): "subscribe",
-    (Kind.CHANNEL, False): "unsubscribe",
-    (Kind.PATTERN, True): "psubscribe",
-    (Kind.PATTERN, False): "punsubscribe",
-    (Kind.SHARD, True): "ssubscribe",
-    (Kind.SHARD, False): "sunsubscribe",
-}
-
-#: Seconds for which gaps are collected to one line of the log: one event ends thousands of them.
-_GAPS_SECONDS = 0.5
 #: Commands of which what is to be sent is sent in one write.
 _SENT_TOGETHER = 1000
-#: Seconds to the end of which hand-overs are ended together.
-_ROW_SECONDS = 0.01
 
 #: Targets for one command: subscribe or not, the node, the kind, the group, the target that is
 #: to be alone.
 Batches = dict[tuple[bool, NodeId, Kind, int, Target | None], list[Target]]
-
-
-class Placement(Protocol):
-    """Where targets belong, and what to do about errors that say otherwise."""
-
-    def places(self, target: Target) -> tuple[NodeId, ...]:
-        """Return the nodes where ``target`` should be live, best first."""
-
-    def places_of(self, targets: Iterable[Target]) -> list[tuple[NodeId, ...]]:
-        """Return the places of many targets: the same as :meth:`places`, faster."""
-
-    def hopeless(self, target: Target) -> bool:
-        """Return whether no node that could take ``target`` can be connected to at the moment."""
-
-    def group(self, target: Target) -> int:
-        """Return what must agree for two targets to share a command: a shard channel's slot."""
-
-    def asking(self, node: NodeId, target: Target) -> bool:
-        """Return whether ``node`` takes ``target`` only after ASKING: it imports its slot."""
-
-    def same_stream(self, node: NodeId, other: NodeId) -> bool:
-        """Return whether the two deliver the same messages: they are of one shard."""
-
-    def trusted(self, node: NodeId) -> bool:
-        """Return whether what ``node`` delivers is up to date: it answers."""
-
-    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
-        """Return until when ``node``, heard last at ``heard``, delivered all that was accepted.
-
-        ``taken``: the target that it took away.
-        """
-
-    def linger(self, hand_over: HandOver) -> float | None:
-        """Return the seconds that a hand-over takes; None: until the placement says so."""
-
-    def lost(self, node: NodeId) -> bool:
-        """Hear that ``node``'s connection ended; return whether places change by that."""
-
-    def found(self, node: NodeId) -> bool:
-        """Hear that ``node`` is connected; return whether places change by that."""
-
-    def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
-        """Take an error that says where a target is, or to try later; False: it is final."""
-
-    def revoked(self, node: NodeId, target: Target) -> bool:
-        """Hear that ``node`` took ``target`` away; return whether it was promoted."""
 
 
 class Router:
@@ -115,22 +57,18 @@ class Router:
         #: by a command of its own, so that one that may not be had costs the others nothing.
         self.refused: set[Target] = set()
         self._denied: set[Target] = set()  # those of which the log says so
-        self._denials: list[tuple[Target, NodeId, RedisError]] = []
         self._placement = placement
         self._loop = loop
         self._subscribing = Waiting()
         self._unsubscribing = Waiting()
-        self._pauses: dict[Mailbox, asyncio.Task[None]] = {}
-        self._gaps: list[Gap] = []
-        self._gaps_timer: asyncio.TimerHandle | None = None
-        self._hand_overs: dict[int, list[HandOver]] = {}
-        # When the latest hand-over of a target is due: there may be another one between the same
-        # nodes before the first one's time.
-        self._due: dict[Target, int] = {}
+        self._pauses = Pauses(self.links, loop)
+        self._reports = Reports(book, loop)
+        self._acks = Acks(book, self.table, placement)
+        self._hand_overs = HandOvers(loop, self._end_hand_overs)
         self.routes = Routes(
             book, self.table, self.links, placement, loop.time, self._came_too_late
         )
-        book.pause = self._pause
+        book.pause = self._pauses.add
         for target, subscription in list(book.subscriptions.items()):
             if subscription.draining:  # its connections ended with the last manager
                 book.drop(target)
@@ -142,6 +80,8 @@ class Router:
         for target, row in former.table.rows.items():
             if row.gap_since is not None:
                 self.table.open_gap(target, row.gap_since, row.gap_reason)
+        for call in former._subscribing.all():
+            call.succeed = self._swap
         self.refused = former.refused & self.table.rows.keys()
         self._denied = former._denied & self.refused
         self._subscribing, self._unsubscribing = former._subscribing, former._unsubscribing
@@ -152,25 +92,31 @@ class Router:
     # -- the user's calls --------------------------------------------------------------------------
 
     def subscribe(self, subscriptions: list[Subscription], call: Call) -> None:
-        """Desire these targets; ``call`` is done when they are live, or queued (P1)."""
+        """Desire these targets; ``call`` is done when they are live, or queued (P1).
+
+        A target that is desired already keeps its consumer until then, and if the call fails.
+        """
+        call.succeed = self._swap
         commands: list[Command] = []
         now = self._loop.time()
         counts: dict[NodeId | None, int] = {}
         places = self._placement.places_of([one.target for one in subscriptions])
         for subscription, where in zip(subscriptions, places, strict=True):
             target = subscription.target
-            if target not in self.book.subscriptions:
+            known = self.book.subscriptions.get(target)
+            if known is None or known.draining:
                 call.fresh[target] = subscription
-            self.book.put(subscription)
+                self.book.put(subscription)
+            else:
+                call.swaps[target] = subscription
             self._forgive(target)
             self._unsubscribing.done(target)  # overtaken: it is desired again
             row = self.table.rows.get(target)
             if row is not None and row.wanted and row.is_live(row.source):
-                self.routes.update(target)
                 # All of a call are of one kind, and none is live by this loop.
                 if row.source not in counts:
-                    counts[row.source] = self._count(row.source, target)
-                self._surface_ack(target, True, counts[row.source])
+                    counts[row.source] = self._acks.count(row.source, target)
+                self._acks.surface(target, True, counts[row.source])
                 call.done(target)
                 continue
             commands += self.table.want(target, where)
@@ -192,7 +138,7 @@ class Router:
             self._forgive(target)
             row = self.table.rows.get(target)
             if row is None:
-                self._surface_ack(target, False, self._total(target))
+                self._acks.surface(target, False, self._acks.total(target))
                 call.done(target)
                 continue
             if known:
@@ -202,7 +148,7 @@ class Router:
             commands += self.table.unwant(target)
             if target not in self.table.rows:
                 if not was_live:
-                    self._surface_ack(target, False, self._total(target))
+                    self._acks.surface(target, False, self._acks.total(target))
                 self._unsubscribing.done(target)
         self._execute(commands)
         flush(self.book.touched)
@@ -219,23 +165,41 @@ class Router:
             self._unsubscribing.add(target, call)
             commands += self.table.unwant(target, drain=True)
             if target not in self.table.rows:
-                self._ended(target, self._total(target))
+                self._ended(target, self._acks.total(target))
         self._execute(commands)
         flush(self.book.touched)
 
     def _ended(self, target: Target, count: int) -> None:
         """No node has ``target`` any more, as was wished."""
         self.book.drop(target)
-        self._surface_ack(target, False, count)
+        self._acks.surface(target, False, count)
         self._unsubscribing.done(target)
+
+    def _swap(self, call: Call) -> None:
+        """``call`` succeeds: what it replaces is replaced now."""
+        for target, subscription in call.swaps.items():
+            if target in self.book.subscriptions:
+                self.book.put(subscription)
+                self.routes.update(target)
+            else:
+                subscription.drain()  # unsubscribed meanwhile
+        call.swaps.clear()
 
     def give_up(self, call: Call) -> None:
         """A ``subscribe`` call ended without success: forget what it alone asked for (K8)."""
         self._subscribing.forget(call)
         commands: list[Command] = []
+        for subscription in call.swaps.values():
+            subscription.drain()
+        call.swaps.clear()
         for target, subscription in call.fresh.items():
             if self.book.subscriptions.get(target) is not subscription:
                 continue  # another call's by now
+            if heir := next((c for c in self._subscribing.of(target) if target in c.swaps), None):
+                # Another call waits for it, too: from now on it is that one's.
+                heir.fresh[target] = heir.swaps.pop(target)
+                self.book.put(heir.fresh[target])
+                continue
             self.book.drop(target)
             self._forgive(target)
             commands += self.table.unwant(target)
@@ -273,7 +237,7 @@ class Router:
         self.routes.node_lost(link.node)
         for target in self._unsubscribing.targets():
             if target not in self.table.rows:
-                self._ended(target, self._total(target))
+                self._ended(target, self._acks.total(target))
         if self._placement.lost(link.node):
             self.replace()
         self.queue_hopeless(reason)
@@ -309,7 +273,7 @@ class Router:
         if not was_live and row.source == link.node:
             if self.refused or self._denied:
                 self._forgive(target)
-            self._surface_ack(target, True, count)
+            self._acks.surface(target, True, count)
             if self._subscribing:
                 self._subscribing.done(target)
 
@@ -355,7 +319,7 @@ class Router:
             self.retry(unwaited)
         elif unwaited and targets[0] in self.refused and targets[0] not in self._denied:
             self._denied.add(targets[0])
-            self._denials.append((targets[0], link.node, error))
+            self._reports.denial(targets[0], link.node, error)
 
     def _forgive(self, target: Target) -> None:
         self.refused.discard(target)
@@ -363,8 +327,7 @@ class Router:
 
     def link_batch_done(self, link: NodeLink) -> None:
         """All that was read has been handled."""
-        if self._denials:
-            self._log_denials()
+        self._reports.batch_done()
 
     # -- what the manager reports ------------------------------------------------------------------
 
@@ -398,7 +361,7 @@ class Router:
             hand_over = HandOver(target, row.leaving, row.source)
             left = seconds(hand_over)
             if left is not None:
-                self._later(left, hand_over, postpone=False)
+                self._hand_overs.hasten(hand_over, left)
 
     def misplaced(self, node: NodeId, targets: Iterable[Target], proof: float, why: str) -> None:
         """``node`` silently stopped to receive ``targets``: look for another place."""
@@ -442,9 +405,8 @@ class Router:
     def close(self) -> None:
         """Let everything go: calls that wait, pauses."""
         self.book.pause = lambda _: None
-        self._log_gaps()
-        for task in self._pauses.values():
-            task.cancel()
+        self._reports.close()
+        self._pauses.cancel()
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -460,7 +422,7 @@ class Router:
             if isinstance(command, SetSource):
                 self.routes.update(target)
             elif isinstance(command, GapEnded):
-                self._report_gap(command)
+                self._reports.gap(command)
             elif isinstance(command, Subscribe):
                 alone = target if target in self.refused else None
                 key = (True, command.node, target.kind, self._placement.group(target), alone)
@@ -471,10 +433,7 @@ class Router:
             else:
                 self.routes.update(target)
                 seconds = self._placement.linger(command)
-                if seconds is None:
-                    self._due.pop(target, None)
-                else:
-                    self._later(seconds, command, postpone=True)
+                self._hand_overs.put(command, seconds)
         if batches:
             self._send(batches)
 
@@ -492,120 +451,15 @@ class Router:
             if node in self.links:
                 self.links[node].send()
 
-    def _later(self, seconds: float, hand_over: HandOver, *, postpone: bool) -> None:
-        # In rows, a write for each: thousands of channels change their node together.
-        due = math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
-        if not postpone and self._due.get(hand_over.target, due + 1) <= due:
-            return
-        self._due[hand_over.target] = due
-        row = self._hand_overs.get(due)
-        if row is None:
-            row = self._hand_overs[due] = []
-            self._loop.call_at(due * _ROW_SECONDS, self._hand_over_row, due)
-        row.append(hand_over)
-
-    def _hand_over_row(self, due: int) -> None:
-        commands: list[Command] = []
-        for hand_over in self._hand_overs.pop(due):
-            if self._due.get(hand_over.target) == due:
-                del self._due[hand_over.target]
-                commands += self._end_of(hand_over)
-        self._execute(commands)
+    def _end_hand_overs(self, hand_overs: list[HandOver]) -> None:
+        self._execute([command for one in hand_overs for command in self._end_of(one)])
         flush(self.book.touched)
 
     def _came_too_late(self, target: Target, since: float, until: float) -> None:
         reason = "messages came too late to be in order"
-        self._report_gap(GapEnded(target, since, until, reason))
-
-    def _report_gap(self, ended: GapEnded) -> None:
-        subscription = self.book.subscriptions.get(ended.target)
-        if subscription is None:
-            return
-        wall = time.time() - self._loop.time()
-        gap = Gap(
-            ended.target.kind,
-            subscription.label,
-            ended.since + wall,
-            ended.until + wall,
-            ended.reason,
-        )
-        self.book.gaps += 1
-        self._gaps.append(gap)
-        if self._gaps_timer is None:
-            self._gaps_timer = self._loop.call_later(_GAPS_SECONDS, self._log_gaps)
-        subscription.report(gap, self.book.on_gap)
-
-    def _log_gaps(self) -> None:
-        gaps, self._gaps = self._gaps, []
-        if self._gaps_timer is not None:
-            self._gaps_timer.cancel()
-            self._gaps_timer = None
-        if gaps:
-            log.warning(
-                "gap",
-                targets=len(gaps),
-                first=repr(gaps[0].name),
-                seconds=round(max(gap.seconds for gap in gaps), 3),
-                reason=gaps[0].reason,
-            )
-
-    def _log_denials(self) -> None:
-        denials, self._denials = self._denials, []
-        target, node, error = denials[0]
-        log.error(
-            "resubscribe_refused",
-            targets=len(denials),
-            first=repr(self.book.label(target.name)),
-            node=node,
-            error=str(error),
-            next_try="every now and then, until it is granted or unsubscribed",
-        )
-
-    # -- acknowledgements as messages --------------------------------------------------------------
-
-    def _surface_ack(self, target: Target, subscribed: bool, count: int) -> None:
-        inbox = self.book.inbox
-        if self.book.ignore_subscribe_messages:
-            inbox.owe_nones(1)
-        else:
-            label = self.book.label(target.name)
-            self.book.inbox_inlet.put(
-                {
-                    "type": _TYPES[target.kind, subscribed],
-                    "pattern": label if target.kind is Kind.PATTERN else None,
-                    "channel": label,
-                    "data": count,
-                }
-            )
-
-    def _count(self, node: NodeId | None, target: Target) -> int:
-        return sum(
-            row.is_live(node) and (t.kind is Kind.SHARD) == (target.kind is Kind.SHARD)
-            for t, row in self.table.rows.items()
-        )
-
-    def _total(self, target: Target) -> int:
-        node = next(iter(self._placement.places(target)), None)
-        return self._count(node, target)
+        self._reports.gap(GapEnded(target, since, until, reason))
 
     # -- back-pressure -----------------------------------------------------------------------------
-
-    def _pause(self, mailbox: Mailbox) -> None:
-        """Read nothing until the consumer of ``mailbox`` has caught up."""
-        if mailbox in self._pauses:
-            return
-        if not self._pauses:
-            for link in self.links.values():
-                link.connection.pause_reading()
-        task = self._loop.create_task(_room(mailbox), name="mailslot: waits for room")
-        self._pauses[mailbox] = task
-        task.add_done_callback(lambda _: self._caught_up(mailbox))
-
-    def _caught_up(self, mailbox: Mailbox) -> None:
-        del self._pauses[mailbox]
-        if not self._pauses:
-            for link in self.links.values():
-                link.connection.resume_reading()
 
     @property
     def paused(self) -> bool:
@@ -616,8 +470,3 @@ class Router:
     def waits_for_handlers(self) -> bool:
         """Whether that is a handler, which will catch up whatever its user does."""
         return any(mailbox is not self.book.inbox.mailbox for mailbox in self._pauses)
-
-
-async def _room(mailbox: Mailbox) -> None:
-    if mailbox.crowded:  # its consumer may have been faster than this task
-        await mailbox.room()

@@ -20,6 +20,7 @@ from actors.pubsub.parts import Parts
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.ambient import current_system
 from actors.runtime.system import ActorSystem
+from supervisor import Crashed
 from supervisor.log import get_logger
 
 __all__ = ["Session"]
@@ -82,7 +83,7 @@ class Session:
                 " `async with client.pubsub() as pubsub:`"
             )
         if self.failure is not None:
-            raise self.failure
+            raise _as_exception(self.failure)
         if self.state is State.CLOSED or self.parts is None:
             raise ConnectionError("this pubsub is closed: make a new one with client.pubsub()")
         return self.parts
@@ -127,11 +128,15 @@ class Session:
             async with asyncio.timeout(self._start_timeout):
                 await parts.ready.wait()
         except TimeoutError:
-            raise parts.last_error or TimeoutError(
-                f"no connection within {self._start_timeout} s"
-            ) from None
+            raise self._why_not(parts) from None
         if self.failure is not None:
             raise self.failure
+
+    def _why_not(self, parts: Parts) -> BaseException:
+        """Return why there is no connection: the latest attempt's error, or what it waits for."""
+        within = f"{self._start_timeout} s (start_timeout)"
+        waits = parts.seats.timed_out(within)
+        return parts.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
         """Take the tree down (P13)."""
@@ -160,6 +165,8 @@ class Session:
             if self.failure is not None and (
                 error is None or isinstance(error, asyncio.CancelledError)
             ):
+                if Crashed(self.failure).fatal:
+                    raise self.failure  # S2: a handler's word is the program's
                 group = "the pubsub gave up"
                 raise ExceptionGroup(group, [_as_exception(self.failure)]) from None
 
@@ -171,8 +178,9 @@ class Session:
         self.parts.ready.set()
         if self._body is not None:
             self._cancel_body()
-        self._end_calls(error)
-        self.parts.book.inbox.fail(error)
+        # Who waits elsewhere is told, and not ended by it as the body is.
+        self._end_calls(_as_exception(error))
+        self.parts.book.inbox.fail(_as_exception(error))
 
     def _cancel_body(self) -> None:
         assert self._body is not None
@@ -180,4 +188,8 @@ class Session:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+    if isinstance(error, Exception):
+        return error
+    ended = ConnectionError(f"the pubsub ended: {error!r}")
+    ended.__cause__ = error
+    return ended

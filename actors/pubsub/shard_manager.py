@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from itertools import islice
 from math import inf
 from typing import Any
 
@@ -18,8 +17,9 @@ from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
-from actors.pubsub.placement import Sight
+from actors.pubsub.placement import Sight, standbys
 from actors.pubsub.roles import Revocations, Roles, new_replicas
+from actors.pubsub.silence import Silences
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
@@ -46,8 +46,6 @@ _PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryA
 
 #: Seconds between two looks at what is not as it should be, and at what is.
 _BUSY, _IDLE = 0.05, 0.25
-#: Seconds of silence after which a node is asked for a sign of life, and in which it must give one.
-_QUIET, _SILENT = 0.5, 0.5
 #: Seconds for which both nodes feed a target when the source changes: longer than the cluster bus
 #: is ever late.
 _HAND_OVER = 0.1
@@ -114,9 +112,7 @@ class ShardManager(SubscriptionManager):
         self._checked_at = 0.0
         # Nodes whose connection was lost, or could not be had, and when.
         self._down: dict[NodeId, float] = {}
-        # Nodes that do not answer, each with the pongs that it gave before.
-        self._silent: dict[NodeId, int] = {}
-        self._pinged: dict[NodeId, float] = {}
+        self._silences = Silences()
         # Primaries about to hand over, or that just did.
         self._handing_over: dict[NodeId, _HandingOver] = {}
         self._roles = Roles()
@@ -191,7 +187,7 @@ class ShardManager(SubscriptionManager):
         primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
         return Sight(
             self._down.keys(),
-            self._silent.keys(),
+            self._silences.silent,
             self._handing_over.keys(),
             self._unsettled.keys(),
             self.moves.moves.sources.keys(),
@@ -220,7 +216,7 @@ class ShardManager(SubscriptionManager):
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and hears what its primary accepts."""
-        return node not in self._silent and not self._roles.returning(node)
+        return node not in self._silences and not self._roles.returning(node)
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that was accepted in its shard.
@@ -261,9 +257,9 @@ class ShardManager(SubscriptionManager):
     def lost(self, node: NodeId) -> bool:
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
         self._down.setdefault(node, self.loop.time())
-        self._silent.pop(node, None)
-        self._pinged.pop(node, None)
-        return self._changed()
+        self._silences.forget(node)
+        # Where all of them end, nothing is to be done about it, and nobody would come to do it.
+        return not self.parts.winding_down and self._changed()
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
@@ -349,7 +345,7 @@ class ShardManager(SubscriptionManager):
             # Roles are the topology's to tell, and any node of the shard takes a subscription. The
             # others go on to name the former primary for a while.
             return True
-        if owner.failing or owner.id in self._down or owner.id in self._silent:
+        if owner.failing or owner.id in self._down or owner.id in self._silences:
             return True  # some nodes name a dead one for a while
         if known is not None and known.id == node:
             self.moves.watch(node)
@@ -379,7 +375,7 @@ class ShardManager(SubscriptionManager):
             self._find_misplaced(old, topology)
             known = topology.nodes.keys()
             self._down = {node: at for node, at in self._down.items() if node in known}
-            self._silent = {node: n for node, n in self._silent.items() if node in known}
+            self._silences.keep(known)
             self._replace()
             self.router.finish_hand_overs(self.linger)
         self._checked_at = asked_at
@@ -432,7 +428,7 @@ class ShardManager(SubscriptionManager):
         links = {
             node: link
             for node, link in self.router.links.items()
-            if node in nodes and nodes[node].is_primary and node not in self._silent
+            if node in nodes and nodes[node].is_primary and node not in self._silences
         }
         delay = self.moves.tick(links, len(nodes))
         probed = set(self.moves.moves.probed.values())
@@ -478,7 +474,7 @@ class ShardManager(SubscriptionManager):
         if self._roles.expire(now):
             self._replace()
         for node in self._roles.trusted(self.topology):
-            if node not in self._silent:
+            if node not in self._silences:
                 self.router.trust(node, nothing_lost=False)
                 self.router.retrust()
         self._revocations.expire(now - 2 * _UNSETTLED)
@@ -500,7 +496,7 @@ class ShardManager(SubscriptionManager):
             or self._unsettled
             or self._handing_over
             or self._refusals
-            or self._pinged
+            or self._silences.pinged
             or orphans
             or merging
         )
@@ -531,48 +527,25 @@ class ShardManager(SubscriptionManager):
             self._replace()
 
     def _look_for_silence(self, now: float, late: float) -> bool:
-        """Have silent nodes give a sign of life, and do without those that do not.
+        """Do without the nodes that fell silent; return whether there are orphans.
 
-        One that speaks again is believed with its pong, after all that it had still to say. While
-        the loop is held up (this look is ``late``), or nothing is read on purpose, what was said is
-        not heard: for that time the nodes' clocks stand still.
-
-        Returns whether there are replicas of a dead primary. They have nothing to deliver, and one
-        of them will take its targets away when it is promoted: the gap begins with the latest sign
-        of life before that.
+        Those are replicas of a dead primary. They have nothing to deliver, and one of them will
+        take its targets away when it is promoted: the gap begins with the latest sign of life
+        before that.
         """
-        orphans = False
-        held = inf if self.router.paused else late
-        if held > 0.0:
-            self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
-        for node, link in list(self.router.links.items()):
-            quiet = now - link.connection.last_read
-            pinged = self._pinged.get(node)
-            known = self.topology.nodes.get(node)
-            orphaned = known is not None and known.primary_id in self._down
-            orphans |= orphaned
-            if node in self._silent:
-                if link.pongs > self._silent[node]:
-                    del self._silent[node]
-                    self.router.trust(node, nothing_lost=True)
-                    self._replace()
-                    self.router.retrust()
-            elif quiet < _QUIET:
-                self._pinged.pop(node, None)
-                if orphaned and quiet >= _BUSY / 2:
-                    link.ping()
-            elif pinged is None:
-                if not self.router.paused:
-                    self._pinged[node] = now
-                    link.ping()
-            elif now - pinged > _SILENT:
-                del self._pinged[node]
-                self._silent[node] = link.pongs
-                self.router.doubt(node, link.connection.proof, "the node fell silent")
-                self.desk.look()
-                self._replace()
-                self.router.retrust()
-        return orphans
+        nodes = self.topology.nodes
+        links = self.router.links
+        orphans = {node for node in links if node in nodes and nodes[node].primary_id in self._down}
+        news = self._silences.look(links, orphans, now, inf if self.router.paused else late)
+        for node in news.found:
+            self.router.trust(node, nothing_lost=True)
+        for node in news.lost:
+            self.router.doubt(node, links[node].connection.proof, "the node fell silent")
+            self.desk.look()
+        if news.found or news.lost:
+            self._replace()
+            self.router.retrust()
+        return bool(orphans)
 
     def _hasten(self, now: float) -> bool:
         """Connect to the nodes that something has no other place than."""
@@ -612,24 +585,9 @@ class ShardManager(SubscriptionManager):
         return used.union(*{tuple(row.nodes) for row in rows})
 
     def _standbys(self, used: set[NodeId]) -> set[NodeId]:
-        """Return nodes where channels can go on without a connect (P6).
-
-        That is one more of each shard in use, and each primary without slots: it will get some.
-        None at all where that would take too many of the pool's connections.
-        """
-        standbys: set[NodeId] = set()
-        for shard in self.topology.shards:
-            ids = [node.id for node in shard.nodes if node.addressable and not node.failing]
-            if not shard.slots and shard.primary is not None:
-                standbys.update(ids[:1])
-            elif len(used.intersection(ids)) == 1:
-                others = (node for node in ids if node not in used and node not in self._down)
-                standbys.update(islice(others, 1))
-        if not self.pool.max_connections_per_node:
-            most = self.pool.max_connections // 2
-            if len(used) + len(standbys) > most:
-                return set()
-        return standbys
+        pool = self.pool
+        most = None if pool.max_connections_per_node else pool.max_connections // 2
+        return standbys(self.topology, used, self._down, most)
 
     def _let_go_unused(self, now: float) -> None:
         if len(self.readers) == len(self._idle_since) == 0:

@@ -6,6 +6,7 @@ from typing import AnyStr
 
 from actors.pubsub.facade import (
     DEFAULT_RETRY_POLICY,
+    AnyHandler,
     BasePubSub,
     Handlers,
     Names,
@@ -15,7 +16,7 @@ from actors.pubsub.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
 from actors.pubsub.sinks import HandlerFailureSink
-from actors.pubsub.types import GapCallback, Kind, LagCallback, SubscriptionCallback
+from actors.pubsub.types import GapCallback, Kind, LagCallback
 from actors.redis.connection import Connection
 from actors.redis.pool import ConnectionPool
 from actors.runtime.overflow import MailboxSpec, Overflow
@@ -33,7 +34,7 @@ class PatternPubSub(BasePubSub[AnyStr]):
     """What PubSub and ClusterPubSub have beyond shard channels: patterns."""
 
     async def psubscribe(
-        self, *patterns: str | bytes, **pattern_handlers: SubscriptionCallback | None
+        self, *patterns: str | bytes, **pattern_handlers: AnyHandler | None
     ) -> None:
         """Subscribe to patterns; as :meth:`subscribe`."""
         await self._subscribe(Kind.PATTERN, patterns, pattern_handlers)
@@ -126,7 +127,7 @@ class PubSub(PatternPubSub[AnyStr]):
     def _start(self, parts: Parts) -> None:
         pool = self.connection_pool
         reader = ReaderOptions(
-            open=lambda _: pool.open_dedicated(),
+            open=lambda _, seat: pool.open_dedicated(seat),
             release=pool.release,
             router=lambda: parts.router,
             failed=parts.note_error,

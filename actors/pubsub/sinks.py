@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from actors.redis.exceptions import RedisError
+from actors.runtime.ref import ActorRef
 from actors.runtime.throttle import Throttle
+from supervisor import SupervisorError
 from supervisor.log import get_logger
 
-__all__ = ["HandlerFailure", "HandlerFailureSink", "ListSink", "LogSink", "StreamSink"]
+__all__ = [
+    "WRITER_PREFIX",
+    "Begun",
+    "Desk",
+    "HandlerFailure",
+    "HandlerFailureSink",
+    "ListSink",
+    "LogSink",
+    "StreamSink",
+]
 
 log = get_logger("mailslot.pubsub")
+
+#: What the names of writers begin with: they stand among the handlers, and are none.
+WRITER_PREFIX: Final = "mailslot:failures"
 
 
 class HandlerFailure(msgspec.Struct, frozen=True):
@@ -39,7 +53,9 @@ class HandlerFailure(msgspec.Struct, frozen=True):
 
 #: Takes a failure; one that returns an awaitable has it awaited, in order, away from the handler.
 HandlerFailureSink: TypeAlias = (
-    Callable[[HandlerFailure], None] | Callable[[HandlerFailure], Awaitable[None]]
+    Callable[[HandlerFailure], None]
+    | Callable[[HandlerFailure], Awaitable[None]]
+    | Callable[[HandlerFailure], Awaitable[None] | None]
 )
 
 
@@ -82,8 +98,9 @@ class _RedisSink:
         """Write ``failure``."""
         try:
             await self._write(failure)
-        except (RedisError, OSError) as error:
-            log.error("failure_sink_unreachable", key=self._key, error=str(error))
+        except Exception as error:
+            # Whatever it is: the failure must not get lost over another one.
+            log.error("failure_sink_failed", key=self._key, error=repr(error))
             self._fallback(failure)
 
     async def _write(self, failure: HandlerFailure) -> None:
@@ -91,9 +108,12 @@ class _RedisSink:
 
 
 def _fields(failure: HandlerFailure) -> dict[str, Any]:
+    message = failure.message
+    data = message["data"] if type(message) is dict else repr(message)
     return {
         "channel": failure.channel,
-        "data": failure.message["data"],
+        # An actor may fail on what is no message: a timer's, Terminated.
+        "data": data if isinstance(data, str | bytes) else repr(data),
         "error": repr(failure.error),
         "handler": failure.handler,
         "at": failure.at,
@@ -126,3 +146,68 @@ class ListSink(_RedisSink):
                     fields[f"{name}_base64"] = fields.pop(name)
         await self._client.execute_command("LPUSH", self._key, msgspec.json.encode(fields))
         await self._client.execute_command("LTRIM", self._key, 0, self._most - 1)
+
+
+# -- on the way to a sink --------------------------------------------------------------------------
+
+_last_resort: Final = LogSink()
+_Hire: TypeAlias = Callable[[HandlerFailureSink, ActorRef[Any]], ActorRef[Any]]
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A failure that its sink has been told of, and what is left to await."""
+
+    failure: HandlerFailure
+    rest: Awaitable[Any]
+
+    def drop(self) -> None:
+        """Nobody will await the rest."""
+        if inspect.iscoroutine(self.rest):
+            self.rest.close()
+
+
+class Desk:
+    """Takes the failures of one handler to its sink.
+
+    Args:
+        sink: the user's.
+        hire: returns a writer for a sink that must be awaited, and for the handler; raises
+            SupervisorError where all of this ends.
+    """
+
+    def __init__(self, sink: HandlerFailureSink, hire: _Hire) -> None:
+        self._sink = sink
+        self._hire = hire
+        self._handler: ActorRef[Any] | None = None
+        self._writer: ActorRef[Any] | None = None
+        call = getattr(sink, "__call__", None)  # noqa: B004 - an async __call__ counts
+        self._waits = inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call)
+
+    def serve(self, handler: ActorRef[Any]) -> None:
+        """Have the writer, if there must be one, last as long as ``handler``, which is spawned."""
+        self._handler = handler
+        if self._waits:
+            self._writer = self._hire(self._sink, handler)
+
+    def give(self, failure: HandlerFailure) -> None:
+        """Take ``failure``; returns at once."""
+        if self._waits:
+            self._tell(failure, failure)
+            return
+        result: Any = self._sink(failure)
+        if result is not None and inspect.isawaitable(result):
+            # No coroutine function, and must be awaited all the same: from now on it is one.
+            self._waits = True
+            self._tell(failure, Begun(failure, result))
+
+    def _tell(self, failure: HandlerFailure, message: HandlerFailure | Begun) -> None:
+        if self._writer is None or not self._writer.alive:
+            assert self._handler is not None
+            try:
+                self._writer = self._hire(self._sink, self._handler)
+            except SupervisorError:  # it fails while all of this ends
+                _last_resort(failure)
+                if isinstance(message, Begun):
+                    message.drop()
+                return
+        self._writer.tell(message)

@@ -16,7 +16,7 @@ from actors.redis.options import ClientOptions, URLOptions
 from actors.redis.pool import ConnectionPool
 from actors.redis.resp import Argument, decode
 from actors.redis.settings import DEFAULT_CONNECT_TIMEOUT
-from actors.redis.tls import CertReqs, make_ssl_context
+from actors.redis.tls import CertReqs, client_context
 from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy, RetryPolicy
 
 __all__ = ["DEFAULT_RETRY_POLICY", "RedisClient"]
@@ -50,7 +50,8 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         unix_socket_path: connect to this socket instead of host and port.
         encoding: codec of str in commands and, with ``decode_responses``, in replies.
         decode_responses: return str instead of bytes; what is no text stays bytes.
-        ssl: speak TLS; with ``ssl_context``, or one made of the other ``ssl_*`` options.
+        ssl: speak TLS; with ``ssl_context``, which alone is enough, or with one made of the other
+            ``ssl_*`` options, which need this.
         max_connections: so many connections at most; None: 64.
         max_idle_time: seconds after which an unused connection is closed; None: never.
         client_name: shown in CLIENT LIST.
@@ -142,14 +143,15 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
                 location = UnixDomainSocketLocation(fspath(unix_socket_path))
             else:
                 location = TCPLocation(host or "localhost", 6379 if port is None else port)
-            if ssl and ssl_context is None:
-                ssl_context = make_ssl_context(
-                    keyfile=ssl_keyfile,
-                    certfile=ssl_certfile,
-                    cert_reqs=ssl_cert_reqs,
-                    ca_certs=ssl_ca_certs,
-                    check_hostname=ssl_check_hostname,
-                )
+            ssl_context = client_context(
+                ssl,
+                ssl_context,
+                keyfile=ssl_keyfile,
+                certfile=ssl_certfile,
+                cert_reqs=ssl_cert_reqs,
+                ca_certs=ssl_ca_certs,
+                check_hostname=ssl_check_hostname,
+            )
             connection_pool = connection_pool_cls(
                 location=location,
                 max_connections=max_connections,
@@ -229,7 +231,8 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
                 for TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
             db: the database, unless the URL names one.
             decode_components: undo the %-encoding of user, password, host and path.
-            options: those of the client and of ConnectionPool.
+            options: those of the client and of ConnectionPool; not ``host`` and ``port``, which are
+                the URL's to say.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.

@@ -20,7 +20,7 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.settings import DEFAULT_CONNECT_TIMEOUT
-from actors.redis.tls import CertReqs, make_ssl_context
+from actors.redis.tls import CertReqs, client_context
 from actors.redis.topology_parse import AddressRemap
 from supervisor.retry import (
     CompositeRetryPolicy,
@@ -69,7 +69,8 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
         connection_pool_cls: makes the pool where none is given.
         encoding: codec of str in commands and, with ``decode_responses``, in replies.
         decode_responses: return str instead of bytes; what is no text stays bytes.
-        ssl: speak TLS; with ``ssl_context``, or one made of the other ``ssl_*`` options.
+        ssl: speak TLS; with ``ssl_context``, which alone is enough, or with one made of the other
+            ``ssl_*`` options, which need this.
         max_connections: so many connections at most; None: 32.
         max_connections_per_node: that limit is for each node, not for all together.
         max_idle_time: seconds after which an unused connection is closed; None: never.
@@ -168,14 +169,15 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
     ) -> None:
         refuse(options)
         if connection_pool is None:
-            if ssl and ssl_context is None:
-                ssl_context = make_ssl_context(
-                    keyfile=ssl_keyfile,
-                    certfile=ssl_certfile,
-                    cert_reqs=ssl_cert_reqs,
-                    ca_certs=ssl_ca_certs,
-                    check_hostname=ssl_check_hostname,
-                )
+            ssl_context = client_context(
+                ssl,
+                ssl_context,
+                keyfile=ssl_keyfile,
+                certfile=ssl_certfile,
+                cert_reqs=ssl_cert_reqs,
+                ca_certs=ssl_ca_certs,
+                check_hostname=ssl_check_hostname,
+            )
             connection_pool = connection_pool_cls(
                 startup_nodes,
                 host=host,
@@ -262,7 +264,8 @@ class RedisClusterClient(ClusterCommands[AnyStr], Generic[AnyStr]):
             url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
                 TLS.
             decode_components: undo the %-encoding of user, password and host.
-            options: those of the client and of ClusterConnectionPool.
+            options: those of the client and of ClusterConnectionPool; not ``host`` and ``port``,
+                which are the URL's to say: further nodes are ``startup_nodes``.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.

@@ -6,6 +6,7 @@ import asyncio
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from actors.redis import exceptions
@@ -13,6 +14,8 @@ from actors.redis.connection import Connection
 from actors.redis.locations import TCPLocation
 from actors.redis.permits import Permits
 from actors.redis.pool import ConnectionPool
+from actors.redis.progress import Progress
+from actors.redis.seats import Seat
 from actors.redis.settings import ConnectionSettings
 from actors.redis.topology import Address
 
@@ -55,16 +58,22 @@ class _NodePool(ConnectionPool):
         connection.tainted |= self.retired
         super().release(connection)
 
-    async def _connect(self, permits: Permits, settings: ConnectionSettings) -> Connection:
+    async def connect(self, progress: Progress | None) -> Connection:
+        """Open a dedicated connection in a place that somebody else counts."""
+        return await self._lease(partial(self._connect_dedicated, progress=progress))
+
+    async def _connect(
+        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+    ) -> Connection:
         self.make_room(self)
-        return await super()._connect(permits, settings)
+        return await super()._connect(permits, settings, progress)
 
 
 class _Lease(NamedTuple):
     """A lease remembers whose permit it is: that may have been replaced meanwhile."""
 
     pool: _NodePool
-    permits: Permits
+    place: Permits | Seat
     since: float
     dedicated: bool
 
@@ -108,16 +117,21 @@ class NodePools:
 
     # --- Leases -----------------------------------------------------------------------------------
 
-    async def lease(self, address: Address, *, dedicated: bool = False) -> Connection:
+    async def lease(
+        self, address: Address, *, dedicated: bool = False, seat: Seat | None = None
+    ) -> Connection:
         """Return a connection to ``address``; a new and tainted one if it is ``dedicated``.
+
+        Args:
+            seat: whose place it takes; that stays the seat's when the connection is released.
 
         Raises:
             TimeoutError: none within ``timeout``.
             ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
         """
-        key = address if self.per_node else None
-        permits = self._permits.setdefault(key, Permits(self.max_connections))
-        place = TCPLocation(*address)
+        permits = self._permits_for(address)
+        where = TCPLocation(*address)
+        place: Permits | Seat = permits
         scope = "of this node" if self.per_node else "of the cluster"
         missing = (
             f"all {self.max_connections} {scope} are in use; raise max_connections, "
@@ -125,23 +139,29 @@ class NodePools:
         )
         try:
             async with asyncio.timeout(self.timeout) as limit:
-                await permits.acquire()
+                if seat is None:
+                    await permits.acquire()
+                else:
+                    place = seat
+                    seat.progress.waits(where, missing)
+                    await seat.acquire(permits)
                 missing = "the server did not accept a new one in time"
                 pool = await self._pool_at(address)
+                progress = None if seat is None else seat.progress
                 try:
-                    connection = await (pool.open_dedicated() if dedicated else pool.acquire())
+                    connection = await (pool.connect(progress) if dedicated else pool.acquire())
                 except BaseException:
-                    permits.release()
+                    place.release()
                     self._leave_if_unused(pool)
                     raise
         except TimeoutError:
             if not limit.expired():
                 raise
             raise TimeoutError(
-                f"no connection to {place} within {self.timeout} s (pool_timeout): {missing}"
+                f"no connection to {where} within {self.timeout} s (pool_timeout): {missing}"
             ) from None
         now = asyncio.get_running_loop().time()
-        self._leased[connection] = _Lease(pool, permits, now, dedicated)
+        self._leased[connection] = _Lease(pool, place, now, dedicated)
         return connection
 
     def release(self, connection: Connection) -> None:
@@ -150,8 +170,17 @@ class NodePools:
         if lease is None:
             return
         lease.pool.release(connection)
-        lease.permits.release()
+        lease.place.release()
         self._leave_if_unused(lease.pool)
+
+    def has_room(self, address: Address, seat: Seat) -> bool:
+        """Whether ``seat`` gets a connection to ``address`` without waiting for others."""
+        permits = self._permits_for(address)
+        return seat.holds(permits) or permits.free > 0
+
+    def _permits_for(self, address: Address) -> Permits:
+        key = address if self.per_node else None
+        return self._permits.setdefault(key, Permits(self.max_connections))
 
     async def _pool_at(self, address: Address) -> _NodePool:
         pool = self._pools.get(address)

@@ -9,7 +9,14 @@ from actors.redis.locations import TCPLocation
 from actors.redis.settings import DEFAULT_LOCATION
 from actors.redis.topology import Address
 from actors.redis.topology_parse import AddressRemap
-from actors.redis.url import REDIS_OPTIONS, Parser, parse_bool, parse_url, with_tls
+from actors.redis.url import (
+    REDIS_OPTIONS,
+    Parser,
+    parse_bool,
+    parse_url,
+    refuse_place,
+    with_tls,
+)
 
 __all__ = [
     "CLUSTER_OPTIONS",
@@ -96,6 +103,7 @@ def options_of_url(
     Raises:
         ValueError: the URL or an option has no meaning for a cluster; says what is allowed.
     """
+    refuse_place(options, "leave it out, or give further nodes as startup_nodes")
     parsed = parse_url(url, decode_components=decode_components, options=CLUSTER_OPTIONS)
     if not isinstance(parsed.location, TCPLocation):
         raise ValueError("a cluster has no unix sockets: use a redis:// or rediss:// URL")

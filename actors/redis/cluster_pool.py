@@ -19,6 +19,7 @@ from actors.redis.cluster_options import (
 )
 from actors.redis.cluster_session import ClusterSession, CurrentTopology
 from actors.redis.connection import Connection, ConnectionSettings
+from actors.redis.seats import Seat
 from actors.redis.settings import ConnectionOptions, check_limits
 from actors.redis.topology import Address, Topology
 from actors.redis.topology_parse import AddressRemap
@@ -117,7 +118,8 @@ class ClusterConnectionPool:
             url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
                 TLS.
             decode_components: undo the %-encoding of user, password and host.
-            options: those of the pool, and the ``ssl_*`` options for rediss://.
+            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
+                ``port``: further nodes are ``startup_nodes``.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
@@ -251,12 +253,25 @@ class ClusterConnectionPool:
         """Return a connection to the node at ``address``, as :meth:`acquire`."""
         return await self._entered().acquire(address)
 
-    async def open_dedicated(self, node_id: str) -> Connection:
+    async def open_dedicated(self, node_id: str, seat: Seat | None = None) -> Connection:
         """Return a new connection that :meth:`release` will close: for subscriptions.
 
         Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
+
+        Args:
+            node_id: where to.
+            seat: has the place, and keeps it for the next connection until it is left; None: the
+                place ends with the connection.
         """
-        return await self._entered().pools.lease(self.address_of(node_id), dedicated=True)
+        address = self.address_of(node_id)
+        return await self._entered().pools.lease(address, dedicated=True, seat=seat)
+
+    def has_room(self, node_id: str, seat: Seat) -> bool:
+        """Whether ``seat`` gets a connection to a node without waiting for others.
+
+        Raises what :meth:`address_of` does.
+        """
+        return self._entered().pools.has_room(self.address_of(node_id), seat)
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased."""

@@ -12,6 +12,7 @@ from actors.redis.exceptions import ConnectTimeoutError
 from actors.redis.handshake import greet
 from actors.redis.locations import Location
 from actors.redis.pending import FuturePending, Pending
+from actors.redis.progress import Progress
 from actors.redis.resp import Argument, pack
 from actors.redis.settings import ConnectionSettings
 from actors.redis.wire import CloseCallback, Wire
@@ -19,6 +20,7 @@ from actors.redis.wire import CloseCallback, Wire
 __all__ = ["CloseCallback", "Connection", "ConnectionSettings", "FuturePending", "Pending"]
 
 _STREAM_TIMEOUT: Final = -1.0
+_OR_TLS: Final = " or did not finish the TLS handshake; does that port speak TLS?"
 _SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
 
 
@@ -34,8 +36,19 @@ class Connection(Wire):
         self.credentials_expire_at: float | None = None
 
     @classmethod
-    async def open(cls, settings: ConnectionSettings, *, location: Location | None = None) -> Self:
-        """Connect and greet; ``location`` goes before the one of the settings.
+    async def open(
+        cls,
+        settings: ConnectionSettings,
+        *,
+        location: Location | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Connect and greet.
+
+        Args:
+            settings: what to connect to, and how.
+            location: goes before the one of the settings.
+            progress: told what is waited for, for who may give this up before ``connect_timeout``.
 
         Raises:
             ConnectTimeoutError: not done within ``connect_timeout``; a TimeoutError.
@@ -44,16 +57,18 @@ class Connection(Wire):
             Exception: what the credential provider raised.
         """
         where = location or settings.location
-        missing = "the credential provider did not answer"
+        progress = progress or Progress()
+        progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
         connection: Self | None = None
         try:
             async with asyncio.timeout(settings.connect_timeout) as limit:
                 credentials = await settings.get_credentials()
-                missing = "it did not accept the connection" + (
-                    " or did not finish the TLS handshake" if settings.ssl_context else ""
-                )
+                tls = "" if settings.ssl_context is None else _OR_TLS
+                missing = f"it did not accept the connection{tls}"
+                progress.waits(where, missing, ConnectTimeoutError)
                 connection = await dial(lambda: cls(settings, where), settings, where)
                 missing = "it accepted the connection and did not answer; is it a Redis server?"
+                progress.waits(where, missing, ConnectTimeoutError)
                 await connection._greet(credentials)
                 if connection.lost is not None:
                     raise connection._loss()
@@ -62,9 +77,7 @@ class Connection(Wire):
             if connection is not None:
                 connection.abort(error)
             if isinstance(error, TimeoutError) and limit.expired():
-                raise ConnectTimeoutError(
-                    f"no connection to {where} within {settings.connect_timeout} s: {missing}"
-                ) from None
+                raise progress.timed_out(f"{settings.connect_timeout} s") from None
             raise
 
     async def _greet(self, credentials: UserPass | None) -> None:

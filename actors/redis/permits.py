@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-__all__ = ["Permits"]
+__all__ = ["Permits", "Waiter", "granted"]
+
+Waiter = asyncio.Future[None]
 
 
 class Permits:
@@ -19,8 +21,13 @@ class Permits:
 
     def __init__(self, total: int) -> None:
         self._free = total
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[Waiter] = deque()
         self._closed: BaseException | None = None
+
+    @property
+    def free(self) -> int:
+        """How many can be had at once."""
+        return self._free
 
     @property
     def waiting(self) -> int:
@@ -33,22 +40,37 @@ class Permits:
         Raises:
             BaseException: what :meth:`close` was given.
         """
-        if self._closed is not None:
-            raise self._closed
-        if self._free:
-            self._free -= 1
+        if self.take():
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self.queue()
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It was granted in the moment of the cancellation.
+            if granted(waiter):
+                # In the moment of the cancellation.
                 self.release()
             else:
                 waiter.cancel()
             raise
+
+    def take(self) -> bool:
+        """Take a permit if one is free, and return whether one was.
+
+        Raises:
+            BaseException: what :meth:`close` was given.
+        """
+        if self._closed is not None:
+            raise self._closed
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def queue(self) -> Waiter:
+        """Queue for a permit: it is granted by the result of the future that is returned."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def release(self) -> None:
         """Give a permit back."""
@@ -66,3 +88,8 @@ class Permits:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+
+
+def granted(waiter: Waiter) -> bool:
+    """Whether ``waiter`` has its permit."""
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None

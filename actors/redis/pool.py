@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
@@ -19,8 +20,10 @@ from actors.redis import exceptions
 from actors.redis.connection import Connection, ConnectionSettings
 from actors.redis.locations import Location, TCPLocation
 from actors.redis.permits import Permits
+from actors.redis.progress import Progress
+from actors.redis.seats import Seat
 from actors.redis.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
-from actors.redis.url import parse_url, with_tls
+from actors.redis.url import parse_url, refuse_place, with_tls
 
 __all__ = ["ConnectionPool"]
 
@@ -80,8 +83,9 @@ class ConnectionPool:
         self._opening = 0
         self._open: set[Connection] = set()
         self._idle: deque[tuple[Connection, float]] = deque()
-        # A lease remembers whose permit it is: it may outlive the context it was made in.
-        self._leased: dict[Connection, Permits] = {}
+        # A lease remembers whose permit it is: it may outlive the context it was made in. Where it
+        # is a seat's, that takes the connection's end, and keeps the permit.
+        self._leased: dict[Connection, Permits | Seat] = {}
         self._reaper: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -91,11 +95,13 @@ class ConnectionPool:
         Args:
             url: see :func:`actors.redis.url.parse_url`.
             decode_components: undo the %-encoding of user, password, host and path.
-            options: those of the pool, and the ``ssl_*`` options for rediss://.
+            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
+                ``port``, which are the URL's to say.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
         """
+        refuse_place(options, "leave it out")
         parsed = parse_url(url, decode_components=decode_components)
         merged = with_tls(parsed, options | parsed.options)
         return cls(location=parsed.location, **merged)
@@ -148,29 +154,34 @@ class ConnectionPool:
         """
         return await self._lease(self._reuse_or_connect)
 
-    async def open_dedicated(self) -> Connection:
+    async def open_dedicated(self, seat: Seat | None = None) -> Connection:
         """Return a new connection that :meth:`release` will close: for subscriptions.
 
         Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
+
+        Args:
+            seat: has the place, and keeps it for the next connection until it is left; None: the
+                place ends with the connection.
         """
-        return await self._lease(self._connect_dedicated)
+        progress = None if seat is None else seat.progress
+        return await self._lease(partial(self._connect_dedicated, progress=progress), seat)
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased.
 
         One that was closed, is tainted, or still has replies to come is dropped.
         """
-        permits = self._leased.pop(connection, None)
-        if permits is None:
+        place = self._leased.pop(connection, None)
+        if place is None:
             return
         if connection.pending:
             connection.abort()
-        elif connection.tainted or not connection.usable or permits is not self._permits:
+        elif connection.tainted or not connection.usable or place is not self._permits:
             connection.close()
         else:
             self._idle.append((connection, asyncio.get_running_loop().time()))
             self._schedule_reaper()
-        permits.release()
+        place.release()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -181,7 +192,9 @@ class ConnectionPool:
         finally:
             self.release(connection)
 
-    async def _lease(self, get: Callable[[Permits], Awaitable[Connection]]) -> Connection:
+    async def _lease(
+        self, get: Callable[[Permits], Awaitable[Connection]], seat: Seat | None = None
+    ) -> Connection:
         permits = self._permits
         if permits is None:
             raise RuntimeError(
@@ -189,14 +202,20 @@ class ConnectionPool:
                 "do so inside `async with client:` or `async with pool:`"
             )
         missing = f"all {self.max_connections} are in use; raise max_connections, or release sooner"
+        place: Permits | Seat = permits
         try:
             async with asyncio.timeout(self.timeout) as limit:
-                await permits.acquire()
+                if seat is None:
+                    await permits.acquire()
+                else:
+                    place = seat
+                    seat.progress.waits(self.location, missing)
+                    await seat.acquire(permits)
                 missing = "the server did not accept a new one in time"
                 try:
                     connection = await get(permits)
                 except BaseException:
-                    permits.release()
+                    place.release()
                     raise
         except TimeoutError:
             if not limit.expired():
@@ -205,7 +224,7 @@ class ConnectionPool:
                 f"no connection to {self.location} within {self.timeout} s (pool_timeout): "
                 f"{missing}"
             ) from None
-        self._leased[connection] = permits
+        self._leased[connection] = place
         return connection
 
     async def _reuse_or_connect(self, permits: Permits) -> Connection:
@@ -229,17 +248,19 @@ class ConnectionPool:
             connection.close()
             raise
 
-    async def _connect_dedicated(self, permits: Permits) -> Connection:
-        connection = await self._connect(permits, replace(self.settings, noreply=False))
+    async def _connect_dedicated(self, permits: Permits, progress: Progress | None) -> Connection:
+        connection = await self._connect(permits, replace(self.settings, noreply=False), progress)
         connection.tainted = True
         return connection
 
-    async def _connect(self, permits: Permits, settings: ConnectionSettings) -> Connection:
+    async def _connect(
+        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+    ) -> Connection:
         if self._idle and len(self._open) + self._opening >= self.max_connections:
             self._idle.popleft()[0].close()
         self._opening += 1
         try:
-            connection = await self.connection_class.open(settings)
+            connection = await self.connection_class.open(settings, progress=progress)
         finally:
             self._opening -= 1
         if permits is not self._permits:

@@ -29,6 +29,8 @@ DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
 #: Seconds that connecting may take when nobody says otherwise: a port that accepts and never
 #: answers must not hold up its callers for ever.
 DEFAULT_CONNECT_TIMEOUT: Final = 5.0
+# Not all of ASCII: there are encodings for mail and the like that escape control characters.
+_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -76,7 +78,7 @@ class ConnectionSettings:
     stream_timeout: float | None = None
     #: Name to show in CLIENT LIST.
     client_name: str | None = None
-    #: Codec of every str that is sent, and of replies that are decoded.
+    #: Codec of every str that is sent, and of replies that are decoded; must contain ASCII.
     encoding: str = "utf-8"
     #: Whether clients return str instead of bytes.
     decode_responses: bool = False
@@ -105,10 +107,7 @@ class ConnectionSettings:
                 f"credential_provider {type(self.credential_provider).__name__} has no "
                 "get_credentials: it must be an AbstractCredentialProvider"
             )
-        try:
-            codecs.lookup(self.encoding)
-        except (LookupError, TypeError):
-            problems.append(f"encoding {self.encoding!r} is none that Python knows")
+        problems += _problems_of_encoding(self.encoding)
         if self.client_name is not None and not _printable(self.client_name):
             problems.append(
                 f"client_name {self.client_name!r} must be printable ASCII without spaces"
@@ -169,6 +168,21 @@ def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
             yield f"location must be a TCPLocation or UnixDomainSocketLocation, not {location!r}"
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         yield f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}"
+
+
+def _problems_of_encoding(encoding: Any) -> Iterator[str]:
+    try:
+        codecs.lookup(encoding)
+    except (LookupError, TypeError):
+        yield f"encoding {encoding!r} is none that Python knows"
+        return
+    try:
+        contains_ascii = _PRINTABLE.encode(encoding) == _PRINTABLE.encode("ascii")
+    except (LookupError, UnicodeError):  # one of bytes, base64 for instance
+        contains_ascii = False
+    if not contains_ascii:
+        # The words of the protocol would not be those that servers know.
+        yield f"encoding {encoding!r} does not contain ASCII: use utf-8 or latin-1, for instance"
 
 
 def _is_int(value: Any) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["CertReqs", "make_ssl_context"]
+__all__ = ["CertReqs", "client_context", "make_ssl_context"]
 
 CertReqs: TypeAlias = Literal["none", "optional", "required"] | ssl.VerifyMode
 
@@ -15,6 +15,32 @@ _VERIFY_MODES: Final = {
     "optional": ssl.CERT_OPTIONAL,
     "required": ssl.CERT_REQUIRED,
 }
+
+
+def client_context(
+    wanted: bool, given: ssl.SSLContext | None, **options: Any
+) -> ssl.SSLContext | None:
+    """Return the TLS context of a client's options; None: plain text.
+
+    Args:
+        wanted: the client's ``ssl``.
+        given: its ``ssl_context``, which alone means TLS, too, and goes before the options.
+        options: its other ``ssl_*`` options, by the names of :func:`make_ssl_context`.
+
+    Raises:
+        ValueError: options for TLS and no word that it is wanted: who gives them must not find out
+            from others that all went over the wire in plain text; or what
+            :func:`make_ssl_context` says.
+    """
+    if given is not None:
+        return given
+    if wanted:
+        return make_ssl_context(**options)
+    if names := [f"ssl_{name}" for name, value in options.items() if value is not None]:
+        raise ValueError(
+            f"{', '.join(names)} without TLS: add ssl=True, or leave out what is for TLS only"
+        )
+    return None
 
 
 def make_ssl_context(

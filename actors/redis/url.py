@@ -18,6 +18,7 @@ __all__ = [
     "Parser",
     "parse_bool",
     "parse_url",
+    "refuse_place",
     "with_tls",
 ]
 
@@ -163,6 +164,17 @@ def _database(text: str) -> int:
             "the URL's path must be the number of a database, /0 for instance; where it is a part "
             "of the password, that must be %-encoded, with decode_components=True"
         ) from None
+
+
+def refuse_place(options: Mapping[str, Any], cure: str) -> None:
+    """Refuse options that say where the server is: every URL does, and goes before them.
+
+    Raises:
+        ValueError: there is such an option; says what to do, ``cure``, instead.
+    """
+    names = ("host", "port", "location", "unix_socket_path")
+    if given := [name for name in names if options.get(name) is not None]:
+        raise ValueError(f"{', '.join(given)} beside a URL, which says where to connect: {cure}")
 
 
 def with_tls(parsed: ParsedURL, options: Mapping[str, Any]) -> dict[str, Any]:

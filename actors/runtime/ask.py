@@ -102,15 +102,25 @@ class TimeoutWheel:
         self._due = 0  # the tick that the timer is set for
 
     def add(self, future: asyncio.Future[Any], timeout: float | None) -> set[asyncio.Future[Any]]:
-        """Fail ``future`` with :class:`Expired` after ``timeout`` seconds; None: never.
+        """Fail ``future`` with :class:`Expired` after ``timeout`` seconds; None or infinity: never.
 
         Returns:
             the bucket to discard the future from when it is done.
+
+        Raises:
+            ValueError: ``timeout`` is not a number.
         """
         if timeout is None:
             self._unlimited.add(future)
             return self._unlimited
-        tick = int((self._time() + timeout) / _TICK) + 1
+        try:
+            tick = int((self._time() + timeout) / _TICK) + 1
+        except (OverflowError, ValueError):
+            if timeout > 0:
+                return self.add(future, None)
+            raise ValueError(
+                f"timeout must be seconds, or None for as long as the actor lives, not {timeout!r}"
+            ) from None
         if timeout > _LONG:  # or a bucket a tick would add up for hours
             step = int(timeout / _LONG)
             tick += -tick % step

@@ -270,4 +270,6 @@ class Cell:
         detail: dict[str, Any] = {"mailbox": stats.depth, "processed": self.processed}
         if stats.shed:
             detail["shed"] = stats.shed
+        if self.spec.describe is not None:
+            detail |= self.spec.describe()
         return detail

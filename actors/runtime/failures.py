@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.runtime.messages import Envelope, Failure
 from actors.runtime.throttle import Throttle
+from supervisor import Crashed
+from supervisor.lifecycle import runs_in
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
@@ -48,13 +50,15 @@ def survives(cell: Cell, message: Any, error: BaseException) -> bool:
     cell.system.report_failure(Failure(cell.path, message, error), cell.spec.on_failure)
     if cell.ended is not None or not cell.actor.resilient:
         return False
-    # A CancelledError raised by the handler itself, not by anybody's cancel(), is no more than its
-    # own message's problem.
-    return isinstance(error, Exception) or (
-        isinstance(error, asyncio.CancelledError) and not _is_cancelled()
-    )
+    if Crashed(error).fatal:
+        return False  # that is for the whole system
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        # Raised by the handler itself they are no more than its own message's problem; raised by
+        # somebody's cancel(), or because the loop is gone, they are the incarnation's end.
+        return _goes_on(cell)
+    return True
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _goes_on(cell: Cell) -> bool:
+    task = None if cell.child is None else cell.child.task
+    return task is not None and runs_in(task) and not task.cancelling()

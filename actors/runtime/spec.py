@@ -31,6 +31,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
         significant: counts for its supervisor's ``auto_shutdown``.
         keep_mailbox: whether messages survive a restart (A4).
         on_failure: takes the messages that it fails on; None: the system's failure sink.
+        describe: returns what the tree shows of it, beside its mailbox.
     """
 
     actor: Callable[..., Actor[Any]]
@@ -45,6 +46,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
     significant: bool = False
     keep_mailbox: bool = True
     on_failure: FailureSink | None = None
+    describe: Callable[[], Mapping[str, Any]] | None = None
 
     @classmethod
     def of(

@@ -37,8 +37,10 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     # A reader that was left behind as unkillable, and came back, finds another one's turn here.
     while mailbox.turn is turn:
         if mailbox.signal:
-            if await _attend(cell):
+            if cell.crash is None and cell.stop_asked:  # as _attend() says, without a coroutine
+                mailbox.signal = False
                 return
+            await _attend(cell)
             continue
         if not queue:
             message = result = None  # or they would be kept alive until the next one
@@ -107,17 +109,15 @@ def _next_length(length: int, seconds: float) -> int:
     return max(1, int(length * SLICE / seconds)) if seconds > SLICE else length
 
 
-async def _attend(cell: Cell) -> bool:
-    """Look at what passes the user lane; return whether to stop."""
+async def _attend(cell: Cell) -> None:
+    """Look at what passes the user lane, a stop left out."""
     mailbox = cell.mailbox
     mailbox.signal = False
     if cell.crash is not None:
         raise cell.crash
-    if cell.stop_asked:
-        return True
     for _ in _TURNS[-1]:
         if not mailbox.urgent:
-            return False
+            return
         message = mailbox.urgent.popleft()
         try:
             if type(message) in Envelope.classes:
@@ -131,4 +131,3 @@ async def _attend(cell: Cell) -> bool:
                 raise
     mailbox.signal = True
     await asyncio.sleep(0)
-    return False

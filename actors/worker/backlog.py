@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from actors.pubsub.lanes import LanesActor
+from actors.pubsub.sinks import WRITER_PREFIX
 from actors.runtime.overflow import Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.ages import AgeMeter, Moment
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Backlog"]
 
 _HANDLERS: Final = "/handlers/"
-_LANE: Final = "lane-"
+_OTHERS: Final = (PROBE_PREFIX, WRITER_PREFIX)
 #: Messages that an actor may have handled before it counts them.
 _LONGEST_TURN: Final = 64
 _AT_WORK: Final = (Status.RUNNING, Status.STOPPING)
@@ -41,8 +43,6 @@ class Backlog:
         self._cells = system.registry._cells
         self._last = Moment(now, now)
         self._meters: dict[str, AgeMeter] = {}
-        # By when all that has come was handed on to lanes, of those handlers that have it waiting.
-        self._handed: dict[str, Moment] = {}
         self._closed = False
 
     @property
@@ -59,56 +59,50 @@ class Backlog:
         if self._closed:
             return
         last, now = self._last, Moment(time.monotonic(), self._last.at)
-        handlers, lanes = self._at_work()
         meters: dict[str, AgeMeter] = {}
-        self.ages, since = {}, [now]
-        handed: dict[str, Moment] = {}
-        for path, cell in handlers:
-            handed[path] = oldest = self._note(meters, path, cell, last, now, now)
+        ages: dict[str, float] = {}
+        since = [now]
+        for path, cell in self._at_work().items():
+            left, in_hand, waiting = _counts(cell)
+            if not in_hand and not waiting:
+                continue
+            meter = meters[path] = self._meters.get(path) or AgeMeter(last, left)
+            oldest, waits = meter.note(now, left, in_hand, waiting)
             since.append(oldest)
-        for path, cell in lanes:
-            # What is in a lane came to its handler before it was handed on.
-            first = self._handed.get(path, last)
-            since.append(self._note(meters, path, cell, first, handed.get(path, now), now))
-        self._meters, self._handed, self._last = meters, handed, now
+            if waiting:
+                ages[path] = now.at - waits.at
+        self._meters, self.ages, self._last = meters, ages, now
         self.handled_until = max(self.handled_until, min(since).before)
 
-    def _at_work(self) -> tuple[list[tuple[str, Cell]], list[tuple[str, Cell]]]:
-        """Return the handlers that have something to do, and the lanes, by the handler's path."""
-        handlers, lanes = [], []
+    def _at_work(self) -> dict[str, Cell]:
+        """Return the handlers that have something to do, or whose lanes have, by path."""
+        found: dict[str, Cell] = {}
         for cell in self._cells.values():
             mailbox = cell.mailbox
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
-            before, found, rest = cell.path.partition(_HANDLERS)
-            if not found or rest.startswith(PROBE_PREFIX) or not (mailbox.queue or _in_hand(cell)):
-                continue
-            name, below, child = rest.partition("/")
-            if not below:
-                handlers.append((cell.path, cell))
-            elif child.startswith(_LANE):
-                lanes.append((f"{before}{found}{name}", cell))
-        return handlers, lanes
+            before, is_handler, rest = cell.path.partition(_HANDLERS)
+            if is_handler and not rest.startswith(_OTHERS):
+                path = f"{before}{is_handler}{rest.partition('/')[0]}"
+                handler = self._cells.get(path)
+                if handler is not None:
+                    found[path] = handler
+        return found
 
-    def _note(
-        self,
-        meters: dict[str, AgeMeter],
-        handler: str,
-        cell: Cell,
-        first: Moment,
-        come: Moment,
-        now: Moment,
-    ) -> Moment:
-        """Take note of one mailbox; return the moment after which its oldest message came."""
-        mailbox, left = cell.mailbox, cell.processed
-        if mailbox.spec.overflow is not Overflow.DROP_NEWEST:
-            left += mailbox.shed  # the oldest ones; the newest ones never entered, so to speak
-        meter = self._meters.get(cell.path) or AgeMeter(first, left)
-        meters[cell.path] = meter
-        oldest, waits = meter.note(come, left, _in_hand(cell), len(mailbox.queue))
-        if mailbox.queue:
-            self.ages[handler] = max(self.ages.get(handler, 0.0), now.at - waits.at)
-        return oldest
+
+def _counts(cell: Cell) -> tuple[int, int, int]:
+    """Return how many messages have left a handler for good, it may have in hand, and wait."""
+    mailbox = cell.mailbox
+    waiting = len(mailbox.queue)
+    actor = getattr(cell, "actor", None)  # not before it first began
+    if isinstance(actor, LanesActor):
+        rota = actor.rota
+        # Those that it holds until a lane is free count, too.
+        return rota.through, rota.taken - rota.through + _in_hand(cell), waiting
+    left = cell.processed
+    if mailbox.spec.overflow is not Overflow.DROP_NEWEST:
+        left += mailbox.shed  # the oldest ones; the newest ones never entered, so to speak
+    return left, _in_hand(cell), waiting
 
 
 def _in_hand(cell: Cell) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.pubsub.breaker import Breaker
+from actors.pubsub.handler_spec import Opener
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.spec import ActorSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
@@ -144,7 +145,7 @@ def _raised(make: Any, **options: Any) -> Iterator[str]:
 
 
 def _not_decodable(decode: Any) -> str | None:
-    if decode is None:
+    if decode is None or isinstance(decode, Opener):
         return None
     try:
         msgspec.json.Decoder(decode)

@@ -198,7 +198,8 @@ class Engine:
         nodes = [node for node in tree.children if node.kind == "actor"]
         nodes += [node for handlers in _handlers_of(tree) for node in handlers.children]
         refs = [self.system.lookup(one.path) for node in nodes for one in node.walk()]
-        return sum(ref.waiting for ref in refs if ref is not None)
+        parked: int = sum(node.detail.get("parked", 0) for node in nodes)
+        return parked + sum(ref.waiting for ref in refs if ref is not None)
 
     async def kill(self) -> None:
         """Cancel everything that runs, and wait for its end."""

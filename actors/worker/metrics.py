@@ -97,6 +97,12 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
         for key, handlers in found.items():
             gauge.add_metric(key, max(getattr(handler, name) for handler in handlers))
         yield gauge
+    gauge = GaugeMetricFamily(
+        "mailslot_breaker_open", "Whether messages fail without being handled.", labels=labels
+    )
+    for key, handlers in found.items():
+        gauge.add_metric(key, max(handler.breaker != "closed" for handler in handlers))
+    yield gauge
 
 
 def _of_paths(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:

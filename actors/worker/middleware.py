@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.pubsub.types import PubSubMessage
 
-__all__ = ["Middleware", "Next", "compose", "middleware_problems"]
+if TYPE_CHECKING:
+    from actors.pubsub.receipts import Receipts
+
+__all__ = ["Middleware", "Next", "compose", "middleware_problems", "receipts_of"]
 
 #: Passes the message on: to the next middleware, at the end to the handler.
 Next: TypeAlias = Callable[[PubSubMessage], Awaitable[Any]]
@@ -18,6 +21,8 @@ Middleware: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
 #: Runs the chain around what it ends with.
 Chain: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
 
+_RECEIPTS = "receipts"
+
 
 def compose(chain: Sequence[Middleware]) -> Chain | None:
     """Return ``chain`` as one middleware, the first outermost; None for an empty one."""
@@ -25,8 +30,16 @@ def compose(chain: Sequence[Middleware]) -> Chain | None:
         return None
     *outer, run = chain
     for middleware in reversed(outer):
+        receipts = (*receipts_of(middleware), *receipts_of(run))
         run = functools.partial(_around, middleware, run)
+        setattr(run, _RECEIPTS, receipts)
     return run
+
+
+def receipts_of(middleware: Middleware | None) -> Sequence[Receipts]:
+    """Return where ``middleware`` wants it noted when messages came: its attribute ``receipts``."""
+    found: Sequence[Receipts] = getattr(middleware, _RECEIPTS, ())
+    return found
 
 
 def _around(outer: Middleware, inner: Chain, message: PubSubMessage, last: Next) -> Awaitable[Any]:

@@ -6,6 +6,7 @@ import os
 import time
 from typing import Final
 
+from actors.pubsub.sinks import WRITER_PREFIX
 from actors.pubsub.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
@@ -85,7 +86,7 @@ class Observer:
             for handlers in pubsub.children
             if handlers.id == "handlers"
             for node in handlers.children
-            if not node.id.startswith(PROBE_PREFIX)
+            if not node.id.startswith((PROBE_PREFIX, WRITER_PREFIX))
         )
 
     def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:
@@ -97,13 +98,15 @@ class Observer:
             pubsub=pubsub,
             path=node.path,
             status=node.status,
-            depth=sum(one.detail.get("mailbox", 0) for one in node.walk()),
+            depth=node.detail.get("parked", 0)
+            + sum(one.detail.get("mailbox", 0) for one in node.walk()),
             age=ages.get(node.path, 0.0),
             handled=sum(one.detail.get("processed", 0) for one in does),
             failed=self._journal.failed[node.path],
             shed=node.detail.get("shed", 0),
             restarts=node.restarts,
             last_exit=node.last_exit,
+            breaker=node.detail.get("breaker", "closed"),
         )
 
     def _unconfirmed(self) -> tuple[str, ...]:

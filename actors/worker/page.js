@@ -71,6 +71,7 @@ function showHandlers() {
       element("td", handler.depth ? seconds(handler.age) : ""),
       element("td", handler.shed, handler.shed ? "bad" : ""),
       element("td", handler.restarts, handler.restarts ? "bad" : ""),
+      element("td", handler.breaker === "closed" ? "" : handler.breaker, "bad"),
     );
     return row;
   });

@@ -129,7 +129,7 @@ class Prober(Actor[str]):
         new = {channel for channel in wanted.values() if channel not in known}
         if new:
             handler = Handler(self._came_back, on_gap=_ignore, breaker=None)
-            await self._pubsub.subscribe(**dict.fromkeys(new, handler))  # type: ignore[arg-type]
+            await self._pubsub.subscribe(**dict.fromkeys(new, handler))
         self._channels = wanted
 
     def _came_back(self, message: PubSubMessage) -> None:

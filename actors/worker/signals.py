@@ -14,6 +14,7 @@ process when the event loop does not in time.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import math
 import os
@@ -105,6 +106,11 @@ class Acts(msgspec.Struct, frozen=True):
     cancelling: float = 0.0
 
 
+def _ignore() -> None:
+    for signum in _ALL:
+        signal.signal(signum, signal.SIG_IGN)
+
+
 class Signals:
     """Takes the signals of this process, from :meth:`install` on until it is gone.
 
@@ -127,6 +133,8 @@ class Signals:
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for signum in _ALL:
             signal.signal(signum, self._noticed)
+        # Python's last steps take handlers away. Registered first, it is called last of all.
+        atexit.register(_ignore)
         threading.Thread(target=self._watch, name="mailslot-signals", daemon=True).start()
         os.register_at_fork(
             before=self._hold, after_in_parent=self._release, after_in_child=self._forget

@@ -48,6 +48,7 @@ class HandlerState(msgspec.Struct, frozen=True):
         shed: messages dropped at the bound of its mailbox.
         restarts: how often it came back.
         last_exit: why it last ended, in words.
+        breaker: closed, or open or half_open: it is not called, since it fails every time.
     """
 
     name: str
@@ -61,6 +62,7 @@ class HandlerState(msgspec.Struct, frozen=True):
     shed: int
     restarts: int
     last_exit: str | None = None
+    breaker: str = "closed"
 
 
 class PathState(msgspec.Struct, frozen=True):

@@ -79,6 +79,7 @@ def _handlers(look: Look, view: View, room: int) -> Table:
         "oldest": Sort.AGE,
         "shed": None,
         "restarts": Sort.RESTARTS,
+        "breaker": None,
     }
     for name, sort in heads.items():
         chosen = "bold underline" if sort is view.sort else "bold"
@@ -106,7 +107,13 @@ def _cells(row: Row, several: bool) -> list[str]:
         _age(handler),
         str(handler.shed),
         str(handler.restarts),
+        _breaker(handler),
     ]
+
+
+def _breaker(handler: HandlerState) -> str:
+    # Most are closed: a column of that would hide the one that is not.
+    return "" if handler.breaker == "closed" else handler.breaker
 
 
 def _age(handler: HandlerState) -> str:
@@ -139,6 +146,7 @@ def _detail(look: Look, row: Row) -> Panel:
         f"handled    {handler.handled}, {row.rate:.1f} per second",
         f"waiting    {handler.depth}, the oldest for {handler.age:.1f} s; {handler.shed} shed",
         f"failed     {handler.failed}",
+        f"breaker    {handler.breaker}",
     ]
     lines += [
         f"gap        {gap.until - gap.since:.2f} s until {_clock(gap.until)}: {gap.reason}"

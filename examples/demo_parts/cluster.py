@@ -102,12 +102,19 @@ class _Breaker:
         self, how: Callable[[list[int], ClusterNode, ClusterNode], Awaitable[None]]
     ) -> Callable[[], Awaitable[None]]:
         async def move() -> None:
-            source, target, *_ = await self.cluster.primaries()
-            owned = set(await self.cluster.slots_of(source))
-            ours = {key_slot(channel.encode()) for channel in CHANNELS}
-            await how(sorted(owned & ours)[:MOVED_SLOTS], source, target)
+            source, *_, target = await self._busiest()
+            await how((await self._used_slots(source))[:MOVED_SLOTS], source, target)
 
         return move
+
+    async def _used_slots(self, node: ClusterNode) -> list[int]:
+        ours = {key_slot(channel.encode()) for channel in CHANNELS}
+        return sorted(ours.intersection(await self.cluster.slots_of(node)))
+
+    async def _busiest(self) -> list[ClusterNode]:
+        """Return the primaries, those with the most channels first: there faults are felt."""
+        used = {node: len(await self._used_slots(node)) for node in await self.cluster.primaries()}
+        return sorted(used, key=lambda node: -used[node])
 
     async def _setslot(self, slots: list[int], source: ClusterNode, target: ClusterNode) -> None:
         await self.cluster.move_slots(slots, source, target)
@@ -116,7 +123,7 @@ class _Breaker:
         await self.cluster.migrate_atomically(slots, source, target)
 
     async def _pause_primary(self) -> None:
-        self.victim = (await self.cluster.primaries())[0]
+        self.victim = (await self._busiest())[0]
         self.cluster.pause(self.victim)
         await self.cluster.successor(self.victim)
 
@@ -125,7 +132,7 @@ class _Breaker:
         await self.cluster.settled()
 
     async def _kill_primary(self) -> None:
-        self.victim = (await self.cluster.primaries())[1]
+        self.victim = (await self._busiest())[0]
         self.cluster.kill(self.victim)
         await self.cluster.successor(self.victim)
 

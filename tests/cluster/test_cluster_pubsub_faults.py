@@ -11,6 +11,7 @@ import pytest
 from actors import exceptions
 from actors.pubsub.cluster_manager import NodePicker
 from actors.redis.cluster_pool import ClusterConnectionPool
+from actors.redis.seats import Seats
 from actors.redis.topology import Role
 from actors.testing.cluster import ClusterNode
 from tests.cluster.conftest import BINARIES
@@ -30,10 +31,11 @@ of_either_role = pytest.mark.parametrize("replicas", [False, True], ids=["primar
 async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
     async with ClusterConnectionPool(cluster.startup_nodes) as pool:
         picker = NodePicker(pool, replicas)
+        seat = Seats().seat()
         former = None
         picked = set()
         for _ in range(40):
-            pool.release(await picker.open("server"))
+            pool.release(await picker.open("server", seat))
             assert picker.current != former
             former = picker.current
             assert former is not None
@@ -43,7 +45,7 @@ async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
         cluster.pause(silent)
         await eventually(lambda: _silent(pool, silent))
         for _ in range(6):
-            pool.release(await picker.open("server"))
+            pool.release(await picker.open("server", seat))
             assert picker.current in picked
 
 

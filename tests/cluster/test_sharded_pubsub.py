@@ -221,3 +221,12 @@ async def test_p13_leaving_takes_no_time_while_all_nodes_are_stopped(cluster):
             cluster.pause(node)
         with within(1):
             await p.__aexit__(None, None, None)
+
+
+async def test_p13_leaving_leaves_no_line_in_the_log(cluster, caplog):
+    """Connections that end because all of it does are no news."""
+    async with client_of(cluster) as client:
+        for pause in (0.0, 0.1, 0.3):
+            async with client.sharded_pubsub(channels=NAMES):
+                await asyncio.sleep(pause)
+    assert caplog.text == ""

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors import Actor, ActorSpec, ActorSystem, ConnectionPool, PubSub, Redis, exceptions
+from actors.runtime.overflow import MailboxSpec, Overflow
 from supervisor import ConstantRetryPolicy
 from tests.pubsub.helpers import (
     Heard,
@@ -142,6 +143,17 @@ async def test_a_password_that_changes_while_it_is_down_is_one_error(server: Any
         ({"max_idle_seconds": 0}, ValueError, "max_idle_seconds must be more than 0"),
         ({"mailbox": 0}, ValueError, "capacity must be 1 or more"),
         ({"overflow": "explode"}, ValueError, "overflow must be one of drop_oldest, drop_newest"),
+        ({"overflow": "fail"}, ValueError, "drop_newest, block, not 'fail': 'fail' tells the send"),
+        ({"overflow": Overflow.FAIL, "mailbox": 9}, ValueError, "not 'fail'"),
+        (
+            {"mailbox": MailboxSpec(9)},
+            ValueError,
+            "MailboxSpec needs an overflow here, one of",
+        ),
+        ({"on_gap": 3}, TypeError, "on_gap must be a function or coroutine function, or None, not"),
+        ({"on_failure": 3}, TypeError, "on_failure must be a function"),
+        ({"on_lagged": "x"}, TypeError, "on_lagged must be a function .* not 'x'"),
+        ({"retry_policy": 3}, TypeError, "retry_policy must be a RetryPolicy, or None, not 3"),
         ({"channels": 5}, TypeError, "not iterable"),
         ({"channel_handlers": ["a"]}, ValueError, "dictionary update sequence"),
     ],
@@ -159,6 +171,14 @@ async def test_options_without_a_meaning_are_errors_of_the_call(
 def test_a_wrong_url_is_an_error_of_the_call(url: str):
     with pytest.raises(ValueError, match=r"\w"):
         Redis.from_url(url)
+
+
+@pytest.mark.parametrize("bound", [{"mailbox": 9}, {"mailbox": MailboxSpec(9, "block")}, {}])
+async def test_a_bound_is_taken_whole_or_in_parts(shared_server: AnyServer, bound):
+    async with client_of(shared_server) as client:
+        assert client.pubsub(**bound)
+        assert client.pubsub(**bound, overflow="drop_newest")
+        assert client.pubsub(mailbox=MailboxSpec(9), overflow="drop_newest")
 
 
 async def test_names_of_the_constructor_that_are_no_names(shared_server: AnyServer):
@@ -296,7 +316,7 @@ async def test_handlers_that_cannot_be_kept_alive_end_the_pubsub(shared_server: 
     with within(2), pytest.raises(ExceptionGroup) as caught:
         async with (
             client_of(shared_server) as client,
-            client.pubsub(channel_handlers={"a": spec, "b": print}),  # type: ignore[dict-item]
+            client.pubsub(channel_handlers={"a": spec, "b": print}),
         ):
             await client.publish("a", "1")
             await asyncio.sleep(5)

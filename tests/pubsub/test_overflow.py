@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from actors import MailboxSpec
+from actors import Handler, MailboxSpec
+from supervisor import SpecError
 from tests.pubsub.helpers import (
     QUICK,
     Gaps,
@@ -350,3 +351,20 @@ async def test_one_slow_handler_sheds_its_own_messages_only(shared_server: AnySe
         await eventually(lambda: lags)
         assert lags == [2000 - 500 - 1]
         assert p.stats().gaps == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"overflow": "fail"}, "overflow must be one of .*, block, not 'fail': 'fail' tells"),
+        ({"overflow": "explode"}, "overflow must be one of .*, block, not 'explode'$"),
+        ({"mailbox": MailboxSpec(5)}, "a MailboxSpec needs an overflow here, one of drop_oldest"),
+        ({"on_gap": 3}, "on_gap must be a function"),
+        ({"on_failure": "x"}, "on_failure must be a function"),
+        ({"on_lagged": 3}, "on_lagged must be a function"),
+    ],
+)
+def test_p12_what_a_handler_cannot_be_made_with_is_refused_by_name(options, problem):
+    with pytest.raises(SpecError, match=problem) as caught:
+        Handler(print, **options)
+    assert len(caught.value.problems) == 1

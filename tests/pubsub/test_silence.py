@@ -1,100 +1,103 @@
-"""P7: a node is silent when it says nothing to a loop that listens, and not when nobody listens."""
+"""Nodes that fall silent and speak again (P9): the states and what leads from one to the next."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+import math
+from types import SimpleNamespace
 
-from actors.cluster import RedisCluster
-from actors.redis.topology import Role
-from actors.testing.cluster import EmbeddedCluster
-from tests.support import eventually
+from actors.pubsub.silence import News, Silences
 
 
-@asynccontextmanager
-async def listening() -> AsyncIterator[tuple[Any, Any, Any, Any]]:
-    """The manager of one shard channel, the link that it is live on, its node and the cluster."""
-    async with (
-        EmbeddedCluster(3, 0) as cluster,
-        RedisCluster(startup_nodes=cluster.startup_nodes) as client,
-        client.sharded_pubsub(channels=["a"]) as pubsub,
-    ):
-        parts = pubsub._session.parts
-        assert parts is not None
-        manager: Any = parts.manager._cell.actor
-        [row] = parts.router.table.rows.values()
-        link: Any = parts.router.links[str(row.source)]
-        port = link.connection.location.port
-        yield manager, link, next(node for node in cluster.nodes if node.port == port), cluster
+class Stage:
+    """Links called ``a`` and ``b``, both heard at the beginning, and a clock in hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.pings: list[str] = []
+        self.silences = Silences()
+        self.links = {name: self._link(name) for name in "ab"}
+
+    def _link(self, name: str):
+        connection = SimpleNamespace(last_read=self.now)
+        ping = lambda: self.pings.append(name)  # noqa: E731
+        return SimpleNamespace(connection=connection, pongs=0, ping=ping)
+
+    def hear(self, name: str) -> None:
+        self.links[name].connection.last_read = self.now
+
+    def look(self, seconds: float, *, orphans=(), held: float = 0.0) -> News:
+        self.now += seconds
+        self.hear("b")
+        return self.silences.look(self.links, orphans, self.now, held)
 
 
-async def test_p7_a_loop_that_was_held_up_blames_no_node_for_it():
-    """A look is due, then something blocks: the pong is there, and was not read yet."""
-    async with listening() as (manager, link, node, cluster):
-        ping, pongs, doubt = link.ping, link.pongs, manager.router.doubt
-        loop = asyncio.get_running_loop()
-        doubted: list[str] = []
-        held: list[float] = []
-
-        def note_doubt(node: str, *rest: Any) -> None:
-            doubted.append(node)
-            doubt(node, *rest)
-
-        def ping_and_block() -> None:
-            ping()
-            if not held:
-                loop.call_soon(block)
-
-        def block() -> None:
-            held.append(loop.time())
-            time.sleep(0.2)
-            cluster.resume(node)
-            time.sleep(0.5)
-            manager._look()
-
-        manager.router.doubt, link.ping = note_doubt, ping_and_block
-        cluster.pause(node)
-        await eventually(lambda: link.pongs > pongs)
-        assert held
-        await eventually(lambda: not manager._pinged)
-        assert doubted == []
+def test_p9_a_quiet_node_is_asked_once_and_is_silent_when_it_does_not_answer():
+    stage = Stage()
+    assert stage.look(0.4) == News()
+    assert stage.pings == []
+    assert stage.look(0.2) == News()
+    assert stage.silences.pinged
+    assert stage.look(0.4) == News()
+    assert stage.look(0.2) == News(lost=("a",))
+    assert stage.pings == ["a"]
+    assert "a" in stage.silences
+    assert set(stage.silences.silent) == {"a"}
+    assert stage.look(5.0) == News()
 
 
-async def test_p7_a_node_that_says_nothing_is_done_without():
-    """The clocks stand still for the loop's own delays, and go on for all else."""
-    async with listening() as (manager, link, node, cluster):
-        paused_at = time.monotonic()
-        cluster.pause(node)
-        await eventually(lambda: link.node in manager._silent)
-        assert time.monotonic() - paused_at < 3.0
-        cluster.resume(node)
-        await eventually(lambda: not manager._silent)
+def test_p9_any_byte_is_an_answer():
+    stage = Stage()
+    stage.look(0.6)
+    stage.hear("a")
+    assert stage.look(0.4) == News()
+    assert not stage.silences.pinged
+    assert stage.look(0.2) == News()
+    assert stage.pings == ["a", "a"]
 
 
-async def test_p10_replicas_of_a_dead_primary_prove_their_life_all_the_time():
-    """They have nothing to deliver, and the gap of the promotion begins with the last proof."""
-    async with (
-        EmbeddedCluster(3, 1) as cluster,
-        RedisCluster(startup_nodes=cluster.startup_nodes) as client,
-        client.sharded_pubsub(channels=["a"]) as pubsub,
-    ):
-        parts = pubsub._session.parts
-        assert parts is not None
-        [row] = parts.router.table.rows.values()
-        primary = next(node for node in cluster.nodes if node.id == row.source)
-        replica = (await cluster.replicas_of(primary))[0]
-        cluster.kill(primary)
-        await eventually(lambda: row.source == replica.id)
-        link = parts.router.links[replica.id]
-        seen: list[int] = []
+def test_p9_one_that_was_silent_is_believed_with_its_pong_and_not_before():
+    stage = Stage()
+    stage.look(0.6)
+    assert stage.look(0.6).lost == ("a",)
+    stage.hear("a")
+    assert stage.look(0.1) == News()
+    stage.links["a"].pongs += 1
+    assert stage.look(0.1) == News(found=("a",))
+    assert "a" not in stage.silences
 
-        async def promoted() -> bool:
-            seen.append(link.pongs)
-            return await replica.role() is Role.PRIMARY
 
-        await eventually(promoted, 8.0)
-    # It takes more than a second; at one PING in half a second there would be three at most.
-    assert seen[-1] - seen[0] > 6
+def test_p9_a_loop_that_was_held_up_blames_no_node():
+    stage = Stage()
+    stage.look(0.6)
+    assert stage.look(3.0, held=2.9) == News()
+    assert stage.look(0.3) == News()
+    assert stage.look(0.3) == News(lost=("a",))
+
+
+def test_p9_while_nothing_is_read_on_purpose_nobody_is_asked_or_blamed():
+    stage = Stage()
+    assert stage.look(0.6, held=math.inf) == News()
+    assert stage.pings == []
+    stage.look(0.1)
+    assert stage.look(60.0, held=math.inf) == News()
+    assert stage.look(0.4) == News()
+    assert stage.look(0.2) == News(lost=("a",))
+
+
+def test_p10_replicas_of_a_dead_primary_are_asked_all_the_time():
+    stage = Stage()
+    for _ in range(4):
+        stage.look(0.05, orphans={"a"})
+    assert stage.pings == ["a"] * 4
+
+
+def test_p9_what_is_forgotten_is_neither_silent_nor_asked():
+    stage = Stage()
+    stage.look(0.6)
+    stage.look(0.6)
+    stage.silences.forget("a")
+    assert "a" not in stage.silences
+    assert stage.look(0.1) == News()
+    stage.look(0.6)
+    stage.silences.keep({"b"})
+    assert "a" not in stage.silences

@@ -292,6 +292,8 @@ async def test_calls_outside_of_the_context(shared_server: AnyServer):
         for call in (p.subscribe, p.psubscribe, p.unsubscribe, p.punsubscribe):
             with pytest.raises(exceptions.ConnectionError, match="not initialized correctly"):
                 await call("a")
+        with pytest.raises(exceptions.ConnectionError, match="not initialized correctly"):
+            p.unconfirmed()
         async with p:
             await p.subscribe("a")
         assert not p.subscribed

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.redis.client import RedisClient
+from actors.redis.cluster_client import RedisClusterClient
 from actors.redis.credentials import UserPassCredentialProvider
 from actors.redis.exceptions import (
     AuthenticationFailureError,
@@ -296,6 +298,29 @@ def test_what_is_unknown_or_senseless_is_refused():
 def test_tls_by_option():
     assert RedisClient(ssl=True).connection_pool.settings.ssl_context is not None
     assert RedisClient().connection_pool.settings.ssl_context is None
+    mine = ssl.create_default_context()
+    assert RedisClient(ssl_context=mine).connection_pool.settings.ssl_context is mine
+    assert RedisClusterClient(ssl_context=mine).connection_pool.settings.ssl_context is mine
+
+
+@pytest.mark.parametrize("client", [RedisClient, RedisClusterClient])
+@pytest.mark.parametrize(
+    "name", ["ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs"]
+)
+def test_options_for_tls_without_tls_are_refused_instead_of_going_on_in_plain_text(client, name):
+    value: Any = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}.get(name, "/path")
+    with pytest.raises(ValueError, match=f"^{name} without TLS: add ssl=True"):
+        client(**{name: value})
+    with pytest.raises(ValueError, match=f"{name} need TLS: use a rediss:// URL"):
+        client.from_url("redis://h", **{name: value})
+
+
+@pytest.mark.parametrize("client", [RedisClient, RedisClusterClient])
+@pytest.mark.parametrize("option", [{"host": "x"}, {"port": 1}, {"host": "x", "port": 1}])
+def test_a_place_beside_a_url_is_refused(client, option):
+    with pytest.raises(ValueError, match=f"^{', '.join(option)} beside a URL"):
+        client.from_url("redis://h", **option)
+    assert client.from_url("redis://h", **dict.fromkeys(option))
 
 
 def test_the_parameters_are_those_of_the_reference():

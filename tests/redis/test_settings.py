@@ -63,6 +63,19 @@ def test_values_of_another_type_are_refused_by_name(options, message):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "UTF-32-LE", "utf-8-sig", "utf-7", "cp037", "base64", "rot13", "idna"]
+)
+def test_an_encoding_without_ascii_is_refused_by_name(encoding):
+    with pytest.raises(ValueError, match=f"encoding '{encoding}' does not contain ASCII"):
+        ConnectionSettings(encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "gb18030", "euc-jp", "big5"])
+def test_other_encodings_are_taken(encoding):
+    assert ConnectionSettings(encoding=encoding).encoding == encoding
+
+
 def test_no_tls_on_unix_sockets():
     with pytest.raises(ValueError, match="no TLS on unix sockets"):
         ConnectionSettings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -94,16 +95,28 @@ async def test_a5_asks_with_long_limits_are_late_by_a_thousandth_at_most(told, c
                 await ask
 
 
-async def test_a5_an_ask_without_a_limit_ends_with_the_actor(told, clock):
+@pytest.mark.parametrize("limit", [None, math.inf, 1e308])
+async def test_a5_an_ask_without_a_limit_ends_with_the_actor(told, clock, limit):
     async with told.system(clock=clock) as system:
         ref = system.spawn(Later)
-        ask = asyncio.ensure_future(ref.ask("defer", timeout=None))
+        ask = asyncio.ensure_future(ref.ask("defer", timeout=limit))
         await clock.advance(100_000)
         assert not ask.done()
         ref.request_stop()
         with pytest.raises(ActorStopped):
             await ask
         assert not system.wheel._unlimited
+
+
+@pytest.mark.parametrize("limit", [math.nan, -math.inf])
+async def test_a5_a_limit_that_is_no_time_is_refused(told, limit):
+    log: list[Any] = []
+    async with told.system() as system:
+        ref = system.spawn(Recorder, log)
+        with pytest.raises(ValueError, match=f"timeout must be seconds, or None .* not {limit}"):
+            await ref.ask("question", timeout=limit)
+        await ref.stop(drain=True)
+    assert "question" not in log
 
 
 async def test_a5_an_ask_whose_asker_gave_up_is_not_handled(told):

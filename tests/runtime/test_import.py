@@ -62,7 +62,7 @@ def test_one_server_loads_no_cluster_and_no_worker():
     assert not below("actors.worker", modules)
     assert not {name for name in modules if name.startswith("actors.") and "cluster" in name}
     # Before this number is raised: what does a program with one server need the new one for?
-    assert len(below("actors", modules)) <= 80
+    assert len(below("actors", modules)) <= 88
 
 
 @pytest.mark.parametrize("name", actors.__all__)

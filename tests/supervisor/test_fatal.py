@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from supervisor import Child, ChildSpec, Crashed, Supervisor, SupervisorSpec
+from supervisor import (
+    Child,
+    ChildSpec,
+    ConstantRetryPolicy,
+    Crashed,
+    Supervisor,
+    SupervisorSpec,
+)
 from supervisor.errors import to_exception
 
 from .helpers import Stage, Stubborn, raising
@@ -37,7 +44,15 @@ def deep(stage: Stage, depth: int, *innermost: ChildSpec) -> ChildSpec:
     return spec
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [SystemExit(3)])]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 @pytest.mark.parametrize("restart", ["permanent", "temporary"])
 async def test_s2_it_stops_all_in_order_and_surfaces_from_run(stage, error, restart):
     supervisor = stage.supervisor("a", stage.child("b", restart=restart), "c")
@@ -49,6 +64,16 @@ async def test_s2_it_stops_all_in_order_and_surfaces_from_run(stage, error, rest
     assert stage.take_log() == "-b -c -a"
     assert supervisor.restarts == 0
     assert [stage.starts(each) for each in "abc"] == [1, 1, 1]
+
+
+async def test_s2_a_retry_policy_is_not_asked_about_it(stage):
+    endless = ConstantRetryPolicy((BaseException, SystemExit), None, delay=0)
+    supervisor = stage.supervisor(stage.child("a", retry_policy=endless))
+    running = asyncio.ensure_future(ending(supervisor, BaseExceptionGroup))
+    await stage.clock.settle()
+    await stage.crash("a", BaseExceptionGroup("", [ValueError(), SystemExit(3)]))
+    await running
+    assert supervisor.restarts == 0
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
@@ -92,6 +117,18 @@ async def test_s2_other_base_exceptions_are_crashes_like_any_other(stage):
     await stage.crash("a", Odd())
     assert stage.starts("a") == 2
     await supervisor.stop()
+
+
+async def test_s2_a_generator_exit_that_a_child_raises_is_a_crash(stage):
+    """It is how coroutines are closed when the loop is gone; raised by a bug it is an error."""
+    supervisor = stage.supervisor("a")
+    await supervisor.start()
+    await stage.crash("a", GeneratorExit("a bug"))
+    assert supervisor.restarts == 1
+    child = supervisor.child("a")
+    assert isinstance(child.last_exit, Crashed)
+    assert isinstance(child.last_exit.cause, GeneratorExit)
+    assert (await supervisor.stop()).clean
 
 
 async def test_s2_a_stop_that_follows_is_still_bounded(stage):

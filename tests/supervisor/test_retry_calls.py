@@ -58,11 +58,85 @@ async def test_an_error_that_is_not_for_the_policy_surfaces_at_once(which):
     assert calls.count == 1
 
 
-async def test_a_cancellation_is_never_retried():
-    calls = Calls(asyncio.CancelledError())
-    with pytest.raises(asyncio.CancelledError):
-        await policy(None, BaseException).call_with_retries(calls)
-    assert calls.count == 1
+class Lost(BaseException):
+    """An error that is no Exception, as some libraries have them."""
+
+
+@pytest.mark.parametrize(
+    ("error", "types"),
+    [
+        (Lost(), (Lost,)),
+        (Lost(), (BaseException,)),
+        (BaseExceptionGroup("", [LOST, Lost()]), (ConnectionError,)),
+        (BaseExceptionGroup("", [LOST, Lost()]), (Lost,)),
+    ],
+)
+@pytest.mark.parametrize("compose", [lambda one: one, CompositeRetryPolicy])
+async def test_errors_that_are_no_exceptions_are_retried_where_they_match(error, types, compose):
+    calls, seen = Calls(error, error), []
+    which = compose(policy(2, *types))
+    assert await which.call_with_retries(calls, failure_hook=seen.append) == "done"
+    assert calls.count == 3
+    assert seen == [error, error]
+
+
+@pytest.mark.parametrize(
+    "ending", [asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit]
+)
+@pytest.mark.parametrize("compose", [lambda one: one, CompositeRetryPolicy])
+async def test_what_ends_a_task_or_the_program_is_not_held_up(ending, compose):
+    which = compose(policy(None, BaseException, ConnectionError))
+    for error in (ending(), BaseExceptionGroup("", [LOST, BaseExceptionGroup("", [ending()])])):
+        calls = Calls(error)
+        with pytest.raises(type(error)) as caught:
+            await which.call_with_retries(calls)
+        assert caught.value is error
+        assert calls.count == 1
+
+
+@pytest.mark.parametrize("ending", [asyncio.CancelledError, KeyboardInterrupt, SystemExit])
+async def test_unless_the_policy_names_it(ending):
+    calls = Calls(ending(), BaseExceptionGroup("", [LOST, ending()]))
+    assert await policy(2, ending).call_with_retries(calls) == "done"
+    assert calls.count == 3
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_the_callers_own_cancellation_is_never_retried(in_a_group):
+    begun = asyncio.Event()
+    calls = 0
+
+    async def attempt() -> None:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            if in_a_group:
+                raise BaseExceptionGroup("", [LOST, error]) from None
+            raise
+
+    which = policy(None, asyncio.CancelledError, BaseException, ConnectionError)
+    task = asyncio.create_task(which.call_with_retries(attempt))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises((asyncio.CancelledError, BaseExceptionGroup)):
+        await task
+    assert calls == 1
+
+
+async def test_a_coroutine_that_is_closed_ends():
+    class Paused:
+        def __await__(self):
+            yield
+
+    async def attempt() -> None:
+        await Paused()
+
+    coroutine = policy(None, GeneratorExit, BaseException).call_with_retries(attempt)
+    coroutine.send(None)
+    coroutine.close()
 
 
 async def test_a_deadline_ends_the_attempts():
@@ -99,6 +173,16 @@ async def test_the_before_hook_runs_before_every_attempt():
     order.clear()
     await policy().call_with_retries(attempt, before_hook=lambda: order.append("before"))
     assert order == ["before", "attempt", "before", "attempt"]
+
+
+async def test_what_a_before_hook_raises_counts_as_the_attempts_own():
+    """As in the reference API: it may be what connects, say."""
+    hook, calls = Calls(LOST, LOST), Calls()
+    assert await policy(2).call_with_retries(calls, before_hook=hook) == "done"
+    assert (hook.count, calls.count) == (3, 1)
+    with pytest.raises(ValueError, match="bug"):
+        await policy(2).call_with_retries(calls, before_hook=Calls(ValueError("bug")))
+    assert calls.count == 1
 
 
 async def test_the_failure_hook_is_called_before_each_further_attempt():

@@ -50,6 +50,21 @@ async def crash_after(stage: Stage, seconds: float, id: str = "a") -> None:
         await stage.clock.advance(child.backoff_until - stage.clock.time())
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.CancelledError(),  # nobody asked for it: a crash (S2)
+        BaseExceptionGroup("", [LOST, GeneratorExit()]),
+    ],
+)
+async def test_s5_a_policy_for_base_exceptions_has_them_restarted(stage, error):
+    policy = ConstantRetryPolicy((BaseException,), 1, delay=2)
+    supervisor = await stage.running(stage.child("a", retry_policy=policy))
+    await stage.crash("a", error)
+    assert delays(stage) == [2]
+    await supervisor.stop()
+
+
 async def test_s5_consecutive_failures_wait_as_the_policy_says(stage):
     supervisor = await stage.running(stage.child("a", retry_policy=backoff()))
     for _ in range(6):

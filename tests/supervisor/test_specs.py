@@ -46,6 +46,11 @@ def test_s9_equal_specs_are_equal():
         ({"id": "a/b"}, "no '/'"),
         ({"start": 3}, "start must be a coroutine function"),
         ({"restart": "sometimes"}, "restart must be one of permanent, transient, temporary"),
+        ({"retry_policy": 3}, "retry_policy must be a RetryPolicy, or None, not 3"),
+        (
+            {"retry_policy": ConstantRetryPolicy},
+            "retry_policy must be a RetryPolicy, or None",
+        ),
         ({"shutdown": -1}, "shutdown must be 0 or more"),
         ({"shutdown": math.nan}, "shutdown must be 0 or more"),
         ({"healthy_after": -1}, "healthy_after must be 0 or more"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors import Redis
+from actors import Breaker, Redis
 from actors.worker.endpoints import endpoints
 from actors.worker.http import HttpServer
 from tests.support import eventually
@@ -52,7 +52,7 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
     @app.channel("orders")
     async def on_order(order: Order) -> None: ...
 
-    @app.channel("<b>bold")
+    @app.channel("<b>bold", breaker=Breaker(1, 60))
     async def markup(order: Order) -> None:
         raise RuntimeError("<i>no</i>")
 
@@ -80,6 +80,7 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
             await client.publish("orders", '{"id": 1}')
         await client.publish("<b>bold", '{"id": 1}')
         await shows("#totals", "1 failed")
+        await shows("#handlers tbody", "open")
         await shows("#failures", "RuntimeError('<i>no</i>')")  # as text, not as markup
         assert await page.locator("#failures i, #handlers td b").count() == 0
         assert await rows(page) == [["<b>bold", "1"], ["orders", "3"]]

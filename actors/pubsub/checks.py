@@ -1,0 +1,71 @@
+"""What a pub/sub object and a handler refuse to be made with, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from actors.runtime.overflow import MailboxSpec, Overflow
+from supervisor import RetryPolicy, SpecError
+
+__all__ = [
+    "check_hooks",
+    "check_policy",
+    "consumer_mailbox",
+    "problems_of_bound",
+    "problems_of_hooks",
+]
+
+_SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
+_POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
+
+
+def problems_of_hooks(**hooks: Any) -> Iterator[str]:
+    """Return what is wrong with functions that are called later, by name."""
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            yield f"{name} must be a function or coroutine function, or None, not {hook!r}"
+
+
+def problems_of_bound(
+    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
+) -> Iterator[str]:
+    """Return what is wrong with a consumer's bound: ``fail`` needs a sender that can be told."""
+    allowed = ", ".join(_POLICIES)
+    if overflow is not None and overflow not in _POLICIES:
+        yield f"overflow must be one of {allowed}, not {str(overflow)!r}{_why_not(overflow)}"
+    default = mailbox.overflow if isinstance(mailbox, MailboxSpec) else None
+    if overflow is None and default is not None and default not in _POLICIES:
+        yield f"a MailboxSpec needs an overflow here, one of {allowed}{_why_not(default)}"
+
+
+def _why_not(overflow: Overflow | str) -> str:
+    return ": 'fail' tells the sender, and a server cannot be told" if overflow == "fail" else ""
+
+
+def check_hooks(**hooks: Any) -> None:
+    """Raise TypeError for the first one that cannot be called."""
+    for problem in problems_of_hooks(**hooks):
+        raise TypeError(problem)
+
+
+def check_policy(policy: Any) -> None:
+    """Raise TypeError for a retry policy that is none."""
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        raise TypeError(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
+
+
+def consumer_mailbox(
+    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
+) -> MailboxSpec:
+    """Return the bound of the iterator's queue and of each handler's.
+
+    Raises:
+        SpecError: it cannot work.
+    """
+    if problems := list(problems_of_bound(mailbox, overflow)):
+        raise SpecError("pubsub", problems)
+    if isinstance(mailbox, MailboxSpec):
+        return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
+    capacity = _SHED.capacity if mailbox is None else mailbox
+    return MailboxSpec(capacity, _SHED.overflow if overflow is None else overflow)

@@ -1,0 +1,90 @@
+"""How often a node is asked what it is about to do, pure: the less, the more of us ask.
+
+What is looked for is there for milliseconds only: a slot shows its target while its keys move, a
+primary that hands over holds its publishers, and neither is announced. So the questions are short
+in coming, as long as messages are, and each is worth a sum of processor time to the server: CLUSTER
+NODES some 0.2 ms, the others some 0.05 ms. Every server's share of that is bounded, whatever the
+number of consumers: each of them asks less often by as many as there are.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+__all__ = ["SELDOM", "SPEAKS", "Question", "Situation", "interval"]
+
+#: Seconds between two questions at the least, and where nothing goes on.
+_LEAST, SELDOM = 0.005, 0.25
+#: Seconds after its last message for which a node counts as one that speaks: one that falls quiet
+#: may do so because it holds its publishers.
+SPEAKS = 0.25
+#: Seconds between two counts of those who ask.
+_COUNT = 30.0
+# Larger clusters are asked about single slots only while some are on their way: the answer has a
+# line for each node.
+_FEW_NODES = 32
+_A_LINE = 0.000_3
+# Most questions of each kind in a second that a consumer asks, while all is calm.
+_MOST_ASKED = 300.0
+
+
+class Question(Enum):
+    """What is asked."""
+
+    #: Slots that move one by one: CLUSTER NODES.
+    SLOTS = (b"CLUSTER", b"NODES")
+    #: Slots that move in one step: CLUSTER GETSLOTMIGRATIONS.
+    JOBS = (b"CLUSTER", b"GETSLOTMIGRATIONS")
+    #: Whether publishers are held, and how many clients are subscribed to something.
+    CLIENTS = (b"INFO", b"clients")
+    #: The latter, where INFO does not say.
+    COUNT = (b"CLIENT", b"LIST", b"TYPE", b"pubsub")
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """What matters to how often a node is asked.
+
+    Attributes:
+        leaving: slots are leaving this node.
+        moving: slots are leaving some node.
+        speaking: messages come from it.
+        nodes: how many the cluster has.
+        links: how many nodes we ask.
+        sharers: how many clients of the node may ask as we do.
+    """
+
+    leaving: bool = False
+    moving: bool = False
+    speaking: bool = False
+    nodes: int = 1
+    links: int = 1
+    sharers: int = 1
+
+
+# For each question: seconds between two of them while slots leave the node, while some leave
+# another one, and while it speaks; and how many in a second a server gets from all who ask.
+_PACES = {
+    Question.SLOTS: (0.005, 0.01, 0.01, 200.0),
+    Question.JOBS: (0.005, 0.02, 0.04, 200.0),
+    Question.CLIENTS: (0.02, 0.02, 0.02, 200.0),
+}
+
+
+def interval(question: Question, here: Situation) -> float | None:
+    """Return the seconds between two questions of this kind to one node; None: not at all."""
+    if question is Question.COUNT:
+        return _COUNT
+    if question is Question.SLOTS and here.nodes > _FEW_NODES and not here.moving:
+        return None
+    leaving, moving, speaking, most = _PACES[question]
+    if here.leaving:
+        seconds = leaving
+    elif here.moving:
+        seconds = moving
+    else:
+        seconds = max(speaking if here.speaking else SELDOM, here.links / _MOST_ASKED)
+    if question is Question.SLOTS:
+        seconds = max(seconds, here.nodes * _A_LINE)
+    return max(_LEAST, seconds, here.sharers / most)

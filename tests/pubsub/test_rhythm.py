@@ -1,0 +1,150 @@
+"""How often servers are asked (P6): often enough for one consumer, and bounded for any number."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.pubsub.move_watch import MoveWatch
+from actors.pubsub.rhythm import SELDOM, Question, Situation, interval
+
+SLOTS, JOBS, CLIENTS, COUNT = Question
+TARGET = "b" * 40
+PAUSED = b"# Clients\r\npubsub_clients:1\r\npaused_reason:failover\r\n"
+FREE = b"# Clients\r\npubsub_clients:%d\r\npaused_reason:none\r\n"
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (Situation(), {SLOTS: SELDOM, JOBS: SELDOM, CLIENTS: SELDOM}),
+        (Situation(speaking=True), {SLOTS: 0.01, JOBS: 0.04, CLIENTS: 0.02}),
+        (Situation(moving=True), {SLOTS: 0.01, JOBS: 0.02, CLIENTS: 0.02}),
+        (Situation(moving=True, leaving=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.02}),
+        (Situation(speaking=True, nodes=100), {SLOTS: None, JOBS: 0.04, CLIENTS: 0.02}),
+        (Situation(moving=True, nodes=100), {SLOTS: 0.03, JOBS: 0.02, CLIENTS: 0.02}),
+        (Situation(speaking=True, links=30), {SLOTS: 0.1, JOBS: 0.1, CLIENTS: 0.1}),
+        (Situation(speaking=True, sharers=100), {SLOTS: 0.5, JOBS: 0.5, CLIENTS: 0.5}),
+        (Situation(moving=True, leaving=True, sharers=100), {SLOTS: 0.5, JOBS: 0.5, CLIENTS: 0.5}),
+    ],
+)
+def test_how_often(here: Situation, expected: dict[Question, float | None]):
+    found = {question: interval(question, here) for question in expected}
+    assert found == pytest.approx(expected)
+
+
+@given(
+    st.builds(
+        Situation,
+        leaving=st.booleans(),
+        moving=st.booleans(),
+        speaking=st.booleans(),
+        nodes=st.integers(1, 1000),
+        links=st.integers(1, 500),
+        sharers=st.integers(1, 10_000),
+    )
+)
+def test_all_consumers_together_ask_a_server_no_more_than_two_hundred_times_a_second(here):
+    for question in (SLOTS, JOBS, CLIENTS):
+        seconds = interval(question, here)
+        assert seconds is None or here.sharers / seconds <= 200.001
+
+
+class Node:
+    """One node's end of a watch: what it is asked, and what it answers."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.asked: list[Question] = []
+        self.received = 0
+        self.connection = SimpleNamespace(usable=True)
+        self.answers = {SLOTS: b"", JOBS: [], CLIENTS: FREE % 1, COUNT: b"", **answers}
+
+    def query(self, command: tuple[bytes, ...], heard: Any) -> None:
+        question = Question(command)
+        self.asked.append(question)
+        heard(self.answers[question])
+
+
+class Stage:
+    """A watch of one node called ``a``, with a clock in hand."""
+
+    def __init__(self) -> None:
+        self.node = Node()
+        self.time = 1000.0
+        self.handing_over: list[str] = []
+        self.changed: list[set[int]] = []
+        self.watch = MoveWatch(
+            lambda: self.time, lambda: {1, 2}, self.changed.append, self.handing_over.append
+        )
+
+    def run(self, seconds: float, *, speaking: bool = False) -> list[Question]:
+        """Let time pass; return what the node was asked."""
+        before, until = len(self.node.asked), self.time + seconds
+        while self.time < until:
+            self.node.received += speaking
+            self.time += self.watch.tick({"a": self.node}, 6)  # type: ignore[dict-item]
+        return self.node.asked[before:]
+
+
+def test_p6_a_node_that_says_nothing_is_asked_now_and_then():
+    stage = Stage()
+    stage.run(1.0)
+    asked = stage.run(10.0)
+    assert 110 <= len(asked) <= 130
+
+
+def test_p6_one_that_speaks_is_asked_often_and_so_are_its_watchers_counted():
+    stage = Stage()
+    alone = stage.run(1.0, speaking=True)
+    assert alone.count(SLOTS) > 80
+    stage.node.answers[CLIENTS] = FREE % 50
+    stage.run(1.0, speaking=True)
+    among_many = stage.run(10.0, speaking=True)
+    assert 35 <= among_many.count(SLOTS) <= 45
+
+
+def test_p6_a_slot_on_its_way_is_news_and_has_the_node_watched_closely():
+    stage = Stage()
+    stage.run(1.0)
+    stage.node.answers[SLOTS] = b"id 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-9 [2->-%s]" % (
+        TARGET.encode()
+    )
+    stage.run(0.3)
+    assert stage.watch.moves.targets == {2: TARGET}
+    assert {2} in stage.changed
+    assert stage.run(1.0).count(SLOTS) > 150
+
+
+def test_p7_a_primary_that_holds_its_publishers_is_told_of():
+    stage = Stage()
+    stage.run(0.5, speaking=True)
+    assert stage.watch.free["a"] <= stage.time
+    stage.node.answers[CLIENTS] = PAUSED
+    stage.run(0.05, speaking=True)
+    assert set(stage.handing_over) == {"a"}
+
+
+def test_p6_a_server_that_does_not_know_a_question_is_not_asked_again():
+    stage = Stage()
+    stage.node.answers |= {JOBS: ValueError("unknown subcommand"), CLIENTS: b"connected_clients:9"}
+    asked = stage.run(20.0, speaking=True)
+    assert (asked.count(JOBS), asked.count(CLIENTS)) == (1, 1)
+    assert asked.count(COUNT) == 1  # INFO of this one does not count subscribers
+
+
+def test_p6_subscribers_are_counted_where_info_does_not():
+    stage = Stage()
+    line = b"id=1 addr=127.0.0.1:1 name= sub=1\n"
+    stage.node.answers |= {CLIENTS: b"connected_clients:9", COUNT: line * 50}
+    stage.run(1.0, speaking=True)
+    assert stage.run(10.0, speaking=True).count(SLOTS) <= 45
+
+
+def test_p6_a_question_without_an_answer_is_not_asked_twice():
+    stage = Stage()
+    stage.node.query = lambda command, heard: stage.node.asked.append(Question(command))  # type: ignore[method-assign]
+    assert sorted(q.name for q in stage.run(5.0)) == ["CLIENTS", "JOBS", "SLOTS"]

@@ -1,0 +1,79 @@
+"""Where connections are kept ready (P6), and when hand-overs end (P7): values in, values out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from actors.pubsub.hand_overs import HandOvers
+from actors.pubsub.placement import standbys
+from actors.pubsub.table import HandOver
+from actors.pubsub.types import Kind, Target
+from tests.cluster.test_cluster_parts import cluster_of
+
+CLUSTER = cluster_of(3, replicas=2)
+ALL = {"p0", "p1", "p2"}
+
+
+@pytest.mark.parametrize(
+    ("used", "down", "most", "expected"),
+    [
+        (set(), (), None, set()),
+        ({"p0"}, (), None, {"r00"}),
+        ({"r00"}, (), None, {"p0"}),
+        ({"p0"}, ("r00",), None, {"r01"}),
+        ({"p0"}, ("r00", "r01"), None, set()),
+        ({"p0", "r01"}, (), None, set()),
+        (ALL, (), None, {"r00", "r10", "r20"}),
+        (ALL, (), 6, {"r00", "r10", "r20"}),
+        # Rather none than some: which shard would be the one without?
+        (ALL, (), 5, set()),
+    ],
+)
+def test_p6_one_more_of_each_shard_in_use(used, down, most, expected):
+    assert standbys(CLUSTER, used, down, most) == expected
+
+
+def hand_over(name: str, old: str = "a") -> HandOver:
+    return HandOver(Target(Kind.SHARD, name.encode()), old, "b")
+
+
+async def ended(plan, seconds: float = 0.2) -> list[list[HandOver]]:
+    rows: list[list[HandOver]] = []
+    hand_overs = HandOvers(asyncio.get_running_loop(), rows.append)
+    plan(hand_overs)
+    await asyncio.sleep(seconds)
+    return [row for row in rows if row]
+
+
+async def test_p7_hand_overs_that_end_together_end_in_one_row():
+    def plan(hand_overs: HandOvers) -> None:
+        for number in range(1000):
+            hand_overs.put(hand_over(f"c{number}"), 0.05)
+
+    rows = await ended(plan)
+    assert sum(map(len, rows)) == 1000
+    assert len(rows) <= 3
+
+
+async def test_p7_of_two_hand_overs_of_a_target_the_later_one_counts():
+    first, second = hand_over("c", "a"), hand_over("c", "x")
+
+    def plan(hand_overs: HandOvers) -> None:
+        hand_overs.put(first, 0.02)
+        hand_overs.put(second, 0.08)
+
+    assert await ended(plan) == [[second]]
+
+
+async def test_p7_one_without_a_time_ends_when_it_is_hastened():
+    one = hand_over("c")
+    assert await ended(lambda hand_overs: hand_overs.put(one, None), 0.05) == []
+
+    def plan(hand_overs: HandOvers) -> None:
+        hand_overs.put(one, None)
+        hand_overs.hasten(one, 0.02)
+        hand_overs.hasten(one, 5.0)  # later is no haste
+
+    assert await ended(plan) == [[one]]

@@ -1,0 +1,192 @@
+"""Seats: places that outlive connections, go round among one user's, and are never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.locations import TCPLocation
+from actors.redis.permits import Permits
+from actors.redis.pool import ConnectionPool
+from actors.redis.seats import Seat, Seats
+from tests.redis.helpers import peer, silent
+from tests.support import eventually
+
+
+def waits(seat: Seat, permits: Permits) -> asyncio.Task[None]:
+    return asyncio.create_task(seat.acquire(permits))
+
+
+async def test_the_place_stays_when_the_connection_is_gone_and_ends_with_the_seat():
+    permits, seat = Permits(1), Seats().seat()
+    await seat.acquire(permits)
+    stranger = asyncio.create_task(permits.acquire())
+    await eventually(lambda: permits.waiting == 1)
+    for _ in range(3):
+        seat.release()
+        await seat.acquire(permits)
+    assert seat.holds(permits)
+    assert not stranger.done()
+    seat.leave()
+    await stranger
+    seat.leave()
+    seat.release()
+    assert permits.free == 0
+    with pytest.raises(ConnectionError):
+        await seat.acquire(permits)
+
+
+async def test_a_place_elsewhere_is_given_back_first():
+    one, two, seat = Permits(1), Permits(1), Seats().seat()
+    await seat.acquire(one)
+    await two.acquire()
+    seat.release()
+    moving = waits(seat, two)
+    await eventually(lambda: two.waiting == 1)
+    assert one.free == 1  # else two who wait for each other's places would do so for ever
+    two.release()
+    await moving
+    assert seat.holds(two)
+
+
+async def test_one_whose_connection_is_lost_makes_way_for_a_mate_and_for_nobody_else():
+    permits, seats = Permits(1), Seats()
+    lost, other = seats.seat(), seats.seat()
+    await lost.acquire(permits)
+    stranger = asyncio.create_task(permits.acquire())
+    await eventually(lambda: permits.waiting == 1)
+    mate = waits(other, permits)
+    await eventually(lambda: permits.waiting == 2)
+    lost.release()
+    await mate
+    assert other.holds(permits)
+    assert not stranger.done()
+    other.release()
+    await lost.acquire(permits)  # free as it is, it goes back without a wait
+    back = waits(other, permits)
+    await eventually(lambda: permits.waiting == 2)
+    lost.leave()
+    await back
+    other.leave()
+    await stranger
+
+
+async def test_a_place_that_is_free_goes_before_a_mates():
+    permits, seats = Permits(2), Seats()
+    lost, other = seats.seat(), seats.seat()
+    await lost.acquire(permits)
+    lost.release()
+    await other.acquire(permits)
+    assert lost.holds(permits)
+    assert permits.free == 0
+
+
+async def test_the_end_of_a_seat_that_waits_leaves_nothing():
+    permits, seat = Permits(1), Seats().seat()
+    await permits.acquire()
+    waiting = waits(seat, permits)
+    await eventually(lambda: permits.waiting == 1)
+    seat.leave()
+    permits.release()
+    with pytest.raises(ConnectionError):
+        await waiting
+    assert permits.free == 1
+
+
+async def test_closed_permits_end_the_wait():
+    permits, seat = Permits(1), Seats().seat()
+    await permits.acquire()
+    waiting = waits(seat, permits)
+    await eventually(lambda: permits.waiting == 1)
+    permits.close(ConnectionError("left"))
+    with pytest.raises(ConnectionError, match="left"):
+        await waiting
+    seat.leave()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_no_place_is_lost_and_none_is_made(seed):
+    rng = random.Random(seed)
+    kinds = [Permits(2), Permits(1)]
+    users = [Seats(), Seats()]
+    sitting = 0
+
+    async def connection(seat: Seat) -> None:
+        nonlocal sitting
+        for _ in range(rng.randrange(1, 6)):
+            permits = rng.choice(kinds)
+            try:
+                async with asyncio.timeout(rng.choice([0.001, None])):
+                    await seat.acquire(permits)
+            except (TimeoutError, ConnectionError):
+                continue
+            try:
+                sitting += 1
+                assert sitting <= 3
+                for _ in range(rng.randrange(4)):
+                    await asyncio.sleep(0)
+            finally:
+                sitting -= 1
+                seat.release()
+
+    async def stranger() -> None:
+        permits = rng.choice(kinds)
+        await permits.acquire()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            permits.release()
+
+    async def reader() -> None:
+        seat = rng.choice(users).seat()
+        living = asyncio.create_task(connection(seat))
+        if rng.random() < 0.5:
+            for _ in range(rng.randrange(6)):
+                await asyncio.sleep(0)
+            living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+        seat.leave()
+
+    for _ in range(20):
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(rng.choice([reader, stranger])() for _ in range(6)))
+        assert [permits.free for permits in kinds] == [2, 1]
+        assert [permits.waiting for permits in kinds] == [0, 0]
+
+
+async def test_a_pool_counts_a_seat_as_long_as_it_is_not_left(shared_server):
+    async with ConnectionPool(
+        host=shared_server.host, port=shared_server.port, max_connections=1, timeout=0.05
+    ) as pool:
+        seat = Seats().seat()
+        for _ in range(3):
+            connection = await pool.open_dedicated(seat)
+            pool.release(connection)
+            assert not connection.usable
+            with pytest.raises(TimeoutError, match="all 1 are in use"):
+                await pool.acquire()
+        seat.leave()
+        pool.release(await pool.acquire())
+
+
+async def test_an_attempt_that_fails_keeps_the_place_and_says_what_it_waited_for():
+    seats = Seats()
+    assert seats.timed_out("1 s") is None
+    async with (
+        peer(silent) as port,
+        ConnectionPool(
+            location=TCPLocation("127.0.0.1", port), max_connections=1, timeout=0.1
+        ) as pool,
+    ):
+        seat = seats.seat()
+        with pytest.raises(TimeoutError):
+            await pool.open_dedicated(seat)
+        told = seats.timed_out("1 s")
+        assert f"to 127.0.0.1:{port} within 1 s: it accepted the connection and" in str(told)
+        assert isinstance(told, ConnectionError)
+        with pytest.raises(TimeoutError, match="all 1 are in use"):
+            await pool.open_dedicated(Seats().seat())
+        seat.leave()
