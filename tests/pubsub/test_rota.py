@@ -75,3 +75,26 @@ def test_lanes_are_used_in_turns():
     for lane in (1, 0, 2):
         rota.done(lane)
     assert [rota.put(NO_KEY, n) for n in range(3)] == [1, 0, 2]
+
+
+def test_what_is_through_is_counted_up_to_the_first_that_is_not():
+    rota = Rota(2)
+    first = rota.put("a", "a1")
+    assert first is not None
+    assert rota.put("a", "a2") is None
+    second = rota.put("b", "b1")
+    assert second is not None
+    assert (rota.taken, rota.through) == (3, 0)
+    rota.done(second)
+    assert rota.through == 0
+    assert rota.done(first) == "a2"
+    assert rota.through == 1  # a2 is in hand, b1 after it is through
+    rota.done(first)
+    assert rota.through == rota.taken == 3
+    third = rota.put("a", "a3")
+    assert third is not None
+    assert rota.put("a", "a4") is None
+    rota.shed()
+    assert rota.through == 3
+    rota.done(third)
+    assert rota.through == 5

@@ -103,14 +103,14 @@ async def test_three_signals_end_it_at_once(server, tmp_path, how):
 
 
 async def test_a_late_signal_changes_nothing(server, tmp_path):
-    """While Python takes its last steps: modules go, and objects with what they do then."""
+    """While Python takes its last steps: built-ins go, and objects with what they do then."""
     text = """
-import os, signal
+import builtins, os, signal
 class Late:
-    def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.SIGTERM):
-        for _ in range(3):
-            kill(pid, signum)
-late = Late()
+    def __del__(self, kill=os.kill, write=os.write, pid=os.getpid(), signum=signal.SIGTERM):
+        kill(pid, signum)
+        write(1, b"late")
+builtins.late = Late()
 app = Worker()
 @app.channel("work")
 def work(message):
@@ -119,6 +119,7 @@ def work(message):
     async with stuck(server, tmp_path, text) as program:
         program.signal(signal.SIGTERM)
         assert await program.ends(5) == 0
+        assert "late" in program.out
 
 
 async def test_a_second_signal_ends_what_does_not_let_itself_be_cancelled(server, tmp_path):
