@@ -20,9 +20,9 @@ from actors.runtime.messages import Lagged
 from actors.runtime.overflow import Overflow
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
-from actors.runtime.throttle import Throttle
 from supervisor import ExitReason
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 __all__ = ["LanesActor"]
 

@@ -16,9 +16,9 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from actors.runtime.throttle import Throttle
 from actors.runtime.turns import handle_messages
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
     from actors.pubsub.parts import Parts

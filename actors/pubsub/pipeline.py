@@ -19,8 +19,8 @@ import msgspec
 from actors.pubsub.breaker import BreakerOpenError, BreakerState, BreakerStatus
 from actors.pubsub.handler_spec import Handler, Opener
 from actors.pubsub.types import PubSubMessage
-from actors.runtime.throttle import Throttle
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
     from actors.pubsub.threads import LaneThread

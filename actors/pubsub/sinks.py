@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from actors.runtime.ref import ActorRef
-from actors.runtime.throttle import Throttle
 from supervisor import SupervisorError
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 __all__ = [
     "WRITER_PREFIX",

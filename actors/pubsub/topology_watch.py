@@ -13,9 +13,9 @@ from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.topology import Topology
 from actors.runtime.actor import Actor
 from actors.runtime.ref import ActorRef
-from actors.runtime.throttle import Throttle
 from supervisor import ExitReason
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 __all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
 

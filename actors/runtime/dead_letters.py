@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from actors.runtime.throttle import Throttle
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 __all__ = ["DeadLetter", "DeadLetters"]
 

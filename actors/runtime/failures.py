@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.messages import Envelope, Failure
-from actors.runtime.throttle import Throttle
 from supervisor import Crashed
 from supervisor.lifecycle import runs_in
 from supervisor.log import get_logger
+from supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell

@@ -26,6 +26,7 @@ from supervisor import (
     format_tree,
     log_event,
 )
+from supervisor.throttle import Throttle
 
 from .helpers import node, raising
 
@@ -213,6 +214,33 @@ async def test_s8_at_debug_level_the_default_sink_logs_everything(clock, stage, 
         assert f"'{kind}'" in caplog.text
     log_event(Stopping("elsewhere"))
     assert "elsewhere" in caplog.text
+
+
+async def test_s8_a_child_that_crashes_on_and_on_is_a_few_lines_a_second(clock, stage, caplog):
+    spec = SupervisorSpec(children=[stage.child("a"), stage.child("b")], intensity=None)
+    supervisor = Supervisor(spec, clock=clock)
+    await supervisor.start()
+    for _ in range(50):
+        await stage.crash("a")
+    await stage.crash("b")
+    assert supervisor.restarts == 51
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("'child_exited' path='root/a'" in line for line in lines) == 5
+    assert sum("'child_restarting' path='root/a'" in line for line in lines) == 5
+    assert sum("'child_exited' path='root/b'" in line for line in lines) == 1
+    await supervisor.stop()
+
+
+@pytest.mark.parametrize("burst", [1, 3])
+def test_a_throttle_lets_a_few_pass_and_counts_the_rest(burst):
+    now = 10.0
+    throttle = Throttle(lambda: now, 1.0, burst=burst)
+    assert [throttle.passes("a") for _ in range(5)] == [0] * burst + [None] * (5 - burst)
+    assert throttle.passes("b") == 0
+    now += 1.0
+    assert throttle.passes("a") == 5 - burst
+    now += 1.0
+    assert throttle.passes("a") == 0
 
 
 # -- the tree --------------------------------------------------------------------------------------

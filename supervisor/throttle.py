@@ -11,28 +11,30 @@ _MOST_KEYS = 1024
 
 
 class Throttle:
-    """Lets one report per key and interval pass.
+    """Lets one report per key and interval pass, or a few.
 
     Args:
         time: the clock, in seconds.
-        interval: seconds between two reports of one key.
+        interval: seconds that begin with a report of one key.
+        burst: how many of the key pass in that time.
     """
 
-    __slots__ = ("_interval", "_seen", "_time")
+    __slots__ = ("_burst", "_interval", "_seen", "_time")
 
-    def __init__(self, time: Callable[[], float], interval: float = 1.0) -> None:
+    def __init__(self, time: Callable[[], float], interval: float = 1.0, *, burst: int = 1) -> None:
         self._time = time
         self._interval = interval
+        self._burst = burst
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
     def passes(self, key: Hashable) -> int | None:
         """Return how many were suppressed since the last one that passed; None: suppressed."""
         now = self._time()
-        last = self._seen.get(key)
-        if last is not None and now - last[0] < self._interval:
-            self._seen[key] = (last[0], last[1] + 1)
-            return None
-        if last is None and len(self._seen) >= _MOST_KEYS:
+        begun, reports = self._seen.get(key, (now, 0))
+        if reports and now - begun < self._interval:
+            self._seen[key] = (begun, reports + 1)
+            return None if reports >= self._burst else 0
+        if not reports and len(self._seen) >= _MOST_KEYS:
             del self._seen[next(iter(self._seen))]
-        self._seen[key] = (now, 0)
-        return 0 if last is None else last[1]
+        self._seen[key] = (now, 1)
+        return max(0, reports - self._burst)
