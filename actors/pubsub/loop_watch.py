@@ -30,7 +30,8 @@ log = get_logger("mailslot.pubsub")
 
 #: Seconds for which a handler may hold the loop before it is warned about.
 HOLDS_LOOP: Final = 0.1
-_LOOK: Final = 0.02
+# A look takes a tenth of a millisecond of both threads: three within the time above are enough.
+_LOOK: Final = 0.05
 _QUIET: Final = 10.0
 _LOOP_CODE: Final = handle_messages.__code__
 
@@ -49,7 +50,7 @@ class LoopWatch:
         # Whether the loop was asked for a sign of life that it has not given yet.
         self._asked = False
         # The call in hand while there is none, and since when.
-        self._held: FrameType | None = None
+        self._held: int | None = None
         self._since = 0.0
         name = "mailslot: who holds the loop"
         threading.Thread(target=self._watch, name=name, daemon=True).start()
@@ -105,15 +106,16 @@ class LoopWatch:
         if not stack:
             self._held = None
             return
+        # By its number: a frame that is held on to would not end with its call.
+        call = id(stack[1])
         if not self._asked:
-            self._held = None
             self._asked = True
             self._loop.call_soon_threadsafe(self._sign)
+            self._held, self._since = call, starved_since or now
             if starved_since is None:
                 return
-        if self._held is not stack[1]:
-            # Held on to only while the loop is late: what a call leaves is to end in its thread.
-            self._held, self._since = stack[1], starved_since or now
+        elif self._held != call:
+            self._held, self._since = call, starved_since or now
         if now - self._since >= HOLDS_LOOP:
             self._warn(now - self._since, stack)
 
