@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.book import Book, Subscription
+from actors.pubsub.handler import COMES_BACK
 from actors.pubsub.router import Router
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.seats import Seats
@@ -31,7 +32,6 @@ from supervisor import (
     ChildSpec,
     ConstantRetryPolicy,
     ExitReason,
-    ExponentialBackoffRetryPolicy,
     Supervisor,
     SupervisorSpec,
 )
@@ -42,11 +42,6 @@ __all__ = ["Parts"]
 # The end of these supervisors is final: the readers' policy has said all there is to say, and a
 # new supervisor of handlers would have none of them.
 _FINAL = ConstantRetryPolicy((BaseException,), retries=0)
-# A handler whose task somebody cancelled comes back outside of the restart intensity: what ends one
-# again and again must not end those beside it.
-_COMES_BACK = ExponentialBackoffRetryPolicy(
-    (BaseException,), retries=None, base_delay=0.01, max_delay=1, jitter=True
-)
 
 
 class Parts:
@@ -178,7 +173,7 @@ class Parts:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""
         name = subscription.target.name.decode(errors="backslashreplace")
         if spec.retry_policy is None:
-            spec = msgspec.structs.replace(spec, retry_policy=_COMES_BACK)
+            spec = msgspec.structs.replace(spec, retry_policy=COMES_BACK)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
         subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path, ref._cell.bury)

@@ -32,11 +32,8 @@ from actors.pubsub.table import (
 from actors.pubsub.types import Kind, Target
 from actors.pubsub.where import Placement
 from actors.redis.exceptions import RedisError
-from supervisor.log import get_logger
 
 __all__ = ["Placement", "Router"]
-
-log = get_logger("mailslot.pubsub")
 
 #: Commands of which what is to be sent is sent in one write.
 _SENT_TOGETHER = 1000
