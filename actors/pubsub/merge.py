@@ -9,7 +9,8 @@ another there. One node *leads*:
 - What another one delivers was passed already, and is dropped; or the leader has yet to deliver it,
   and it is held until it does. When the leader or the node itself delivers a later one that passed,
   or the leader does not deliver it in time, then what was held passes: late is better than never.
-  Not so what may be from before the leader was live: a gap was reported for that.
+  Not so what may be from before the leader was live: a gap was reported for that. It may be, as
+  long as the node has delivered nothing that the leader did: messages come from it in their order.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped. Again not so what may be from before the last one was live, where later
   ones have passed.
@@ -34,6 +35,8 @@ from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from operator import itemgetter
 from typing import Any
+
+from actors.pubsub.merge_port import Port
 
 __all__ = ["LAG", "MEMORY", "OWED", "Merge", "Port"]
 
@@ -83,8 +86,11 @@ class Merge:
         # The numbers of what passed with one payload, in one stream.
         self._numbers: dict[tuple[Hashable, Any], list[int]] = {}
         self._closed: list[Port] = []
-        # What came until then may be from before the leader, or the last one, was live.
-        self._limit = -inf
+        # What was dropped lately: of another node it does not pass either, unless that one leads.
+        self._gone: dict[tuple[Hashable, Any], float] = {}
+        # Who leads, or led last, and since when that one is live.
+        self._led: Port | None = None
+        self._led_since = -inf
 
     def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
@@ -132,10 +138,20 @@ class Merge:
         for port in ports:
             port.stream = one
         self._passed = deque(((one, key[1]), at) for key, at in self._passed)
+        self._gone = {(one, key[1]): at for key, at in self._gone.items()}
         self._numbers = {}
         for number, (key, _) in enumerate(self._passed, self._forgotten):
             self._numbers.setdefault(key, []).append(number)
+        for port in ports:
+            self._know_again(port)
         return one
+
+    def _know_again(self, port: Port) -> None:
+        """What is held of ``port`` passed already, it turns out, by another node."""
+        held, port.held = port.held, deque()
+        for message, came in held:
+            if not self._known(port, self._key(message)):
+                port.held.append((message, came))
 
     def lead(self, node: Hashable) -> None:
         """Let ``node`` lead: what is held of it passes."""
@@ -148,7 +164,7 @@ class Merge:
             self._release_in_order(closed)
         self._closed.clear()
         self._release_in_order(port)
-        self._limit = port.since + LAG
+        self._led, self._led_since = port, port.since
 
     def expire(self) -> bool:
         """Give up waiting for what the leader should have delivered; return whether all is quiet.
@@ -156,12 +172,15 @@ class Merge:
         Quiet: one node is left, and it delivers nothing that passed already.
         """
         now = self.now()
+        due = now - self._memory
         for port in [*self.ports.values(), *self._closed]:
-            if port is not self.leader:
-                while port.held and port.held[0][1] < now - self._memory:
-                    self._pass(port, port.held.popleft()[0])
+            if port is not self.leader and port.held and port.held[0][1] < due:
+                self._drop(port, min(due, self._limit(port), self._last_passed(port)))
+                while port.held and port.held[0][1] < due:
+                    self._pass_late(port)
         self._closed = [port for port in self._closed if port.held]
         self._forget(now - OWED)
+        self._gone = {key: at for key, at in self._gone.items() if at >= now - OWED}
         if len(self.ports) > 1 or self._closed:
             return False
         end = self._forgotten + len(self._passed)
@@ -204,9 +223,18 @@ class Merge:
         port.deliver(number)
         # What came before it and waits, the leader may deliver late, or never.
         if port.held:
-            self._drop(port, self._limit)
+            self._drop(port, self._limit(port))
             self._release(port)
+        if self._led is not None and self._led.delivered_since_live(number):
+            port.met = self._led
         return True
+
+    def _limit(self, port: Port) -> float:
+        """Return until when what came from ``port`` may be from before the leader was live.
+
+        It is no longer, once it delivers what the leader did; or by the time it takes at most.
+        """
+        return self._led_since + (LAG if port.met is self._led else OWED)
 
     def _owed(self, port: Port, numbers: list[int]) -> int | None:
         start = bisect_left(numbers, max(port.owing, port.joined))
@@ -234,29 +262,43 @@ class Merge:
             place = next((i for i, held in enumerate(other.held) if self._key(held[0]) == key), -1)
             for _ in range(place):
                 # This came before it, and the leader has missed it.
-                self._pass(other, other.held.popleft()[0])
+                self._pass_late(other)
             if place >= 0:
                 other.held.popleft()
                 holders.append(other)
         number = self._note((port.stream, key))
         for holder in holders:
             holder.deliver(number)
+            if port is self._led:
+                holder.met = port
         self.inlet.put(message)
 
     def _release(self, port: Port) -> None:
         while port.held:
-            self._pass(port, port.held.popleft()[0])
+            self._pass_late(port)
+
+    def _pass_late(self, port: Port) -> None:
+        """Let the first that is held pass, unless it was dropped where another node had it."""
+        message, _ = port.held.popleft()
+        if (port.stream, self._key(message)) not in self._gone:
+            self._pass(port, message)
 
     def _release_in_order(self, port: Port) -> None:
         """Let pass what is held, but not after later ones what may be from before all was live."""
-        passed = (at for (stream, _), at in reversed(self._passed) if stream == port.stream)
-        self._drop(port, min(self._limit, next(passed, -inf)))
+        self._drop(port, min(self._led_since + LAG, self._last_passed(port)))
         self._release(port)
+
+    def _last_passed(self, port: Port) -> float:
+        """Return when something of the port's stream passed last."""
+        passed = (at for (stream, _), at in reversed(self._passed) if stream == port.stream)
+        return next(passed, -inf)
 
     def _drop(self, port: Port, limit: float) -> None:
         dropped = port.drop(limit)
         if dropped:
-            self._dropped(min(self._limit - LAG, dropped[0]), dropped[-1])
+            now = self.now()
+            self._gone.update(((port.stream, self._key(one)), now) for one, _ in dropped)
+            self._dropped(min(self._led_since, dropped[0][1]), dropped[-1][1])
 
     def _note(self, key: tuple[Hashable, Any]) -> int:
         number = self._forgotten + len(self._passed)
@@ -279,63 +321,3 @@ class Merge:
         self._forgotten += 1
         for port in self.ports.values():
             port.forget(self._forgotten)
-
-
-class Port:
-    """One node's way in: a consumer like an inlet.
-
-    Attributes:
-        stream: which sequence of messages it delivers.
-        first: the number of the first that it may repeat.
-        position: the number after the latest that it delivered of all that passed.
-        joined: the number of the first that passed since the node is live.
-        owing: all before this number it delivered, or it need not.
-        delivered: the numbers from there on that it delivered, and those before ``joined``.
-        held: messages, each with when it came, that have not passed.
-        since: when the node became live.
-    """
-
-    __slots__ = (
-        "_merge",
-        "delivered",
-        "first",
-        "held",
-        "joined",
-        "owing",
-        "position",
-        "since",
-        "stream",
-    )
-
-    def __init__(self, merge: Merge, stream: Hashable, position: int, joined: int) -> None:
-        self._merge = merge
-        self.stream = stream
-        self.since = merge.now()
-        self.first = self.position = position
-        self.joined = self.owing = joined
-        self.delivered: set[int] = set()
-        self.held: deque[tuple[Any, float]] = deque()
-
-    def put(self, message: Any) -> None:
-        """Take a message."""
-        self._merge.put(self, message)
-
-    def deliver(self, number: int) -> None:
-        """Note that the node has delivered what passed as ``number``."""
-        self.position = max(self.position, number + 1)
-        self.delivered.add(number)
-        if number >= self.owing:
-            self.forget(self.owing)
-
-    def drop(self, limit: float) -> list[float]:
-        """Let go what came before ``limit`` and is held; return when it came."""
-        came: list[float] = []
-        while self.held and self.held[0][1] < limit:
-            came.append(self.held.popleft()[1])
-        return came
-
-    def forget(self, number: int) -> None:
-        """Let go what passed before ``number``."""
-        while self.owing < number or self.owing in self.delivered:
-            self.delivered.discard(self.owing)
-            self.owing += 1

@@ -427,6 +427,8 @@ class Router:
             elif isinstance(command, Unsubscribe):
                 key = (False, command.node, target.kind, self._placement.group(target), None)
                 batches.setdefault(key, []).append(target)
+                # What it delivers counts no longer, and if it is asked again, then from then on.
+                self.routes.update_merged(target)
             else:
                 self.routes.update(target)
                 seconds = self._placement.linger(command)

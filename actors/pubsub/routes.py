@@ -8,6 +8,7 @@ delivered before it was lost, so that a merge begins with what was delivered lat
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from itertools import combinations
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -205,6 +206,8 @@ class Routes:
     def _fit(
         self, merge: Merge, target: Target, nodes: list[NodeId], leader: NodeId | None
     ) -> None:
+        if len(merge.ports) > 1 and self._turned_out_mates(merge):
+            merge.unite()
         for node in [node for node in merge.ports if node not in nodes]:
             merge.remove(node)
         for node in nodes:
@@ -212,6 +215,14 @@ class Routes:
                 merge.add(node, self._stream(merge, target, node))
         if leader is not None:
             merge.lead(leader)
+
+    def _turned_out_mates(self, merge: Merge) -> bool:
+        """Whether the topology shows nodes in one shard that it showed in two when they joined."""
+        return any(
+            merge.ports[one].stream != merge.ports[other].stream
+            and self._streams.same_stream(str(one), str(other))
+            for one, other in combinations(merge.ports, 2)
+        )
 
     def _stream(self, merge: Merge, target: Target, node: NodeId) -> Hashable:
         """Return the stream of a node that joins: that of those who deliver the same now.

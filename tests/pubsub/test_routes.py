@@ -167,3 +167,27 @@ async def test_p7_the_replicas_of_an_emptied_primary_follow_it(first):
     shards.time += MEMORY + 0.01
     shards.routes.expire()
     assert shards.passed() == []
+
+
+@pytest.mark.parametrize("seen", ["before", "after"])
+async def test_p7_the_replica_of_an_emptied_primary_goes_on_before_its_new_primary_is_known(seen):
+    """It delivers what its new primary accepts, while the topology shows two shards."""
+    shards = Shards("emptied", "replica", "owner")
+    shards.mates.add(frozenset(("emptied", "replica")))
+    shards.live_at("emptied")
+    assert shards.reads("emptied", "1") == ["1"]
+    shards.revoked("emptied")
+    shards.live_at("replica")
+    shards.live_at("owner", "replica")
+    assert shards.reads("owner", "2", "3") == []
+    if seen == "before":
+        shards.mates.add(frozenset(("owner", "replica")))
+        shards.routes.update(X)
+    assert shards.reads("replica", "2") == ["2"]
+    if seen == "after":
+        shards.mates.add(frozenset(("owner", "replica")))
+    shards.table.handed_over(X, "replica")
+    shards.routes.update(X)
+    assert shards.passed() == ["3"]
+    assert shards.reads("replica", "3") == []
+    assert shards.reads("owner", "4") == ["4"]
