@@ -311,15 +311,20 @@ class Table:
             commands = self._note_loss(row, actual, node, proof, "the slot moved")
         commands += self._settle(row)
         if node not in row.nodes:
-            self._call_off(row, node)
+            commands += self._call_off(row, node)
         return commands
 
-    def _call_off(self, row: Row, node: NodeId) -> None:
-        """``node`` did not take over, after all."""
-        if row.gap_awaits == node:
-            row.gap_awaits = None
-            if self._proven(row):
-                row.gap_since = None
+    def _call_off(self, row: Row, node: NodeId) -> list[Command]:
+        """``node`` did not take over, after all: what counts is where else it was live meanwhile."""
+        if row.gap_awaits != node:
+            return []
+        row.gap_awaits = None
+        if not self._proven(row):
+            return []
+        if self._covered(row, self._owed(row, row.spans[node][1])) == inf:
+            row.gap_since = None
+            return []
+        return self._end_gap(row, min(row.spans[live][0] for live in self._sure(row)))
 
     def refused(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` answered the subscription of ``target`` with an error."""
@@ -328,8 +333,7 @@ class Table:
             return []
         del row.nodes[node]
         row.blocked.add(node)
-        self._call_off(row, node)
-        return self._settle(row)
+        return [*self._call_off(row, node), *self._settle(row)]
 
     def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
         """Ask again the nodes that refused ``targets``, or any target."""

@@ -60,8 +60,8 @@ def refused(node: str) -> Fact:
     return lambda table: table.refused(node, X)
 
 
-def revoked(node: str, now: float = 2.0) -> Fact:
-    return lambda table: table.revoked(node, X, now)
+def revoked(node: str, now: float = 2.0, *, promoted: bool = False) -> Fact:
+    return lambda table: table.revoked(node, X, now, promoted=promoted)
 
 
 def handed_over(old: str) -> Fact:
@@ -285,6 +285,24 @@ STORIES: dict[str, Story] = {
         (confirmed("b"), [HandOver(X, "a", "b")]),
         (unwant(), [SetSource(X, None), Unsubscribe("a", X), Unsubscribe("b", X)]),
         (handed_over("a"), []),
+    ],
+    "p5 who seemed to take over and did not was the only one for a while": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("a", "b"), [Subscribe("b", X)]),
+        (confirmed("b", 3.0), []),
+        (revoked("a", 2.0, promoted=True), [Subscribe("a", X), SetSource(X, "b")]),
+        (refused("a"), [GapEnded(X, 2.0, 3.0, "another node took over")]),
+    ],
+    "p5 who seemed to take over and did not was never the only one": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("a", "b"), [Subscribe("b", X)]),
+        (confirmed("b", 1.0), []),
+        (revoked("a", 2.0, promoted=True), [Subscribe("a", X), SetSource(X, "b")]),
+        (refused("a"), []),
+        (revoked("b", 4.0), [Subscribe("b", X), SetSource(X, None)]),
+        (confirmed("b", 5.0), [GapEnded(X, 4.0, 5.0, "the slot moved"), SetSource(X, "b")]),
     ],
     "what is not known changes nothing": [
         (unwant(), []),
