@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from actors.pubsub.inlet import Inlet
-from actors.pubsub.link_pendings import Command, Ignored, Query, ShardLeave
+from actors.pubsub.link_pendings import Command, Ignored, Query, Repeat, ShardLeave
 from actors.pubsub.plane import DataPlane
 from actors.pubsub.types import Kind, Target
 from actors.redis.connection import Connection
@@ -121,7 +121,7 @@ class NodeLink(DataPlane):
             and name in head.names
         ):
             head.names.discard(name)
-            if not head.names and type(head) is Command:
+            if not head.names and type(head) is not ShardLeave:
                 pending.popleft()
             self.events.link_acked(self, target, subscribed, count)
         elif not subscribed:
@@ -142,6 +142,15 @@ class NodeLink(DataPlane):
     def unsubscribe(self, kind: Kind, names: list[bytes]) -> None:
         """Have the end of the subscription of ``names`` sent."""
         self._send(_UNSUBSCRIBE[kind], kind, names, False)
+
+    def repeat(self, kind: Kind, name: bytes) -> None:
+        """Send a subscription that is there, or on its way, once more, at once.
+
+        For when the node has just ended it, perhaps: if it says so, this is on its way already.
+        """
+        if self.connection.usable:
+            command = pack((_SUBSCRIBE[kind], name))
+            self.connection.write(_ASKING + command, Ignored(), Repeat(self, kind, [name], True))
 
     def _send(
         self, command: str, kind: Kind, names: list[bytes], subscribe: bool, asking: bool = False
@@ -168,8 +177,13 @@ class NodeLink(DataPlane):
 
     def query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
         """Run another command; ``heard`` gets the reply, or the error in place of one."""
-        if self.connection.usable:
-            self.connection.write(pack(command), Query(heard))
+        self.put_query(command, heard)
+        self.send()
+
+    def put_query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
+        """Have another command run with the next that is sent: a write costs more than a query."""
+        self._outgoing.append(pack(command))
+        self._expected.append(Query(heard))
 
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""

@@ -93,20 +93,25 @@ class MoveWatch:
     def note(self, node: NodeId, under_way: Mapping[int, str]) -> None:
         """Take what somebody else found: slots of ``node`` on their way."""
         if under_way:
+            now = self._now()
+            self.moves.takers |= dict.fromkeys(under_way.values(), now + _MOVING)
             self.watch(node)
-            self._report(self.moves.note_setslot(under_way, self._slots(), self._now()))
+            self._report(self.moves.note_setslot(under_way, self._slots(), now))
 
     def taken(self, slot: int) -> None:
         """The slot's target has taken a subscription."""
         if self.moves.probed:
             self._report(self.moves.taken(slot, self._slots(), self._now()))
 
-    def tick(self, links: Mapping[NodeId, NodeLink], nodes: int) -> float:
+    def tick(
+        self, links: Mapping[NodeId, NodeLink], nodes: int, empty: Collection[NodeId] = ()
+    ) -> float:
         """Ask what is due of the primaries in ``links``; return the seconds until the next time.
 
         Args:
             links: by node.
             nodes: how many the cluster has: so many lines has the answer about single slots.
+            empty: those that have no slots.
         """
         now = self._now()
         before = len(self.moves.sources)
@@ -115,11 +120,20 @@ class MoveWatch:
         self._report(gone if len(sources) == before else set(self._slots()))
         delay = SELDOM
         for node, link in links.items():
-            pace = self._paces.get(node)
-            if pace is None or pace.link is not link:
-                pace = self._paces[node] = _Pace(link)
+            if node not in self._paces or self._paces[node].link is not link:
+                self._paces[node] = _Pace(link)
+        speaking = {node for node in links if self._paces[node].speaks(now)}
+        for node in links:
+            pace = self._paces[node]
             here = Situation(
-                node in sources, bool(sources), pace.speaks(now), nodes, len(links), pace.sharers
+                leaving=node in sources,
+                taking=node in self.moves.takers,
+                waiting=bool(speaking) and node in empty,
+                moving=bool(sources),
+                speaking=node in speaking,
+                nodes=nodes,
+                links=len(links),
+                sharers=pace.sharers,
             )
             delay = min(delay, self._ask_what_is_due(node, pace, here, now))
         for node in self._paces.keys() - links.keys():
@@ -139,6 +153,7 @@ class MoveWatch:
                 self._ask(node, pace, question)
                 pace.last[question], left = now, every
             delay = min(delay, left)
+        pace.link.send()
         return delay
 
     def _ask(self, node: NodeId, pace: _Pace, question: Question) -> None:
@@ -149,7 +164,7 @@ class MoveWatch:
         def answered(reply: Any) -> None:
             self._heard(node, pace, question, reply, pace.asked.pop(question))
 
-        pace.link.query(question.value, answered)
+        pace.link.put_query(question.value, answered)
 
     def _heard(
         self, node: NodeId, pace: _Pace, question: Question, reply: Any, asked_at: float
@@ -158,7 +173,8 @@ class MoveWatch:
             # A server that has no such thing, or a user who may not ask.
             pace.unknown.add(question)
         elif question is Question.SLOTS:
-            self.note(node, parse_setslot(reply))
+            for source, under_way in parse_setslot(reply, node).items():
+                self.note(source, under_way)
         elif question is Question.JOBS:
             for job in parse_jobs(reply):
                 self.watch(node)

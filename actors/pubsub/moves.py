@@ -21,7 +21,8 @@ __all__ = ["Job", "Moves", "parse_jobs", "parse_setslot"]
 #: that time, and everybody hears of it.
 _BELIEVED = 0.5
 
-_UNDER_WAY = re.compile(rb"\[(\d+)->-([0-9a-f]+)\]")
+_LEAVES = re.compile(rb"\[(\d+)->-([0-9a-f]+)\]")
+_COMES = re.compile(rb"\[(\d+)-<-([0-9a-f]+)\]")
 _FINAL = (b"success", b"failed", b"cancelled", b"canceled")
 
 
@@ -44,9 +45,17 @@ class Job(msgspec.Struct, frozen=True):
         return any(start <= slot <= end for start, end in self.runs)
 
 
-def parse_setslot(reply: bytes) -> dict[int, str]:
-    """Return where the asked node's slots go to, out of its CLUSTER NODES."""
-    return {int(slot): target.decode() for slot, target in _UNDER_WAY.findall(reply)}
+def parse_setslot(reply: bytes, asked: str) -> dict[str, dict[int, str]]:
+    """Return where slots go to, by the node that they leave, out of CLUSTER NODES of ``asked``.
+
+    It tells of its own: those that leave it, and those that come to it, which it knows first.
+    """
+    moves: dict[str, dict[int, str]] = {}
+    for slot, target in _LEAVES.findall(reply):
+        moves.setdefault(asked, {})[int(slot)] = target.decode()
+    for slot, source in _COMES.findall(reply):
+        moves.setdefault(source.decode(), {})[int(slot)] = asked
+    return moves
 
 
 def parse_jobs(reply: Iterable[Any]) -> list[Job]:
@@ -72,12 +81,14 @@ class Moves:
         targets: where slots go to, of those that the target may take now.
         probed: the slot of each job that is tried, by the job's name.
         sources: the nodes that slots leave, until when they are watched closely.
+        takers: the nodes that single slots go to, the same.
     """
 
     def __init__(self) -> None:
         self.targets: dict[int, str] = {}
         self.probed: dict[str, int] = {}
         self.sources: dict[str, float] = {}
+        self.takers: dict[str, float] = {}
         self._seen: dict[int, float] = {}
         self._jobs: dict[str, Job] = {}
 
@@ -134,6 +145,7 @@ class Moves:
         if not self.targets:
             self._jobs.clear()
         self.sources = {node: until for node, until in self.sources.items() if until > now}
+        self.takers = {node: until for node, until in self.takers.items() if until > now}
         return gone
 
     def _put(self, slot: int, target: str, now: float) -> bool:

@@ -48,6 +48,8 @@ class Situation(msgspec.Struct, frozen=True):
 
     Attributes:
         leaving: slots are leaving this node.
+        taking: slots are coming to this node.
+        waiting: it has no slots yet: whoever moves some moves them there.
         moving: slots are leaving some node.
         speaking: messages come from it.
         nodes: how many the cluster has.
@@ -56,6 +58,8 @@ class Situation(msgspec.Struct, frozen=True):
     """
 
     leaving: bool = False
+    taking: bool = False
+    waiting: bool = False
     moving: bool = False
     speaking: bool = False
     nodes: int = 1
@@ -79,12 +83,14 @@ def interval(question: Question, here: Situation) -> float | None:
     if question is Question.SLOTS and here.nodes > _FEW_NODES and not here.moving:
         return None
     leaving, moving, speaking, most = _PACES[question]
-    if here.leaving:
+    # A target knows that a slot comes before its source knows that it goes.
+    busy = here.speaking or (here.waiting and question is Question.SLOTS)
+    if here.leaving or (here.taking and question is Question.SLOTS):
         seconds = leaving
     elif here.moving:
         seconds = moving
     else:
-        seconds = max(speaking if here.speaking else SELDOM, here.links / _MOST_ASKED)
+        seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
     if question is Question.SLOTS:
         seconds = max(seconds, here.nodes * _A_LINE)
     return max(_LEAST, seconds, here.sharers / most)

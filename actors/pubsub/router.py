@@ -446,7 +446,8 @@ class Router:
                 link.subscribe(kind, names, asking=self._placement.asking(node, targets[0]))
             else:
                 link.unsubscribe(kind, names)
-        for node in {node for _, node, _, _, _ in batches}:
+        # In the order of the places: the first one is the likeliest to be right.
+        for node in dict.fromkeys(node for _, node, _, _, _ in batches):
             if node in self.links:
                 self.links[node].send()
 

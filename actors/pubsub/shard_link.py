@@ -43,13 +43,20 @@ class ShardLink(NodeLink):
         return [decode(payload) for payload in payloads]
 
     def _make_index(self, since: float) -> dict[bytes, list[bytes]]:
+        # From the end: while a slot moves this is asked for often, and publishers do not wait.
+        found: list[Any] = []
+        batch = 0
+        for entry in reversed(self._recent):
+            if type(entry) is not float:
+                found.append(entry)
+            elif entry >= since:
+                batch = len(found)
+            else:
+                del found[batch:]
+                break
         index: dict[bytes, list[bytes]] = {}
-        counts = True
-        for entry in self._recent:
-            if type(entry) is float:
-                counts = entry >= since
-            elif counts:
-                index.setdefault(entry[1], []).append(entry[2])
+        for entry in reversed(found):
+            index.setdefault(entry[1], []).append(entry[2])
         return index
 
     def drain(self, gets: Callable[[], Any]) -> None:

@@ -127,6 +127,10 @@ class ShardManager(SubscriptionManager):
         self._retried_at = 0.0
         self._refusals = False
         self._placing = False
+        # Primaries without slots, and the topology that says so.
+        self._emptied: tuple[Topology | None, set[NodeId]] = (None, set())
+        # Nodes that took something from us.
+        self._to_watch: set[NodeId] = set()
 
     async def on_start(self) -> None:
         """Make a router; take reports."""
@@ -158,6 +162,8 @@ class ShardManager(SubscriptionManager):
             case Tick.LOOK:
                 self._look()
             case Tick.PLACE:
+                while self._to_watch:
+                    self.moves.watch(self._to_watch.pop())
                 self.place_readers()
             case Tick.MOVES:
                 self._watch_moves()
@@ -185,6 +191,9 @@ class ShardManager(SubscriptionManager):
         connected = [] if not self._unsettled else list(self.router.links)
         nodes = self.topology.nodes
         primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
+        if len(primaries) > 1:
+            # Slots move to where there are few: that one is asked first.
+            primaries.sort(key=self._owned_slots)
         return Sight(
             self._down.keys(),
             self._silences.silent,
@@ -196,6 +205,10 @@ class ShardManager(SubscriptionManager):
             self.replicas_first,
             self._roles.unsure.keys(),
         )
+
+    def _owned_slots(self, node: NodeId) -> int:
+        shard = self.topology.shard_of(node)
+        return 0 if shard is None else sum(run.end - run.start + 1 for run in shard.slots)
 
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
@@ -291,6 +304,7 @@ class ShardManager(SubscriptionManager):
         new = self.moves.moves.targets.get(slot)
         if new is not None and new in self.topology.nodes:
             if new != node:
+                self._repeat(new, target)
                 self.topology = move_slot(self.topology, slot, new)
             # Else it is the new owner that takes over, and is asked again.
             self._places.drop(slot)
@@ -303,8 +317,8 @@ class ShardManager(SubscriptionManager):
         if former is None:
             self._unsettled[slot] = self.loop.time()
             self._roles.taken(node, mates, self.loop.time())
-            # If it is a move that nobody saw, there may be more of them.
-            self.moves.watch(node)
+            # If it is a move that nobody saw, there may be more of them. First this one.
+            self._to_watch.add(node)
             self._places.drop(slot)
             self._place_soon()
         self.desk.look()
@@ -315,6 +329,15 @@ class ShardManager(SubscriptionManager):
             former=former,
             now=self.loop.time(),
         )
+
+    def _repeat(self, node: NodeId, target: Target) -> None:
+        """``node`` owns the slot of ``target`` from now on, and ended what it took before that.
+
+        It says so, perhaps after those who publish were sent there: it is asked before all else.
+        """
+        link, row = self.router.links.get(node), self.router.table.rows.get(target)
+        if link is not None and row is not None and node in row.nodes:
+            link.repeat(target.kind, target.name)
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
@@ -430,7 +453,11 @@ class ShardManager(SubscriptionManager):
             for node, link in self.router.links.items()
             if node in nodes and nodes[node].is_primary and node not in self._silences
         }
-        delay = self.moves.tick(links, len(nodes))
+        if self._emptied[0] is not self.topology:
+            shards = self.topology.shards
+            empty = {shard.primary.id for shard in shards if shard.primary and not shard.slots}
+            self._emptied = self.topology, empty
+        delay = self.moves.tick(links, len(nodes), self._emptied[1])
         probed = set(self.moves.moves.probed.values())
         if probed:
             self._try_targets(probed)

@@ -315,7 +315,7 @@ class Table:
         return commands
 
     def _call_off(self, row: Row, node: NodeId) -> list[Command]:
-        """``node`` did not take over, after all: what counts is where else it was live meanwhile."""
+        """``node`` did not take over, after all: it counts where else it was live meanwhile."""
         if row.gap_awaits != node:
             return []
         row.gap_awaits = None

@@ -59,14 +59,21 @@ class Node:
 
     def __init__(self, **answers: Any) -> None:
         self.asked: list[Question] = []
+        self.writes = 0
         self.received = 0
+        self._waiting: list[tuple[Question, Any]] = []
         self.connection = SimpleNamespace(usable=True)
         self.answers = {SLOTS: b"", JOBS: [], CLIENTS: FREE % 1, COUNT: b"", **answers}
 
-    def query(self, command: tuple[bytes, ...], heard: Any) -> None:
-        question = Question(command)
-        self.asked.append(question)
-        heard(self.answers[question])
+    def put_query(self, command: tuple[bytes, ...], heard: Any) -> None:
+        self._waiting.append((Question(command), heard))
+
+    def send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self.writes += bool(waiting)
+        for question, heard in waiting:
+            self.asked.append(question)
+            heard(self.answers[question])
 
 
 class Stage:
@@ -146,5 +153,5 @@ def test_p6_subscribers_are_counted_where_info_does_not():
 
 def test_p6_a_question_without_an_answer_is_not_asked_twice():
     stage = Stage()
-    stage.node.query = lambda command, heard: stage.node.asked.append(Question(command))  # type: ignore[method-assign]
+    stage.node.put_query = lambda command, heard: stage.node.asked.append(Question(command))  # type: ignore[method-assign]
     assert sorted(q.name for q in stage.run(5.0)) == ["CLIENTS", "JOBS", "SLOTS"]
