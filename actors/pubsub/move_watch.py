@@ -123,8 +123,11 @@ class MoveWatch:
             if node not in self._paces or self._paces[node].link is not link:
                 self._paces[node] = _Pace(link)
         speaking = {node for node in links if self._paces[node].speaks(now)}
+        # Where nobody has subscribed yet, those who ask are not seen: they are elsewhere.
+        most = max((self._paces[node].sharers for node in links), default=1)
         for node in links:
             pace = self._paces[node]
+            new = node in empty or node in self.moves.takers
             here = Situation(
                 leaving=node in sources,
                 taking=node in self.moves.takers,
@@ -133,7 +136,7 @@ class MoveWatch:
                 speaking=node in speaking,
                 nodes=nodes,
                 links=len(links),
-                sharers=pace.sharers,
+                sharers=most if new else pace.sharers,
             )
             delay = min(delay, self._ask_what_is_due(node, pace, here, now))
         for node in self._paces.keys() - links.keys():

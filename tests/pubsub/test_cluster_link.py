@@ -143,6 +143,11 @@ async def test_what_was_read_is_kept_for_a_moment_only():
     plain.read(channel(b"new", b"\xff"))
     assert link.recent(CHANNEL, 0.0) == ["new", b"\xff"]
     assert link.recent(PATTERN, 0.0) == []
+    assert link.recent(CHANNEL, plain.time) == ["new", b"\xff"]
+    plain.time += 0.01
+    plain.read(channel(b"newer"))
+    plain.read(channel(b"newest"))
+    assert link.recent(CHANNEL, plain.time) == ["newer", "newest"]
     for _ in range(5):
         plain.read(channel(*[b"x"] * 2000))
     assert len(link.recent(CHANNEL, 0.0)) == 4000

@@ -25,6 +25,8 @@ FREE = b"# Clients\r\npubsub_clients:%d\r\npaused_reason:none\r\n"
         (Situation(speaking=True), {SLOTS: 0.01, JOBS: 0.04, CLIENTS: 0.02}),
         (Situation(moving=True), {SLOTS: 0.01, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(moving=True, leaving=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.02}),
+        (Situation(waiting=True), {SLOTS: 0.01, JOBS: SELDOM, CLIENTS: SELDOM}),
+        (Situation(moving=True, taking=True), {SLOTS: 0.005, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(speaking=True, nodes=100), {SLOTS: None, JOBS: 0.04, CLIENTS: 0.02}),
         (Situation(moving=True, nodes=100), {SLOTS: 0.03, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(speaking=True, links=30), {SLOTS: 0.1, JOBS: 0.1, CLIENTS: 0.1}),
@@ -41,6 +43,8 @@ def test_how_often(here: Situation, expected: dict[Question, float | None]):
     st.builds(
         Situation,
         leaving=st.booleans(),
+        taking=st.booleans(),
+        waiting=st.booleans(),
         moving=st.booleans(),
         speaking=st.booleans(),
         nodes=st.integers(1, 1000),
@@ -124,6 +128,45 @@ def test_p6_a_slot_on_its_way_is_news_and_has_the_node_watched_closely():
     assert stage.watch.moves.targets == {2: TARGET}
     assert {2} in stage.changed
     assert stage.run(1.0).count(SLOTS) > 150
+
+
+def test_p6_a_slot_that_comes_is_told_by_its_target_before_its_source():
+    stage = Stage()
+    target = Node()
+    target.answers[SLOTS] = b"id 127.0.0.1:2@3 myself,master - 0 0 1 connected 5 [2-<-a]"
+    links: Any = {"a": stage.node, TARGET: target}
+    for _ in range(3):
+        stage.time += stage.watch.tick(links, 6)
+    assert stage.watch.moves.targets == {2: TARGET}
+    assert {2} in stage.changed
+    before, until = len(target.asked), stage.time + 1.0
+    while stage.time < until:
+        stage.time += stage.watch.tick(links, 6)
+    assert target.asked[before:].count(SLOTS) > 150, "the next one comes the same way"
+
+
+def test_p6_a_primary_without_slots_is_asked_as_those_that_have_some_however_many_ask():
+    stage = Stage()
+    empty = Node()
+    links: Any = {"a": stage.node, "empty": empty}
+
+    def asked_in(seconds: float) -> int:
+        before, until = empty.asked.count(SLOTS), stage.time + seconds
+        while stage.time < until:
+            stage.node.received += 1
+            stage.time += stage.watch.tick(links, 6, ["empty"])
+        return empty.asked.count(SLOTS) - before
+
+    assert asked_in(1.0) > 80
+    stage.node.answers[CLIENTS] = FREE % 50  # who subscribed, of course, is where the channels are
+    asked_in(1.0)
+    assert 35 <= asked_in(10.0) <= 45
+
+
+def test_what_is_asked_at_once_is_sent_at_once():
+    stage = Stage()
+    asked = stage.run(10.0, speaking=True)
+    assert stage.node.writes <= 1.05 * asked.count(SLOTS)
 
 
 def test_p7_a_primary_that_holds_its_publishers_is_told_of():

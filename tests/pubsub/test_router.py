@@ -15,7 +15,7 @@ from actors.pubsub.router import Router
 from actors.pubsub.shard_link import ShardLink
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Kind, Target
-from actors.redis.exceptions import RedisError
+from actors.redis.exceptions import MovedError, RedisError
 from actors.redis.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
@@ -139,3 +139,34 @@ async def test_p7_a_node_that_was_left_and_is_asked_again_is_live_since_then():
     assert wired.says("old", "smessage", "3") == []
     assert wired.says("new", "smessage", "4") == ["4"]
     assert wired.book.gaps == 1
+
+
+async def test_p6_a_subscription_that_is_sent_once_more_counts_from_its_first_acknowledgement():
+    """The new owner of a slot ends what it took before: it is asked again before it says so."""
+    wired = Wired("new")
+    wired.placed("new")
+    wired.says("new", "ssubscribe", 1)
+    wired.links["new"].repeat(X.kind, X.name)
+    assert wired.says("new", "sunsubscribe", 0) == []
+    assert wired.router.table.rows[X].source is None
+    wired.links["new"].connection.pending.popleft()  # the answer to ASKING
+    wired.says("new", "ssubscribe", 1)
+    assert wired.router.table.rows[X].source == "new"
+    assert wired.says("new", "smessage", "1") == ["1"]
+    wired.says("new", "ssubscribe", 1)
+    assert not wired.links["new"].connection.pending
+    assert wired.says("new", "smessage", "2") == ["2"]
+    assert wired.book.gaps == 1
+
+
+async def test_p6_a_subscription_that_is_sent_once_more_and_refused_changes_nothing():
+    wired = Wired("new")
+    wired.placed("new")
+    wired.says("new", "ssubscribe", 1)
+    link = wired.links["new"]
+    link.repeat(X.kind, X.name)
+    pending = link.connection.pending
+    pending.popleft()
+    pending.popleft().resolve(MovedError(0, "127.0.0.1", 1))
+    assert wired.router.table.rows[X].source == "new"
+    assert wired.says("new", "smessage", "1") == ["1"]
