@@ -9,8 +9,9 @@ another there. One node *leads*:
 - What another one delivers was passed already, and is dropped; or the leader has yet to deliver it,
   and it is held until it does. When the leader or the node itself delivers a later one that passed,
   or the leader does not deliver it in time, then what was held passes: late is better than never.
-  Not so what may be from before the leader was live: a gap was reported for that. It may be, as
-  long as the node has delivered nothing that the leader did: messages come from it in their order.
+  Not so what may be from before the leader was live: a gap was reported for that. It may be for a
+  while, and longer, up to ``memory`` seconds, if the node has delivered nothing yet that the leader
+  did: messages come from it in their order.
 - When another node leads from now on, what was held of it passes first, in order; what it delivers
   late is known and dropped. Again not so what may be from before the last one was live, where later
   ones have passed.
@@ -234,7 +235,7 @@ class Merge:
 
         It is no longer, once it delivers what the leader did; or by the time it takes at most.
         """
-        return self._led_since + (LAG if port.met is self._led else OWED)
+        return self._led_since + (LAG if port.met is self._led else self._memory)
 
     def _owed(self, port: Port, numbers: list[int]) -> int | None:
         start = bisect_left(numbers, max(port.owing, port.joined))

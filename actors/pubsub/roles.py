@@ -13,7 +13,7 @@ from actors.pubsub.table import NodeId
 from actors.pubsub.types import Target
 from actors.redis.topology import Topology
 
-__all__ = ["RELAYED", "Revocations", "Roles", "new_replicas"]
+__all__ = ["RELAYED", "Revocations", "Roles", "new_replicas", "promoted"]
 
 #: Seconds after a change of roles until a replica is sure to get what its primary accepts: seen
 #: were 0.7 s, and the change is seen a moment late or early.
@@ -27,6 +27,15 @@ def new_replicas(old: Topology, new: Topology) -> set[NodeId]:
         for node, now in new.nodes.items()
         if not now.is_primary
         and ((before := old.nodes.get(node)) is None or before.primary_id != now.primary_id)
+    }
+
+
+def promoted(old: Topology, new: Topology) -> dict[NodeId, NodeId]:
+    """Return the primaries that were replicas before, each with its primary of then."""
+    return {
+        node: before.primary_id
+        for node, now in new.nodes.items()
+        if now.is_primary and (before := old.nodes.get(node)) is not None and before.primary_id
     }
 
 

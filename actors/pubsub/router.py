@@ -372,6 +372,11 @@ class Router:
         """``node`` may receive nothing since ``proof``, though its connection is there."""
         self.table.doubt(node, self._placement.complete(node, proof), reason)
 
+    def missed(self, targets: Iterable[Target], since: float, until: float, reason: str) -> None:
+        """What was accepted of ``targets`` between these times may have come to nobody."""
+        self._execute(self.table.missed(targets, since, until, reason))
+        flush(self.book.touched)
+
     def trust(self, node: NodeId, *, nothing_lost: bool) -> None:
         """``node`` is sure to receive what it should; ``nothing_lost``: it always did."""
         commands = self.table.trust(node, self._loop.time(), nothing_lost=nothing_lost)

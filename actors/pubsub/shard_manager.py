@@ -18,7 +18,7 @@ from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight, standbys
-from actors.pubsub.roles import Revocations, Roles, new_replicas
+from actors.pubsub.roles import Revocations, Roles, new_replicas, promoted
 from actors.pubsub.silence import Silences
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
@@ -129,6 +129,9 @@ class ShardManager(SubscriptionManager):
         self._placing = False
         # Primaries without slots, and the topology that says so.
         self._emptied: tuple[Topology | None, set[NodeId]] = (None, set())
+        # Primaries that may have died: what is live on their replicas, and between which times
+        # these may not have heard all.
+        self._last_words: dict[NodeId, tuple[list[Target], float, float]] = {}
         # Nodes that took something from us.
         self._to_watch: set[NodeId] = set()
 
@@ -269,8 +272,15 @@ class ShardManager(SubscriptionManager):
 
     def lost(self, node: NodeId) -> bool:
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
-        self._down.setdefault(node, self.loop.time())
+        now = self.loop.time()
+        self._down.setdefault(node, now)
         self._silences.forget(node)
+        shard = self.topology.shard_of(node) if self.replicas_first else None
+        if shard is not None and shard.primary is not None and shard.primary.id == node:
+            # If it died, what it had not passed on died with it.
+            replicas = [replica.id for replica in shard.replicas]
+            targets = self.router.table.live_since(replicas, now - _BUS_LAG)
+            self._last_words[node] = targets, now - _BUS_LAG, now
         # Where all of them end, nothing is to be done about it, and nobody would come to do it.
         return not self.parts.winding_down and self._changed()
 
@@ -278,6 +288,7 @@ class ShardManager(SubscriptionManager):
         """A node is connected."""
         if node not in self._down and not self._unsettled:
             return False
+        self._last_words.pop(node, None)
         known = self.topology.nodes.get(node)
         if self._down.pop(node, None) and self.replicas_first and known and not known.is_primary:
             now = self.loop.time()
@@ -396,9 +407,13 @@ class ShardManager(SubscriptionManager):
             self._roles.note(old, topology, self.loop.time())
             self._settle_roles(new_replicas(old, topology), asked_at)
             self._find_misplaced(old, topology)
+            for primary in promoted(old, topology).values():
+                if last := self._last_words.pop(primary, None):
+                    self.router.missed(*last, "the primary died")
             known = topology.nodes.keys()
             self._down = {node: at for node, at in self._down.items() if node in known}
             self._silences.keep(known)
+            self._last_words = {k: v for k, v in self._last_words.items() if k in known}
             self._replace()
             self.router.finish_hand_overs(self.linger)
         self._checked_at = asked_at

@@ -17,7 +17,7 @@ old one is let go. A new place is live before an old one is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 from math import inf
 
@@ -370,6 +370,22 @@ class Table:
             if row.wanted and row.is_live(node) and row.gap_since is None and not self._proven(row):
                 row.gap_since = self._owed(row, proof)
                 row.gap_reason, row.gap_doubt = reason, node
+
+    def live_since(self, nodes: Collection[NodeId], since: float) -> list[Target]:
+        """Return the desired targets that are live on one of ``nodes``, and were at ``since``."""
+        return [
+            row.target
+            for row in self.rows.values()
+            if row.wanted
+            and any(row.is_live(node) and row.spans[node][0] < since for node in nodes)
+        ]
+
+    def missed(
+        self, targets: Iterable[Target], since: float, until: float, reason: str
+    ) -> list[Command]:
+        """What was accepted of ``targets`` between these times may have come to nobody."""
+        rows = (self.rows.get(target) for target in targets)
+        return [GapEnded(row.target, since, until, reason) for row in rows if row and row.wanted]
 
     def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
         """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""

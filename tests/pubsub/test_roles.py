@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.pubsub.placement import Sight, shard_places
-from actors.pubsub.roles import RELAYED, Revocations, Roles
+from actors.pubsub.roles import RELAYED, Revocations, Roles, promoted
 from actors.pubsub.types import Kind, Target
 from actors.redis.slots import SLOTS
 from actors.redis.topology import Node, Role, Topology, build_topology
@@ -39,6 +39,13 @@ def test_replicas_of_a_new_primary_may_miss_messages(old, new, unsure):
     assert not roles.expire(5.0 + RELAYED / 2)
     assert roles.expire(5.0 + RELAYED) is bool(unsure)
     assert not roles.unsure
+
+
+def test_who_was_promoted_and_whom_it_follows():
+    assert promoted(shard("a", "b"), shard("a", "b")) == {}
+    assert promoted(shard("a", "b", "c"), shard("b", "a", "c")) == {"b": "a"}
+    assert promoted(shard("a", "b"), shard("b")) == {"b": "a"}
+    assert promoted(shard("a"), shard("b")) == {}
 
 
 def test_a_node_that_takes_a_target_away_changed_its_role_last():
@@ -107,9 +114,9 @@ def test_who_took_over(facts, promoted):
 
 def test_what_was_taken_before_the_next_hand_over_is_past():
     revocations = Revocations()
-    for before, promoted in ((0.5, True), (1.5, False)):
+    for before, taken in ((0.5, True), (1.5, False)):
         assert not revocations.promoted("a", X, replica=False, former="a", now=1.0)
         revocations.forget("a", before)
-        assert revocations.promoted("a", X, replica=False, former="a", now=2.0) is promoted
+        assert revocations.promoted("a", X, replica=False, former="a", now=2.0) is taken
         revocations.expire(10.0)
     assert not revocations.promoted("a", X, replica=False, former="a", now=11.0)

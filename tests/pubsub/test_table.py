@@ -64,6 +64,10 @@ def revoked(node: str, now: float = 2.0, *, promoted: bool = False) -> Fact:
     return lambda table: table.revoked(node, X, now, promoted=promoted)
 
 
+def missed(since: float, until: float, *targets: Target) -> Fact:
+    return lambda table: table.missed(targets, since, until, "the primary died")
+
+
 def handed_over(old: str) -> Fact:
     return lambda table: table.handed_over(X, old)
 
@@ -304,6 +308,12 @@ STORIES: dict[str, Story] = {
         (revoked("b", 4.0), [Subscribe("b", X), SetSource(X, None)]),
         (confirmed("b", 5.0), [GapEnded(X, 4.0, 5.0, "the slot moved"), SetSource(X, "b")]),
     ],
+    "p10 what a primary that died had not passed on to its replicas": [
+        *LIVE_ON_A,
+        (missed(1.0, 1.1, X, Y), [GapEnded(X, 1.0, 1.1, "the primary died")]),
+        (unwant(), [SetSource(X, None), Unsubscribe("a", X)]),
+        (missed(1.0, 1.1, X), []),
+    ],
     "what is not known changes nothing": [
         (unwant(), []),
         (place("a"), []),
@@ -346,3 +356,14 @@ def test_p3_a_node_that_goes_takes_only_what_it_had():
     assert table.node_down("a", 1.0, "") == [SetSource(X, None)]
     assert table.rows[Y].nodes == {"b": Actual.LIVE}
     assert table.rows[Y].gap_since is None
+
+
+def test_p10_what_was_live_on_a_replica_when_its_primary_died():
+    table = Table()
+    for fact in (up("a"), want("a"), confirmed("a", 0.5)):
+        fact(table)
+    assert table.live_since(["a", "b"], 0.6) == [X]
+    assert table.live_since(["a"], 0.5) == []  # there was a gap until then
+    assert table.live_since(["b"], 0.6) == []
+    table.revoked("a", X, 1.0)
+    assert table.live_since(["a"], 0.6) == []  # there is one, which has begun
