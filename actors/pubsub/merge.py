@@ -136,7 +136,7 @@ class Merge:
             return streams.pop()
         one = object()
         self.streams = dict.fromkeys(self.streams, one)
-        for port in ports:
+        for port in [*ports, *([] if self._led is None else [self._led])]:
             port.stream = one
         self._passed = deque(((one, key[1]), at) for key, at in self._passed)
         self._gone = {(one, key[1]): at for key, at in self._gone.items()}
@@ -235,6 +235,8 @@ class Merge:
 
         It is no longer, once it delivers what the leader did; or by the time it takes at most.
         """
+        if self._led is None or port.stream != self._led.stream:
+            return -inf  # what it delivers, the leader never does
         return self._led_since + (LAG if port.met is self._led else self._memory)
 
     def _owed(self, port: Port, numbers: list[int]) -> int | None:
