@@ -253,6 +253,11 @@ class Router:
     def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
         """The node acknowledged a command."""
         row = self.table.rows.get(target)
+        if subscribed and (row is None or link.node not in row.nodes):
+            # It was asked twice, and took the second one only, which nobody waits for any more.
+            link.unsubscribe(target.kind, [target.name])
+            link.send()
+            return
         if row is None:
             return
         if not subscribed:

@@ -347,7 +347,8 @@ class ShardManager(SubscriptionManager):
         It says so, perhaps after those who publish were sent there: it is asked before all else.
         """
         link, row = self.router.links.get(node), self.router.table.rows.get(target)
-        if link is not None and row is not None and node in row.nodes:
+        # Where it is being left, it is not asked again.
+        if link is not None and row is not None and row.wanted and row.asked(node):
             link.repeat(target.kind, target.name)
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:

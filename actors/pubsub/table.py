@@ -138,6 +138,10 @@ class Row(msgspec.Struct, gc=False):
         """Whether the target is live on ``node``."""
         return node is not None and self.nodes.get(node) is Actual.LIVE
 
+    def asked(self, node: NodeId) -> bool:
+        """Whether the target is live on ``node``, or will be when that one answers."""
+        return self.nodes.get(node) in (Actual.LIVE, Actual.SUBSCRIBING)
+
     def feeds(self, node: NodeId | None) -> bool:
         """Whether what ``node`` delivers counts: until its last word, where the target drains."""
         actual = None if node is None else self.nodes.get(node)

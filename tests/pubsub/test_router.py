@@ -170,3 +170,21 @@ async def test_p6_a_subscription_that_is_sent_once_more_and_refused_changes_noth
     pending.popleft().resolve(MovedError(0, "127.0.0.1", 1))
     assert wired.router.table.rows[X].source == "new"
     assert wired.says("new", "smessage", "1") == ["1"]
+
+
+async def test_p6_a_subscription_that_nobody_waits_for_any_more_is_ended():
+    wired = Wired("old", "new")
+    wired.placed("old", "new")
+    wired.says("old", "ssubscribe", 1)
+    link = wired.links["new"]
+    link.repeat(X.kind, X.name)
+    first, _, repeated = link.connection.pending
+    link.connection.pending.clear()
+    wired.placed("old")
+    first.resolve(MovedError(0, "127.0.0.1", 1))
+    assert "new" not in wired.router.table.rows[X].nodes
+    link.connection.pending.append(repeated)
+    wired.says("new", "ssubscribe", 1)
+    assert [type(one).__name__ for one in link.connection.pending] == ["ShardLeave", "Ignored"]
+    assert wired.says("new", "smessage", "1") == []
+    assert wired.says("old", "smessage", "1") == ["1"]
