@@ -71,7 +71,7 @@ class Situation(msgspec.Struct, frozen=True):
 # another one, and while it speaks; and how many in a second a server gets from all who ask.
 _PACES = {
     Question.SLOTS: (0.005, 0.01, 0.01, 200.0),
-    Question.JOBS: (0.005, 0.02, 0.04, 200.0),
+    Question.JOBS: (0.005, 0.02, 0.02, 200.0),
     Question.CLIENTS: (0.02, 0.02, 0.02, 200.0),
 }
 
