@@ -197,6 +197,10 @@ class MoveWatch:
             pace.unknown.add(Question.CLIENTS)
         elif b"paused_reason:failover" in reply:
             self._handing_over(node)
+            # A primary that gives slots away in one step holds its publishers, too.
+            if Question.JOBS not in pace.unknown:
+                self._ask(node, pace, Question.JOBS)
+                pace.link.send()
         else:
             self.free[node] = asked_at
 

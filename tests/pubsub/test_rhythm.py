@@ -176,6 +176,9 @@ def test_p7_a_primary_that_holds_its_publishers_is_told_of():
     stage.node.answers[CLIENTS] = PAUSED
     stage.run(0.05, speaking=True)
     assert set(stage.handing_over) == {"a"}
+    before = stage.node.asked.count(JOBS)
+    asked = stage.run(1.0, speaking=True)
+    assert stage.node.asked.count(JOBS) - before >= asked.count(CLIENTS), "it may be giving slots"
 
 
 def test_p6_a_server_that_does_not_know_a_question_is_not_asked_again():
