@@ -10,7 +10,7 @@ from supervisor.events import StopReport
 from supervisor.machine import Phase
 from supervisor.nesting import child_node
 from supervisor.reactions import Reactions
-from supervisor.reasons import ExitReason
+from supervisor.reasons import SHUTDOWN, ExitReason
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, START, STOPPING
 from supervisor.tree import TreeNode
@@ -155,6 +155,8 @@ class Supervisor(Reactions):
             return
         if child.backoff is not None:
             self._call_off(child)
+            # It would have come back: it ends because it was asked to, not because it failed.
+            child.last_exit = SHUTDOWN
         if child.status is DOWN:
             self._settle(child)
         self._advance(child)

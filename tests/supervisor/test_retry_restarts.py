@@ -16,6 +16,7 @@ from supervisor import (
     Phase,
     StartError,
 )
+from supervisor.reasons import SHUTDOWN
 
 from .helpers import Life, Stage, forever, raising, up
 
@@ -84,6 +85,16 @@ async def test_s5_nothing_starts_before_the_delay_is_over(stage):
     await stage.clock.advance(0.001)
     assert up(supervisor) == ["a"]
     assert supervisor.tree().find("root/a").backoff_left is None
+    await supervisor.stop()
+
+
+async def test_s5_who_is_asked_to_stop_while_it_waits_has_not_failed(stage):
+    supervisor = await stage.running(stage.child("a", retry_policy=backoff(base_delay=5)), "b")
+    await stage.crash("a", LOST)
+    assert supervisor.tree().find("root/a").status == "waiting"
+    assert await supervisor.stop_child("a") is SHUTDOWN
+    await stage.clock.advance(10)
+    assert up(supervisor) == ["b"]
     await supervisor.stop()
 
 
