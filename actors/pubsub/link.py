@@ -148,12 +148,17 @@ class NodeLink(DataPlane):
 
         For when the node has just ended it, perhaps: if it says so, this is on its way already.
         """
-        if self.connection.usable:
-            command = pack((_SUBSCRIBE[kind], name))
-            self.connection.write(_ASKING + command, Ignored(), Repeat(self, kind, [name], True))
+        self._send(_SUBSCRIBE[kind], kind, [name], True, asking=True, answered=Repeat)
+        self.send()
 
     def _send(
-        self, command: str, kind: Kind, names: list[bytes], subscribe: bool, asking: bool = False
+        self,
+        command: str,
+        kind: Kind,
+        names: list[bytes],
+        subscribe: bool,
+        asking: bool = False,
+        answered: type[Command] = Command,
     ) -> None:
         for start in range(0, len(names), _NAMES_PER_COMMAND):
             part = names[start : start + _NAMES_PER_COMMAND]
@@ -162,7 +167,7 @@ class NodeLink(DataPlane):
                 self._expected.append(Ignored())
             self._outgoing.append(pack((command, *part)))
             if subscribe or kind is not Kind.SHARD:
-                self._expected.append(Command(self, kind, part, subscribe))
+                self._expected.append(answered(self, kind, part, subscribe))
             else:
                 self._outgoing.append(_PING)
                 self._expected += ShardLeave(self, kind, part, subscribe), Ignored()

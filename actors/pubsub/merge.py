@@ -89,9 +89,8 @@ class Merge:
         self._closed: list[Port] = []
         # What was dropped lately: of another node it does not pass either, unless that one leads.
         self._gone: dict[tuple[Hashable, Any], float] = {}
-        # Who leads, or led last, and since when that one is live.
+        # Who leads, or led last.
         self._led: Port | None = None
-        self._led_since = -inf
 
     def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
@@ -165,7 +164,7 @@ class Merge:
             self._release_in_order(closed)
         self._closed.clear()
         self._release_in_order(port)
-        self._led, self._led_since = port, port.since
+        self._led = port
 
     def expire(self) -> bool:
         """Give up waiting for what the leader should have delivered; return whether all is quiet.
@@ -209,7 +208,7 @@ class Merge:
         else:
             port.held.append((message, self.now()))
             if len(port.held) > _MOST:
-                self._pass(port, port.held.popleft()[0])
+                self._pass_late(port)
 
     def _known(self, port: Port, key: Any) -> bool:
         """Whether it passed already, and ``port`` has yet to deliver it."""
@@ -229,6 +228,11 @@ class Merge:
         if self._led is not None and self._led.delivered_since_live(number):
             port.met = self._led
         return True
+
+    @property
+    def _led_since(self) -> float:
+        """Since when the one that leads, or led last, is live."""
+        return -inf if self._led is None else self._led.since
 
     def _limit(self, port: Port) -> float:
         """Return until when what came from ``port`` may be from before the leader was live.

@@ -127,8 +127,8 @@ class ShardManager(SubscriptionManager):
         self._retried_at = 0.0
         self._refusals = False
         self._placing = False
-        # Primaries without slots, and the topology that says so.
-        self._emptied: tuple[Topology | None, set[NodeId]] = (None, set())
+        # How many slots each primary has, and the topology that says so.
+        self._counted: tuple[Topology | None, dict[NodeId, int]] = (None, {})
         # Primaries that may have died: what is live on their replicas, and between which times
         # these may not have heard all.
         self._last_words: dict[NodeId, tuple[list[Target], float, float]] = {}
@@ -196,7 +196,8 @@ class ShardManager(SubscriptionManager):
         primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
         if len(primaries) > 1:
             # Slots move to where there are few: that one is asked first.
-            primaries.sort(key=self._owned_slots)
+            counts = self._slot_counts()
+            primaries.sort(key=lambda node: counts.get(node, 0))
         return Sight(
             self._down.keys(),
             self._silences.silent,
@@ -209,9 +210,16 @@ class ShardManager(SubscriptionManager):
             self._roles.unsure.keys(),
         )
 
-    def _owned_slots(self, node: NodeId) -> int:
-        shard = self.topology.shard_of(node)
-        return 0 if shard is None else sum(run.end - run.start + 1 for run in shard.slots)
+    def _slot_counts(self) -> dict[NodeId, int]:
+        """Return how many slots each primary has; counted once for each topology."""
+        if self._counted[0] is not self.topology:
+            counts = {
+                shard.primary.id: sum(run.end - run.start + 1 for run in shard.slots)
+                for shard in self.topology.shards
+                if shard.primary is not None
+            }
+            self._counted = self.topology, counts
+        return self._counted[1]
 
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
@@ -275,14 +283,19 @@ class ShardManager(SubscriptionManager):
         now = self.loop.time()
         self._down.setdefault(node, now)
         self._silences.forget(node)
-        shard = self.topology.shard_of(node) if self.replicas_first else None
-        if shard is not None and shard.primary is not None and shard.primary.id == node:
-            # If it died, what it had not passed on died with it.
-            replicas = [replica.id for replica in shard.replicas]
-            targets = self.router.table.live_since(replicas, now - _BUS_LAG)
-            self._last_words[node] = targets, now - _BUS_LAG, now
+        if self.replicas_first:
+            self._note_last_words(node, now)
         # Where all of them end, nothing is to be done about it, and nobody would come to do it.
         return not self.parts.winding_down and self._changed()
+
+    def _note_last_words(self, node: NodeId, now: float) -> None:
+        """If ``node`` is a primary, and died, what it had not passed on died with it."""
+        shard = self.topology.shard_of(node)
+        if shard is None or shard.primary is None or shard.primary.id != node:
+            return
+        since = now - _BUS_LAG
+        replicas = [replica.id for replica in shard.replicas]
+        self._last_words[node] = self.router.table.live_since(replicas, since), since, now
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
@@ -469,11 +482,8 @@ class ShardManager(SubscriptionManager):
             for node, link in self.router.links.items()
             if node in nodes and nodes[node].is_primary and node not in self._silences
         }
-        if self._emptied[0] is not self.topology:
-            shards = self.topology.shards
-            empty = {shard.primary.id for shard in shards if shard.primary and not shard.slots}
-            self._emptied = self.topology, empty
-        delay = self.moves.tick(links, len(nodes), self._emptied[1])
+        counts = self._slot_counts()
+        delay = self.moves.tick(links, len(nodes), {n for n in links if not counts.get(n)})
         probed = set(self.moves.moves.probed.values())
         if probed:
             self._try_targets(probed)

@@ -35,6 +35,14 @@ def make() -> tuple[Merge, Sink, Clock]:
     return Merge(sink, clock), sink, clock
 
 
+def make_telling() -> tuple[Merge, Sink, Clock, list[tuple[float, float]]]:
+    """Return also what the merge tells of what it drops."""
+    missed: list[tuple[float, float]] = []
+    sink, clock = Sink(), Clock()
+    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    return merge, sink, clock, missed
+
+
 def put(port: Port, *payloads: object) -> None:
     for payload in payloads:
         port.put({"data": payload})
@@ -200,9 +208,7 @@ def test_what_is_from_before_the_leader_was_live_does_not_come_out_of_order():
 
 def test_what_is_from_before_the_leader_was_live_may_be_as_late_as_a_node_that_counts():
     """On a busy machine the bus is slow; who has delivered the leader's first is past that."""
-    sink, clock = Sink(), Clock()
-    missed: list[tuple[float, float]] = []
-    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    merge, sink, clock, missed = make_telling()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
     merge.lead("leader")
     clock.time += 2 * LAG
@@ -220,9 +226,7 @@ def test_what_is_from_before_the_leader_was_live_may_be_as_late_as_a_node_that_c
 
 
 def test_a_new_leader_does_not_bring_what_is_from_before_the_last_one_was_live_after_later_ones():
-    sink, clock = Sink(), Clock()
-    missed: list[tuple[float, float]] = []
-    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    merge, sink, clock, missed = make_telling()
     old, new = merge.add("old", SHARD), merge.add("new", SHARD)
     merge.lead("old")
     clock.time += LAG / 4
@@ -239,9 +243,7 @@ def test_a_new_leader_does_not_bring_what_is_from_before_the_last_one_was_live_a
 
 
 def test_what_a_node_had_from_before_the_leader_was_live_does_not_come_late_when_it_is_left():
-    sink, clock = Sink(), Clock()
-    missed: list[tuple[float, float]] = []
-    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    merge, sink, clock, missed = make_telling()
     new = merge.add("new", SHARD)
     merge.lead("new")
     clock.time += LAG / 4
@@ -261,9 +263,7 @@ def test_what_a_node_had_from_before_the_leader_was_live_does_not_come_late_when
 
 
 def test_what_was_dropped_of_one_node_does_not_come_late_of_another():
-    sink, clock = Sink(), Clock()
-    missed: list[tuple[float, float]] = []
-    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    merge, sink, clock, missed = make_telling()
     leader = merge.add("leader", SHARD)
     merge.lead("leader")
     clock.time += LAG / 4
