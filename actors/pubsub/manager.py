@@ -234,6 +234,9 @@ class SubscriptionManager(Actor[Any]):
         """No error of a single server says where else to ask."""
         return False
 
+    def accepted(self, node: NodeId, target: Target) -> None:
+        """Nothing: what was asked for came."""
+
     def revoked(self, node: NodeId, target: Target) -> bool:
         """Nothing beyond what the table does: it asks again."""
         return False

@@ -3,7 +3,8 @@
 The questions go over the connections that are there; how often each is asked, says ``rhythm``:
 
 - which slots are leaving the node, one by one or in one step, and where to;
-- whether publishers are held, which a primary does that is handing over to a replica.
+- whether publishers are held, which a primary does that is handing over to a replica, or giving
+  slots away in one step.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from actors.pubsub.jobs import parse_jobs
 from actors.pubsub.link import NodeLink
-from actors.pubsub.moves import Moves, parse_jobs, parse_setslot
+from actors.pubsub.moves import Moves, parse_setslot
 from actors.pubsub.rhythm import SELDOM, SPEAKS, Question, Situation, interval
 from actors.pubsub.table import NodeId
 
@@ -23,6 +25,8 @@ __all__ = ["MoveWatch"]
 _TICK = 0.005
 #: Seconds for which a node is watched closely after a slot of it was seen to move.
 _MOVING = 2.0
+#: Seconds for which the slots of interest are taken to be the same.
+_INTEREST = 0.05
 
 _SUBSCRIBED = re.compile(rb"pubsub_clients:(\d+)")
 
@@ -35,6 +39,7 @@ class _Pace:
         asked: the questions on their way.
         unknown: questions that the server does not answer, or keeps the answer from us.
         sharers: how many clients of the server may ask as we do.
+        jobs: how many moves in one step the server's answer had: those that are over, too.
     """
 
     def __init__(self, link: NodeLink) -> None:
@@ -43,6 +48,7 @@ class _Pace:
         self.asked: dict[Question, float] = {}
         self.unknown: set[Question] = {Question.COUNT}
         self.sharers = 1
+        self.jobs = 0
         self._spoke_at = 0.0
         self._received = 0
 
@@ -62,7 +68,7 @@ class MoveWatch:
 
     Args:
         now: returns the time in seconds.
-        slots: returns the slots of interest.
+        slots: returns the slots of interest, as often as there are channels in them.
         changed: called with the slots whose target is another one now.
         handing_over: called with a node that is about to hand over to a replica.
     """
@@ -81,6 +87,8 @@ class MoveWatch:
         self._changed = changed
         self._handing_over = handing_over
         self._paces: dict[NodeId, _Pace] = {}
+        self._of_interest: Collection[int] = ()
+        self._interest_until = 0.0
 
     def watch(self, node: NodeId) -> None:
         """Watch ``node`` closely for a while: a slot has left it, or is leaving."""
@@ -100,8 +108,16 @@ class MoveWatch:
 
     def taken(self, slot: int) -> None:
         """The slot's target has taken a subscription."""
-        if self.moves.probed:
-            self._report(self.moves.taken(slot, self._slots(), self._now()))
+        if self.moves.jobs:
+            self._report(self.moves.taken(slot, self._now()))
+
+    def tried(self) -> set[int]:
+        """Return the slots whose target may have refused a subscription, and will take it soon."""
+        return self.moves.tried(self._now())
+
+    def pause(self, channels: int) -> float:
+        """Return the seconds until ``channels`` of these are to be tried again."""
+        return self.moves.pause(channels, self._now())
 
     def tick(
         self, links: Mapping[NodeId, NodeLink], nodes: int, empty: Collection[NodeId] = ()
@@ -125,6 +141,7 @@ class MoveWatch:
         speaking = {node for node in links if self._paces[node].speaks(now)}
         # Where nobody has subscribed yet, those who ask are not seen: they are elsewhere.
         most = max((self._paces[node].sharers for node in links), default=1)
+        ranges = self.moves.ranges(now)
         for node in links:
             pace = self._paces[node]
             new = node in empty or node in self.moves.takers
@@ -137,6 +154,9 @@ class MoveWatch:
                 nodes=nodes,
                 links=len(links),
                 sharers=most if new else pace.sharers,
+                jobs=pace.jobs,
+                ranges=node in ranges,
+                imminent=ranges.get(node, False),
             )
             delay = min(delay, self._ask_what_is_due(node, pace, here, now))
         for node in self._paces.keys() - links.keys():
@@ -179,9 +199,11 @@ class MoveWatch:
             for source, under_way in parse_setslot(reply, node).items():
                 self.note(source, under_way)
         elif question is Question.JOBS:
-            for job in parse_jobs(reply):
-                self.watch(node)
-                self._report(self.moves.note_job(job, self._slots(), self._now()))
+            pace.jobs = len(reply)
+            for job in parse_jobs(reply, node, self.moves.jobs):
+                self.watch(job.source)
+                self.moves.takers[job.target] = self._now() + _MOVING
+                self._report(self.moves.note_job(job, self._interest(), self._now()))
         elif question is Question.COUNT:
             pace.sharers = reply.count(b"\n")
         else:
@@ -197,12 +219,17 @@ class MoveWatch:
             pace.unknown.add(Question.CLIENTS)
         elif b"paused_reason:failover" in reply:
             self._handing_over(node)
-            # A primary that gives slots away in one step holds its publishers, too.
-            if Question.JOBS not in pace.unknown:
-                self._ask(node, pace, Question.JOBS)
-                pace.link.send()
         else:
             self.free[node] = asked_at
+            if b"paused_reason:slot_migration" in reply:
+                self._report(self.moves.held(node, self._now()))
+
+    def _interest(self) -> Collection[int]:
+        # Jobs are told of often, and what they are compared with may be long.
+        if self._now() >= self._interest_until:
+            self._of_interest = self._slots()
+            self._interest_until = self._now() + _INTEREST
+        return self._of_interest
 
     def _report(self, slots: set[int]) -> None:
         if slots:

@@ -26,6 +26,9 @@ _COUNT = 30.0
 # line for each node.
 _FEW_NODES = 32
 _A_LINE = 0.000_3
+# The log of moves in one step may be as long: a thousand of them by default. While one goes on that
+# is accepted more often.
+_A_JOB, _A_JOB_NOW = 0.000_3, 0.000_05
 # Most questions of each kind in a second that a consumer asks, while all is calm.
 _MOST_ASKED = 300.0
 
@@ -55,6 +58,9 @@ class Situation(msgspec.Struct, frozen=True):
         nodes: how many the cluster has.
         links: how many nodes we ask.
         sharers: how many clients of the node may ask as we do.
+        jobs: how many moves in one step it tells of: it keeps a log of them.
+        ranges: slots are leaving it, or coming to it, in one step.
+        imminent: they are about to be gone, or there.
     """
 
     leaving: bool = False
@@ -65,6 +71,9 @@ class Situation(msgspec.Struct, frozen=True):
     nodes: int = 1
     links: int = 1
     sharers: int = 1
+    jobs: int = 0
+    ranges: bool = False
+    imminent: bool = False
 
 
 # For each question: seconds between two of them while slots leave the node, while some leave
@@ -72,7 +81,7 @@ class Situation(msgspec.Struct, frozen=True):
 _PACES = {
     Question.SLOTS: (0.005, 0.01, 0.01, 200.0),
     Question.JOBS: (0.005, 0.02, 0.02, 200.0),
-    Question.CLIENTS: (0.02, 0.02, 0.02, 200.0),
+    Question.CLIENTS: (0.01, 0.02, 0.02, 200.0),
 }
 
 
@@ -82,10 +91,14 @@ def interval(question: Question, here: Situation) -> float | None:
         return _COUNT
     if question is Question.SLOTS and here.nodes > _FEW_NODES and not here.moving:
         return None
+    if here.imminent and question is not Question.SLOTS:
+        return None  # what is tried now tells more, and should not wait for anything
+    if here.ranges and question is Question.SLOTS:
+        return max(SELDOM, here.sharers / _PACES[question][3])  # no server moves single slots at the same time
     leaving, moving, speaking, most = _PACES[question]
     # A target knows that a slot comes before its source knows that it goes.
     busy = here.speaking or (here.waiting and question is Question.SLOTS)
-    if here.leaving or (here.taking and question is Question.SLOTS):
+    if here.leaving or here.taking:
         seconds = leaving
     elif here.moving:
         seconds = moving
@@ -93,4 +106,6 @@ def interval(question: Question, here: Situation) -> float | None:
         seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
     if question is Question.SLOTS:
         seconds = max(seconds, here.nodes * _A_LINE)
+    if question is Question.JOBS:
+        seconds = max(seconds, here.jobs * (_A_JOB_NOW if here.ranges else _A_JOB))
     return max(_LEAST, seconds, here.sharers / most)

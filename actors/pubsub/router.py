@@ -270,8 +270,10 @@ class Router:
         was_live = row.source is not None
         commands = self.table.confirmed(link.node, target, link.connection.last_read)
         self._execute(commands)
-        if was_live and not any(type(command) in (SetSource, HandOver) for command in commands):
-            self.routes.update_merged(target)
+        if was_live:
+            if not any(type(command) in (SetSource, HandOver) for command in commands):
+                self.routes.update_merged(target)
+            self._placement.accepted(link.node, target)
         if not was_live and row.source == link.node:
             if self.refused or self._denied:
                 self._forgive(target)

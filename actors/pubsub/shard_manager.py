@@ -63,6 +63,8 @@ _MOST_ASKED = 8
 _RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
 _HASTEN = 0.25
+#: Seconds for which the channels in slots that are tried again and again are taken to be the same.
+_INTEREST = 0.05
 
 
 class NodeFailed:
@@ -80,6 +82,7 @@ class Tick(Enum):
     LOOK = "look"
     PLACE = "place"
     MOVES = "moves"
+    JOBS = "jobs"
 
 
 class _HandingOver:
@@ -134,6 +137,9 @@ class ShardManager(SubscriptionManager):
         self._last_words: dict[NodeId, tuple[list[Target], float, float]] = {}
         # Nodes that took something from us.
         self._to_watch: set[NodeId] = set()
+        # Slots that are tried again and again, their targets, and when these were looked up: they
+        # may be few among many.
+        self._tried: tuple[set[int], list[Target], float] = (set(), [], 0.0)
 
     async def on_start(self) -> None:
         """Make a router; take reports."""
@@ -170,6 +176,8 @@ class ShardManager(SubscriptionManager):
                 self.place_readers()
             case Tick.MOVES:
                 self._watch_moves()
+            case Tick.JOBS:
+                self._try_jobs()
             case _:
                 await super().receive(message)
                 if message is READERS_READY:
@@ -475,7 +483,7 @@ class ShardManager(SubscriptionManager):
     # -- slots on the move -------------------------------------------------------------------------
 
     def _watch_moves(self) -> None:
-        """Ask the primaries that we listen on; try again what a target did not take."""
+        """Ask the primaries that we listen on what they are about to do."""
         nodes = self.topology.nodes
         links = {
             node: link
@@ -484,25 +492,25 @@ class ShardManager(SubscriptionManager):
         }
         counts = self._slot_counts()
         delay = self.moves.tick(links, len(nodes), {n for n in links if not counts.get(n)})
-        probed = set(self.moves.moves.probed.values())
-        if probed:
-            self._try_targets(probed)
         self.context.timers.after(delay, Tick.MOVES)
 
-    def _try_targets(self, slots: set[int]) -> None:
-        rows = self.router.table.rows
-        targets = self._targets_in(slots)
-        moving = self.moves.moves.targets
-        for slot in {
-            self.slot(target)
-            for target in targets
-            if rows[target].is_live(moving.get(self.slot(target)))
-        }:
-            self.moves.taken(slot)
-        self.router.retry(targets)
+    def _try_jobs(self) -> None:
+        """Try again what a target did not take, that will take it soon."""
+        if slots := self.moves.tried():
+            now = self.loop.time()
+            if self._tried[0] != slots or now - self._tried[2] > _INTEREST:
+                self._tried = slots, self._targets_in(slots), now
+            targets = self._tried[1]
+            self.router.retry(targets)
+            self.context.timers.after(self.moves.pause(len(targets)), Tick.JOBS)
 
-    def _used_slots(self) -> set[int]:
-        return set(self._slots.of(self.router.table.rows))
+    def accepted(self, node: NodeId, target: Target) -> None:
+        """Hear that ``node`` took ``target``: a move in one step may be at its end."""
+        if self.moves.moves.jobs and self.asking(node, target):
+            self.moves.taken(self.slot(target))
+
+    def _used_slots(self) -> list[int]:
+        return self._slots.of(self.router.table.rows)
 
     def _targets_in(self, slots: set[int]) -> list[Target]:
         rows = self.router.table.rows
@@ -514,6 +522,8 @@ class ShardManager(SubscriptionManager):
         targets = self._targets_in(slots)
         self.router.replace(targets)
         self.router.retry(targets)
+        if self.moves.tried():
+            self.context.timers.after(self.moves.pause(len(targets)), Tick.JOBS)
         self._place_soon()
 
     # -- the look ----------------------------------------------------------------------------------

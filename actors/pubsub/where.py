@@ -54,5 +54,8 @@ class Placement(Protocol):
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Take an error that says where a target is, or to try later; False: it is final."""
 
+    def accepted(self, node: NodeId, target: Target) -> None:
+        """Hear that ``node`` took ``target``, which was live elsewhere already."""
+
     def revoked(self, node: NodeId, target: Target) -> bool:
         """Hear that ``node`` took ``target`` away; return whether it was promoted."""

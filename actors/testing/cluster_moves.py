@@ -107,7 +107,7 @@ async def migrate_atomically(
 
     async def done() -> bool:
         jobs = {k: v for k, v in (await _migrations(source)).items() if k not in before}
-        failed = [job for job in jobs.values() if job["state"] in ("failed", "canceled")]
+        failed = [job for job in jobs.values() if job["state"] in ("failed", "cancelled")]
         if failed:
             raise RuntimeError(f"the migration from {source!r} to {target!r} ended: {failed}")
         return bool(jobs) and all(job["state"] == "success" for job in jobs.values())

@@ -24,10 +24,17 @@ FREE = b"# Clients\r\npubsub_clients:%d\r\npaused_reason:none\r\n"
         (Situation(), {SLOTS: SELDOM, JOBS: SELDOM, CLIENTS: SELDOM}),
         (Situation(speaking=True), {SLOTS: 0.01, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(moving=True), {SLOTS: 0.01, JOBS: 0.02, CLIENTS: 0.02}),
-        (Situation(moving=True, leaving=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.02}),
+        (Situation(moving=True, leaving=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.01}),
         (Situation(waiting=True), {SLOTS: 0.01, JOBS: SELDOM, CLIENTS: SELDOM}),
-        (Situation(moving=True, taking=True), {SLOTS: 0.005, JOBS: 0.02, CLIENTS: 0.02}),
+        (Situation(moving=True, taking=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.01}),
         (Situation(speaking=True, nodes=100), {SLOTS: None, JOBS: 0.02, CLIENTS: 0.02}),
+        (Situation(leaving=True, moving=True, jobs=1000), {SLOTS: 0.005, JOBS: 0.3, CLIENTS: 0.01}),
+        (Situation(taking=True, ranges=True, jobs=1000), {SLOTS: 0.25, JOBS: 0.05, CLIENTS: 0.01}),
+        (Situation(leaving=True, ranges=True), {SLOTS: SELDOM, JOBS: 0.005, CLIENTS: 0.01}),
+        (
+            Situation(leaving=True, ranges=True, imminent=True),
+            {SLOTS: SELDOM, JOBS: None, CLIENTS: None},
+        ),
         (Situation(moving=True, nodes=100), {SLOTS: 0.03, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(speaking=True, links=30), {SLOTS: 0.1, JOBS: 0.1, CLIENTS: 0.1}),
         (Situation(speaking=True, sharers=100), {SLOTS: 0.5, JOBS: 0.5, CLIENTS: 0.5}),
@@ -50,6 +57,9 @@ def test_how_often(here: Situation, expected: dict[Question, float | None]):
         nodes=st.integers(1, 1000),
         links=st.integers(1, 500),
         sharers=st.integers(1, 10_000),
+        jobs=st.integers(0, 1000),
+        ranges=st.booleans(),
+        imminent=st.booleans(),
     )
 )
 def test_all_consumers_together_ask_a_server_no_more_than_two_hundred_times_a_second(here):

@@ -63,6 +63,9 @@ class OneShard:
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         return False
 
+    def accepted(self, node: NodeId, target: Target) -> None:
+        pass
+
     def revoked(self, node: NodeId, target: Target) -> bool:
         return False
 
