@@ -151,6 +151,10 @@ class NodeLink(DataPlane):
         self._send(_SUBSCRIBE[kind], kind, [name], True, asking=True, answered=Repeat)
         self.send()
 
+    def put_try(self, kind: Kind, names: list[bytes]) -> None:
+        """Have a subscription sent with the next that is; another command's answer counts."""
+        self._send(_SUBSCRIBE[kind], kind, names, True, answered=Repeat)
+
     def _send(
         self,
         command: str,

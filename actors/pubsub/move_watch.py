@@ -115,6 +115,10 @@ class MoveWatch:
         """Return the slots whose target may have refused a subscription, and will take it soon."""
         return self.moves.tried(self._now())
 
+    def sharers(self) -> int:
+        """Return how many clients of a node may do as we do, at the most."""
+        return max((pace.sharers for pace in self._paces.values()), default=1)
+
     def pause(self, channels: int) -> float:
         """Return the seconds until ``channels`` of these are to be tried again."""
         return self.moves.pause(channels, self._now())

@@ -94,7 +94,9 @@ def interval(question: Question, here: Situation) -> float | None:
     if here.imminent and question is not Question.SLOTS:
         return None  # what is tried now tells more, and should not wait for anything
     if here.ranges and question is Question.SLOTS:
-        return max(SELDOM, here.sharers / _PACES[question][3])  # no server moves single slots at the same time
+        return max(
+            SELDOM, here.sharers / _PACES[question][3]
+        )  # no server moves single slots at the same time
     leaving, moving, speaking, most = _PACES[question]
     # A target knows that a slot comes before its source knows that it goes.
     busy = here.speaking or (here.waiting and question is Question.SLOTS)

@@ -253,7 +253,8 @@ class Router:
     def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
         """The node acknowledged a command."""
         row = self.table.rows.get(target)
-        if subscribed and (row is None or link.node not in row.nodes):
+        stray = row is None or (link.node not in row.nodes and not row.is_tried(link.node))
+        if subscribed and stray:
             # It was asked twice, and took the second one only, which nobody waits for any more.
             link.unsubscribe(target.kind, [target.name])
             link.send()

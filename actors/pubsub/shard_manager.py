@@ -23,6 +23,7 @@ from actors.pubsub.silence import Silences
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
+from actors.pubsub.tries import Tries
 from actors.pubsub.types import Target
 from actors.redis.cluster_patch import move_slot
 from actors.redis.cluster_pool import ClusterConnectionPool
@@ -63,8 +64,6 @@ _MOST_ASKED = 8
 _RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
 _HASTEN = 0.25
-#: Seconds for which the channels in slots that are tried again and again are taken to be the same.
-_INTEREST = 0.05
 
 
 class NodeFailed:
@@ -137,9 +136,6 @@ class ShardManager(SubscriptionManager):
         self._last_words: dict[NodeId, tuple[list[Target], float, float]] = {}
         # Nodes that took something from us.
         self._to_watch: set[NodeId] = set()
-        # Slots that are tried again and again, their targets, and when these were looked up: they
-        # may be few among many.
-        self._tried: tuple[set[int], list[Target], float] = (set(), [], 0.0)
 
     async def on_start(self) -> None:
         """Make a router; take reports."""
@@ -151,6 +147,7 @@ class ShardManager(SubscriptionManager):
             self.loop.time, self._used_slots, self._moves_changed, self._hands_over
         )
         await super().on_start()
+        self._tries = Tries(self.router, self.moves, self.slot, self._targets_in)
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: list(self.readers)
         self._look_again(self.loop.time(), _IDLE)
@@ -495,14 +492,9 @@ class ShardManager(SubscriptionManager):
         self.context.timers.after(delay, Tick.MOVES)
 
     def _try_jobs(self) -> None:
-        """Try again what a target did not take, that will take it soon."""
-        if slots := self.moves.tried():
-            now = self.loop.time()
-            if self._tried[0] != slots or now - self._tried[2] > _INTEREST:
-                self._tried = slots, self._targets_in(slots), now
-            targets = self._tried[1]
-            self.router.retry(targets)
-            self.context.timers.after(self.moves.pause(len(targets)), Tick.JOBS)
+        pause = self._tries.again(self.loop.time())
+        if pause is not None:
+            self.context.timers.after(pause, Tick.JOBS)
 
     def accepted(self, node: NodeId, target: Target) -> None:
         """Hear that ``node`` took ``target``: a move in one step may be at its end."""
@@ -522,8 +514,7 @@ class ShardManager(SubscriptionManager):
         targets = self._targets_in(slots)
         self.router.replace(targets)
         self.router.retry(targets)
-        if self.moves.tried():
-            self.context.timers.after(self.moves.pause(len(targets)), Tick.JOBS)
+        self._try_jobs()
         self._place_soon()
 
     # -- the look ----------------------------------------------------------------------------------

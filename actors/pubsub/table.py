@@ -142,6 +142,10 @@ class Row(msgspec.Struct, gc=False):
         """Whether the target is live on ``node``, or will be when that one answers."""
         return self.nodes.get(node) in (Actual.LIVE, Actual.SUBSCRIBING)
 
+    def is_tried(self, node: NodeId) -> bool:
+        """Whether ``node`` refused the target, and may take it at the next try."""
+        return self.wanted and node in self.blocked and node in self.places
+
     def feeds(self, node: NodeId | None) -> bool:
         """Whether what ``node`` delivers counts: until its last word, where the target drains."""
         actual = None if node is None else self.nodes.get(node)
@@ -248,8 +252,9 @@ class Table:
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
         """``node`` acknowledged the subscription of ``target``."""
         row = self.rows.get(target)
-        if row is None or row.nodes.get(node) is not _SUBSCRIBING:
+        if row is None or (row.nodes.get(node) is not _SUBSCRIBING and not row.is_tried(node)):
             return []
+        row.blocked.discard(node)
         row.nodes[node] = _LIVE
         row.spans[node] = now, inf
         commands: list[Command] = []

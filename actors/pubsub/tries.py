@@ -1,0 +1,81 @@
+"""Tries channels again and again, that a move in one step takes to a node that refuses them yet.
+
+Which ones and how often, ``jobs`` says. Each is tried in two ways: by a subscription like any
+other, and by what is sent ahead; see ``ahead``. The first that is taken counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from actors.pubsub.ahead import Ahead
+from actors.pubsub.move_watch import MoveWatch
+from actors.pubsub.router import Router
+from actors.pubsub.table import NodeId
+from actors.pubsub.types import Target
+
+__all__ = ["Tries"]
+
+#: Most channels that are tried ahead.
+_MOST_AHEAD = 50
+#: Seconds for which the channels in the slots that are tried are taken to be the same: they may be
+#: few among many.
+_SAME = 0.05
+
+
+class Tries:
+    """What is tried at the moment.
+
+    Args:
+        router: subscribes.
+        moves: says what is to be tried.
+        slot: returns the slot of a channel.
+        targets_in: returns the channels in some slots.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        moves: MoveWatch,
+        slot: Callable[[Target], int],
+        targets_in: Callable[[set[int]], list[Target]],
+    ) -> None:
+        self._router = router
+        self._moves = moves
+        self._slot = slot
+        self._targets_in = targets_in
+        # By node, what waits there.
+        self._ahead: dict[NodeId, Ahead] = {}
+        # Slots, the channels in them, and when these were looked up.
+        self._same: tuple[set[int], list[Target], float] = (set(), [], 0.0)
+
+    def again(self, now: float) -> float | None:
+        """Try what is to be tried; return the seconds until the next time, None: it is over."""
+        slots = self._moves.tried()
+        if not slots:
+            self._ahead.clear()
+            return None
+        if self._same[0] != slots or now - self._same[2] > _SAME:
+            self._same = slots, self._targets_in(slots), now
+        targets = self._same[1]
+        self._router.retry(targets)
+        self._send_ahead(targets, now)
+        return self._moves.pause(len(targets))
+
+    def _send_ahead(self, targets: Iterable[Target], now: float) -> None:
+        by_node: dict[NodeId, dict[int, list[bytes]]] = {}
+        rows, links = self._router.table.rows, self._router.links
+        for target in islice(targets, _MOST_AHEAD):
+            slot, row = self._slot(target), rows.get(target)
+            node = self._moves.moves.targets.get(slot)
+            if row is None or node not in links or row.is_live(node):
+                continue
+            if row.is_tried(node) or (row.wanted and row.asked(node)):
+                by_node.setdefault(node, {}).setdefault(slot, []).append(target.name)
+        for node, by_slot in by_node.items():
+            link = links[node]
+            ahead = self._ahead.get(node)
+            if ahead is None or ahead.link is not link:
+                ahead = self._ahead[node] = Ahead(link)
+            ahead.top_up(by_slot.values(), self._moves.sharers(), now)
