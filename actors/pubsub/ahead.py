@@ -26,8 +26,8 @@ __all__ = ["Ahead"]
 #: Milliseconds that a try waits for the next one, at the least, and more for each client of the
 #: server that may do the same.
 _WAIT_MS, _MS_PER_SHARER = 4, 2
-#: Seconds that may be covered ahead; most tries for that.
-_COVERED, _MOST = 0.05, 12
+#: Seconds to be covered ahead; fewest and most tries for that.
+_COVERED, _LEAST, _MOST = 0.05, 2, 12
 #: What a WAIT is taken to last before the first one was answered, in seconds.
 _UNKNOWN = 0.0125
 #: More replicas than there are.
@@ -58,7 +58,7 @@ class Ahead:
             sharers: how many clients of the server may do the same.
             now: the time in seconds.
         """
-        missing = min(_MOST, max(1, int(_COVERED / self._lasts))) - self.waiting
+        missing = min(_MOST, max(_LEAST, int(_COVERED / self._lasts))) - self.waiting
         if self.refused or missing <= 0 or not self.link.connection.usable:
             return
         if not self.waiting:

@@ -36,14 +36,33 @@ targets = st.sampled_from(TARGETS)
 places = st.lists(nodes, unique=True, max_size=3).map(tuple)
 
 
+@dataclass(frozen=True)
+class Try:
+    """A subscription sent beside the table's own; an error of it says nothing."""
+
+    node: str
+    target: Target
+
+
+@dataclass(frozen=True)
+class Stray:
+    """The end of a subscription that only a try brought, and nobody wants."""
+
+    node: str
+    target: Target
+
+
+Sent = Subscribe | Unsubscribe | Try | Stray
+
+
 @dataclass
 class Connection:
     """One connection of one node, as the server and the wire have it."""
 
     #: Commands that the server has not seen.
-    sent: deque[Subscribe | Unsubscribe] = field(default_factory=deque)
+    sent: deque[Sent] = field(default_factory=deque)
     #: Commands without an answer yet, the oldest first: the link's side.
-    pending: deque[Subscribe | Unsubscribe] = field(default_factory=deque)
+    pending: deque[Sent] = field(default_factory=deque)
     #: Answers and pushes that the client has not seen.
     pushes: deque[tuple[str, Target]] = field(default_factory=deque)
     subscribed: set[Target] = field(default_factory=set)
@@ -51,7 +70,7 @@ class Connection:
     def serve(self, *, refuse: bool = False) -> None:
         """Have the server carry out the next command."""
         command = self.sent.popleft()
-        if isinstance(command, Unsubscribe):
+        if isinstance(command, (Unsubscribe, Stray)):
             self.subscribed.discard(command.target)
             self.pushes.append(("unsubscribed", command.target))
         elif refuse:
@@ -103,9 +122,7 @@ class TableMachine(RuleBasedStateMachine):
         for command in commands:
             match command:
                 case Subscribe(node, target) | Unsubscribe(node, target):
-                    connection = self.up[node]  # never to a node that is down
-                    connection.sent.append(command)
-                    connection.pending.append(command)
+                    self.send(node, command)  # never to a node that is down
                 case SetSource(target, node):
                     self.routes[target] = (node, None)
                 case HandOver(target, old, new):
@@ -223,6 +240,18 @@ class TableMachine(RuleBasedStateMachine):
         for target in self.gaps:
             assert self.surely_live(target) != {node} or rows[target].gap_awaits is not None
 
+    @rule(of=targets, node=nodes)
+    def try_ahead(self, of: Target, node: str) -> None:
+        row = self.table.rows.get(of)
+        if node not in self.up or row is None or not row.wanted:
+            return
+        if row.asked(node) or row.is_tried(node):
+            self.send(node, Try(node, of))
+
+    def send(self, node: str, command: Sent) -> None:
+        self.up[node].sent.append(command)
+        self.up[node].pending.append(command)
+
     @precondition(lambda self: any(c.sent for c in self.up.values()))
     @rule(data=st.data(), refuse=st.booleans())
     def serve(self, data: st.DataObject, refuse: bool) -> None:
@@ -248,14 +277,19 @@ class TableMachine(RuleBasedStateMachine):
         head = connection.pending[0] if connection.pending else None
         if what == "error":
             connection.pending.popleft()
+            if isinstance(head, Try):
+                return
             row = table.rows.get(target)
             called_off = (target,) if row is not None and row.gap_awaits == node else ()
             self.run(table.refused(node, target), cleared=called_off)
         elif what == "subscribed":
-            assert head == Subscribe(node, target)
+            assert head in (Subscribe(node, target), Try(node, target))
             connection.pending.popleft()
+            row = table.rows.get(target)
+            if row is None or (node not in row.nodes and not row.is_tried(node)):
+                self.send(node, Stray(node, target))
             self.run(table.confirmed(node, target, self.tick()))
-        elif head == Unsubscribe(node, target):
+        elif head in (Unsubscribe(node, target), Stray(node, target)):
             connection.pending.popleft()
             self.run(table.removed(node, target))
         else:
