@@ -8,7 +8,7 @@ this connection's commands back for its timeout. The server looks at timeouts ri
 slots over (Valkey's ``beforeSleep``: the cluster first, then blocked clients), before it reads what
 publishers send. Messages and other pushes are not held back.
 
-Timeouts are looked at when a server does something: 4 ms are that long where messages flow, and up
+Timeouts are looked at when a server does something: 1 ms is about that where messages flow, and up
 to 100 ms where nothing happens. What else goes over the connection must not wait for long, so how
 much is sent ahead follows how long the last ones took.
 """
@@ -23,11 +23,11 @@ from actors.pubsub.types import Kind
 
 __all__ = ["Ahead"]
 
-#: Milliseconds that a try waits for the next one, at the least, and more for each client of the
-#: server that may do the same.
-_WAIT_MS, _MS_PER_SHARER = 4, 2
+#: Milliseconds between two tries: as short as can be, as it is by these that we may be late; longer
+#: for many slots and for many clients of the server that may do the same.
+_MS_PER_SLOT = 0.1
 #: Seconds to be covered ahead; fewest and most tries for that.
-_COVERED, _LEAST, _MOST = 0.05, 2, 12
+_COVERED, _LEAST, _MOST = 0.05, 2, 40
 #: What a WAIT is taken to last before the first one was answered, in seconds.
 _UNKNOWN = 0.0125
 #: More replicas than there are.
@@ -63,8 +63,8 @@ class Ahead:
             return
         if not self.waiting:
             self._began = now
-        wait = ("WAIT", _ALL, max(_WAIT_MS, _MS_PER_SHARER * sharers))
         tried = list(groups)
+        wait = ("WAIT", _ALL, max(1, int(_MS_PER_SLOT * len(tried) * sharers)))
         for _ in range(missing):
             self.waiting += 1
             self.link.put_query(wait, self._waited)

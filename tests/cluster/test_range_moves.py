@@ -119,17 +119,24 @@ class Elsewhere(threading.Thread):
     async def _publish(self) -> None:
         source, target = await connect(self.source), await connect(self.target)
         try:
+            # A server that does nothing looks at no timeouts: as elsewhere, others use it, too.
+            others = asyncio.create_task(self._keep_busy(target))
             await source.execute("DEBUG", "SLOTMIGRATION", "PREVENT-PAUSE", 0)
             while not await self._is_imminent(source):
                 pass
             self.ours.call_soon_threadsafe(self._done.wait, 10.0)
             while not self.moved:
                 await self._say(source)
+            others.cancel()
             for _ in range(3):
                 await self._say(target)
         finally:
             source.close()
             target.close()
+
+    async def _keep_busy(self, target: Connection) -> None:
+        while True:
+            await target.execute("PING")
 
     async def _is_imminent(self, source: Connection) -> bool:
         newest, *_ = await source.execute("CLUSTER", "GETSLOTMIGRATIONS")

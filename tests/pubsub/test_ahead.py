@@ -48,7 +48,7 @@ def test_p6_each_try_has_all_channels_and_waits_for_the_one_before():
     server = Server(0.004)
     count = server.top_up()
     assert count >= 2
-    assert server.sent == [("WAIT", 1_000_000, 4)] * count
+    assert server.sent == [("WAIT", 1_000_000, 1)] * count
     assert server.tried == [[b"a", b"{a}"], [b"b"]] * count
     assert server.top_up() == 0, "as much as is to be waits there"
     server.answer()
@@ -75,7 +75,7 @@ def test_p6_where_nothing_happens_other_commands_do_not_wait_long():
 def test_the_more_do_the_same_the_longer_is_each_wait():
     server = Server(0.2)
     server.top_up(sharers=100)
-    assert server.sent[0] == ("WAIT", 1_000_000, 200)
+    assert server.sent[0] == ("WAIT", 1_000_000, 20)
 
 
 def test_where_the_server_does_not_let_us_nothing_more_is_sent():
