@@ -234,6 +234,10 @@ class SubscriptionManager(Actor[Any]):
         """No error of a single server says where else to ask."""
         return False
 
+    def giver(self, node: NodeId, target: Target) -> NodeId | None:
+        """None: a single server gives nothing away."""
+        return None
+
     def accepted(self, node: NodeId, target: Target) -> None:
         """Nothing: what was asked for came."""
 

@@ -293,10 +293,19 @@ class Router:
         places = self._placement.places(target)
         heard = link.connection.proof  # it had not said so then
         proof = self._placement.complete(link.node, heard, target)
+        giver = self._placement.giver(link.node, target)
+        missed = giver is not None and not row.was_live(giver, proof)
         self._execute(
             [
                 *self.table.place(target, places),
-                *self.table.revoked(link.node, target, proof, promoted=promoted, heard=heard),
+                *self.table.revoked(
+                    link.node,
+                    target,
+                    proof,
+                    promoted=promoted,
+                    heard=heard,
+                    missed_until=link.connection.last_read if missed else None,
+                ),
             ]
         )
         self.routes.revoked(target, link.node)

@@ -266,6 +266,14 @@ class ShardManager(SubscriptionManager):
             return heard  # of the dead one nothing is on its way any more
         return heard - _BUS_LAG
 
+    def giver(self, node: NodeId, target: Target) -> NodeId | None:
+        """Return the primary of the replica ``node`` that gives the target's slot away."""
+        taker = self.moves.moves.targets.get(self.slot(target))
+        known = self.topology.nodes.get(node)
+        if taker is None or known is None or known.is_primary or self.same_stream(node, taker):
+            return None
+        return known.primary_id
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long both nodes feed a target."""
         if not self.trusted(hand_over.old):

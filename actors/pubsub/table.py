@@ -142,6 +142,10 @@ class Row(msgspec.Struct, gc=False):
         """Whether the target is live on ``node``, or will be when that one answers."""
         return self.nodes.get(node) in (Actual.LIVE, Actual.SUBSCRIBING)
 
+    def was_live(self, node: NodeId, since: float) -> bool:
+        """Whether the target is or was live on ``node``, and was already at ``since``."""
+        return node in self.spans and self.spans[node][0] <= since
+
     def is_tried(self, node: NodeId) -> bool:
         """Whether ``node`` refused the target, and may take it at the next try."""
         return self.wanted and node in self.blocked and node in self.places
@@ -289,6 +293,7 @@ class Table:
         *,
         promoted: bool = False,
         heard: float | None = None,
+        missed_until: float | None = None,
     ) -> list[Command]:
         """``node`` ended the subscription of ``target`` by itself (P5).
 
@@ -302,6 +307,8 @@ class Table:
             promoted: it is the one that takes over. What it gets until it is asked again may not
                 reach the others: that is a gap, wherever the target is live.
             heard: until then it surely delivered what it accepted itself; None: ``proof``.
+            missed_until: until then messages may have been accepted that only ``node`` would have
+                delivered, wherever else the target is live: a gap from ``proof`` on.
         """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
@@ -317,7 +324,15 @@ class Table:
             row.gap_reason = "another node took over"
             row.gap_awaits = node if self._proven(row) else None
         else:
-            commands = self._note_loss(row, actual, node, proof, "the slot moved")
+            since, reason = self._owed(row, proof), "the slot moved"
+            commands = self._note_loss(row, actual, node, proof, reason)
+            if missed_until is not None and actual is Actual.LIVE and row.gap_since is None:
+                # One gap, up to where the longer one ends.
+                until = max(row.told, missed_until)
+                commands = []
+                if since < until:
+                    row.told = until
+                    commands += self.missed([target], since, until, reason)
         commands += self._settle(row)
         if node not in row.nodes:
             commands += self._call_off(row, node)

@@ -42,6 +42,13 @@ class Placement(Protocol):
         ``taken``: the target that it took away.
         """
 
+    def giver(self, node: NodeId, target: Target) -> NodeId | None:
+        """Return the primary of ``node`` where it gives the target's slot to another shard.
+
+        None: it does not, or ``node`` has no primary. What the primary accepted last may not have
+        come to its replica when that one gives the target up.
+        """
+
     def linger(self, hand_over: HandOver) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
 

@@ -63,6 +63,9 @@ class OneShard:
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         return False
 
+    def giver(self, node: NodeId, target: Target) -> NodeId | None:
+        return None
+
     def accepted(self, node: NodeId, target: Target) -> None:
         pass
 

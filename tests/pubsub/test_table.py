@@ -64,6 +64,10 @@ def revoked(node: str, now: float = 2.0, *, promoted: bool = False) -> Fact:
     return lambda table: table.revoked(node, X, now, promoted=promoted)
 
 
+def moved(node: str, proof: float, missed_until: float) -> Fact:
+    return lambda table: table.revoked(node, X, proof, missed_until=missed_until)
+
+
 def missed(since: float, until: float, *targets: Target) -> Fact:
     return lambda table: table.missed(targets, since, until, "the primary died")
 
@@ -307,6 +311,42 @@ STORIES: dict[str, Story] = {
         (refused("a"), []),
         (revoked("b", 4.0), [Subscribe("b", X), SetSource(X, None)]),
         (confirmed("b", 5.0), [GapEnded(X, 4.0, 5.0, "the slot moved"), SetSource(X, "b")]),
+    ],
+    "p10 what a replica had not got of its primary when the slot left both": [
+        (up("r"), []),
+        (up("b"), []),
+        (want("r", "b"), [Subscribe("r", X), Subscribe("b", X)]),
+        (confirmed("r", 0.5), [SetSource(X, "r")]),
+        (confirmed("b", 0.6), []),
+        (
+            moved("r", 2.0, 2.07),
+            [
+                GapEnded(X, 2.0, 2.07, "the slot moved"),
+                Subscribe("r", X),
+                SetSource(X, "b"),
+            ],
+        ),
+    ],
+    "p10 the same, where the slot's new owner is live only later": [
+        (up("r"), []),
+        (up("b"), []),
+        (want("r", "b"), [Subscribe("r", X), Subscribe("b", X)]),
+        (confirmed("r", 0.5), [SetSource(X, "r")]),
+        (moved("r", 2.0, 2.07), [Subscribe("r", X), SetSource(X, None)]),
+        (confirmed("b", 2.2), [GapEnded(X, 2.0, 2.2, "the slot moved"), SetSource(X, "b")]),
+    ],
+    "p10 the same, where it was live between the two": [
+        (up("r"), []),
+        (up("b"), []),
+        (want("r", "b"), [Subscribe("r", X), Subscribe("b", X)]),
+        (confirmed("r", 0.5), [SetSource(X, "r")]),
+        (confirmed("b", 2.03), []),
+        (
+            moved("r", 2.0, 2.07),
+            [GapEnded(X, 2.0, 2.07, "the slot moved"), Subscribe("r", X), SetSource(X, "b")],
+        ),
+        (down("b", 2.05), [SetSource(X, None)]),
+        (confirmed("r", 3.0), [GapEnded(X, 2.07, 3.0, "b is gone"), SetSource(X, "r")]),
     ],
     "p10 what a primary that died had not passed on to its replicas": [
         *LIVE_ON_A,
