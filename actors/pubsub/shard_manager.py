@@ -342,6 +342,8 @@ class ShardManager(SubscriptionManager):
         if new is not None and new in self.topology.nodes:
             if new != node:
                 self._repeat(new, target)
+                if self._is_early(node, target):
+                    return False
                 self.topology = move_slot(self.topology, slot, new)
             # Else it is the new owner that takes over, and is asked again.
             self._places.drop(slot)
@@ -367,6 +369,15 @@ class ShardManager(SubscriptionManager):
             now=self.loop.time(),
         )
 
+    def _is_early(self, node: NodeId, target: Target) -> bool:
+        """Whether ``node`` is a replica, and its primary goes on with ``target`` for a moment.
+
+        A replica may hear first that the slot has a new owner. Its primary accepts messages until
+        it hears so itself, and says so then.
+        """
+        row, giver = self.router.table.rows.get(target), self.giver(node, target)
+        return row is not None and row.is_live(giver)
+
     def _repeat(self, node: NodeId, target: Target) -> None:
         """``node`` owns the slot of ``target`` from now on, and ended what it took before that.
 
@@ -380,6 +391,9 @@ class ShardManager(SubscriptionManager):
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
         if isinstance(error, MovedError):
+            if all(self._is_early(node, target) for target in targets):
+                self._refusals = True
+                return True
             if not self._follow(node, error):
                 return True  # it names the owner that we know
             self.router.replace(targets)
