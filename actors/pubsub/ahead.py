@@ -6,7 +6,8 @@ process does not get the processor in just these milliseconds, or a handler keep
 are sent ahead, each behind a ``WAIT`` for more replicas than there are, which holds the rest of
 this connection's commands back for its timeout. The server looks at timeouts right after it took
 slots over (Valkey's ``beforeSleep``: the cluster first, then blocked clients), before it reads what
-publishers send. Messages and other pushes are not held back.
+publishers send. One that began less than a millisecond before ends in a later turn: that is a race
+still, but the server's, not ours. Messages and other pushes are not held back.
 
 Timeouts are looked at when a server does something: 1 ms is about that where messages flow, and up
 to 100 ms where nothing happens. What else goes over the connection must not wait for long, so how
