@@ -226,7 +226,16 @@ class MoveWatch:
         else:
             self.free[node] = asked_at
             if b"paused_reason:slot_migration" in reply:
-                self._report(self.moves.held(node, self._now()))
+                self._hold(node, pace)
+
+    def _hold(self, node: NodeId, pace: _Pace) -> None:
+        now = self._now()
+        self._report(self.moves.held(node, now))
+        # A job may end before its turn to be asked about: that one comes seldom where the log is
+        # long.
+        if node not in self.moves.ranges(now) and Question.JOBS not in pace.unknown:
+            self._ask(node, pace, Question.JOBS)
+            pace.link.send()
 
     def _interest(self) -> Collection[int]:
         # Jobs are told of often, and what they are compared with may be long.

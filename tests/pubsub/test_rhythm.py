@@ -191,6 +191,47 @@ def test_p7_a_primary_that_holds_its_publishers_is_told_of():
     assert stage.node.asked.count(JOBS) - before >= asked.count(CLIENTS), "it may be giving slots"
 
 
+GIVING = b"# Clients\r\npubsub_clients:1\r\npaused_reason:slot_migration_in_progress\r\n"
+
+
+def job_of(state: bytes, name: bytes = b"new") -> dict[bytes, bytes]:
+    return {
+        b"name": name,
+        b"operation": b"EXPORT",
+        b"slot_ranges": b"1-9",
+        b"source_node": b"a",
+        b"target_node": TARGET.encode(),
+        b"state": state,
+    }
+
+
+def test_p6_a_primary_that_holds_its_publishers_for_a_move_has_all_its_slots_tried():
+    stage = Stage()
+    stage.node.answers[JOBS] = [job_of(b"snapshotting")]
+    stage.run(0.1, speaking=True)
+    assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}
+    stage.node.answers[CLIENTS] = GIVING
+    stage.changed.clear()
+    stage.run(0.05, speaking=True)
+    assert stage.changed == [{1, 2}]
+    assert stage.handing_over == [], "nobody takes over its role"
+    quiet = stage.run(0.1, speaking=True)
+    assert CLIENTS not in quiet
+    assert JOBS not in quiet
+
+
+def test_p6_what_a_primary_holds_its_publishers_for_is_asked_at_once_however_long_its_log_is():
+    stage = Stage()
+    log = [job_of(b"success", b"%d" % number) for number in range(1000)]
+    stage.node.answers[JOBS] = log
+    stage.run(1.0, speaking=True)
+    while stage.run(0.01, speaking=True).count(JOBS) == 0:
+        pass  # its turn is over, and the next one is 0.3 s away
+    stage.node.answers |= {JOBS: [job_of(b"failover-granted"), *log], CLIENTS: GIVING}
+    stage.run(0.05, speaking=True)
+    assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}
+
+
 def test_p6_a_server_that_does_not_know_a_question_is_not_asked_again():
     stage = Stage()
     stage.node.answers |= {JOBS: ValueError("unknown subcommand"), CLIENTS: b"connected_clients:9"}
