@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from actors.pubsub.book import Book, Subscription
 from actors.pubsub.inbox import Inbox
+from actors.pubsub.link_pendings import ShardLeave
 from actors.pubsub.merge import OWED
 from actors.pubsub.router import Router
 from actors.pubsub.shard_link import ShardLink
 from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Kind, Target
-from actors.redis.exceptions import MovedError, RedisError
+from actors.redis.exceptions import MovedError, RedisError, TryAgainError
 from actors.redis.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
@@ -61,7 +64,7 @@ class OneShard:
     found = lost
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
-        return False
+        return isinstance(error, TryAgainError)
 
     def giver(self, node: NodeId, target: Target) -> NodeId | None:
         return None
@@ -194,3 +197,54 @@ async def test_p6_a_subscription_that_nobody_waits_for_any_more_is_ended():
     assert [type(one).__name__ for one in link.connection.pending] == ["ShardLeave", "Ignored"]
     assert wired.says("new", "smessage", "1") == []
     assert wired.says("old", "smessage", "1") == ["1"]
+
+
+@pytest.mark.parametrize("primary_is_live", [False, True])
+async def test_p10_what_a_replica_had_not_got_when_its_slot_left_is_a_gap(primary_is_live: bool):
+    """Wherever else the channel is live: but not if it was live at the primary that gave it."""
+    wired = Wired("replica", "primary", "new")
+    late = 0.07
+    placement: Any = wired.placement
+    placement.complete = lambda node, heard, _=None: heard - late * (node == "replica")
+    placement.giver = lambda node, _: "primary" if node == "replica" else None
+    wired.placed("replica", "new", *["primary"] * primary_is_live)
+    for node in wired.placement.where:
+        wired.says(node, "ssubscribe", 1)
+    wired.time += 2 * late
+    wired.placement.where = wired.placement.where[1:]
+    wired.says("replica", "sunsubscribe", 0)
+    assert wired.book.gaps == (0 if primary_is_live else 1)
+    assert wired.router.table.rows[X].source == "new"
+
+
+async def test_p6_a_try_that_was_sent_ahead_counts_though_the_node_refused_before():
+    wired = Wired("old", "new")
+    wired.placed("old")
+    wired.says("old", "ssubscribe", 1)
+    wired.placed("old", "new")
+    link, row = wired.links["new"], wired.router.table.rows[X]
+    for _ in range(2):
+        link.put_try(X.kind, [X.name])
+    link.send()
+    link.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
+    assert "new" not in row.nodes
+    wired.says("new", "ssubscribe", 1)
+    assert row.is_live("new")
+    wired.says("new", "ssubscribe", 1)
+    assert not link.connection.pending
+    assert row.is_live("new")
+
+
+async def test_p6_a_try_that_comes_true_where_nobody_wants_it_any_more_is_ended():
+    wired = Wired("old", "new")
+    wired.placed("old", "new")
+    wired.says("old", "ssubscribe", 1)
+    link, row = wired.links["new"], wired.router.table.rows[X]
+    link.put_try(X.kind, [X.name])
+    link.send()
+    link.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
+    wired.placed("old")
+    wired.says("new", "ssubscribe", 1)
+    assert "new" not in row.nodes
+    (leave, _) = link.connection.pending
+    assert isinstance(leave, ShardLeave)
