@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, AnyStr, Never
 
 from actors.pubsub.cluster_link import ClusterLink
@@ -11,6 +12,7 @@ from actors.pubsub.link import NodeLink
 from actors.pubsub.manager import ManagerOptions
 from actors.pubsub.parts import Parts
 from actors.pubsub.reader import ReaderOptions
+from actors.pubsub.seconds import first_of, is_second
 from actors.pubsub.shard_link import ShardLink
 from actors.pubsub.shard_manager import NodeFailed, ShardManager
 from actors.pubsub.single import PING_DEADLINE, PatternPubSub
@@ -19,6 +21,7 @@ from actors.pubsub.topology_watch import TopologyWatch, WatchDesk
 from actors.pubsub.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.connection import Connection
+from actors.redis.seats import Seat
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
@@ -165,12 +168,18 @@ class ShardedPubSub(BasePubSub[AnyStr]):
     def shard_connections(self) -> dict[str, Connection]:
         """The connections that it listens on, and those kept ready to take over, by node id."""
         parts = self._session.require_open()
-        return {node: link.connection for node, link in parts.router.links.items()}
+        links = parts.router.links
+        return {node: link.connection for node, link in links.items() if not is_second(node)}
 
     def _start(self, parts: Parts) -> None:
         pool, desk = self.connection_pool, WatchDesk()
         replicas = self.read_from_replicas
-        reader = _reader_options(self, parts, link=ShardLink, open=pool.open_dedicated)
+
+        def connect(node: str, seat: Seat) -> Awaitable[Connection]:
+            opened: Awaitable[Connection] = pool.open_dedicated(first_of(node), seat)
+            return opened
+
+        reader = _reader_options(self, parts, link=ShardLink, open=connect)
         options = ManagerOptions(parts, reader, self.retry_policy)
         parts.start(
             ActorSpec(

@@ -27,13 +27,15 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BELIEVED", "Job", "Jobs", "Stage", "parse_jobs"]
+__all__ = ["BELIEVED", "FEW", "Job", "Jobs", "Stage", "parse_jobs"]
 
 #: Seconds for which a move is believed in after it was last seen: its slot changes its owner in
 #: that time, and everybody hears of it.
 BELIEVED = 0.5
-# So many channels are all tried, for so many seconds or while publishers are held.
-_FEW, _LONG = 50, 2.0
+#: So many channels are all tried.
+FEW = 50
+# For so many seconds, or while publishers are held.
+_LONG = 2.0
 # Seconds between two tries: at least so much for each channel, as a try is worth some 0.05 ms of
 # processor time; and for so long after a job became imminent, less.
 _PER_CHANNEL, _LEAST, _URGENT, _URGENT_FOR = 0.000_2, 0.005, 0.002, 0.25
@@ -148,7 +150,7 @@ class _Known:
 
     def tried(self, now: float) -> set[int]:
         few = self.stage is Stage.IMMINENT or now - self.since < _LONG
-        return set(self.mine if few and len(self.mine) <= _FEW else self.mine[:1])
+        return set(self.mine if few and len(self.mine) <= FEW else self.mine[:1])
 
     def is_urgent(self, now: float) -> bool:
         return self.stage is Stage.IMMINENT and now - self.entered < _URGENT_FOR

@@ -25,7 +25,8 @@ order for ``memory`` seconds, in another order as long as a message is on its wa
 comes again after that is another message.
 
 Nodes of different shards never deliver the same message. While a slot moves from one to the other,
-the new owner's are held until the old one has said its last word.
+the new owner's are held until the old one has said its last word. Then pass first what was held of
+those of the new owner's shard that were live before it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from actors.pubsub.merge_port import Port
@@ -47,6 +48,7 @@ MEMORY = 0.25
 LAG = 0.1
 #: Seconds for which a node may stand still before it counts as silent, and is not listened to.
 OWED = 1.25
+_SINCE = attrgetter("since")
 # So many messages within that time are as good as any number.
 _MOST = 8192
 
@@ -163,8 +165,16 @@ class Merge:
         for closed in self._closed:
             self._release_in_order(closed)
         self._closed.clear()
+        if self._led is not None and self._led.stream != port.stream:
+            # The slot has moved. What came to those who were there before it, it never delivers.
+            for other in sorted(self._earlier_mates(port), key=_SINCE):
+                self._release_in_order(other)
         self._release_in_order(port)
         self._led = port
+
+    def _earlier_mates(self, port: Port) -> list[Port]:
+        mates = [other for other in self.ports.values() if other.stream == port.stream]
+        return [mate for mate in mates if mate.since < port.since]
 
     def expire(self) -> bool:
         """Give up waiting for what the leader should have delivered; return whether all is quiet.

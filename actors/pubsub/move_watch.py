@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from actors.pubsub.jobs import parse_jobs
+from actors.pubsub.jobs import FEW, parse_jobs
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
 from actors.pubsub.rhythm import SELDOM, SPEAKS, Question, Situation, interval
@@ -69,6 +69,7 @@ class MoveWatch:
     Args:
         now: returns the time in seconds.
         slots: returns the slots of interest, as often as there are channels in them.
+        slots_of: returns those of them that a node owns.
         changed: called with the slots whose target is another one now.
         handing_over: called with a node that is about to hand over to a replica.
     """
@@ -77,6 +78,7 @@ class MoveWatch:
         self,
         now: Callable[[], float],
         slots: Callable[[], Collection[int]],
+        slots_of: Callable[[NodeId], Collection[int]],
         changed: Callable[[set[int]], None],
         handing_over: Callable[[NodeId], None],
     ) -> None:
@@ -84,6 +86,7 @@ class MoveWatch:
         self.free: dict[NodeId, float] = {}
         self._now = now
         self._slots = slots
+        self._slots_of = slots_of
         self._changed = changed
         self._handing_over = handing_over
         self._paces: dict[NodeId, _Pace] = {}
@@ -105,23 +108,19 @@ class MoveWatch:
             self.moves.takers |= dict.fromkeys(under_way.values(), now + _MOVING)
             self.watch(node)
             self._report(self.moves.note_setslot(under_way, self._slots(), now))
+            others = self._slots_of(node)
+            target, *more = set(under_way.values())
+            if not more and len(others) <= FEW:
+                self._report(self.moves.expect(target, others, now))
 
     def taken(self, slot: int) -> None:
         """The slot's target has taken a subscription."""
         if self.moves.jobs:
             self._report(self.moves.taken(slot, self._now()))
 
-    def tried(self) -> set[int]:
-        """Return the slots whose target may have refused a subscription, and will take it soon."""
-        return self.moves.tried(self._now())
-
     def sharers(self) -> int:
         """Return how many clients of a node may do as we do, at the most."""
         return max((pace.sharers for pace in self._paces.values()), default=1)
-
-    def pause(self, channels: int) -> float:
-        """Return the seconds until ``channels`` of these are to be tried again."""
-        return self.moves.pause(channels, self._now())
 
     def tick(
         self, links: Mapping[NodeId, NodeLink], nodes: int, empty: Collection[NodeId] = ()

@@ -2,8 +2,8 @@
 
 Servers tell it when asked, each of its own slots only: ``CLUSTER NODES`` of the moves that are made
 slot by slot (``CLUSTER SETSLOT``), whose target takes subscriptions from the beginning, after
-ASKING; ``CLUSTER GETSLOTMIGRATIONS`` of those that move whole ranges in one step, whose target does
-not: see ``jobs``.
+ASKING, and may end them when it takes the slot over; ``CLUSTER GETSLOTMIGRATIONS`` of those that
+move whole ranges in one step, whose target takes none before: see ``jobs``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ class Moves:
         self.sources: dict[str, float] = {}
         self.takers: dict[str, float] = {}
         self._seen: dict[int, float] = {}
+        # Single slots, and since when they move, or are expected to; and those of them of which
+        # nobody said so yet.
+        self._single: dict[int, float] = {}
+        self._expected: set[int] = set()
         self._jobs = Jobs()
 
     @property
@@ -61,7 +65,27 @@ class Moves:
         Returns those whose target is another one now.
         """
         mine = {slot: under_way[slot] for slot in under_way.keys() & set(slots)}
-        return {slot for slot, target in mine.items() if self._put(slot, target, now)}
+        changed = {slot for slot, target in mine.items() if self._put(slot, target, now)}
+        changed |= mine.keys() & self._expected
+        self._expected -= mine.keys()
+        self._single |= dict.fromkeys(changed, now)
+        return changed
+
+    def expect(self, target: str, slots: Collection[int], now: float) -> set[int]:
+        """``slots`` may go to ``target`` next, as others did; return those that are new to us.
+
+        They are tried there before anybody says so: what moves one by one may do so in ten
+        milliseconds each.
+        """
+        unknown = {slot for slot in slots if slot in self._expected or slot not in self.targets}
+        new = {slot for slot in unknown if self._put(slot, target, now)}
+        self._expected |= new
+        self._single |= dict.fromkeys(new, now)
+        return new
+
+    def single(self) -> Mapping[int, float]:
+        """Return the single slots under way, or expected to be, each with since when."""
+        return self._single
 
     def note_job(self, job: Job, slots: Collection[int], now: float) -> set[int]:
         """Take what an end said of a job; return the slots to be tried now: see ``jobs``.
@@ -102,6 +126,8 @@ class Moves:
         gone = {slot for slot, at in self._seen.items() if now - at > BELIEVED}
         for slot in gone:
             del self.targets[slot], self._seen[slot]
+            self._single.pop(slot, None)
+            self._expected.discard(slot)
         self._jobs.expire(now)
         self.sources = {node: until for node, until in self.sources.items() if until > now}
         self.takers = {node: until for node, until in self.takers.items() if until > now}

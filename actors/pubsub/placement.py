@@ -15,6 +15,7 @@ from itertools import islice
 
 import msgspec
 
+from actors.pubsub.seconds import second_of
 from actors.pubsub.table import NodeId
 from actors.redis.topology import Node, Topology
 
@@ -79,6 +80,9 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
             places += [] if node.id in places else [node.id]
     if leaves and target is not None and target not in places:
         places.append(target)
+    if leaves and target is not None:
+        # There the moment is not missed in which it takes the slot over: see ``tries``.
+        places.append(second_of(target))
     return tuple(places)
 
 

@@ -259,8 +259,8 @@ class Router:
             link.unsubscribe(target.kind, [target.name])
             link.send()
             return
-        if row is None:
-            return
+        if row is None or (subscribed and row.is_live(link.node)):
+            return  # the latter: one of many tries, after another one was taken
         if not subscribed:
             self._execute(self.table.removed(link.node, target))
             if target not in self.table.rows:

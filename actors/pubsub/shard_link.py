@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.link import NodeLink
-from actors.pubsub.types import Target
+from actors.pubsub.seconds import is_second
+from actors.pubsub.types import Kind, Target
 
 __all__ = ["ShardLink"]
 
@@ -29,6 +30,12 @@ class ShardLink(NodeLink):
         self._recent: deque[Any] = deque(maxlen=_MOST)
         self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
         super().__init__(*args, **options)
+        if is_second(self.node):
+            self.origin = (self.origin, "second")  # what it delivers, the first one may repeat
+
+    def subscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
+        """Have the subscription of ``names`` sent; a second connection's waits for the slot."""
+        super().subscribe(kind, names, asking=asking and not is_second(self.node))
 
     def recent(self, target: Target, since: float) -> list[Any]:
         """Return the payloads of a channel that came after ``since``, as they were delivered."""

@@ -19,6 +19,7 @@ from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
 from actors.pubsub.placement import Sight, standbys
 from actors.pubsub.roles import Revocations, Roles, new_replicas, promoted
+from actors.pubsub.seconds import first_of, is_second
 from actors.pubsub.silence import Silences
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
 from actors.pubsub.table import HandOver, NodeId
@@ -60,6 +61,8 @@ _SETTLING, _UNSETTLED = 0.5, 1.5
 _UNUSED = 5.0
 #: Most primaries that are asked for a slot that was taken from us.
 _MOST_ASKED = 8
+#: Second connections are made where each node may have so many, and so many at a time.
+_ROOMY, _MOST_SECONDS = 4, 2
 #: Seconds between two attempts to subscribe to what is live elsewhere at nodes that refused it.
 _RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
@@ -144,12 +147,16 @@ class ShardManager(SubscriptionManager):
         self._mates = Mates(self.loop.time)
         self._mates.note(self.topology)
         self.moves = MoveWatch(
-            self.loop.time, self._used_slots, self._moves_changed, self._hands_over
+            self.loop.time,
+            self._used_slots,
+            self._used_slots_of,
+            self._moves_changed,
+            self._hands_over,
         )
         await super().on_start()
         self._tries = Tries(self.router, self.moves, self.slot, self._targets_in)
         self.desk.report = self.context.self_ref.tell
-        self.desk.prefer = lambda: list(self.readers)
+        self.desk.prefer = lambda: {first_of(node) for node in self.readers}
         self._look_again(self.loop.time(), _IDLE)
         self.context.timers.after(_IDLE, Tick.MOVES)
 
@@ -237,14 +244,15 @@ class ShardManager(SubscriptionManager):
 
     def asking(self, node: NodeId, target: Target) -> bool:
         """Return whether ``node`` is importing the target's slot."""
-        return self.moves.moves.targets.get(self.slot(target)) == node
+        return self.moves.moves.targets.get(self.slot(target)) == first_of(node)
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether two nodes are of one shard."""
-        return self._mates.are(node, other)
+        return self._mates.are(first_of(node), first_of(other))
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and hears what its primary accepts."""
+        node = first_of(node)
         return node not in self._silences and not self._roles.returning(node)
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
@@ -255,6 +263,7 @@ class ShardManager(SubscriptionManager):
         bus that it has a successor. A replica is behind by the bus, as long as there is a primary
         that accepts messages.
         """
+        node = first_of(node)
         if node in self._handing_over:
             return min(heard, self._handing_over[node].after)
         known = self.topology.nodes.get(node)
@@ -293,6 +302,8 @@ class ShardManager(SubscriptionManager):
 
     def lost(self, node: NodeId) -> bool:
         """A connection ended: its channels move to the shard's other nodes at once (P6)."""
+        if is_second(node):
+            return False  # the first connection says what is to be done
         now = self.loop.time()
         self._down.setdefault(node, now)
         self._silences.forget(node)
@@ -312,7 +323,7 @@ class ShardManager(SubscriptionManager):
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
-        if node not in self._down and not self._unsettled:
+        if is_second(node) or (node not in self._down and not self._unsettled):
             return False
         self._last_words.pop(node, None)
         known = self.topology.nodes.get(node)
@@ -329,7 +340,7 @@ class ShardManager(SubscriptionManager):
         return True
 
     def _node_failed(self, node: NodeId) -> None:
-        if node not in self._down:
+        if node not in self._down and not is_second(node):
             self._down[node] = self.loop.time()
             self.desk.look()
             self._replace()
@@ -337,7 +348,7 @@ class ShardManager(SubscriptionManager):
 
     def revoked(self, node: NodeId, target: Target) -> bool:
         """A node took a target away: because the slot moves, or because its shard changes (P5)."""
-        slot = self.slot(target)
+        node, slot = first_of(node), self.slot(target)
         new = self.moves.moves.targets.get(slot)
         if new is not None and new in self.topology.nodes:
             if new != node:
@@ -526,6 +537,12 @@ class ShardManager(SubscriptionManager):
     def _used_slots(self) -> list[int]:
         return self._slots.of(self.router.table.rows)
 
+    def _used_slots_of(self, node: NodeId) -> list[int]:
+        topology = self.topology
+        owners = {slot: topology.primary_for(slot) for slot in set(self._used_slots())}
+        mine = {slot for slot, owner in owners.items() if owner is not None and owner.id == node}
+        return [slot for slot in self._used_slots() if slot in mine]
+
     def _targets_in(self, slots: set[int]) -> list[Target]:
         rows = self.router.table.rows
         return [t for t, slot in zip(rows, self._slots.of(rows), strict=True) if slot in slots]
@@ -588,7 +605,7 @@ class ShardManager(SubscriptionManager):
             slot = self.slot(target)
             if slot in at_home:
                 owner = self.topology.primary_for(slot)
-                at_home[slot] &= owner is not None and row.source == owner.id
+                at_home[slot] &= owner is not None and first_of(row.source or "") == owner.id
         settled = [
             slot
             for slot, since in self._unsettled.items()
@@ -649,11 +666,21 @@ class ShardManager(SubscriptionManager):
         known = self.topology.nodes
         used = self._used()
         for node in [*used, *self._standbys(used)]:
-            if node in known and node not in self.readers:
-                where = known[node]
-                self.keep_reader(node, f"{where.host}:{where.port} {node[:8]}")
-        for node in [node for node in self.readers if node not in known]:
+            where = known.get(first_of(node))
+            if where is not None and node not in self.readers and self._has_room(node):
+                name = f"{where.host}:{where.port} {where.id[:8]}"
+                self.keep_reader(node, f"{name} (second)" if is_second(node) else name)
+        for node in [node for node in self.readers if first_of(node) not in known]:
             self.readers[node].request_stop()
+
+    def _has_room(self, node: NodeId) -> bool:
+        """Whether ``node`` may have a connection: a second one is never one that others lack."""
+        if not is_second(node):
+            return True
+        pool, seconds = self.pool, sum(map(is_second, self.readers))
+        if pool.max_connections_per_node:
+            return pool.max_connections >= _ROOMY
+        return len(self.readers) + 1 <= pool.max_connections // 2 and seconds < _MOST_SECONDS
 
     def _used(self) -> set[NodeId]:
         rows = self.router.table.rows.values()
@@ -663,7 +690,8 @@ class ShardManager(SubscriptionManager):
     def _standbys(self, used: set[NodeId]) -> set[NodeId]:
         pool = self.pool
         most = None if pool.max_connections_per_node else pool.max_connections // 2
-        return standbys(self.topology, used, self._down, most)
+        firsts = {node for node in used if not is_second(node)}
+        return standbys(self.topology, firsts, self._down, most)
 
     def _let_go_unused(self, now: float) -> None:
         if len(self.readers) == len(self._idle_since) == 0:

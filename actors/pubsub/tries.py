@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from actors.pubsub.ahead import Ahead
+from actors.pubsub.jobs import FEW
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.router import Router
+from actors.pubsub.seconds import second_of
 from actors.pubsub.table import NodeId
 from actors.pubsub.types import Target
 
 __all__ = ["Tries"]
 
-#: Most channels that are tried ahead.
-_MOST_AHEAD = 50
+#: Seconds between two looks at what was sent ahead for single slots.
+_SINGLE_PAUSE = 0.005
+#: Milliseconds by which tries of single slots are further apart for each second that these are on
+#: their way, and at the most.
+_SLOWER, _SLOWEST = 0.5, 10
 #: Seconds for which the channels in the slots that are tried are taken to be the same: they may be
 #: few among many.
 _SAME = 0.05
@@ -29,7 +34,7 @@ class Tries:
 
     Args:
         router: subscribes.
-        moves: says what is to be tried.
+        watch: says what is to be tried.
         slot: returns the slot of a channel.
         targets_in: returns the channels in some slots.
     """
@@ -37,12 +42,12 @@ class Tries:
     def __init__(
         self,
         router: Router,
-        moves: MoveWatch,
+        watch: MoveWatch,
         slot: Callable[[Target], int],
         targets_in: Callable[[set[int]], list[Target]],
     ) -> None:
         self._router = router
-        self._moves = moves
+        self._watch = watch
         self._slot = slot
         self._targets_in = targets_in
         # By node, what waits there.
@@ -52,23 +57,30 @@ class Tries:
 
     def again(self, now: float) -> float | None:
         """Try what is to be tried; return the seconds until the next time, None: it is over."""
-        slots = self._moves.tried()
+        moves = self._watch.moves
+        refused, single = moves.tried(now), moves.single()
+        slots = refused | single.keys()
         if not slots:
             self._ahead.clear()
             return None
         if self._same[0] != slots or now - self._same[2] > _SAME:
             self._same = slots, self._targets_in(slots), now
         targets = self._same[1]
-        self._router.retry(targets)
+        pause = _SINGLE_PAUSE
+        if refused:
+            again = [target for target in targets if self._slot(target) not in single]
+            self._router.retry(again)
+            pause = moves.pause(len(again), now)
         self._send_ahead(targets, now)
-        return self._moves.pause(len(targets))
+        return pause
 
     def _send_ahead(self, targets: Iterable[Target], now: float) -> None:
         by_node: dict[NodeId, dict[int, list[bytes]]] = {}
         rows, links = self._router.table.rows, self._router.links
-        for target in islice(targets, _MOST_AHEAD):
+        moves, single = self._watch.moves, self._watch.moves.single()
+        for target in islice(targets, FEW):
             slot, row = self._slot(target), rows.get(target)
-            node = self._moves.moves.targets.get(slot)
+            node = second_of(moves.targets.get(slot, ""))
             if row is None or node not in links or row.is_live(node):
                 continue
             if row.is_tried(node) or (row.wanted and row.asked(node)):
@@ -78,4 +90,6 @@ class Tries:
             ahead = self._ahead.get(node)
             if ahead is None or ahead.link is not link:
                 ahead = self._ahead[node] = Ahead(link)
-            ahead.top_up(by_slot.values(), self._moves.sharers(), now)
+            since = min((single[slot] for slot in by_slot.keys() & single.keys()), default=now)
+            pause = 1 + min(_SLOWEST, int((now - since) * _SLOWER))
+            ahead.top_up(by_slot.values(), self._watch.sharers(), now, pause)

@@ -6,22 +6,19 @@ A job is held by the server's own means (DEBUG SLOTMIGRATION), so that it is at 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
-from actors.pubsub.facade import BasePubSub
 from actors.redis.connection import Connection
-from actors.redis.exceptions import MovedError
 from actors.redis.slots import key_slot
 from actors.testing.binary import wheel_binary
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.cluster_moves import can_migrate_atomically
-from tests.cluster.clusters import client_of, connect, lent
+from tests.cluster.clusters import lent
+from tests.cluster.moving import Elsewhere, running_thread, sharded, subscribers_at, waits_at
 from tests.pubsub.helpers import Gaps, data_of, message, take
 from tests.support import eventually
 
@@ -75,90 +72,17 @@ async def held_job(
         await job
 
 
-async def waits_at(node: ClusterNode) -> bool:
-    """Whether a subscriber's tries wait at ``node``."""
-    clients = (await node.execute("CLIENT", "LIST")).decode().splitlines()
-    return any("flags=b" in line or "cmd=wait" in line for line in clients)
+class EndOfJob(Elsewhere):
+    """The job is let go, and ends."""
 
-
-async def subscribers_at(node: ClusterNode, channel: str = "a") -> int:
-    return (await node.execute("PUBSUB", "SHARDNUMSUB", channel))[1]
-
-
-@asynccontextmanager
-async def sharded(
-    cluster: EmbeddedCluster, *channels: str, gaps: Gaps
-) -> AsyncIterator[BasePubSub[Any]]:
-    async with (
-        client_of(cluster) as client,
-        client.sharded_pubsub(channels=channels, ignore_subscribe_messages=True, on_gap=gaps) as p,
-    ):
-        yield p
-
-
-class Elsewhere(threading.Thread):
-    """A publisher that does not need our event loop: it publishes at the source, then follows.
-
-    From the moment in which the slots change hands until messages came to the target, it keeps our
-    event loop from doing anything.
-    """
-
-    def __init__(self, source: ClusterNode, target: ClusterNode, ours: asyncio.AbstractEventLoop):
-        super().__init__()
-        self.source, self.target, self.ours = source, target, ours
-        self.accepted: list[str] = []
-        self.moved = False
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        try:
-            asyncio.run(asyncio.wait_for(self._publish(), 10.0))
-        finally:
-            self._done.set()
-
-    async def _publish(self) -> None:
-        source, target = await connect(self.source), await connect(self.target)
-        try:
-            # A server that does nothing looks at no timeouts: as elsewhere, others use it, too.
-            others = asyncio.create_task(self._keep_busy(target))
-            await source.execute("DEBUG", "SLOTMIGRATION", "PREVENT-PAUSE", 0)
-            while not await self._is_imminent(source):
-                pass
-            self.ours.call_soon_threadsafe(self._done.wait, 10.0)
-            while not self.moved:
-                await self._say(source)
-            others.cancel()
-            for _ in range(3):
-                await self._say(target)
-        finally:
-            source.close()
-            target.close()
-
-    async def _keep_busy(self, target: Connection) -> None:
-        while True:
-            await target.execute("PING")
+    async def begin(self, source: Connection, target: Connection) -> None:
+        await source.execute("DEBUG", "SLOTMIGRATION", "PREVENT-PAUSE", 0)
+        while not await self._is_imminent(source):
+            pass
 
     async def _is_imminent(self, source: Connection) -> bool:
         newest, *_ = await source.execute("CLUSTER", "GETSLOTMIGRATIONS")
         return newest[b"state"].startswith((b"failover", b"success"))
-
-    async def _say(self, node: Connection) -> None:
-        data = f"m{len(self.accepted)}"
-        try:
-            await node.execute("SPUBLISH", "a", data)
-        except MovedError:
-            self.moved = True
-        else:
-            self.accepted.append(data)
-
-
-@contextmanager
-def running_thread(thread: threading.Thread) -> Iterator[None]:
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 async def test_p6_what_is_published_while_we_are_busy_is_not_lost(running, ends):
@@ -167,12 +91,16 @@ async def test_p6_what_is_published_while_we_are_busy_is_not_lost(running, ends)
     async with sharded(running, "a", gaps=gaps) as p:
         async with held_job(running, source, target):
             await eventually(lambda: waits_at(target))
-            other = Elsewhere(source, target, asyncio.get_running_loop())
+            other = EndOfJob(source, target, asyncio.get_running_loop())
             with running_thread(other):
                 await asyncio.get_running_loop().run_in_executor(None, other.join)
         assert other.moved
         assert await data_of(p, len(other.accepted)) == other.accepted
-        assert await subscribers_at(target) == 1
+
+        async def there_once() -> bool:
+            return await subscribers_at(target) == 1
+
+        await eventually(there_once)
 
 
 async def test_p6_more_channels_than_are_all_tried_move_too(running, ends):

@@ -339,6 +339,25 @@ def test_another_shards_messages_wait_for_the_last_word_of_the_old_owner():
     assert sink.got == ["a", "z", "a", "b"]
 
 
+def test_what_came_to_an_earlier_mate_of_another_shards_new_leader_passes_before_it():
+    merge, sink, clock = make()
+    put(merge.add("old", SHARD), "ignored")
+    merge.lead("old")
+    sink.got.clear()
+    early = merge.add("early", OTHER)
+    put(early, 2)
+    clock.time += 0.001
+    new = merge.add("new", OTHER)
+    put(new, 3)
+    put(merge.ports["old"], 1)
+    merge.remove("old")
+    merge.lead("new")
+    put(early, 3, 4)
+    put(new, 4, 5)
+    put(early, 5)
+    assert sink.got == [1, 2, 3, 4, 5]
+
+
 def test_what_a_lost_node_had_before_the_leader_waits_for_the_leader():
     merge, sink, clock = make()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
