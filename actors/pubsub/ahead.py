@@ -26,7 +26,7 @@ __all__ = ["Ahead"]
 
 #: Milliseconds between two tries: as short as can be, as it is by these that we may be late; longer
 #: for many slots and for many clients of the server that may do the same.
-_MS_PER_SLOT = 0.1
+_MS_PER_SLOT = 0.05
 #: Seconds to be covered ahead; fewest and most tries for that.
 _COVERED, _LEAST, _MOST = 0.05, 2, 40
 #: What a WAIT is taken to last before the first one was answered, in seconds.

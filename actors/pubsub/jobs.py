@@ -27,13 +27,13 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BELIEVED", "FEW", "Job", "Jobs", "Stage", "parse_jobs"]
+__all__ = ["BELIEVED", "FEW", "MOST_AHEAD", "Job", "Jobs", "Stage", "parse_jobs"]
 
 #: Seconds for which a move is believed in after it was last seen: its slot changes its owner in
 #: that time, and everybody hears of it.
 BELIEVED = 0.5
-#: So many channels are all tried.
-FEW = 50
+#: So many channels are all tried; and the most of all moves at a time that are sent ahead.
+FEW, MOST_AHEAD = 50, 100
 # For so many seconds, or while publishers are held.
 _LONG = 2.0
 # Seconds between two tries: at least so much for each channel, as a try is worth some 0.05 ms of

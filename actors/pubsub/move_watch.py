@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from actors.pubsub.jobs import FEW, parse_jobs
+from actors.pubsub.jobs import FEW, MOST_AHEAD, parse_jobs
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
 from actors.pubsub.rhythm import SELDOM, SPEAKS, Question, Situation, interval
@@ -90,6 +90,8 @@ class MoveWatch:
         self._changed = changed
         self._handing_over = handing_over
         self._paces: dict[NodeId, _Pace] = {}
+        # Nodes that have no slots, or had none when the first one came.
+        self._new: set[NodeId] = set()
         self._of_interest: Collection[int] = ()
         self._interest_until = 0.0
 
@@ -108,10 +110,19 @@ class MoveWatch:
             self.moves.takers |= dict.fromkeys(under_way.values(), now + _MOVING)
             self.watch(node)
             self._report(self.moves.note_setslot(under_way, self._slots(), now))
-            others = self._slots_of(node)
             target, *more = set(under_way.values())
-            if not more and len(others) <= FEW:
-                self._report(self.moves.expect(target, others, now))
+            if not more:
+                self._expect_others(node, target, now)
+
+    def _expect_others(self, source: NodeId, target: NodeId, now: float) -> None:
+        """One slot moves: so may the others of the node do, and all to a node that had none."""
+        others = self._slots_of(source)
+        if target in self._new:
+            owned = set(self._slots_of(target))
+            everywhere = [slot for slot in self._slots() if slot not in owned]
+            others = everywhere if len(everywhere) <= MOST_AHEAD else others
+        if len(others) <= (MOST_AHEAD if target in self._new else FEW):
+            self._report(self.moves.expect(target, others, now))
 
     def taken(self, slot: int) -> None:
         """The slot's target has taken a subscription."""
@@ -135,6 +146,7 @@ class MoveWatch:
         now = self._now()
         before = len(self.moves.sources)
         gone = self.moves.expire(now)
+        self._new = (self._new & self.moves.takers.keys()).union(empty)
         sources = self.moves.sources
         self._report(gone if len(sources) == before else set(self._slots()))
         delay = SELDOM

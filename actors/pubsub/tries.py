@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from actors.pubsub.ahead import Ahead
-from actors.pubsub.jobs import FEW
+from actors.pubsub.jobs import MOST_AHEAD
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.router import Router
 from actors.pubsub.seconds import second_of
@@ -78,7 +78,7 @@ class Tries:
         by_node: dict[NodeId, dict[int, list[bytes]]] = {}
         rows, links = self._router.table.rows, self._router.links
         moves, single = self._watch.moves, self._watch.moves.single()
-        for target in islice(targets, FEW):
+        for target in islice(targets, MOST_AHEAD):
             slot, row = self._slot(target), rows.get(target)
             node = second_of(moves.targets.get(slot, ""))
             if row is None or node not in links or row.is_live(node):

@@ -75,7 +75,7 @@ def test_p6_where_nothing_happens_other_commands_do_not_wait_long():
 def test_the_more_do_the_same_the_longer_is_each_wait():
     server = Server(0.2)
     server.top_up(sharers=100)
-    assert server.sent[0] == ("WAIT", 1_000_000, 20)
+    assert server.sent[0] == ("WAIT", 1_000_000, 10)
 
 
 def test_where_the_server_does_not_let_us_nothing_more_is_sent():

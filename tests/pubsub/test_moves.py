@@ -173,3 +173,31 @@ def test_p6_both_ends_of_a_job_are_left_in_peace_for_a_moment_when_it_is_about_t
     assert jobs.nodes(1.4) == {SOURCE: False, TARGET: False}
     jobs.taken(3, 1.5)
     assert jobs.nodes(1.5) == {}
+
+
+def test_p6_the_next_slots_are_expected_and_news_when_somebody_says_so():
+    moves = Moves()
+    assert moves.note_setslot({5: TARGET}, [1, 5, 9], 1.0) == {5}
+    assert moves.expect(TARGET, [1, 5, 9], 1.1) == {1, 9}
+    assert moves.expect(TARGET, [1, 5, 9], 1.2) == set()
+    assert moves.targets == {1: TARGET, 5: TARGET, 9: TARGET}
+    assert moves.single() == {1: 1.1, 5: 1.0, 9: 1.1}
+    assert moves.note_setslot({9: TARGET}, [1, 5, 9], 1.3) == {9}
+    assert moves.note_setslot({9: TARGET}, [1, 5, 9], 1.4) == set()
+
+
+def test_p6_what_was_expected_goes_where_somebody_says_it_goes():
+    moves = Moves()
+    moves.expect(TARGET, [1], 1.0)
+    assert moves.note_setslot({1: SOURCE}, [1], 1.1) == {1}
+    assert moves.expect(TARGET, [1], 1.2) == set()
+    assert moves.targets == {1: SOURCE}
+
+
+def test_p6_what_was_expected_for_nothing_is_forgotten():
+    moves = Moves()
+    moves.expect(TARGET, [1], 1.0)
+    assert moves.expire(1.0 + BELIEVED - 0.1) == set()
+    assert moves.expire(1.0 + BELIEVED + 0.1) == {1}
+    assert not moves.single()
+    assert not moves.targets

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.pubsub.jobs import FEW
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.rhythm import SELDOM, Question, Situation, interval
 
@@ -257,3 +258,32 @@ def test_p6_a_question_without_an_answer_is_not_asked_twice():
     stage = Stage()
     stage.node.put_query = lambda command, heard: stage.node.asked.append(Question(command))  # type: ignore[method-assign]
     assert sorted(q.name for q in stage.run(5.0)) == ["CLIENTS", "JOBS", "SLOTS"]
+
+
+LEAVES_TWO = b"id 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-9 [2->-%s]" % TARGET.encode()
+
+
+def test_p6_a_nodes_other_slots_are_expected_to_follow_where_they_are_few():
+    stage = Stage()
+    stage.owned = tuple(range(FEW + 1))
+    stage.node.answers[SLOTS] = LEAVES_TWO
+    stage.run(0.3)
+    assert stage.watch.moves.targets == {2: TARGET}
+    stage.owned = (1, 2)
+    stage.run(0.3)
+    assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}
+
+
+def test_p6_a_new_node_is_expected_to_get_slots_of_all_others():
+    stage = Stage()
+    stage.owned = (2,)
+    stage.node.answers[SLOTS] = LEAVES_TWO
+    links: Any = {"a": stage.node, TARGET: Node()}
+    for _ in range(5):
+        stage.time += stage.watch.tick(links, 6)
+    assert stage.watch.moves.targets == {2: TARGET}
+    for _ in range(5):
+        stage.time += stage.watch.tick(links, 6, {TARGET})
+    for _ in range(5):  # and it is still the new one when the first slot came
+        stage.time += stage.watch.tick(links, 6)
+    assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}

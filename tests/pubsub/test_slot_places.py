@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.pubsub.placement import Sight, shard_places
+from actors.pubsub.seconds import first_of, is_second, second_of
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots, all_places
 from actors.pubsub.types import Kind, Target
 from actors.redis.slots import SLOTS, key_slot
@@ -52,6 +53,15 @@ def test_all_places_are_those_of_each_slot(topology, sight, some):
     edges = [slot for shard in topology.shards for run in shard.slots for slot in run]
     for slot in {*some, *edges, *sight.unsettled, *sight.moving}:
         assert found[slot] == (shard_places(topology, slot, sight) or ("before",))
+
+
+def test_p6_a_slot_on_its_way_is_live_on_both_connections_to_its_target_after_its_owner():
+    topology = build_topology(NODES, {"a": [(0, SLOTS - 1)], "b": []})
+    assert shard_places(topology, 7, Sight(moving={7: "b"})) == ("a", "b", second_of("b"))
+    assert shard_places(topology, 8, Sight(moving={7: "b"})) == ("a",)
+    assert (first_of(second_of("b")), first_of("b")) == ("b", "b")
+    assert is_second(second_of("b"))
+    assert not is_second("b")
 
 
 def test_one_slot_is_looked_at_again_without_the_others():
