@@ -1,17 +1,18 @@
 """Subscriptions that wait at a server for the moment in which it takes them.
 
-The target of a move in one step takes subscriptions only after it took the slots over, and some
+The target of a move takes subscriptions for good only after it took the slots over, and some
 milliseconds later publishers come to it. A try that is sent when we hear of that comes late, if our
 process does not get the processor in just these milliseconds, or a handler keeps it busy. So tries
 are sent ahead, each behind a ``WAIT`` for more replicas than there are, which holds the rest of
-this connection's commands back for its timeout. The server looks at timeouts right after it took
-slots over (Valkey's ``beforeSleep``: the cluster first, then blocked clients), before it reads what
-publishers send. One that began less than a millisecond before ends in a later turn: that is a race
-still, but the server's, not ours. Messages and other pushes are not held back.
+this connection's commands back for its timeout: it is one that serves for nothing else. The server
+looks at timeouts right after it took slots over (Valkey's ``beforeSleep``: the cluster first, then
+blocked clients), before it reads what publishers send. One that began less than a millisecond
+before ends in a later turn: that is a race still, but the server's, not ours. Messages and other
+pushes are not held back.
 
 Timeouts are looked at when a server does something: 1 ms is about that where messages flow, and up
-to 100 ms where nothing happens. What else goes over the connection must not wait for long, so how
-much is sent ahead follows how long the last ones took.
+to 100 ms where nothing happens. Slots that begin to move later are tried behind what waits already,
+so how much is sent ahead follows how long the last ones took.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.pubsub.seconds import first_of, is_second
 from actors.pubsub.types import Target
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
 if TYPE_CHECKING:
     from actors.pubsub.book import Book
     from actors.pubsub.inbox import Inbox
-    from actors.pubsub.session import Session
+from actors.pubsub.session import Session
 
 __all__ = ["Insight", "PubSubStats"]
 
@@ -52,14 +53,15 @@ class Insight:
 
     def nodes(self) -> list[str]:
         """Return the nodes that it listens on now."""
-        return list(self._session.require_open().router.links)
+        links = self._session.require_open().router.links
+        return [node for node in links if not is_second(node)]
 
     def sources(self) -> dict[str, list[Target]]:
         """Return the targets that are live, by the node whose messages of them are used."""
         found: dict[str, list[Target]] = {}
         for target, row in self._session.require_open().router.table.rows.items():
             if row.source is not None and row.is_live(row.source):
-                found.setdefault(row.source, []).append(target)
+                found.setdefault(first_of(row.source), []).append(target)
         return found
 
     def unconfirmed(self) -> list[Target]:

@@ -1,7 +1,10 @@
-"""Tries channels again and again, that a move in one step takes to a node that refuses them yet.
+"""Tries channels again and again at nodes that their slots go to, until these take them for good.
 
-Which ones and how often, ``jobs`` says. Each is tried in two ways: by a subscription like any
-other, and by what is sent ahead; see ``ahead``. The first that is taken counts.
+Which slots, ``moves`` says. The target of a move in one step refuses them to its end, and ``jobs``
+says how often they are tried: by subscriptions like any other, and by what is sent ahead. The
+target of a single slot takes them, after ASKING, and may end that when it takes the slot over: for
+that moment they are sent ahead, too. What is sent ahead waits on a second connection, so that
+nothing else has to wait behind it; see ``ahead``. The first that is taken counts.
 """
 
 from __future__ import annotations
