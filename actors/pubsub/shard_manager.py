@@ -236,7 +236,7 @@ class ShardManager(SubscriptionManager):
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
         down = self._down
-        return bool(down) and all(node in down for node in self.places(target))
+        return bool(down) and all(first_of(node) in down for node in self.places(target))
 
     def group(self, target: Target) -> int:
         """Return the slot: channels of different slots cannot share a command (P4)."""
@@ -710,5 +710,8 @@ class ShardManager(SubscriptionManager):
         for node in [node for node, other in self.readers.items() if other is ref]:
             self._idle_since.pop(node, None)
             self._down.pop(node, None)
+            if is_second(node):
+                del self.readers[node]  # a help, while it lasts: nothing fails with it
+                return
         super().reader_ended(ref, reason)
         self._place_soon()

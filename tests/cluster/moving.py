@@ -28,11 +28,13 @@ async def subscribers_at(node: ClusterNode, channel: str = "a") -> int:
 
 @asynccontextmanager
 async def sharded(
-    cluster: EmbeddedCluster, *channels: str, gaps: Gaps, **options: Any
+    cluster: EmbeddedCluster, *channels: str, gaps: Gaps, max_connections: int = 32, **options: Any
 ) -> AsyncIterator[BasePubSub[Any]]:
     async with (
-        client_of(cluster, **options) as client,
-        client.sharded_pubsub(channels=channels, ignore_subscribe_messages=True, on_gap=gaps) as p,
+        client_of(cluster, max_connections=max_connections) as client,
+        client.sharded_pubsub(
+            channels=channels, ignore_subscribe_messages=True, on_gap=gaps, **options
+        ) as p,
     ):
         yield p
 

@@ -116,3 +116,23 @@ async def test_p6_a_pool_without_room_does_without_a_second_connection(running, 
         assert not await waits_at(target)
         await target.execute("SPUBLISH", "a", "1")
         assert await take(p, 1) == [message("a", "1")]
+
+
+async def test_p6_without_retries_a_second_connection_may_end_and_nothing_fails(running, ends):
+    source, target = ends
+    async with sharded(running, "a", gaps=Gaps(), retry_policy=None) as p:
+        await begin_moves([SLOT], source, target)
+        await eventually(lambda: waits_at(target))
+        clients = (await target.execute("CLIENT", "LIST")).decode().splitlines()
+        waiting = [line for line in clients if "flags=b" in line or "cmd=wait" in line]
+        for line in waiting:
+            number = line.split()[0].removeprefix("id=")
+            await target.execute("CLIENT", "KILL", "ID", number)
+        await finish_moves([SLOT], source, target, ())
+        await eventually(lambda: left(source))
+        await target.execute("SPUBLISH", "a", "1")
+        assert await take(p, 1) == [message("a", "1")]
+
+
+async def left(node: ClusterNode) -> bool:
+    return await subscribers_at(node) == 0
