@@ -15,6 +15,9 @@ from actors.pubsub.jobs import BELIEVED, Job, Jobs, Stage
 
 __all__ = ["Moves", "parse_setslot"]
 
+#: Seconds after a slot's source gave it up in which its target may say the same of what it took
+#: before.
+_SAID = 0.1
 _LEAVES = re.compile(rb"\[(\d+)->-([0-9a-f]+)\]")
 _COMES = re.compile(rb"\[(\d+)-<-([0-9a-f]+)\]")
 
@@ -50,6 +53,7 @@ class Moves:
         # nobody said so yet.
         self._single: dict[int, float] = {}
         self._expected: set[int] = set()
+        self._changed_hands: dict[int, float] = {}
         self._jobs = Jobs()
 
     @property
@@ -82,6 +86,20 @@ class Moves:
         self._expected |= new
         self._single |= dict.fromkeys(new, now)
         return new
+
+    def changed_hands(self, slot: int, now: float) -> None:
+        """The source of ``slot`` gave it up: its target has it."""
+        self._changed_hands.setdefault(slot, now)
+
+    def is_over(self, slot: int, now: float) -> bool:
+        """Whether ``slot`` changed hands long enough ago for its target to have said all of it."""
+        return now - self._changed_hands.get(slot, now) > _SAID
+
+    def forget(self, slot: int) -> None:
+        """Nothing is known of ``slot`` any more."""
+        for known in (self.targets, self._seen, self._single, self._changed_hands):
+            known.pop(slot, None)
+        self._expected.discard(slot)
 
     def single(self) -> Mapping[int, float]:
         """Return the single slots under way, or expected to be, each with since when."""
@@ -125,9 +143,7 @@ class Moves:
         """Forget what was not seen for a while; return the slots concerned."""
         gone = {slot for slot, at in self._seen.items() if now - at > BELIEVED}
         for slot in gone:
-            del self.targets[slot], self._seen[slot]
-            self._single.pop(slot, None)
-            self._expected.discard(slot)
+            self.forget(slot)
         self._jobs.expire(now)
         self.sources = {node: until for node, until in self.sources.items() if until > now}
         self.takers = {node: until for node, until in self.takers.items() if until > now}
@@ -141,5 +157,7 @@ class Moves:
     def _put(self, slot: int, target: str, now: float) -> bool:
         self._seen[slot] = now
         changed = self.targets.get(slot) != target
+        if changed:
+            self._changed_hands.pop(slot, None)
         self.targets[slot] = target
         return changed

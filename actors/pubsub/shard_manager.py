@@ -349,9 +349,13 @@ class ShardManager(SubscriptionManager):
     def revoked(self, node: NodeId, target: Target) -> bool:
         """A node took a target away: because the slot moves, or because its shard changes (P5)."""
         node, slot = first_of(node), self.slot(target)
-        new = self.moves.moves.targets.get(slot)
+        moves, now = self.moves.moves, self.loop.time()
+        if moves.targets.get(slot) == node and moves.is_over(slot, now):
+            moves.forget(slot)  # it came a while ago, and goes on now
+        new = moves.targets.get(slot)
         if new is not None and new in self.topology.nodes:
             if new != node:
+                moves.changed_hands(slot, now)
                 self._repeat(new, target)
                 if self._is_early(node, target):
                     return False

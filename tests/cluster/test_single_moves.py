@@ -136,3 +136,20 @@ async def test_p6_without_retries_a_second_connection_may_end_and_nothing_fails(
 
 async def left(node: ClusterNode) -> bool:
     return await subscribers_at(node) == 0
+
+
+async def test_p6_a_slot_that_goes_back_at_once_is_looked_for_everywhere(running, ends):
+    source, target = ends
+    async with sharded(running, "a", gaps=Gaps()) as p:
+        await begin_moves([SLOT], source, target)
+        await eventually(lambda: subscribed_once(target))
+        await finish_moves([SLOT], source, target, ())
+        await eventually(lambda: left(source))
+        await eventually(lambda: subscribed_once(target))
+        await asyncio.sleep(0.2)  # what the target says from now on is of another move
+        for node in (source, target):
+            await node.execute("CLUSTER", "SETSLOT", SLOT, "NODE", source.id)
+        await eventually(lambda: left(target))
+        await eventually(lambda: subscribed_once(source))
+        await source.execute("SPUBLISH", "a", "1")
+        assert await take(p, 1) == [message("a", "1")]

@@ -201,3 +201,18 @@ def test_p6_what_was_expected_for_nothing_is_forgotten():
     assert moves.expire(1.0 + BELIEVED + 0.1) == {1}
     assert not moves.single()
     assert not moves.targets
+
+
+def test_p6_a_slot_that_came_a_while_ago_and_is_given_up_goes_on():
+    moves = Moves()
+    moves.note_setslot({1: TARGET}, [1], 1.0)
+    assert not moves.is_over(1, 9.0), "nobody gave it up"
+    moves.changed_hands(1, 1.2)
+    moves.changed_hands(1, 1.25)
+    assert not moves.is_over(1, 1.25), "its target ends what it took before"
+    assert moves.is_over(1, 1.35)
+    moves.note_setslot({1: SOURCE}, [1], 1.36)
+    assert not moves.is_over(1, 1.5), "it moves anew"
+    moves.forget(1)
+    assert not moves.targets
+    assert not moves.single()
