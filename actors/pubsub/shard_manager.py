@@ -350,7 +350,9 @@ class ShardManager(SubscriptionManager):
         """A node took a target away: because the slot moves, or because its shard changes (P5)."""
         node, slot = first_of(node), self.slot(target)
         moves, now = self.moves.moves, self.loop.time()
-        if moves.targets.get(slot) == node and moves.is_over(slot, now):
+        # Not where replicas are listened to: one may have given it up long before its primary.
+        gone_on = not self.replicas_first and moves.is_over(slot, now)
+        if gone_on and moves.targets.get(slot) == node:
             moves.forget(slot)  # it came a while ago, and goes on now
         new = moves.targets.get(slot)
         if new is not None and new in self.topology.nodes:
