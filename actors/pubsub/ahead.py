@@ -53,7 +53,7 @@ class Ahead:
         self._began = 0.0
 
     def top_up(
-        self, groups: Iterable[list[bytes]], sharers: int, now: float, pause: int = 1
+        self, groups: Iterable[list[bytes]], sharers: int, now: float, apart: int = 1
     ) -> None:
         """Send ahead what is missing.
 
@@ -61,7 +61,7 @@ class Ahead:
             groups: shard channels to be tried, those of one slot together.
             sharers: how many clients of the server may do the same.
             now: the time in seconds.
-            pause: milliseconds between two tries at the least.
+            apart: milliseconds between two tries at the least.
         """
         missing = min(_MOST, max(_LEAST, int(_COVERED / self._lasts))) - self.waiting
         if self.refused or missing <= 0 or not self.link.connection.usable:
@@ -69,7 +69,7 @@ class Ahead:
         if not self.waiting:
             self._began = now
         tried = list(groups)
-        wait = ("WAIT", _ALL, max(pause, int(_MS_PER_SLOT * len(tried) * sharers)))
+        wait = ("WAIT", _ALL, max(apart, int(_MS_PER_SLOT * len(tried) * sharers)))
         for _ in range(missing):
             self.waiting += 1
             self.link.put_query(wait, self._waited)

@@ -13,7 +13,7 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 if TYPE_CHECKING:
     from actors.pubsub.book import Book
     from actors.pubsub.inbox import Inbox
-from actors.pubsub.session import Session
+    from actors.pubsub.session import Session
 
 __all__ = ["Insight", "PubSubStats"]
 

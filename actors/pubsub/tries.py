@@ -94,5 +94,5 @@ class Tries:
             if ahead is None or ahead.link is not link:
                 ahead = self._ahead[node] = Ahead(link)
             since = min((single[slot] for slot in by_slot.keys() & single.keys()), default=now)
-            pause = 1 + min(_SLOWEST, int((now - since) * _SLOWER))
-            ahead.top_up(by_slot.values(), self._watch.sharers(), now, pause)
+            apart = 1 + min(_SLOWEST, int((now - since) * _SLOWER))
+            ahead.top_up(by_slot.values(), self._watch.sharers(), now, apart)
