@@ -13,18 +13,20 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from actors.pubsub.jobs import FEW, MOST_AHEAD, parse_jobs
+from actors.pubsub.jobs import BELIEVED, FEW, MOST_AHEAD, parse_jobs
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
-from actors.pubsub.rhythm import SELDOM, SPEAKS, Question, Situation, interval
+from actors.pubsub.rhythm import LEAST, SELDOM, SPEAKS, Question, Situation, interval
 from actors.pubsub.table import NodeId
 
 __all__ = ["MoveWatch"]
 
 #: Seconds between two ticks at the least.
-_TICK = 0.005
+_TICK = LEAST
 #: Seconds for which a node is watched closely after a slot of it was seen to move.
 _MOVING = 2.0
+#: Seconds over which messages are counted.
+_COUNTED = 0.25
 #: Seconds for which the slots of interest are taken to be the same.
 _INTEREST = 0.05
 
@@ -40,6 +42,7 @@ class _Pace:
         unknown: questions that the server does not answer, or keeps the answer from us.
         sharers: how many clients of the server may ask as we do.
         jobs: how many moves in one step the server's answer had: those that are over, too.
+        rate: how many messages come in a second.
     """
 
     def __init__(self, link: NodeLink) -> None:
@@ -49,13 +52,20 @@ class _Pace:
         self.unknown: set[Question] = {Question.COUNT}
         self.sharers = 1
         self.jobs = 0
+        self.rate = 0.0
         self._spoke_at = 0.0
         self._received = 0
+        # Since when messages are counted, and how many there had been then.
+        self._counted = (0.0, link.received)
 
     def speaks(self, now: float) -> bool:
         """Whether messages come, or came a moment ago."""
         if self.link.received != self._received:
             self._received, self._spoke_at = self.link.received, now
+        since, before = self._counted
+        if now - since >= _COUNTED:
+            self.rate = (self._received - before) / (now - since)
+            self._counted = now, self._received
         return now - self._spoke_at < SPEAKS
 
 
@@ -90,6 +100,8 @@ class MoveWatch:
         self._changed = changed
         self._handing_over = handing_over
         self._paces: dict[NodeId, _Pace] = {}
+        # Where single slots go to, by the node that they leave, and when that was seen last.
+        self._single: dict[NodeId, tuple[set[NodeId], float]] = {}
         # Nodes that have no slots, or had none when the first one came.
         self._new: set[NodeId] = set()
         self._of_interest: Collection[int] = ()
@@ -108,6 +120,7 @@ class MoveWatch:
         if under_way:
             now = self._now()
             self.moves.takers |= dict.fromkeys(under_way.values(), now + _MOVING)
+            self._single[node] = set(under_way.values()), now
             self.watch(node)
             self._report(self.moves.note_setslot(under_way, self._slots(), now))
             target, *more = set(under_way.values())
@@ -156,7 +169,10 @@ class MoveWatch:
         speaking = {node for node in links if self._paces[node].speaks(now)}
         # Where nobody has subscribed yet, those who ask are not seen: they are elsewhere.
         most = max((self._paces[node].sharers for node in links), default=1)
+        rate = sum(self._paces[node].rate for node in links)
         ranges = self.moves.ranges(now)
+        self._single = {k: v for k, v in self._single.items() if now - v[1] < BELIEVED}
+        ends = self._single.keys() | set().union(*(takers for takers, _ in self._single.values()))
         for node in links:
             pace = self._paces[node]
             new = node in empty or node in self.moves.takers
@@ -172,6 +188,9 @@ class MoveWatch:
                 jobs=pace.jobs,
                 ranges=node in ranges,
                 imminent=ranges.get(node, False),
+                single=node in ends,
+                followed=node in self._single and self._single[node][0] <= links.keys(),
+                rate=rate,
             )
             delay = min(delay, self._ask_what_is_due(node, pace, here, now))
         for node in self._paces.keys() - links.keys():

@@ -3,7 +3,7 @@
 What is looked for is there for milliseconds only: a slot shows its target while its keys move, a
 primary that hands over holds its publishers, and neither is announced. So the questions are short
 in coming, as long as messages are, and each is worth a sum of processor time to the server: CLUSTER
-NODES some 0.2 ms, the others some 0.05 ms. Every server's share of that is bounded, whatever the
+NODES some 0.1 ms, the others half of that. Every server's share of that is bounded, whatever the
 number of consumers: each of them asks less often by as many as there are.
 """
 
@@ -13,10 +13,10 @@ from enum import Enum
 
 import msgspec
 
-__all__ = ["SELDOM", "SPEAKS", "Question", "Situation", "interval"]
+__all__ = ["LEAST", "SELDOM", "SPEAKS", "Question", "Situation", "interval"]
 
 #: Seconds between two questions at the least, and where nothing goes on.
-_LEAST, SELDOM = 0.005, 0.25
+LEAST, SELDOM = 0.0025, 0.25
 #: Seconds after its last message for which a node counts as one that speaks: one that falls quiet
 #: may do so because it holds its publishers.
 SPEAKS = 0.25
@@ -29,8 +29,14 @@ _A_LINE = 0.000_3
 # The log of moves in one step may be as long: a thousand of them by default. While one goes on that
 # is accepted more often.
 _A_JOB, _A_JOB_NOW = 0.000_3, 0.000_05
+# Seconds between two questions to which others have the answer, or that have none for now.
+_MEANWHILE = 0.05
 # Most questions of each kind in a second that a consumer asks, while all is calm.
 _MOST_ASKED = 300.0
+# The question that single slots show up in comes more often where more messages come, to one for
+# so many of them: the more there are, the more a slot that nobody saw leave may cost. And so many
+# in a second at the most.
+_A_QUESTION, _MOST_OFTEN = 2.5, 1200.0
 
 
 class Question(Enum):
@@ -61,6 +67,9 @@ class Situation(msgspec.Struct, frozen=True):
         jobs: how many moves in one step it tells of: it keeps a log of them.
         ranges: slots are leaving it, or coming to it, in one step.
         imminent: they are about to be gone, or there.
+        single: slots are leaving it, or coming to it, one by one.
+        followed: where those go to is known, and asked itself.
+        rate: messages in a second that come from all nodes together.
     """
 
     leaving: bool = False
@@ -74,12 +83,15 @@ class Situation(msgspec.Struct, frozen=True):
     jobs: int = 0
     ranges: bool = False
     imminent: bool = False
+    single: bool = False
+    followed: bool = False
+    rate: float = 0.0
 
 
 # For each question: seconds between two of them while slots leave the node, while some leave
 # another one, and while it speaks; and how many in a second a server gets from all who ask.
 _PACES = {
-    Question.SLOTS: (0.005, 0.01, 0.01, 200.0),
+    Question.SLOTS: (0.005, 0.01, 0.01, 400.0),
     Question.JOBS: (0.005, 0.02, 0.02, 200.0),
     Question.CLIENTS: (0.01, 0.02, 0.02, 200.0),
 }
@@ -98,6 +110,12 @@ def interval(question: Question, here: Situation) -> float | None:
             SELDOM, here.sharers / _PACES[question][3]
         )  # no server moves single slots at the same time
     leaving, moving, speaking, most = _PACES[question]
+    if here.single and question is not Question.SLOTS:
+        # No server moves ranges at the same time, and hardly anybody has it hand over. Reading the
+        # answers is what makes us late.
+        leaving = moving = speaking = _MEANWHILE
+    elif here.followed and not here.taking:
+        leaving = _MEANWHILE  # its target tells more
     # A target knows that a slot comes before its source knows that it goes.
     busy = here.speaking or (here.waiting and question is Question.SLOTS)
     if here.leaving or here.taking:
@@ -107,7 +125,10 @@ def interval(question: Question, here: Situation) -> float | None:
     else:
         seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
     if question is Question.SLOTS:
+        often = here.links * max(_A_QUESTION / max(here.rate, 1.0), 1 / _MOST_OFTEN)
+        if here.taking or (busy and not here.moving):
+            seconds = min(seconds, often)
         seconds = max(seconds, here.nodes * _A_LINE)
     if question is Question.JOBS:
         seconds = max(seconds, here.jobs * (_A_JOB_NOW if here.ranges else _A_JOB))
-    return max(_LEAST, seconds, here.sharers / most)
+    return max(LEAST, seconds, here.sharers / most)

@@ -365,7 +365,7 @@ class ShardManager(SubscriptionManager):
             # Else it is the new owner that takes over, and is asked again.
             self._places.drop(slot)
             self._place_soon()
-            self.desk.look()
+            self.desk.confirm()
             return False
         shard = self.topology.shard_for(slot)
         mates = [] if shard is None else [mate.id for mate in shard.nodes]

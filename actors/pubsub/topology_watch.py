@@ -23,6 +23,8 @@ log = get_logger("mailslot.pubsub")
 
 #: Seconds between two looks when all is well, and while a target has no source.
 CALM, URGENT = 1.0, 0.1
+#: Seconds until a look that only confirms what servers said already.
+_CONFIRMED = 0.1
 _JITTER = 0.2
 
 
@@ -38,6 +40,7 @@ class Tick(Enum):
 
     TIMER = "timer"
     NOW = "now"
+    CONFIRM = "confirm"
 
 
 class WatchDesk:
@@ -55,6 +58,7 @@ class WatchDesk:
         self.report: Callable[[TopologyChecked], None] = lambda _: None
         self.watch: ActorRef[Any] | None = None
         self._asked = False
+        self._to_confirm = False
 
     def look(self) -> None:
         """Have a look taken as soon as possible; asked again before it began, it is one."""
@@ -62,9 +66,19 @@ class WatchDesk:
             self._asked = True
             self.watch.tell(Tick.NOW)
 
+    def confirm(self) -> None:
+        """Have a look taken in a moment: of many changes in a row, one for all.
+
+        Reading what all nodes say takes some milliseconds, in which we hear nothing else: while
+        slots move one after another, that is what a subscription would be late by.
+        """
+        if not self._asked and not self._to_confirm and self.watch is not None:
+            self._to_confirm = True
+            self.watch.tell(Tick.CONFIRM)
+
     def begun(self) -> None:
         """A look begins: whoever asks from now on wants another one."""
-        self._asked = False
+        self._asked = self._to_confirm = False
 
 
 class TopologyWatch(Actor[Tick]):
@@ -88,6 +102,9 @@ class TopologyWatch(Actor[Tick]):
 
     async def receive(self, message: Tick) -> None:
         """Look, report, and plan the next look."""
+        if message is Tick.CONFIRM:
+            self.context.timers.after(_CONFIRMED, Tick.TIMER)
+            return
         self.desk.begun()
         asked_at = self.loop.time()
         try:
