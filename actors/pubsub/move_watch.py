@@ -10,7 +10,7 @@ The questions go over the connections that are there; how often each is asked, s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from actors.pubsub.jobs import BELIEVED, FEW, MOST_AHEAD, parse_jobs
@@ -18,6 +18,8 @@ from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
 from actors.pubsub.rhythm import LEAST, SELDOM, SPEAKS, Question, Situation, interval
 from actors.pubsub.table import NodeId
+from actors.pubsub.used_slots import UsedSlots
+from actors.redis.slots import SlotRange
 
 __all__ = ["MoveWatch"]
 
@@ -27,8 +29,6 @@ _TICK = LEAST
 _MOVING = 2.0
 #: Seconds over which messages are counted.
 _COUNTED = 0.25
-#: Seconds for which the slots of interest are taken to be the same.
-_INTEREST = 0.05
 
 _SUBSCRIBED = re.compile(rb"pubsub_clients:(\d+)")
 
@@ -78,8 +78,8 @@ class MoveWatch:
 
     Args:
         now: returns the time in seconds.
-        slots: returns the slots of interest, as often as there are channels in them.
-        slots_of: returns those of them that a node owns.
+        used: the slots of interest.
+        runs_of: returns the slots that a node owns.
         changed: called with the slots whose target is another one now.
         handing_over: called with a node that is about to hand over to a replica.
     """
@@ -87,16 +87,16 @@ class MoveWatch:
     def __init__(
         self,
         now: Callable[[], float],
-        slots: Callable[[], Collection[int]],
-        slots_of: Callable[[NodeId], Collection[int]],
+        used: UsedSlots,
+        runs_of: Callable[[NodeId], Iterable[SlotRange]],
         changed: Callable[[set[int]], None],
         handing_over: Callable[[NodeId], None],
     ) -> None:
         self.moves = Moves()
         self.free: dict[NodeId, float] = {}
         self._now = now
-        self._slots = slots
-        self._slots_of = slots_of
+        self._used = used
+        self._runs_of = runs_of
         self._changed = changed
         self._handing_over = handing_over
         self._paces: dict[NodeId, _Pace] = {}
@@ -104,8 +104,6 @@ class MoveWatch:
         self._single: dict[NodeId, tuple[set[NodeId], float]] = {}
         # Nodes that have no slots, or had none when the first one came.
         self._new: set[NodeId] = set()
-        self._of_interest: Collection[int] = ()
-        self._interest_until = 0.0
 
     def watch(self, node: NodeId) -> None:
         """Watch ``node`` closely for a while: a slot has left it, or is leaving."""
@@ -113,7 +111,7 @@ class MoveWatch:
         self.moves.sources[node] = self._now() + _MOVING
         if not known:
             # Where replicas are listened to, the node itself is from now on, too.
-            self._report(set(self._slots()))
+            self._report(set(self._used.all()))
 
     def note(self, node: NodeId, under_way: Mapping[int, str]) -> None:
         """Take what somebody else found: slots of ``node`` on their way."""
@@ -122,20 +120,22 @@ class MoveWatch:
             self.moves.takers |= dict.fromkeys(under_way.values(), now + _MOVING)
             self._single[node] = set(under_way.values()), now
             self.watch(node)
-            self._report(self.moves.note_setslot(under_way, self._slots(), now))
+            self._report(self.moves.note_setslot(under_way, self._used.among(under_way), now))
             target, *more = set(under_way.values())
             if not more:
                 self._expect_others(node, target, now)
 
     def _expect_others(self, source: NodeId, target: NodeId, now: float) -> None:
         """One slot moves: so may the others of the node do, and all to a node that had none."""
-        others = self._slots_of(source)
-        if target in self._new:
-            owned = set(self._slots_of(target))
-            everywhere = [slot for slot in self._slots() if slot not in owned]
-            others = everywhere if len(everywhere) <= MOST_AHEAD else others
-        if len(others) <= (MOST_AHEAD if target in self._new else FEW):
-            self._report(self.moves.expect(target, others, now))
+        used, new = self._used, target in self._new
+        if new and len(used.all()) - used.count(self._runs_of(target)) <= MOST_AHEAD:
+            owned = set(used.within(self._runs_of(target)))
+            others = [slot for slot in used.all() if slot not in owned]
+        elif used.count(self._runs_of(source)) <= (MOST_AHEAD if new else FEW):
+            others = used.within(self._runs_of(source))
+        else:
+            return
+        self._report(self.moves.expect(target, others, now))
 
     def taken(self, slot: int) -> None:
         """The slot's target has taken a subscription."""
@@ -161,7 +161,7 @@ class MoveWatch:
         gone = self.moves.expire(now)
         self._new = (self._new & self.moves.takers.keys()).union(empty)
         sources = self.moves.sources
-        self._report(gone if len(sources) == before else set(self._slots()))
+        self._report(gone if len(sources) == before else set(self._used.all()))
         delay = SELDOM
         for node, link in links.items():
             if node not in self._paces or self._paces[node].link is not link:
@@ -237,7 +237,7 @@ class MoveWatch:
             for job in parse_jobs(reply, node, self.moves.jobs):
                 self.watch(job.source)
                 self.moves.takers[job.target] = self._now() + _MOVING
-                self._report(self.moves.note_job(job, self._interest(), self._now()))
+                self._report(self.moves.note_job(job, self._used.all(), self._now()))
         elif question is Question.COUNT:
             pace.sharers = reply.count(b"\n")
         else:
@@ -266,13 +266,6 @@ class MoveWatch:
         if node not in self.moves.ranges(now) and Question.JOBS not in pace.unknown:
             self._ask(node, pace, Question.JOBS)
             pace.link.send()
-
-    def _interest(self) -> Collection[int]:
-        # Jobs are told of often, and what they are compared with may be long.
-        if self._now() >= self._interest_until:
-            self._of_interest = self._slots()
-            self._interest_until = self._now() + _INTEREST
-        return self._of_interest
 
     def _report(self, slots: set[int]) -> None:
         if slots:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
@@ -26,6 +27,7 @@ from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
 from actors.pubsub.tries import Tries
 from actors.pubsub.types import Target
+from actors.pubsub.used_slots import UsedSlots
 from actors.redis.cluster_patch import move_slot
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.exceptions import (
@@ -38,10 +40,13 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.locations import TCPLocation
+from actors.redis.slots import SlotRange
 from actors.redis.topology import Topology
 from supervisor import ExitReason
 
 __all__ = ["NodeFailed", "ShardManager"]
+
+_places_of_row, _nodes_of_row = attrgetter("places"), attrgetter("nodes")
 
 # Answers that say: not here, or not now.
 _PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryAgainError)
@@ -63,6 +68,8 @@ _UNUSED = 5.0
 _MOST_ASKED = 8
 #: Second connections are made where each node may have so many, and so many at a time.
 _ROOMY, _MOST_SECONDS = 4, 2
+#: Seconds between two looks at which readers are needed, for each channel: one costs a tenth.
+_PER_ROW = 0.000_003
 #: Seconds between two attempts to subscribe to what is live elsewhere at nodes that refused it.
 _RETRY = 0.25
 #: Seconds between two attempts to connect to a node that a target has no other place than.
@@ -83,6 +90,7 @@ class Tick(Enum):
 
     LOOK = "look"
     PLACE = "place"
+    WATCH = "watch"
     MOVES = "moves"
     JOBS = "jobs"
 
@@ -126,12 +134,17 @@ class ShardManager(SubscriptionManager):
         self._unsettled: dict[int, float] = {}
         self._places = SlotPlaces(lambda: (self.topology, self._sight()), self._place_soon)
         self._slots = TargetSlots(lambda: len(self.parts.book.subscriptions))
+        self._used_slots = UsedSlots(
+            lambda: self.router.table.changes,
+            lambda: self.router.table.rows,
+            self._slots.of,
+        )
         self._idle_since: dict[NodeId, float] = {}
         self._look_due = inf
         self._hastened_at = 0.0
         self._retried_at = 0.0
         self._refusals = False
-        self._placing = False
+        self._placing, self._placed_at = False, -inf
         # How many slots each primary has, and the topology that says so.
         self._counted: tuple[Topology | None, dict[NodeId, int]] = (None, {})
         # Primaries that may have died: what is live on their replicas, and between which times
@@ -149,12 +162,12 @@ class ShardManager(SubscriptionManager):
         self.moves = MoveWatch(
             self.loop.time,
             self._used_slots,
-            self._used_slots_of,
+            self._runs_of,
             self._moves_changed,
             self._hands_over,
         )
         await super().on_start()
-        self._tries = Tries(self.router, self.moves, self.slot, self._targets_in)
+        self._tries = Tries(self.router, self.moves, self.slot, self._used_slots.targets_in)
         self.desk.report = self.context.self_ref.tell
         self.desk.prefer = lambda: {first_of(node) for node in self.readers}
         self._look_again(self.loop.time(), _IDLE)
@@ -175,9 +188,10 @@ class ShardManager(SubscriptionManager):
             case Tick.LOOK:
                 self._look()
             case Tick.PLACE:
+                self.place_readers()
+            case Tick.WATCH:
                 while self._to_watch:
                     self.moves.watch(self._to_watch.pop())
-                self.place_readers()
             case Tick.MOVES:
                 self._watch_moves()
             case Tick.JOBS:
@@ -374,6 +388,8 @@ class ShardManager(SubscriptionManager):
             self._unsettled[slot] = self.loop.time()
             self._roles.taken(node, mates, self.loop.time())
             # If it is a move that nobody saw, there may be more of them. First this one.
+            if not self._to_watch:
+                self.context.self_ref.tell(Tick.WATCH)
             self._to_watch.add(node)
             self._places.drop(slot)
             self._place_soon()
@@ -540,23 +556,15 @@ class ShardManager(SubscriptionManager):
         if self.moves.moves.jobs and self.asking(node, target):
             self.moves.taken(self.slot(target))
 
-    def _used_slots(self) -> list[int]:
-        return self._slots.of(self.router.table.rows)
-
-    def _used_slots_of(self, node: NodeId) -> list[int]:
-        topology = self.topology
-        owners = {slot: topology.primary_for(slot) for slot in set(self._used_slots())}
-        mine = {slot for slot, owner in owners.items() if owner is not None and owner.id == node}
-        return [slot for slot in self._used_slots() if slot in mine]
-
-    def _targets_in(self, slots: set[int]) -> list[Target]:
-        rows = self.router.table.rows
-        return [t for t, slot in zip(rows, self._slots.of(rows), strict=True) if slot in slots]
+    def _runs_of(self, node: NodeId) -> Iterable[SlotRange]:
+        shard = self.topology.shard_of(node)
+        owns = shard is not None and shard.primary is not None and shard.primary.id == node
+        return shard.slots if shard is not None and owns else ()
 
     def _moves_changed(self, slots: set[int]) -> None:
         for slot in slots:
             self._places.drop(slot)
-        targets = self._targets_in(slots)
+        targets = self._used_slots.targets_in(slots)
         self.router.replace(targets)
         self.router.retry(targets)
         self._try_jobs()
@@ -662,13 +670,19 @@ class ShardManager(SubscriptionManager):
     # -- readers -----------------------------------------------------------------------------------
 
     def _place_soon(self) -> None:
-        if not self._placing:
-            self._placing = True
+        if self._placing:
+            return
+        self._placing = True
+        # At once, but with many channels not all the time: it looks at all of them.
+        left = self._placed_at + _PER_ROW * len(self.router.table.rows) - self.loop.time()
+        if left > 0:
+            self.context.timers.after(left, Tick.PLACE)
+        else:
             self.context.self_ref.tell(Tick.PLACE)
 
     def place_readers(self) -> None:
         """Have a reader for each node in use, and for none that left the cluster."""
-        self._placing = False
+        self._placing, self._placed_at = False, self.loop.time()
         known = self.topology.nodes
         used = self._used()
         for node in [*used, *self._standbys(used)]:
@@ -690,8 +704,8 @@ class ShardManager(SubscriptionManager):
 
     def _used(self) -> set[NodeId]:
         rows = self.router.table.rows.values()
-        used = {node for places in {row.places for row in rows} for node in places}
-        return used.union(*{tuple(row.nodes) for row in rows})
+        # Tens of thousands of rows, and a handful of nodes: without a line of ours for each row.
+        return set().union(*set(map(_places_of_row, rows)), *map(_nodes_of_row, rows))
 
     def _standbys(self, used: set[NodeId]) -> set[NodeId]:
         pool = self.pool

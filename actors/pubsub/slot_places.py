@@ -17,6 +17,8 @@ from actors.redis.topology import Topology
 __all__ = ["SlotPlaces", "TargetSlots", "all_places"]
 
 _Places = tuple[NodeId, ...]
+#: So many slots are looked at one by one; more of them with all others, run by run.
+_FEW = 500
 
 
 def all_places(topology: Topology, sight: Sight, before: list[_Places]) -> list[_Places]:
@@ -26,6 +28,7 @@ def all_places(topology: Topology, sight: Sight, before: list[_Places]) -> list[
         sight.down,
         sight.silent,
         sight.handing_over,
+        giving=sight.giving,
         replicas_first=sight.replicas_first,
         unsure=sight.unsure,
     )
@@ -75,7 +78,7 @@ class SlotPlaces:
         if self._valid and not self._stale:
             return self._all
         topology, sight = self._see()
-        if self._valid:
+        if self._valid and len(self._stale) <= _FEW:
             for slot in self._stale:
                 self._all[slot] = shard_places(topology, slot, sight) or self._all[slot]
         else:

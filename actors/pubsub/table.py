@@ -165,6 +165,8 @@ class Table:
         self.up: set[NodeId] = set()
         #: Nodes on which being live proves nothing at the moment; see :meth:`doubt`.
         self.doubted: set[NodeId] = set()
+        #: How often a row came or went.
+        self.changes = 0
 
     # -- what is wanted ----------------------------------------------------------------------------
 
@@ -173,6 +175,7 @@ class Table:
         row = self.rows.get(target)
         if row is None:
             row = self.rows[target] = Row(target)
+            self.changes += 1
         row.wanted, row.draining = True, False
         row.places = places
         row.blocked.clear()
@@ -517,6 +520,7 @@ class Table:
                 commands.append(Unsubscribe(node, row.target))
         if not row.wanted and not row.nodes:
             self.rows.pop(row.target, None)
+            self.changes += 1
         return commands
 
     def _ask(self, row: Row, commands: list[Command]) -> None:
@@ -540,6 +544,11 @@ class Table:
             assert old is not None
             row.source, row.leaving = best, old
             commands.append(HandOver(row.target, old, best))
+        elif best is not None and row.leaving not in (None, best) and not row.feeds(old):
+            # The one in between is gone. What the first one has yet to deliver still counts.
+            assert row.leaving is not None
+            row.source = best
+            commands.append(HandOver(row.target, row.leaving, best))
         elif best is None or not row.feeds(old):
             row.source, row.leaving = best, None
             commands.append(SetSource(row.target, best))

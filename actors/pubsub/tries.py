@@ -27,9 +27,6 @@ _SINGLE_PAUSE = 0.005
 #: Milliseconds by which tries of single slots are further apart for each second that these are on
 #: their way, and at the most.
 _SLOWER, _SLOWEST = 0.5, 10
-#: Seconds for which the channels in the slots that are tried are taken to be the same: they may be
-#: few among many.
-_SAME = 0.05
 
 
 class Tries:
@@ -47,7 +44,7 @@ class Tries:
         router: Router,
         watch: MoveWatch,
         slot: Callable[[Target], int],
-        targets_in: Callable[[set[int]], list[Target]],
+        targets_in: Callable[[Iterable[int]], list[Target]],
     ) -> None:
         self._router = router
         self._watch = watch
@@ -55,8 +52,6 @@ class Tries:
         self._targets_in = targets_in
         # By node, what waits there.
         self._ahead: dict[NodeId, Ahead] = {}
-        # Slots, the channels in them, and when these were looked up.
-        self._same: tuple[set[int], list[Target], float] = (set(), [], 0.0)
 
     def again(self, now: float) -> float | None:
         """Try what is to be tried; return the seconds until the next time, None: it is over."""
@@ -66,9 +61,7 @@ class Tries:
         if not slots:
             self._ahead.clear()
             return None
-        if self._same[0] != slots or now - self._same[2] > _SAME:
-            self._same = slots, self._targets_in(slots), now
-        targets = self._same[1]
+        targets = self._targets_in(slots)
         pause = _SINGLE_PAUSE
         if refused:
             again = [target for target in targets if self._slot(target) not in single]

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from actors.pubsub.jobs import FEW
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.rhythm import SELDOM, Question, Situation, interval
+from actors.pubsub.types import Kind, Target
+from actors.pubsub.used_slots import UsedSlots
+from actors.redis.slots import slot_ranges
 
 SLOTS, JOBS, CLIENTS, COUNT = Question
 TARGET = "b" * 40
@@ -117,6 +120,10 @@ class Node:
             heard(self.answers[question])
 
 
+def channel_of(slot: int) -> Target:
+    return Target(Kind.SHARD, b"%d" % slot)
+
+
 class Stage:
     """A watch of one node called ``a``, with a clock in hand."""
 
@@ -124,12 +131,15 @@ class Stage:
         self.node = Node()
         self.time = 1000.0
         self.handing_over: list[str] = []
+        self.used: tuple[int, ...] = (1, 2)
         self.owned: tuple[int, ...] = (1, 2)
         self.changed: list[set[int]] = []
         self.watch = MoveWatch(
             lambda: self.time,
-            lambda: {1, 2},
-            lambda node: self.owned if node == "a" else (),
+            UsedSlots(
+                lambda: self.used, lambda: map(channel_of, self.used), lambda targets: self.used
+            ),
+            lambda node: slot_ranges(self.owned) if node == "a" else (),
             self.changed.append,
             self.handing_over.append,
         )
@@ -333,7 +343,7 @@ LEAVES_TWO = b"id 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-9 [2->-%s]" % 
 
 def test_p6_a_nodes_other_slots_are_expected_to_follow_where_they_are_few():
     stage = Stage()
-    stage.owned = tuple(range(FEW + 1))
+    stage.owned = stage.used = tuple(range(FEW + 1))
     stage.node.answers[SLOTS] = LEAVES_TWO
     stage.run(0.3)
     assert stage.watch.moves.targets == {2: TARGET}

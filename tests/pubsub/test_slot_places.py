@@ -38,6 +38,7 @@ sights = st.builds(
     silent=IDS,
     handing_over=IDS,
     unsettled=st.frozensets(SLOT, max_size=4),
+    giving=IDS,
     connected=st.permutations(PRIMARIES).map(tuple),
     moving=st.dictionaries(SLOT, st.sampled_from(PRIMARIES), max_size=4),
     replicas_first=st.booleans(),
@@ -80,6 +81,26 @@ def test_one_slot_is_looked_at_again_without_the_others():
     places.clear()
     assert places.all()[7] == ("a2", "a3", "a1", "a", "b")
     assert len(made) == 3
+
+
+def test_many_slots_are_looked_at_again_with_all_others():
+    topology = build_topology(NODES, {"a": [(0, SLOTS - 1)], "c": []})
+    moving: dict[int, str] = {}
+    asked = []
+
+    def see():
+        asked.append(len(moving))
+        return topology, Sight(moving=moving)
+
+    places = SlotPlaces(see, lambda: None)
+    assert places.all()[7] == ("a",)
+    for slot in range(5000):
+        moving[slot] = "c"
+        places.drop(slot)
+    found = places.all()
+    assert found[0] == found[4999] == ("a", "c", second_of("c"))
+    assert found[5000] == ("a",)
+    assert asked == [0, 5000]
 
 
 def test_names_that_are_no_longer_used_are_forgotten():
