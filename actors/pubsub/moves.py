@@ -4,14 +4,26 @@ Servers tell it when asked, each of its own slots only: ``CLUSTER NODES`` of the
 slot by slot (``CLUSTER SETSLOT``), whose target takes subscriptions from the beginning, after
 ASKING, and may end them when it takes the slot over; ``CLUSTER GETSLOTMIGRATIONS`` of those that
 move whole ranges in one step, whose target takes none before: see ``jobs``.
+
+States of a slot, and what leads to them:
+
+- ``EXPECTED``: others of its node move one by one, and it may follow. Nobody said so yet.
+- ``UNDER_WAY``: an end says so, or a job of its is tried.
+- ``CHANGED_HANDS``: its source gave it up. Its target may say the same of what it took before.
+
+Each is left for one further down only. A slot is forgotten when nobody tells of it any more, and
+when its target gives it up some time after its source did; one that is told to go elsewhere begins
+anew.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from enum import Enum
 
-from actors.pubsub.jobs import BELIEVED, Job, Jobs, Stage
+from actors.pubsub.jobs import BELIEVED, Job, Jobs
+from actors.pubsub.jobs import Stage as JobStage
 
 __all__ = ["Moves", "parse_setslot"]
 
@@ -35,6 +47,36 @@ def parse_setslot(reply: bytes, asked: str) -> dict[str, dict[int, str]]:
     return moves
 
 
+class Stage(Enum):
+    """See the module's docstring."""
+
+    EXPECTED = 0
+    UNDER_WAY = 1
+    CHANGED_HANDS = 2
+
+
+class _Known:
+    """A slot on its way.
+
+    Attributes:
+        stage: how far it is.
+        entered: since when.
+        seen: when it was told of last, or expected.
+        alone: since when it moves alone, or is expected to; None: in a job.
+    """
+
+    __slots__ = ("alone", "entered", "seen", "stage")
+
+    def __init__(self, stage: Stage, now: float) -> None:
+        self.stage = stage
+        self.entered = self.seen = now
+        self.alone: float | None = None
+
+    def reach(self, stage: Stage, now: float) -> None:
+        if stage.value > self.stage.value:
+            self.stage, self.entered = stage, now
+
+
 class Moves:
     """What is known at the moment.
 
@@ -48,12 +90,7 @@ class Moves:
         self.targets: dict[int, str] = {}
         self.sources: dict[str, float] = {}
         self.takers: dict[str, float] = {}
-        self._seen: dict[int, float] = {}
-        # Single slots, and since when they move, or are expected to; and those of them of which
-        # nobody said so yet.
-        self._single: dict[int, float] = {}
-        self._expected: set[int] = set()
-        self._changed_hands: dict[int, float] = {}
+        self._slots: dict[int, _Known] = {}
         self._jobs = Jobs()
 
     @property
@@ -68,11 +105,14 @@ class Moves:
 
         Returns those whose target is another one now.
         """
-        mine = {slot: under_way[slot] for slot in under_way.keys() & set(slots)}
-        changed = {slot for slot, target in mine.items() if self._put(slot, target, now)}
-        changed |= mine.keys() & self._expected
-        self._expected -= mine.keys()
-        self._single |= dict.fromkeys(changed, now)
+        changed = set()
+        for slot in under_way.keys() & set(slots):
+            news = self._put(slot, under_way[slot], now)
+            known = self._slots[slot]
+            if news or known.stage is Stage.EXPECTED:
+                known.reach(Stage.UNDER_WAY, now)
+                known.alone = now
+                changed.add(slot)
         return changed
 
     def expect(self, target: str, slots: Collection[int], now: float) -> set[int]:
@@ -81,29 +121,36 @@ class Moves:
         They are tried there before anybody says so: what moves one by one may do so in ten
         milliseconds each.
         """
-        unknown = {slot for slot in slots if slot in self._expected or slot not in self.targets}
-        new = {slot for slot in unknown if self._put(slot, target, now)}
-        self._expected |= new
-        self._single |= dict.fromkeys(new, now)
+        new = set()
+        for slot in set(slots):
+            known = self._slots.get(slot)
+            if known is not None and known.stage is not Stage.EXPECTED:
+                continue
+            if self._put(slot, target, now, Stage.EXPECTED):
+                self._slots[slot].alone = now
+                new.add(slot)
         return new
 
     def changed_hands(self, slot: int, now: float) -> None:
         """The source of ``slot`` gave it up: its target has it."""
-        self._changed_hands.setdefault(slot, now)
+        if slot in self._slots:
+            self._slots[slot].reach(Stage.CHANGED_HANDS, now)
 
     def is_over(self, slot: int, now: float) -> bool:
         """Whether ``slot`` changed hands long enough ago for its target to have said all of it."""
-        return now - self._changed_hands.get(slot, now) > _SAID
+        known = self._slots.get(slot)
+        return (
+            known is not None and known.stage is Stage.CHANGED_HANDS and now - known.entered > _SAID
+        )
 
     def forget(self, slot: int) -> None:
         """Nothing is known of ``slot`` any more."""
-        for known in (self.targets, self._seen, self._single, self._changed_hands):
-            known.pop(slot, None)
-        self._expected.discard(slot)
+        self._slots.pop(slot, None)
+        self.targets.pop(slot, None)
 
     def single(self) -> Mapping[int, float]:
         """Return the single slots under way, or expected to be, each with since when."""
-        return self._single
+        return {s: known.alone for s, known in self._slots.items() if known.alone is not None}
 
     def note_job(self, job: Job, slots: Collection[int], now: float) -> set[int]:
         """Take what an end said of a job; return the slots to be tried now: see ``jobs``.
@@ -115,8 +162,9 @@ class Moves:
             now: the time in seconds.
         """
         tried = self._jobs.note(job, slots, now)
-        if job.stage is not Stage.OVER:
-            self._seen |= dict.fromkeys(self._jobs.slots(job.name) & self.targets.keys(), now)
+        if job.stage is not JobStage.OVER:
+            for slot in self._jobs.slots(job.name) & self._slots.keys():
+                self._slots[slot].seen = now
         return self._try(tried, now)
 
     def held(self, source: str, now: float) -> set[int]:
@@ -141,7 +189,7 @@ class Moves:
 
     def expire(self, now: float) -> set[int]:
         """Forget what was not seen for a while; return the slots concerned."""
-        gone = {slot for slot, at in self._seen.items() if now - at > BELIEVED}
+        gone = {slot for slot, known in self._slots.items() if now - known.seen > BELIEVED}
         for slot in gone:
             self.forget(slot)
         self._jobs.expire(now)
@@ -154,10 +202,11 @@ class Moves:
             self._put(slot, target, now)
         return slots
 
-    def _put(self, slot: int, target: str, now: float) -> bool:
-        self._seen[slot] = now
-        changed = self.targets.get(slot) != target
-        if changed:
-            self._changed_hands.pop(slot, None)
+    def _put(self, slot: int, target: str, now: float, stage: Stage = Stage.UNDER_WAY) -> bool:
+        """Note that ``slot`` goes to ``target``; return whether that is news."""
+        if self.targets.get(slot) == target:
+            self._slots[slot].seen = now
+            return False
         self.targets[slot] = target
-        return changed
+        self._slots[slot] = _Known(stage, now)
+        return True

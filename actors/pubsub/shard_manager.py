@@ -674,7 +674,8 @@ class ShardManager(SubscriptionManager):
             return
         self._placing = True
         # At once, but with many channels not all the time: it looks at all of them.
-        left = self._placed_at + _PER_ROW * len(self.router.table.rows) - self.loop.time()
+        rows = len(self.parts.book.subscriptions)
+        left = self._placed_at + _PER_ROW * rows - self.loop.time()
         if left > 0:
             self.context.timers.after(left, Tick.PLACE)
         else:

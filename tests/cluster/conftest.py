@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from actors.redis.slots import key_slot
 from actors.testing.binary import ServerBinary, path_binary, wheel_binary
-from actors.testing.cluster import EmbeddedCluster
+from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.process import ServerProcess
 from tests.cluster.clusters import NODE_TIMEOUT, lent
 
@@ -46,3 +47,11 @@ async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
     """That cluster, whole, for one test."""
     async with lent(running):
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ends(running: EmbeddedCluster) -> AsyncIterator[tuple[ClusterNode, ClusterNode]]:
+    """Of two shards without replicas: the owner of the slot of ``a``, and the other primary."""
+    async with lent(running) as cluster:
+        source = await cluster.primary_for(key_slot(b"a"))
+        yield source, next(node for node in cluster.nodes if node is not source)

@@ -28,10 +28,19 @@ async def subscribers_at(node: ClusterNode, channel: str = "a") -> int:
 
 @asynccontextmanager
 async def sharded(
-    cluster: EmbeddedCluster, *channels: str, gaps: Gaps, max_connections: int = 32, **options: Any
+    cluster: EmbeddedCluster,
+    *channels: str,
+    gaps: Gaps,
+    max_connections: int = 32,
+    max_connections_per_node: bool = False,
+    **options: Any,
 ) -> AsyncIterator[BasePubSub[Any]]:
     async with (
-        client_of(cluster, max_connections=max_connections) as client,
+        client_of(
+            cluster,
+            max_connections=max_connections,
+            max_connections_per_node=max_connections_per_node,
+        ) as client,
         client.sharded_pubsub(
             channels=channels, ignore_subscribe_messages=True, on_gap=gaps, **options
         ) as p,

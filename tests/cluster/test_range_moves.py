@@ -17,7 +17,6 @@ from actors.redis.slots import key_slot
 from actors.testing.binary import wheel_binary
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.cluster_moves import can_migrate_atomically
-from tests.cluster.clusters import lent
 from tests.cluster.moving import Elsewhere, running_thread, sharded, subscribers_at, waits_at
 from tests.pubsub.helpers import Gaps, data_of, message, take
 from tests.support import eventually
@@ -42,14 +41,6 @@ async def running() -> AsyncIterator[EmbeddedCluster]:
         2, 0, binary=BINARY, args={"enable-debug-command": "local"}
     ) as cluster:
         yield cluster
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def ends(running: EmbeddedCluster) -> AsyncIterator[tuple[ClusterNode, ClusterNode]]:
-    """The owner of the slot of ``a``, and the other primary."""
-    async with lent(running) as cluster:
-        source = await cluster.primary_for(SLOT)
-        yield source, next(node for node in cluster.nodes if node is not source)
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ from actors.redis.slots import key_slot
 from actors.testing.binary import wheel_binary
 from actors.testing.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.cluster_moves import begin_moves, finish_moves
-from tests.cluster.clusters import lent
 from tests.cluster.moving import Elsewhere, running_thread, sharded, subscribers_at, waits_at
 from tests.pubsub.helpers import Gaps, data_of, message, take
 from tests.support import eventually
@@ -29,14 +28,6 @@ async def running() -> AsyncIterator[EmbeddedCluster]:
     """Two shards on the embedded server: what others do at the moment of a move differs."""
     async with EmbeddedCluster(2, 0, binary=wheel_binary()) as cluster:
         yield cluster
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def ends(running: EmbeddedCluster) -> AsyncIterator[tuple[ClusterNode, ClusterNode]]:
-    """The owner of the slot of ``a``, and the other primary."""
-    async with lent(running) as cluster:
-        source = await cluster.primary_for(SLOT)
-        yield source, next(node for node in cluster.nodes if node is not source)
 
 
 class EndOfMove(Elsewhere):
@@ -114,6 +105,37 @@ async def test_p6_a_pool_without_room_does_without_a_second_connection(running, 
 
         await eventually(moved)
         assert not await waits_at(target)
+        await target.execute("SPUBLISH", "a", "1")
+        assert await take(p, 1) == [message("a", "1")]
+
+
+async def test_p6_a_pool_with_room_at_each_node_has_a_second_connection(running, ends):
+    source, target = ends
+    async with sharded(
+        running, "a", gaps=Gaps(), max_connections=4, max_connections_per_node=True
+    ) as p:
+        await begin_moves([SLOT], source, target)
+        await eventually(lambda: waits_at(target))
+        await finish_moves([SLOT], source, target, ())
+        await eventually(lambda: left(source))
+        await target.execute("SPUBLISH", "a", "1")
+        assert await take(p, 1) == [message("a", "1")]
+
+
+async def test_p6_a_manager_that_crashes_while_slots_move_meets_them_again(running, ends):
+    source, target = ends
+    async with sharded(running, "a", gaps=Gaps()) as p:
+        await begin_moves([SLOT], source, target)
+        await eventually(lambda: waits_at(target))
+        parts = p._session.parts
+        assert parts is not None
+        parts.manager._cell.crash_with(RuntimeError("a bug"))
+        await eventually(lambda: p.stats().gaps > 0)  # told when it is live again
+        await eventually(lambda: waits_at(target))
+        await source.execute("SPUBLISH", "a", "0")
+        assert await take(p, 1) == [message("a", "0")]
+        await finish_moves([SLOT], source, target, ())
+        await eventually(lambda: left(source))
         await target.execute("SPUBLISH", "a", "1")
         assert await take(p, 1) == [message("a", "1")]
 
