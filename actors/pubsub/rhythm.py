@@ -33,10 +33,6 @@ _A_JOB, _A_JOB_NOW = 0.000_3, 0.000_05
 _MEANWHILE = 0.05
 # Most questions of each kind in a second that a consumer asks, while all is calm.
 _MOST_ASKED = 300.0
-# The question that single slots show up in comes more often where more messages come, to one for
-# so many of them: the more there are, the more a slot that nobody saw leave may cost. And so many
-# in a second at the most.
-_A_QUESTION, _MOST_OFTEN = 2.5, 1200.0
 
 
 class Question(Enum):
@@ -95,6 +91,10 @@ _PACES = {
     Question.JOBS: (0.005, 0.02, 0.02, 200.0),
     Question.CLIENTS: (0.01, 0.02, 0.02, 200.0),
 }
+# For so many messages there is one of each kind: a single slot is gone the soonest.
+_MESSAGES = {Question.SLOTS: 2.5, Question.JOBS: 10.0, Question.CLIENTS: 10.0}
+# So many of each kind in a second does a consumer ask at the most, for that reason.
+_MOST_FOR_MESSAGES = {Question.SLOTS: 1200.0, Question.JOBS: 300.0, Question.CLIENTS: 300.0}
 
 
 def interval(question: Question, here: Situation) -> float | None:
@@ -124,10 +124,12 @@ def interval(question: Question, here: Situation) -> float | None:
         seconds = moving
     else:
         seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
-    if question is Question.SLOTS:
-        often = here.links * max(_A_QUESTION / max(here.rate, 1.0), 1 / _MOST_OFTEN)
-        if here.taking or (busy and not here.moving):
-            seconds = min(seconds, often)
+    alone = question is Question.SLOTS
+    if (here.taking and alone) or (busy and not here.moving):
+        # The more messages come, the more it costs to see something too late.
+        often = max(_MESSAGES[question] / max(here.rate, 1.0), 1 / _MOST_FOR_MESSAGES[question])
+        seconds = min(seconds, here.links * often)
+    if alone:
         seconds = max(seconds, here.nodes * _A_LINE)
     if question is Question.JOBS:
         seconds = max(seconds, here.jobs * (_A_JOB_NOW if here.ranges else _A_JOB))
