@@ -548,6 +548,7 @@ class Table:
             # The one in between is gone. What the first one has yet to deliver still counts.
             assert row.leaving is not None
             row.source = best
+            commands.append(SetSource(row.target, row.leaving))
             commands.append(HandOver(row.target, row.leaving, best))
         elif best is None or not row.feeds(old):
             row.source, row.leaving = best, None

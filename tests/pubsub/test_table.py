@@ -295,7 +295,7 @@ STORIES: dict[str, Story] = {
         (place("b", "a", "c"), [Subscribe("c", X)]),
         (confirmed("c", 1.5), []),
         (place("c"), []),
-        (revoked("b"), [HandOver(X, "a", "c")]),
+        (revoked("b"), [SetSource(X, "a"), HandOver(X, "a", "c")]),
         (handed_over("a"), [SetSource(X, "c"), Unsubscribe("a", X)]),
     ],
     "p7 what took over in between is gone, and nobody is there but the first one": [
