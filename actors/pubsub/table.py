@@ -423,7 +423,7 @@ class Table:
         for row in self.rows.values():
             if row.is_live(node) and nothing_lost and row.gap_doubt == node:
                 row.gap_since = row.gap_doubt = None
-            elif row.is_live(node) and row.gap_awaits in (None, node):
+            elif row.is_live(node) and row.gap_awaits is None:
                 commands += self._end_gap(row, now)
         return commands
 

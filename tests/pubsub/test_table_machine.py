@@ -154,8 +154,6 @@ class TableMachine(RuleBasedStateMachine):
                 live = {node for node, actual in row.nodes.items() if actual is Actual.LIVE}
                 if row.gap_awaits is None:
                     assert live <= self.doubted, "no gap while it is surely live anywhere"
-                elif row.gap_awaits in self.doubted:
-                    assert row.asked(row.gap_awaits), "it ends when that one is trusted"
                 else:
                     assert row.nodes[row.gap_awaits] is Actual.SUBSCRIBING
                 self.gaps[target] = since
@@ -344,8 +342,7 @@ class TableMachine(RuleBasedStateMachine):
             assert live == set(reachable), "a place that is none any more is left"
             assert row.source == reachable[0]
             assert row.leaving is None
-            awaits_doubted = row.gap_awaits in self.doubted
-        assert row.gap_since is None or awaits_doubted or set(reachable) <= self.doubted
+            assert row.gap_since is None or set(reachable) <= self.doubted
 
     # -- always ------------------------------------------------------------------------------------
 
