@@ -266,12 +266,11 @@ class Table:
         row.spans[node] = now, inf
         commands: list[Command] = []
         # First, so that whoever consumes the target hears of the gap before any message.
-        if (
-            row.gap_since is not None
-            and node not in self.doubted
-            and row.gap_awaits in (None, node)
-        ):
-            commands += self._end_gap(row, now)
+        if row.gap_since is not None:
+            if row.gap_awaits == node:
+                row.gap_awaits = None  # here it is, and it counts as any other, doubted or not
+            if row.gap_awaits is None and self._proven(row):
+                commands += self._end_gap(row, now)
         if row.wanted and row.source is None and node in row.places:
             # The usual case, thousands of times: it was live nowhere, and nothing else follows.
             row.source = node

@@ -72,6 +72,14 @@ def missed(since: float, until: float, *targets: Target) -> Fact:
     return lambda table: table.missed(targets, since, until, "the primary died")
 
 
+def doubt(node: str, proof: float) -> Fact:
+    return lambda table: table.doubt(node, proof, f"{node} is silent")
+
+
+def trust(node: str, now: float) -> Fact:
+    return lambda table: table.trust(node, now, nothing_lost=False)
+
+
 def handed_over(old: str) -> Fact:
     return lambda table: table.handed_over(X, old)
 
@@ -330,6 +338,25 @@ STORIES: dict[str, Story] = {
         (refused("a"), []),
         (revoked("b", 4.0), [Subscribe("b", X), SetSource(X, None)]),
         (confirmed("b", 5.0), [GapEnded(X, 4.0, 5.0, "the slot moved"), SetSource(X, "b")]),
+    ],
+    "p10 what took over is asked again while doubted: where it is sure to be live, it counts": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("a", "b"), [Subscribe("b", X)]),
+        (confirmed("b", 1.0), []),
+        (revoked("a", 2.0, promoted=True), [Subscribe("a", X), SetSource(X, "b")]),
+        (doubt("a", 2.5), []),
+        (
+            confirmed("a", 3.0),
+            [GapEnded(X, 2.0, 3.0, "another node took over"), HandOver(X, "b", "a")],
+        ),
+    ],
+    "p10 the same, and the only one: live again when it is trusted": [
+        *LIVE_ON_A,
+        (revoked("a", 2.0, promoted=True), [Subscribe("a", X), SetSource(X, None)]),
+        (doubt("a", 2.5), []),
+        (confirmed("a", 3.0), [SetSource(X, "a")]),
+        (trust("a", 4.0), [GapEnded(X, 2.0, 4.0, "another node took over")]),
     ],
     "p10 what a replica had not got of its primary when the slot left both": [
         (up("r"), []),
