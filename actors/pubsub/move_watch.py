@@ -16,7 +16,7 @@ from typing import Any
 from actors.pubsub.jobs import BELIEVED, FEW, MOST_AHEAD, parse_jobs
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
-from actors.pubsub.rhythm import LEAST, SELDOM, SPEAKS, Question, Situation, interval
+from actors.pubsub.rhythm import LEAST, SELDOM, SPEAKS, Question, Situation, hint_interval, interval
 from actors.pubsub.table import NodeId
 from actors.pubsub.used_slots import UsedSlots
 from actors.redis.slots import SlotRange
@@ -30,6 +30,7 @@ _MOVING = 2.0
 #: Seconds over which messages are counted.
 _COUNTED = 0.25
 
+_CONNECTED = re.compile(rb"connected_clients:(\d+)")
 _SUBSCRIBED = re.compile(rb"pubsub_clients:(\d+)")
 
 
@@ -42,6 +43,8 @@ class _Pace:
         unknown: questions that the server does not answer, or keeps the answer from us.
         sharers: how many clients of the server may ask as we do.
         jobs: how many moves in one step the server's answer had: those that are over, too.
+        clients: how many the server had, of any kind, when it was asked last.
+        hinted: when moves in one step were asked about last because there were more clients.
         rate: how many messages come in a second.
     """
 
@@ -52,6 +55,8 @@ class _Pace:
         self.unknown: set[Question] = {Question.COUNT}
         self.sharers = 1
         self.jobs = 0
+        self.clients = 0
+        self.hinted = 0.0
         self.rate = 0.0
         self._spoke_at = 0.0
         self._received = 0
@@ -256,14 +261,24 @@ class MoveWatch:
         else:
             self.free[node] = asked_at
             if b"paused_reason:slot_migration" in reply:
-                self._hold(node, pace)
+                self._report(self.moves.held(node, self._now()))
+                self._ask_for_jobs(node, pace)
+            else:
+                self._count_clients(node, pace, reply)
 
-    def _hold(self, node: NodeId, pace: _Pace) -> None:
+    def _count_clients(self, node: NodeId, pace: _Pace, reply: bytes) -> None:
+        found = _CONNECTED.search(reply)
+        before, pace.clients = pace.clients, int(found[1]) if found is not None else 0
+        # One more: it may be the other end of a move in one step.
         now = self._now()
-        self._report(self.moves.held(node, now))
-        # A job may end before its turn to be asked about: that one comes seldom where the log is
-        # long.
-        if node not in self.moves.ranges(now) and Question.JOBS not in pace.unknown:
+        here = Situation(jobs=pace.jobs, sharers=pace.sharers)
+        if 0 < before < pace.clients and now - pace.hinted >= hint_interval(here):
+            pace.hinted = now
+            self._ask_for_jobs(node, pace)
+
+    def _ask_for_jobs(self, node: NodeId, pace: _Pace) -> None:
+        """Ask at once: their own turn comes seldom where the log is long."""
+        if node not in self.moves.ranges(self._now()) and Question.JOBS not in pace.unknown:
             self._ask(node, pace, Question.JOBS)
             pace.link.send()
 

@@ -13,7 +13,7 @@ from enum import Enum
 
 import msgspec
 
-__all__ = ["LEAST", "SELDOM", "SPEAKS", "Question", "Situation", "interval"]
+__all__ = ["LEAST", "SELDOM", "SPEAKS", "Question", "Situation", "hint_interval", "interval"]
 
 #: Seconds between two questions at the least, and where nothing goes on.
 LEAST, SELDOM = 0.0025, 0.25
@@ -84,17 +84,31 @@ class Situation(msgspec.Struct, frozen=True):
     rate: float = 0.0
 
 
-# For each question: seconds between two of them while slots leave the node, while some leave
-# another one, and while it speaks; and how many in a second a server gets from all who ask.
-_PACES = {
-    Question.SLOTS: (0.005, 0.01, 0.01, 400.0),
-    Question.JOBS: (0.005, 0.02, 0.02, 200.0),
-    Question.CLIENTS: (0.01, 0.02, 0.02, 200.0),
+class _Terms(msgspec.Struct, frozen=True):
+    """How often one question is asked.
+
+    Attributes:
+        leaving: seconds between two of them while slots leave the node.
+        elsewhere: the same, while slots leave another one.
+        speaking: the same, while it speaks.
+        most: how many in a second a server gets from all who ask.
+        messages: there is one for so many messages: a single slot is gone the soonest.
+        most_alone: how many in a second one consumer asks of all, at the most, for that reason.
+    """
+
+    leaving: float
+    elsewhere: float
+    speaking: float
+    most: float
+    messages: float
+    most_alone: float
+
+
+_TERMS = {
+    Question.SLOTS: _Terms(0.005, 0.01, 0.01, 400.0, 2.5, 1200.0),
+    Question.JOBS: _Terms(0.005, 0.02, 0.02, 200.0, 10.0, 300.0),
+    Question.CLIENTS: _Terms(0.01, 0.02, 0.02, 200.0, 10.0, 300.0),
 }
-# For so many messages there is one of each kind: a single slot is gone the soonest.
-_MESSAGES = {Question.SLOTS: 2.5, Question.JOBS: 10.0, Question.CLIENTS: 10.0}
-# So many of each kind in a second does a consumer ask at the most, for that reason.
-_MOST_FOR_MESSAGES = {Question.SLOTS: 1200.0, Question.JOBS: 300.0, Question.CLIENTS: 300.0}
 
 
 def interval(question: Question, here: Situation) -> float | None:
@@ -106,14 +120,14 @@ def interval(question: Question, here: Situation) -> float | None:
     if here.imminent and question is not Question.SLOTS:
         return None  # what is tried now tells more, and should not wait for anything
     if here.ranges and question is Question.SLOTS:
-        return max(
-            SELDOM, here.sharers / _PACES[question][3]
-        )  # no server moves single slots at the same time
-    leaving, moving, speaking, most = _PACES[question]
+        # No server moves single slots at the same time.
+        return max(SELDOM, here.sharers / _TERMS[question].most)
+    terms = _TERMS[question]
+    leaving, elsewhere, speaking = terms.leaving, terms.elsewhere, terms.speaking
     if here.single and question is not Question.SLOTS:
         # No server moves ranges at the same time, and hardly anybody has it hand over. Reading the
         # answers is what makes us late.
-        leaving = moving = speaking = _MEANWHILE
+        leaving = elsewhere = speaking = _MEANWHILE
     elif here.followed and not here.taking:
         leaving = _MEANWHILE  # its target tells more
     # A target knows that a slot comes before its source knows that it goes.
@@ -121,16 +135,26 @@ def interval(question: Question, here: Situation) -> float | None:
     if here.leaving or here.taking:
         seconds = leaving
     elif here.moving:
-        seconds = moving
+        seconds = elsewhere
     else:
         seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
     alone = question is Question.SLOTS
     if (here.taking and alone) or (busy and not here.moving):
         # The more messages come, the more it costs to see something too late.
-        often = max(_MESSAGES[question] / max(here.rate, 1.0), 1 / _MOST_FOR_MESSAGES[question])
+        often = max(terms.messages / max(here.rate, 1.0), 1 / terms.most_alone)
         seconds = min(seconds, here.links * often)
     if alone:
         seconds = max(seconds, here.nodes * _A_LINE)
     if question is Question.JOBS:
         seconds = max(seconds, here.jobs * (_A_JOB_NOW if here.ranges else _A_JOB))
-    return max(LEAST, seconds, here.sharers / most)
+    return max(LEAST, seconds, here.sharers / terms.most)
+
+
+def hint_interval(here: Situation) -> float:
+    """Return the seconds between two questions about moves in one step that clients give rise to.
+
+    Such a move begins with a connection, at both ends, some 40 ms before publishers are held. Where
+    the log is long its own turn comes later than that; where clients come and go all the time, each
+    of them may be one. So these questions have a turn of their own, and cost no more than the rest.
+    """
+    return max(LEAST, here.jobs * _A_JOB, here.sharers / _TERMS[Question.JOBS].most)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.pubsub.jobs import FEW
 from actors.pubsub.move_watch import MoveWatch
-from actors.pubsub.rhythm import SELDOM, Question, Situation, interval
+from actors.pubsub.rhythm import SELDOM, Question, Situation, hint_interval, interval
 from actors.pubsub.types import Kind, Target
 from actors.pubsub.used_slots import UsedSlots
 from actors.redis.slots import slot_ranges
@@ -100,6 +100,8 @@ def test_all_consumers_together_ask_a_server_a_bounded_number_of_times_a_second(
     for question, most in ((SLOTS, 400), (JOBS, 200), (CLIENTS, 200)):
         seconds = interval(question, here)
         assert seconds is None or here.sharers / seconds <= 1.001 * most
+    assert here.sharers / hint_interval(here) <= 1.001 * 200
+    assert hint_interval(here) >= here.jobs * 0.000_3, "seldom where the log is long"
 
 
 class Node:
@@ -318,6 +320,32 @@ def test_p6_what_a_primary_holds_its_publishers_for_is_asked_at_once_however_lon
     stage.node.answers |= {JOBS: [job_of(b"failover-granted"), *log], CLIENTS: GIVING}
     stage.run(0.05, speaking=True)
     assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}
+
+
+CLIENTS_OF = b"# Clients\r\nconnected_clients:%d\r\npubsub_clients:1\r\npaused_reason:none\r\n"
+
+
+def test_p6_a_new_client_may_be_a_move_in_one_step_however_long_the_log_is():
+    stage = Stage()
+    log = [job_of(b"success", b"%d" % number) for number in range(1000)]
+    stage.node.answers |= {JOBS: log, CLIENTS: CLIENTS_OF % 5}
+    stage.run(1.0, speaking=True)
+    while stage.run(0.01, speaking=True).count(JOBS) == 0:
+        pass  # its turn is over, and the next one is 0.3 s away
+    stage.node.answers |= {JOBS: [job_of(b"connecting"), *log], CLIENTS: CLIENTS_OF % 6}
+    stage.run(0.03, speaking=True)
+    assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}
+
+
+def test_p6_where_clients_come_all_the_time_they_do_not_cost_much():
+    stage = Stage()
+    stage.node.answers[JOBS] = [job_of(b"success", b"%d" % number) for number in range(1000)]
+    asked: list[Question] = []
+    for number in range(500):
+        stage.node.answers[CLIENTS] = CLIENTS_OF % (5 + number)
+        asked += stage.run(0.02, speaking=True)
+    assert asked.count(CLIENTS) > 450
+    assert asked.count(JOBS) <= 2 * 10.0 / 0.3 + 2
 
 
 def test_p6_a_server_that_does_not_know_a_question_is_not_asked_again():
