@@ -26,9 +26,8 @@ _COUNT = 30.0
 # line for each node.
 _FEW_NODES = 32
 _A_LINE = 0.000_3
-# The log of moves in one step may be as long: a thousand of them by default. While one goes on that
-# is accepted more often.
-_A_JOB, _A_JOB_NOW = 0.000_3, 0.000_05
+# The log of moves in one step may be as long: a thousand of them by default.
+_A_JOB = 0.000_3
 # Seconds between two questions to which others have the answer, or that have none for now.
 _MEANWHILE = 0.05
 # Most questions of each kind in a second that a consumer asks, while all is calm.
@@ -89,6 +88,7 @@ class _Terms(msgspec.Struct, frozen=True):
 
     Attributes:
         leaving: seconds between two of them while slots leave the node.
+        ranges: the same, while they do so in one step.
         elsewhere: the same, while slots leave another one.
         speaking: the same, while it speaks.
         most: how many in a second a server gets from all who ask.
@@ -97,6 +97,7 @@ class _Terms(msgspec.Struct, frozen=True):
     """
 
     leaving: float
+    ranges: float
     elsewhere: float
     speaking: float
     most: float
@@ -105,9 +106,9 @@ class _Terms(msgspec.Struct, frozen=True):
 
 
 _TERMS = {
-    Question.SLOTS: _Terms(0.005, 0.01, 0.01, 400.0, 2.5, 1200.0),
-    Question.JOBS: _Terms(0.005, 0.02, 0.02, 200.0, 10.0, 300.0),
-    Question.CLIENTS: _Terms(0.01, 0.02, 0.02, 200.0, 10.0, 300.0),
+    Question.SLOTS: _Terms(0.005, SELDOM, 0.01, 0.01, 400.0, 2.5, 1200.0),
+    Question.JOBS: _Terms(0.005, 0.005, 0.02, 0.02, 200.0, 10.0, 300.0),
+    Question.CLIENTS: _Terms(0.01, 0.005, 0.02, 0.02, 200.0, 10.0, 300.0),
 }
 
 
@@ -119,10 +120,10 @@ def interval(question: Question, here: Situation) -> float | None:
         return None
     if here.imminent and question is not Question.SLOTS:
         return None  # what is tried now tells more, and should not wait for anything
+    terms = _TERMS[question]
     if here.ranges and question is Question.SLOTS:
         # No server moves single slots at the same time.
-        return max(SELDOM, here.sharers / _TERMS[question].most)
-    terms = _TERMS[question]
+        return max(terms.ranges, here.sharers / terms.most)
     leaving, elsewhere, speaking = terms.leaving, terms.elsewhere, terms.speaking
     if here.single and question is not Question.SLOTS:
         # No server moves ranges at the same time, and hardly anybody has it hand over. Reading the
@@ -133,7 +134,8 @@ def interval(question: Question, here: Situation) -> float | None:
     # A target knows that a slot comes before its source knows that it goes.
     busy = here.speaking or (here.waiting and question is Question.SLOTS)
     if here.leaving or here.taking:
-        seconds = leaving
+        # Held publishers say the same as a job's last stages, however long the log is.
+        seconds = terms.ranges if here.ranges else leaving
     elif here.moving:
         seconds = elsewhere
     else:
@@ -146,7 +148,7 @@ def interval(question: Question, here: Situation) -> float | None:
     if alone:
         seconds = max(seconds, here.nodes * _A_LINE)
     if question is Question.JOBS:
-        seconds = max(seconds, here.jobs * (_A_JOB_NOW if here.ranges else _A_JOB))
+        seconds = max(seconds, here.jobs * _A_JOB)
     return max(LEAST, seconds, here.sharers / terms.most)
 
 

@@ -33,8 +33,8 @@ FREE = b"# Clients\r\npubsub_clients:%d\r\npaused_reason:none\r\n"
         (Situation(moving=True, taking=True), {SLOTS: 0.005, JOBS: 0.005, CLIENTS: 0.01}),
         (Situation(speaking=True, nodes=100), {SLOTS: None, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(leaving=True, moving=True, jobs=1000), {SLOTS: 0.005, JOBS: 0.3, CLIENTS: 0.01}),
-        (Situation(taking=True, ranges=True, jobs=1000), {SLOTS: 0.25, JOBS: 0.05, CLIENTS: 0.01}),
-        (Situation(leaving=True, ranges=True), {SLOTS: SELDOM, JOBS: 0.005, CLIENTS: 0.01}),
+        (Situation(taking=True, ranges=True, jobs=1000), {SLOTS: 0.25, JOBS: 0.3, CLIENTS: 0.005}),
+        (Situation(leaving=True, ranges=True), {SLOTS: SELDOM, JOBS: 0.005, CLIENTS: 0.005}),
         (
             Situation(leaving=True, ranges=True, imminent=True),
             {SLOTS: SELDOM, JOBS: None, CLIENTS: None},
