@@ -18,11 +18,21 @@ old one is let go. A new place is live before an old one is left.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from enum import Enum
 from math import inf
 
-import msgspec
-
+from actors.pubsub.gaps import Gaps
+from actors.pubsub.rows import (
+    Actual,
+    Command,
+    GapEnded,
+    HandOver,
+    NodeId,
+    Row,
+    SetSource,
+    Subscribe,
+    Unsubscribe,
+)
+from actors.pubsub.sources import choose_source, is_surplus
 from actors.pubsub.types import Target
 
 __all__ = [
@@ -38,122 +48,8 @@ __all__ = [
     "Unsubscribe",
 ]
 
-NodeId = str
-
-
-class Actual(Enum):
-    """What a target is on one node; absent where there is no entry."""
-
-    SUBSCRIBING = "subscribing"
-    LIVE = "live"
-    UNSUBSCRIBING = "unsubscribing"
-
-
-# None of these is ever part of a cycle, and there may be tens of thousands of them at a time: the
-# collector need not look at them.
-
-
-class Subscribe(msgspec.Struct, frozen=True, gc=False):
-    """Send the subscription of ``target`` to ``node``."""
-
-    node: NodeId
-    target: Target
-
-
-class Unsubscribe(msgspec.Struct, frozen=True, gc=False):
-    """Send the end of the subscription of ``target`` to ``node``."""
-
-    node: NodeId
-    target: Target
-
-
-class SetSource(msgspec.Struct, frozen=True, gc=False):
-    """Let the messages of ``target`` come from ``node`` alone; None: from nowhere."""
-
-    target: Target
-    node: NodeId | None
-
-
-class HandOver(msgspec.Struct, frozen=True, gc=False):
-    """Let the messages of ``target`` come from both, each once, until ``Table.handed_over``."""
-
-    target: Target
-    old: NodeId
-    new: NodeId
-
-
-class GapEnded(msgspec.Struct, frozen=True, gc=False):
-    """``target`` is live again; it was surely live last at ``since`` (the caller's clock)."""
-
-    target: Target
-    since: float
-    until: float
-    reason: str
-
-
-Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
-
-
-# Seconds for which it is known where a target was live: no node's word is older than that.
-_REMEMBERED = 10.0
 #: An attribute of an enumeration is looked up by a function.
 _LIVE, _SUBSCRIBING = Actual.LIVE, Actual.SUBSCRIBING
-
-
-class Row(msgspec.Struct, gc=False):
-    """All that is known of one target.
-
-    Attributes:
-        wanted: whether it is desired.
-        draining: desired no longer, and what comes until each node has said so still counts.
-        places: where it should be live, best first.
-        nodes: its actual state by node.
-        blocked: nodes that refused it: not asked again before :meth:`Table.retry`.
-        source: the node whose messages count.
-        leaving: the node that hands over to the source.
-        gap_since: the last proof of life, while a gap is open.
-        gap_reason: what opened it.
-        gap_doubt: the node whose doubtful word opened it, where that was all.
-        gap_awaits: the node that must be live again to end it, wherever else the target is live.
-        spans: for each node, since when the target is live there, and until when it surely was.
-        told: the end of the latest gap that was reported.
-    """
-
-    target: Target
-    places: tuple[NodeId, ...] = ()
-    wanted: bool = True
-    draining: bool = False
-    nodes: dict[NodeId, Actual] = msgspec.field(default_factory=dict)
-    blocked: set[NodeId] = msgspec.field(default_factory=set)
-    source: NodeId | None = None
-    leaving: NodeId | None = None
-    gap_since: float | None = None
-    gap_reason: str = ""
-    gap_doubt: NodeId | None = None
-    gap_awaits: NodeId | None = None
-    spans: dict[NodeId, tuple[float, float]] = {}
-    told: float = -inf
-
-    def is_live(self, node: NodeId | None) -> bool:
-        """Whether the target is live on ``node``."""
-        return node is not None and self.nodes.get(node) is Actual.LIVE
-
-    def asked(self, node: NodeId) -> bool:
-        """Whether the target is live on ``node``, or will be when that one answers."""
-        return self.nodes.get(node) in (Actual.LIVE, Actual.SUBSCRIBING)
-
-    def was_live(self, node: NodeId, since: float) -> bool:
-        """Whether the target is or was live on ``node``, and was already at ``since``."""
-        return node in self.spans and self.spans[node][0] <= since
-
-    def is_tried(self, node: NodeId) -> bool:
-        """Whether ``node`` refused the target, and may take it at the next try."""
-        return self.wanted and node in self.blocked and node in self.places
-
-    def feeds(self, node: NodeId | None) -> bool:
-        """Whether what ``node`` delivers counts: until its last word, where the target drains."""
-        actual = None if node is None else self.nodes.get(node)
-        return actual is Actual.LIVE or (self.draining and actual is Actual.UNSUBSCRIBING)
 
 
 class Table:
@@ -163,8 +59,7 @@ class Table:
         self.rows: dict[Target, Row] = {}
         #: Nodes with a connection.
         self.up: set[NodeId] = set()
-        #: Nodes on which being live proves nothing at the moment; see :meth:`doubt`.
-        self.doubted: set[NodeId] = set()
+        self._gaps = Gaps()
         #: How often a row came or went.
         self.changes = 0
 
@@ -239,7 +134,7 @@ class Table:
         for row in list(self.rows.values()):
             actual = row.nodes.pop(node, None)
             row.blocked.discard(node)
-            if actual is _LIVE and self._is_plain(row, node):
+            if actual is _LIVE and row.is_all(node):
                 # The usual case, thousands of times: what _note_loss and _settle come to.
                 row.spans[node] = row.spans[node][0], proof
                 row.gap_since, row.gap_reason = max(proof, row.told), reason
@@ -247,13 +142,13 @@ class Table:
                 self._ask(row, commands)
                 commands.append(SetSource(row.target, None))
             elif actual is not None:
-                commands += self._note_loss(row, actual, node, proof, reason)
+                commands += self._gaps.lost(row, actual, node, proof, reason)
                 if row.gap_awaits == node:
                     row.gap_awaits = None
-                    if self._proven(row):
-                        commands += self._end_gap(row, max(proof, row.gap_since or proof))
+                    if self._gaps.proven(row):
+                        commands += self._gaps.end(row, max(proof, row.gap_since or proof))
                 commands += self._settle(row)
-        self.doubted.discard(node)
+        self._gaps.doubted.discard(node)
         return commands
 
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
@@ -264,13 +159,8 @@ class Table:
         row.blocked.discard(node)
         row.nodes[node] = _LIVE
         row.spans[node] = now, inf
-        commands: list[Command] = []
         # First, so that whoever consumes the target hears of the gap before any message.
-        if row.gap_since is not None:
-            if row.gap_awaits == node:
-                row.gap_awaits = None  # here it is, and it counts as any other, doubted or not
-            if row.gap_awaits is None and self._proven(row):
-                commands += self._end_gap(row, now)
+        commands = self._gaps.confirmed(row, node, now)
         if row.wanted and row.source is None and node in row.places:
             # The usual case, thousands of times: it was live nowhere, and nothing else follows.
             row.source = node
@@ -320,14 +210,10 @@ class Table:
         del row.nodes[node]
         commands: list[Command] = []
         if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
-            end = proof if heard is None else heard
-            row.spans[node] = row.spans[node][0], proof
-            row.gap_since = self._owed(row, min(self._covered(row, proof), end))
-            row.gap_reason = "another node took over"
-            row.gap_awaits = node if self._proven(row) else None
+            self._gaps.took_over(row, node, proof, proof if heard is None else heard)
         else:
-            since, reason = self._owed(row, proof), "the slot moved"
-            commands = self._note_loss(row, actual, node, proof, reason)
+            since, reason = self._gaps.owed(row, proof), "the slot moved"
+            commands = self._gaps.lost(row, actual, node, proof, reason)
             if missed_until is not None and actual is Actual.LIVE and row.gap_since is None:
                 # One gap, up to where the longer one ends.
                 until = max(row.told, missed_until)
@@ -337,20 +223,8 @@ class Table:
                     commands += self.missed([target], since, until, reason)
         commands += self._settle(row)
         if node not in row.nodes:
-            commands += self._call_off(row, node)
+            commands += self._gaps.called_off(row, node)
         return commands
-
-    def _call_off(self, row: Row, node: NodeId) -> list[Command]:
-        """``node`` did not take over, after all: it counts where else it was live meanwhile."""
-        if row.gap_awaits != node:
-            return []
-        row.gap_awaits = None
-        if not self._proven(row):
-            return []
-        if self._covered(row, self._owed(row, row.spans[node][1])) == inf:
-            row.gap_since = None
-            return []
-        return self._end_gap(row, min(row.spans[live][0] for live in self._sure(row)))
 
     def refused(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` answered the subscription of ``target`` with an error."""
@@ -359,7 +233,7 @@ class Table:
             return []
         del row.nodes[node]
         row.blocked.add(node)
-        return [*self._call_off(row, node), *self._settle(row)]
+        return [*self._gaps.called_off(row, node), *self._settle(row)]
 
     def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
         """Ask again the nodes that refused ``targets``, or any target."""
@@ -381,7 +255,7 @@ class Table:
         if row is None or row.nodes.get(node) is not Actual.LIVE:
             return []
         row.nodes[node] = Actual.UNSUBSCRIBING
-        commands = self._note_loss(row, Actual.LIVE, node, proof, reason)
+        commands = self._gaps.lost(row, Actual.LIVE, node, proof, reason)
         return [*commands, Unsubscribe(node, target), *self._settle(row)]
 
     def doubt(self, node: NodeId, proof: float, reason: str) -> None:
@@ -389,13 +263,8 @@ class Table:
 
         What is live there alone is in a gap from ``proof`` on, until it is live elsewhere.
         """
-        if node not in self.up or node in self.doubted:
-            return
-        self.doubted.add(node)
-        for row in self.rows.values():
-            if row.wanted and row.is_live(node) and row.gap_since is None and not self._proven(row):
-                row.gap_since = self._owed(row, proof)
-                row.gap_reason, row.gap_doubt = reason, node
+        if node in self.up and node not in self._gaps.doubted:
+            self._gaps.doubt(self.rows.values(), node, proof, reason)
 
     def live_since(self, nodes: Collection[NodeId], since: float) -> list[Target]:
         """Return the desired targets that are live on one of ``nodes``, and were at ``since``."""
@@ -415,16 +284,9 @@ class Table:
 
     def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
         """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""
-        commands: list[Command] = []
-        if node not in self.doubted:
-            return commands
-        self.doubted.discard(node)
-        for row in self.rows.values():
-            if row.is_live(node) and nothing_lost and row.gap_doubt == node:
-                row.gap_since = row.gap_doubt = None
-            elif row.is_live(node) and row.gap_awaits is None:
-                commands += self._end_gap(row, now)
-        return commands
+        if node not in self._gaps.doubted:
+            return []
+        return self._gaps.trust(self.rows.values(), node, now, nothing_lost=nothing_lost)
 
     def handed_over(self, target: Target, old: NodeId) -> list[Command]:
         """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
@@ -436,85 +298,13 @@ class Table:
 
     # -- what follows ------------------------------------------------------------------------------
 
-    def _note_loss(
-        self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str
-    ) -> list[Command]:
-        if actual is not Actual.LIVE or not row.wanted:
-            return []
-        row.spans[node] = row.spans[node][0], proof
-        for other in [n for n, (_, end) in row.spans.items() if end < proof - _REMEMBERED]:
-            del row.spans[other]
-        if row.gap_since is not None:
-            if row.gap_doubt == node:
-                row.gap_doubt = None  # it is certain now
-            if not self._proven(row):
-                row.gap_awaits = None  # any node will do
-            return []
-        since = self._covered(row, self._owed(row, proof))
-        if since == inf:
-            return []
-        row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
-        if not self._proven(row):
-            return []
-        # Another one is live, and was not yet when this one was surely heard last.
-        return self._end_gap(row, min(row.spans[live][0] for live in self._sure(row)))
-
-    def _owed(self, row: Row, proof: float) -> float:
-        """Return ``proof``, or what is later: the first acknowledgement, the end of a told gap."""
-        first = min((begin for begin, _ in row.spans.values()), default=proof)
-        return max(proof, first, row.told)
-
-    @staticmethod
-    def _is_plain(row: Row, node: NodeId) -> bool:
-        """Whether ``node``, lost by now, was all that there was of ``row``, without a gap."""
-        return (
-            row.source == node
-            and row.wanted
-            and not row.nodes
-            and row.gap_since is None
-            and row.gap_doubt is None
-            and row.gap_awaits is None
-            and row.leaving is None
-            and len(row.spans) == 1
-        )
-
-    def _covered(self, row: Row, since: float) -> float:
-        """Return until when the target was surely live somewhere from ``since`` on."""
-        sure = self._sure(row)
-        spans = [
-            (begin, end) for node, (begin, end) in row.spans.items() if end < inf or node in sure
-        ]
-        for begin, end in sorted(spans):
-            if begin <= since < end:
-                since = end
-        return since
-
-    def _sure(self, row: Row) -> list[NodeId]:
-        return [
-            node
-            for node, actual in row.nodes.items()
-            if actual is Actual.LIVE and node not in self.doubted
-        ]
-
-    def _proven(self, row: Row) -> bool:
-        """Whether the target is live on a node that is sure to receive it."""
-        return bool(self._sure(row))
-
-    def _end_gap(self, row: Row, now: float) -> list[Command]:
-        if row.gap_since is None or not row.wanted:
-            return []
-        ended = GapEnded(row.target, row.gap_since, now, row.gap_reason)
-        row.gap_since = row.gap_doubt = row.gap_awaits = None
-        row.told = now
-        return [ended]
-
     def _settle(self, row: Row) -> list[Command]:
         commands: list[Command] = []
         if row.wanted:
             self._ask(row, commands)
-        self._choose_source(row, commands)
+        choose_source(row, commands)
         for node, actual in row.nodes.items():
-            if actual is _LIVE and self._is_surplus(row, node):
+            if actual is _LIVE and is_surplus(row, node):
                 row.nodes[node] = Actual.UNSUBSCRIBING
                 commands.append(Unsubscribe(node, row.target))
         if not row.wanted and not row.nodes:
@@ -529,50 +319,3 @@ class Table:
             if node not in nodes and node in self.up and node not in row.blocked:
                 nodes[node] = _SUBSCRIBING
                 commands.append(Subscribe(node, row.target))
-
-    def _choose_source(self, row: Row, commands: list[Command]) -> None:
-        old = row.source
-        best = self._best_source(row)
-        if row.leaving is not None and not row.feeds(row.leaving):
-            row.leaving = None
-            if best is not None and row.feeds(old):
-                commands.append(SetSource(row.target, old))
-        if best == old:
-            return
-        if best is not None and row.feeds(old) and row.leaving is None:
-            assert old is not None
-            row.source, row.leaving = best, old
-            commands.append(HandOver(row.target, old, best))
-        elif best is not None and row.leaving not in (None, best) and not row.feeds(old):
-            # The one in between is gone. What the first one has yet to deliver still counts.
-            assert row.leaving is not None
-            row.source = best
-            commands.append(SetSource(row.target, row.leaving))
-            commands.append(HandOver(row.target, row.leaving, best))
-        elif best is None or not row.feeds(old):
-            row.source, row.leaving = best, None
-            commands.append(SetSource(row.target, best))
-        # Else a second hand-over while one is under way: it begins when the first one is done.
-
-    def _best_source(self, row: Row) -> NodeId | None:
-        if row.wanted:
-            # Asked for each acknowledgement of thousands: the usual case first, without a tuple.
-            nodes = row.nodes
-            for node in row.places:
-                if nodes.get(node) is _LIVE:
-                    return node
-            for node, actual in nodes.items():
-                if actual is _LIVE:
-                    return node
-            return None
-        if not row.draining:
-            return None
-        # One that drains goes nowhere any more: who feeds it does so to the end.
-        candidates = (row.source, row.leaving, *row.nodes)
-        return next((node for node in candidates if row.feeds(node)), None)
-
-    def _is_surplus(self, row: Row, node: NodeId) -> bool:
-        """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""
-        if not row.wanted:
-            return True
-        return node not in row.places and node not in (row.source, row.leaving)
