@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from actors.pubsub import shard_manager
+from actors.pubsub import shard_readers
 from actors.pubsub.facade import DEFAULT_RETRY_POLICY
 from actors.pubsub.types import Gap
 from actors.redis.exceptions import ClusterDownError, ConnectionError  # noqa: A004
@@ -56,7 +56,7 @@ async def test_p6_a_dead_node_that_nobody_needs_any_more_ends_nothing(
     cluster, monkeypatch, replicas
 ):
     """Its reader, which waits to try again, is let go after a while."""
-    monkeypatch.setattr(shard_manager, "_UNUSED", 0.2)
+    monkeypatch.setattr(shard_readers, "_UNUSED", 0.2)
     async with (
         client_of(cluster) as client,
         client.sharded_pubsub(

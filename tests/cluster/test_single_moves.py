@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from actors.pubsub.cluster import ShardedPubSub
+from actors.pubsub.facade import BasePubSub
 from actors.redis.connection import Connection
 from actors.redis.slots import key_slot
 from actors.testing.binary import wheel_binary
@@ -36,6 +38,18 @@ class EndOfMove(Elsewhere):
     async def end(self, source: Connection, target: Connection) -> None:
         for node in (target, source):
             await node.execute("CLUSTER", "SETSLOT", SLOT, "NODE", self.target.id)
+
+
+async def left(node: ClusterNode) -> bool:
+    return await subscribers_at(node) == 0
+
+
+async def finish_and_hear(p: BasePubSub[Any], source: ClusterNode, target: ClusterNode) -> None:
+    """End the move, and hear what is published at its target from then on."""
+    await finish_moves([SLOT], source, target, ())
+    await eventually(lambda: left(source))
+    await target.execute("SPUBLISH", "a", "1")
+    assert await take(p, 1) == [message("a", "1")]
 
 
 async def test_p6_what_is_published_while_we_are_busy_is_not_lost(running, ends):
@@ -116,10 +130,7 @@ async def test_p6_a_pool_with_room_at_each_node_has_a_second_connection(running,
     ) as p:
         await begin_moves([SLOT], source, target)
         await eventually(lambda: waits_at(target))
-        await finish_moves([SLOT], source, target, ())
-        await eventually(lambda: left(source))
-        await target.execute("SPUBLISH", "a", "1")
-        assert await take(p, 1) == [message("a", "1")]
+        await finish_and_hear(p, source, target)
 
 
 async def test_p6_a_manager_that_crashes_while_slots_move_meets_them_again(running, ends):
@@ -134,10 +145,7 @@ async def test_p6_a_manager_that_crashes_while_slots_move_meets_them_again(runni
         await eventually(lambda: waits_at(target))
         await source.execute("SPUBLISH", "a", "0")
         assert await take(p, 1) == [message("a", "0")]
-        await finish_moves([SLOT], source, target, ())
-        await eventually(lambda: left(source))
-        await target.execute("SPUBLISH", "a", "1")
-        assert await take(p, 1) == [message("a", "1")]
+        await finish_and_hear(p, source, target)
 
 
 async def test_p6_without_retries_a_second_connection_may_end_and_nothing_fails(running, ends):
@@ -150,14 +158,7 @@ async def test_p6_without_retries_a_second_connection_may_end_and_nothing_fails(
         for line in waiting:
             number = line.split()[0].removeprefix("id=")
             await target.execute("CLIENT", "KILL", "ID", number)
-        await finish_moves([SLOT], source, target, ())
-        await eventually(lambda: left(source))
-        await target.execute("SPUBLISH", "a", "1")
-        assert await take(p, 1) == [message("a", "1")]
-
-
-async def left(node: ClusterNode) -> bool:
-    return await subscribers_at(node) == 0
+        await finish_and_hear(p, source, target)
 
 
 async def test_p6_a_slot_that_goes_back_at_once_is_looked_for_everywhere(running, ends):

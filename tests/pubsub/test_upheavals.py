@@ -1,0 +1,117 @@
+"""What is known of shards in upheaval, and until when (P6, P7, P10)."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.pubsub.types import Kind, Target
+from actors.pubsub.upheavals import BUS_LAG, UNSETTLED, HandingOver, LastWords, Unsettled
+from actors.redis.topology import Node, Role, Topology, build_topology
+
+X = Target(Kind.SHARD, b"x")
+
+
+def of_one_shard(one: str, other: str) -> bool:
+    return {one, other} <= {"a", "b"}
+
+
+def topology(primary: str = "a", replica: str = "b") -> Topology:
+    """Slots 0 to 9 are of ``a`` and its replica, or the other way round; 10 to 19 are of ``c``."""
+    nodes = [
+        Node(primary, "127.0.0.1", 7000, Role.PRIMARY),
+        Node(replica, "127.0.0.1", 7001, Role.REPLICA, primary_id=primary),
+        Node("c", "127.0.0.1", 7002, Role.PRIMARY),
+    ]
+    return build_topology(nodes, {primary: [(0, 9)], "c": [(10, 19)]})
+
+
+def test_p7_a_primary_that_hands_over_is_news_once():
+    handing_over = HandingOver()
+    assert handing_over.note("a", 1.0, 0.9, of_one_shard)
+    assert not handing_over.note("a", 1.5, 1.4, of_one_shard)
+    assert handing_over.free("a") == 0.9, "what it was seen to do before it began"
+    assert handing_over.free("b") is None
+
+
+def test_p7_it_is_over_some_time_after_it_was_seen_last():
+    handing_over = HandingOver()
+    handing_over.note("a", 1.0, 0.9, of_one_shard)
+    handing_over.note("a", 2.0, 0.9, of_one_shard)
+    assert not handing_over.expire(1.0 + UNSETTLED + 0.1)
+    assert handing_over.expire(2.0 + UNSETTLED + 0.1)
+    assert not handing_over.nodes
+
+
+def test_p7_of_one_shard_only_the_latest_hands_over():
+    handing_over = HandingOver()
+    for node in ("a", "c", "b"):
+        assert handing_over.note(node, 1.0, 0.9, of_one_shard)
+    assert handing_over.nodes == {"c", "b"}
+
+
+@pytest.mark.parametrize(
+    ("slot", "heard_from", "settled_at"),
+    [
+        (5, "a", 0.5),
+        (5, "b", UNSETTLED),
+        (5, "", UNSETTLED),
+        (10, "c", 0.5),
+        (30, "c", UNSETTLED),
+    ],
+)
+def test_p5_a_slot_is_settled_the_sooner_where_it_is_heard_at_home(slot, heard_from, settled_at):
+    unsettled = Unsettled()
+    unsettled.note(slot, 0.0)
+    sources = [(slot, heard_from), (7, "c")]
+    assert not unsettled.expire(settled_at - 0.1, sources, topology())
+    assert unsettled.slots == {slot}
+    assert unsettled.expire(settled_at + 0.1, sources, topology())
+    assert not unsettled
+
+
+def test_p5_of_several_channels_in_a_slot_all_must_be_at_home():
+    unsettled = Unsettled()
+    unsettled.note(5, 0.0)
+    assert not unsettled.expire(1.0, [(5, "a"), (5, "c")], topology())
+
+
+def test_p5_a_look_after_it_was_taken_says_where_a_slot_is_if_roles_changed():
+    unsettled = Unsettled()
+    for slot in (5, 10):
+        unsettled.note(slot, 1.0)
+    unsettled.roles_known(topology("b", "a"), {"a"}, 0.9)
+    assert unsettled.slots == {5, 10}, "it was asked for before"
+    unsettled.roles_known(topology("b", "a"), {"a"}, 1.1)
+    assert unsettled.slots == {10}
+
+
+class Table:
+    """Notes what is asked of it: what is live on which nodes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], float]] = []
+
+    def live_since(self, nodes: list[str], since: float) -> list[Target]:
+        self.asked.append((nodes, since))
+        return [X]
+
+
+def test_p10_the_last_words_of_a_dead_primary_are_told_once_when_a_replica_is_promoted():
+    words, table = LastWords(), Table()
+    words.note("a", 5.0, topology(), table.live_since)
+    assert table.asked == [(["b"], 5.0 - BUS_LAG)]
+    assert words.take({"c": "d"}) == []
+    assert words.take({"b": "a"}) == [([X], 5.0 - BUS_LAG, 5.0)]
+    assert words.take({"b": "a"}) == []
+
+
+def test_p10_a_replica_a_stranger_and_one_that_lives_have_no_last_words():
+    words, table = LastWords(), Table()
+    for node in ("b", "stranger"):
+        words.note(node, 5.0, topology(), table.live_since)
+    assert table.asked == []
+    words.note("a", 5.0, topology(), table.live_since)
+    words.lives("a")
+    words.note("c", 5.0, topology(), table.live_since)
+    words.keep({"a", "b"})
+    assert words.take({"b": "a", "d": "c"}) == []
