@@ -70,7 +70,8 @@ class Gaps:
             end: until then it surely delivered what it accepted itself.
         """
         row.spans[node] = row.spans[node][0], proof
-        row.gap_since = self.owed(row, min(self.covered(row, proof), end))
+        covered = self.covered(row, self.owed(row, proof))
+        row.gap_since = self.owed(row, min(covered, end))
         row.gap_reason = "another node took over"
         row.gap_awaits = node if self.proven(row) else None
 

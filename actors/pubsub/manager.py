@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from enum import Enum
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -217,6 +218,10 @@ class SubscriptionManager(Actor[Any]):
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """A single server is never behind itself."""
         return heard
+
+    def replica_until(self, node: NodeId) -> float:
+        """A single server is no replica."""
+        return -inf
 
     def linger(self, hand_over: HandOver) -> float | None:
         """Return how long a hand-over takes."""

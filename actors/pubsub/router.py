@@ -303,7 +303,7 @@ class Router:
                     target,
                     proof,
                     promoted=promoted,
-                    heard=heard,
+                    heard=max(heard, self._placement.replica_until(link.node)),
                     missed_until=link.connection.last_read if missed else None,
                 ),
             ]

@@ -91,6 +91,7 @@ class ShardManager(ShardReports):
         match message:
             case TopologyChecked(_, asked_at):
                 self._topology_checked(asked_at)
+                self._watch_moves()  # who is a primary by now is asked at once
             case NodeFailed():
                 self._node_failed(message.node)
             case Tick.LOOK:

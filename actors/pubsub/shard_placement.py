@@ -168,6 +168,13 @@ class ShardPlacement(SubscriptionManager):
             return heard  # of the dead one nothing is on its way any more
         return heard - BUS_LAG
 
+    def replica_until(self, node: NodeId) -> float:
+        """Return when the primary that ``node`` takes over from was last seen not to hand over."""
+        node = first_of(node)
+        mates = [mate for mate in self._handing_over.nodes if self.same_stream(mate, node)]
+        times = [self._handing_over.free(mate) for mate in mates if mate != node]
+        return max((free for free in times if free is not None), default=-inf)
+
     def giver(self, node: NodeId, target: Target) -> NodeId | None:
         """Return the primary of the replica ``node`` that gives the target's slot away."""
         taker = self.moves.moves.targets.get(self.slot(target))

@@ -243,8 +243,8 @@ class ShardReports(ShardPlacement):
     def _hands_over(self, node: NodeId) -> None:
         """A primary holds its publishers until a replica has taken over: be there, too (P7)."""
         now = self.loop.time()
-        free = self.moves.free.get(node, now)
+        free = self.moves.free.get(node)
         if self._handing_over.note(node, now, free, self.same_stream):
-            self._revocations.forget(node, free)
+            self._revocations.forget(node, now if free is None else free)
             self._replace()
             self.desk.look()

@@ -28,20 +28,22 @@ class HandingOver:
 
     def __init__(self) -> None:
         # When each was last seen to hold its publishers for that, and last not to, before.
-        self._seen: dict[NodeId, tuple[float, float]] = {}
+        self._seen: dict[NodeId, tuple[float, float | None]] = {}
 
     @property
     def nodes(self) -> AbstractSet[NodeId]:
         """All of them."""
         return self._seen.keys()
 
-    def note(self, node: NodeId, now: float, free: float, are: Callable[[str, str], bool]) -> bool:
+    def note(
+        self, node: NodeId, now: float, free: float | None, are: Callable[[str, str], bool]
+    ) -> bool:
         """``node`` holds its publishers for a hand-over; return whether that is news.
 
         Args:
             node: the node.
             now: the time in seconds.
-            free: when it was seen last not to.
+            free: when it was seen last not to; None: never.
             are: tells whether two nodes are of one shard: only one of a shard hands over.
         """
         if node in self._seen:
@@ -52,7 +54,7 @@ class HandingOver:
         return True
 
     def free(self, node: NodeId) -> float | None:
-        """Return when ``node`` was last seen not to hand over; None: it does not."""
+        """Return when ``node`` was last seen not to hand over, before it began; None: unknown."""
         return self._seen[node][1] if node in self._seen else None
 
     def expire(self, now: float) -> bool:

@@ -42,6 +42,12 @@ class Placement(Protocol):
         ``taken``: the target that it took away.
         """
 
+    def replica_until(self, node: NodeId) -> float:
+        """Return until when ``node`` surely was a replica, and accepted nothing itself.
+
+        -inf: nobody saw whom it took over from.
+        """
+
     def giver(self, node: NodeId, target: Target) -> NodeId | None:
         """Return the primary of ``node`` where it gives the target's slot to another shard.
 

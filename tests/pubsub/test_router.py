@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,9 @@ class OneShard:
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         return heard
+
+    def replica_until(self, node: NodeId) -> float:
+        return -inf
 
     def linger(self, hand_over: HandOver) -> float | None:
         return None

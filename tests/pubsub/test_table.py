@@ -64,6 +64,10 @@ def revoked(node: str, now: float = 2.0, *, promoted: bool = False) -> Fact:
     return lambda table: table.revoked(node, X, now, promoted=promoted)
 
 
+def took_over(node: str, proof: float, heard: float) -> Fact:
+    return lambda table: table.revoked(node, X, proof, promoted=True, heard=heard)
+
+
 def moved(node: str, proof: float, missed_until: float) -> Fact:
     return lambda table: table.revoked(node, X, proof, missed_until=missed_until)
 
@@ -338,6 +342,16 @@ STORIES: dict[str, Story] = {
         (refused("a"), []),
         (revoked("b", 4.0), [Subscribe("b", X), SetSource(X, None)]),
         (confirmed("b", 5.0), [GapEnded(X, 4.0, 5.0, "the slot moved"), SetSource(X, "b")]),
+    ],
+    "p10 what took over had been quiet since before the last gap, and another one was live since": [
+        *LIVE_ON_A,
+        (up("b"), []),
+        (place("b", "a"), [Subscribe("b", X)]),
+        (revoked("a", 2.0), [Subscribe("a", X), SetSource(X, None)]),
+        (confirmed("b", 3.0), [GapEnded(X, 2.0, 3.0, "the slot moved"), SetSource(X, "b")]),
+        (confirmed("a", 4.0), []),
+        (took_over("a", 2.9, heard=3.5), [Subscribe("a", X)]),
+        (confirmed("a", 5.0), [GapEnded(X, 3.5, 5.0, "another node took over")]),
     ],
     "p10 what took over is asked again while doubted: where it is sure to be live, it counts": [
         *LIVE_ON_A,

@@ -31,6 +31,8 @@ def test_p7_a_primary_that_hands_over_is_news_once():
     assert not handing_over.note("a", 1.5, 1.4, of_one_shard)
     assert handing_over.free("a") == 0.9, "what it was seen to do before it began"
     assert handing_over.free("b") is None
+    assert handing_over.note("c", 2.0, None, of_one_shard)
+    assert handing_over.free("c") is None
 
 
 def test_p7_it_is_over_some_time_after_it_was_seen_last():
