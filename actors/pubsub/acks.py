@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.pubsub.book import Book
-from actors.pubsub.table import NodeId, Table
+from actors.pubsub.rows import NodeId
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 from actors.pubsub.where import Placement
 

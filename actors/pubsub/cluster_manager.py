@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from actors.pubsub.manager import ManagerOptions, SubscriptionManager
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 from actors.pubsub.topology_watch import TopologyChecked, WatchDesk
 from actors.pubsub.types import Target
 from actors.redis.cluster_pool import ClusterConnectionPool

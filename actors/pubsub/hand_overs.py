@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from actors.pubsub.table import HandOver
+from actors.pubsub.rows import HandOver
 from actors.pubsub.types import Target
 
 __all__ = ["HandOvers"]

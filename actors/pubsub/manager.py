@@ -21,7 +21,7 @@ from actors.pubsub.parts import READERS_READY, Parts
 from actors.pubsub.reader import NodeReader, ReaderOptions
 from actors.pubsub.reader_policy import ReaderPolicy
 from actors.pubsub.router import Router
-from actors.pubsub.table import HandOver, NodeId
+from actors.pubsub.rows import HandOver, NodeId
 from actors.pubsub.types import Target
 from actors.redis.exceptions import RedisError
 from actors.runtime.actor import Actor

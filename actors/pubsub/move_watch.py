@@ -17,7 +17,7 @@ from actors.pubsub.jobs import BELIEVED, FEW, MOST_AHEAD, parse_jobs
 from actors.pubsub.link import NodeLink
 from actors.pubsub.moves import Moves, parse_setslot
 from actors.pubsub.rhythm import LEAST, SELDOM, SPEAKS, Question, Situation, hint_interval, interval
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 from actors.pubsub.used_slots import UsedSlots
 from actors.redis.slots import SlotRange
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 from actors.pubsub.link import NodeLink
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 from actors.runtime.mailbox import Mailbox
 
 __all__ = ["Pauses"]

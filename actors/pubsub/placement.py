@@ -15,8 +15,8 @@ from itertools import islice
 
 import msgspec
 
+from actors.pubsub.rows import NodeId
 from actors.pubsub.seconds import second_of
-from actors.pubsub.table import NodeId
 from actors.redis.topology import Node, Topology
 
 __all__ = ["Sight", "shard_places", "standbys"]

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from actors.pubsub.book import Book
-from actors.pubsub.table import GapEnded, NodeId
+from actors.pubsub.rows import GapEnded, NodeId
 from actors.pubsub.types import Gap, Target
 from actors.redis.exceptions import RedisError
 from supervisor.log import get_logger

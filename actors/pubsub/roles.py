@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 from actors.pubsub.types import Target
 from actors.redis.topology import Topology
 

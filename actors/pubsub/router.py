@@ -19,16 +19,16 @@ from actors.pubsub.link import NodeLink
 from actors.pubsub.pauses import Pauses
 from actors.pubsub.reports import Reports
 from actors.pubsub.routes import Routes
-from actors.pubsub.table import (
+from actors.pubsub.rows import (
     Command,
     GapEnded,
     HandOver,
     NodeId,
     SetSource,
     Subscribe,
-    Table,
     Unsubscribe,
 )
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 from actors.pubsub.where import Placement
 from actors.redis.exceptions import RedisError

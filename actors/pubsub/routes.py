@@ -16,7 +16,8 @@ from actors.pubsub.book import Book
 from actors.pubsub.link import NodeLink
 from actors.pubsub.merge import LAG, MEMORY, Merge
 from actors.pubsub.plane import Route
-from actors.pubsub.table import NodeId, Row, Table
+from actors.pubsub.rows import NodeId, Row
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 
 __all__ = ["Routes", "Streams"]

@@ -7,7 +7,7 @@ and delivers the same.
 
 from __future__ import annotations
 
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 
 __all__ = ["first_of", "is_second", "second_of"]
 

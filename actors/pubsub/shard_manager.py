@@ -15,10 +15,10 @@ from typing import Any
 from actors.pubsub.manager import ManagerOptions
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.parts import READERS_READY
+from actors.pubsub.rows import NodeId
 from actors.pubsub.seconds import first_of
 from actors.pubsub.shard_placement import Tick
 from actors.pubsub.shard_reports import ShardReports
-from actors.pubsub.table import NodeId
 from actors.pubsub.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
 from actors.pubsub.tries import Tries
 from actors.pubsub.types import Target

@@ -16,11 +16,11 @@ from actors.pubsub.mates import Mates
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.placement import Sight
 from actors.pubsub.roles import Roles
+from actors.pubsub.rows import HandOver, NodeId
 from actors.pubsub.seconds import first_of, is_second
 from actors.pubsub.shard_readers import ShardReaders
 from actors.pubsub.silence import Silences
 from actors.pubsub.slot_places import SlotPlaces, TargetSlots
-from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Target
 from actors.pubsub.upheavals import BUS_LAG, HandingOver, Unsettled
 from actors.redis.cluster_pool import ClusterConnectionPool

@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import Any
 
 from actors.pubsub.placement import standbys
+from actors.pubsub.rows import NodeId, Row
 from actors.pubsub.seconds import first_of, is_second
-from actors.pubsub.table import NodeId, Row
 from actors.pubsub.types import Target
 from actors.redis.cluster_pool import ClusterConnectionPool
 from actors.redis.topology import Topology

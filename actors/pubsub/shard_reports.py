@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from actors.pubsub.manager import ManagerOptions
 from actors.pubsub.roles import Revocations, new_replicas, promoted
+from actors.pubsub.rows import NodeId
 from actors.pubsub.seconds import first_of, is_second
 from actors.pubsub.shard_placement import ShardPlacement, Tick
-from actors.pubsub.table import NodeId
 from actors.pubsub.topology_watch import WatchDesk
 from actors.pubsub.types import Target
 from actors.pubsub.upheavals import LastWords

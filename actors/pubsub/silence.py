@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from actors.pubsub.link import NodeLink
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 
 __all__ = ["News", "Silences"]
 

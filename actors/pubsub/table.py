@@ -25,7 +25,6 @@ from actors.pubsub.rows import (
     Actual,
     Command,
     GapEnded,
-    HandOver,
     NodeId,
     Row,
     SetSource,
@@ -35,18 +34,7 @@ from actors.pubsub.rows import (
 from actors.pubsub.sources import choose_source, is_surplus
 from actors.pubsub.types import Target
 
-__all__ = [
-    "Actual",
-    "Command",
-    "GapEnded",
-    "HandOver",
-    "NodeId",
-    "Row",
-    "SetSource",
-    "Subscribe",
-    "Table",
-    "Unsubscribe",
-]
+__all__ = ["Table"]
 
 #: An attribute of an enumeration is looked up by a function.
 _LIVE, _SUBSCRIBING = Actual.LIVE, Actual.SUBSCRIBING

@@ -16,8 +16,8 @@ from actors.pubsub.ahead import Ahead
 from actors.pubsub.jobs import MOST_AHEAD
 from actors.pubsub.move_watch import MoveWatch
 from actors.pubsub.router import Router
+from actors.pubsub.rows import NodeId
 from actors.pubsub.seconds import second_of
-from actors.pubsub.table import NodeId
 from actors.pubsub.types import Target
 
 __all__ = ["Tries"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
-from actors.pubsub.table import NodeId
+from actors.pubsub.rows import NodeId
 from actors.pubsub.types import Target
 from actors.redis.topology import Topology
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from actors.pubsub.table import HandOver, NodeId
+from actors.pubsub.rows import HandOver, NodeId
 from actors.pubsub.types import Target
 from actors.redis.exceptions import RedisError
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from actors.pubsub.placement import Sight, shard_places
-from actors.pubsub.table import Actual
+from actors.pubsub.rows import Actual
 from actors.pubsub.types import Target
 from actors.redis.slots import key_slot
 from actors.redis.topology import Health, Node, Role, Topology, build_topology

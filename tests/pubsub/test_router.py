@@ -16,8 +16,8 @@ from actors.pubsub.inbox import Inbox
 from actors.pubsub.link_pendings import ShardLeave
 from actors.pubsub.merge import OWED
 from actors.pubsub.router import Router
+from actors.pubsub.rows import HandOver, NodeId
 from actors.pubsub.shard_link import ShardLink
-from actors.pubsub.table import HandOver, NodeId
 from actors.pubsub.types import Kind, Target
 from actors.redis.exceptions import MovedError, RedisError, TryAgainError
 from actors.redis.resp import reader

@@ -8,7 +8,7 @@ import pytest
 
 from actors.pubsub.hand_overs import HandOvers
 from actors.pubsub.placement import standbys
-from actors.pubsub.table import HandOver
+from actors.pubsub.rows import HandOver
 from actors.pubsub.types import Kind, Target
 from tests.cluster.test_cluster_parts import cluster_of
 

@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.pubsub.table import (
+from actors.pubsub.rows import (
     Actual,
     Command,
     GapEnded,
     HandOver,
     SetSource,
     Subscribe,
-    Table,
     Unsubscribe,
 )
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 
 X = Target(Kind.SHARD, b"x")

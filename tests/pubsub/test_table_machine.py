@@ -16,16 +16,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actors.pubsub.table import (
+from actors.pubsub.rows import (
     Actual,
     Command,
     GapEnded,
     HandOver,
     SetSource,
     Subscribe,
-    Table,
     Unsubscribe,
 )
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 
 NODES = ("a", "b", "c")

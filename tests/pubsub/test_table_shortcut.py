@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.pubsub.table import Row, Table
+from actors.pubsub.rows import Row
+from actors.pubsub.table import Table
 from actors.pubsub.types import Kind, Target
 
 NODES = st.sampled_from("ab")
