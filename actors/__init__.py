@@ -13,15 +13,15 @@ from actors import _shadow as _shadow
 if TYPE_CHECKING:
     from actors.client import Redis
     from actors.cluster import RedisCluster
-    from actors.pubsub.cluster import ClusterPubSub, ShardedPubSub
-    from actors.pubsub.breaker import Breaker, BreakerOpenError
-    from actors.pubsub.handler_spec import Handler
-    from actors.pubsub.single import PubSub
-    from actors.pubsub.sinks import HandlerFailure, ListSink, LogSink, StreamSink
-    from actors.pubsub.types import Gap, Kind, PubSubMessage, SubscriptionCallback
+    from actors.pubsub.api.cluster_pubsub import ClusterPubSub, ShardedPubSub
+    from actors.pubsub.handlers.breaker import Breaker, BreakerOpenError
+    from actors.pubsub.handlers.handler import Handler
+    from actors.pubsub.api.pubsub import PubSub
+    from actors.pubsub.handlers.failure_sinks import HandlerFailure, ListSink, LogSink, StreamSink
+    from actors.pubsub.model.types import Gap, Kind, PubSubMessage, SubscriptionCallback
     from actors.redis import exceptions
-    from actors.redis.cluster_pool import ClusterConnectionPool
-    from actors.redis.pool import ConnectionPool
+    from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+    from actors.redis.pools.connection_pool import ConnectionPool
     from actors.runtime.actor import Actor
     from actors.runtime.context import ActorContext, Deferred
     from actors.runtime.dead_letters import DeadLetter
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from actors.runtime.ref import ActorRef
     from actors.runtime.spec import ActorSpec
     from actors.runtime.system import ActorSystem
-    from actors.worker.app import Worker
+    from actors.worker.run.app import Worker
 
 __all__ = [
     "Actor",
@@ -85,15 +85,15 @@ __all__ = [
 _HOMES = {
     "actors.client": ("Redis",),
     "actors.cluster": ("RedisCluster",),
-    "actors.pubsub.breaker": ("Breaker", "BreakerOpenError"),
-    "actors.pubsub.cluster": ("ClusterPubSub", "ShardedPubSub"),
-    "actors.pubsub.handler_spec": ("Handler",),
-    "actors.pubsub.single": ("PubSub",),
-    "actors.pubsub.sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
-    "actors.pubsub.types": ("Gap", "Kind", "PubSubMessage", "SubscriptionCallback"),
-    "actors.redis.cluster_pool": ("ClusterConnectionPool",),
+    "actors.pubsub.handlers.breaker": ("Breaker", "BreakerOpenError"),
+    "actors.pubsub.api.cluster_pubsub": ("ClusterPubSub", "ShardedPubSub"),
+    "actors.pubsub.handlers.handler": ("Handler",),
+    "actors.pubsub.api.pubsub": ("PubSub",),
+    "actors.pubsub.handlers.failure_sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
+    "actors.pubsub.model.types": ("Gap", "Kind", "PubSubMessage", "SubscriptionCallback"),
+    "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),
     "actors.redis.exceptions": ("exceptions",),
-    "actors.redis.pool": ("ConnectionPool",),
+    "actors.redis.pools.connection_pool": ("ConnectionPool",),
     "actors.runtime.actor": ("Actor",),
     "actors.runtime.context": ("ActorContext", "Deferred"),
     "actors.runtime.dead_letters": ("DeadLetter",),
@@ -110,7 +110,7 @@ _HOMES = {
     "actors.runtime.ref": ("ActorRef",),
     "actors.runtime.spec": ("ActorSpec",),
     "actors.runtime.system": ("ActorSystem",),
-    "actors.worker.app": ("Worker",),
+    "actors.worker.run.app": ("Worker",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,17 +6,17 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, TypedDict, TypeVar, Unpack, overload
 
-from actors.pubsub.facade import Handlers, Names
-from actors.pubsub.single import PubSub
-from actors.pubsub.sinks import HandlerFailureSink
-from actors.pubsub.types import GapCallback, LagCallback
-from actors.redis.client import RedisClient
+from actors.pubsub.api.base import Handlers, Names
+from actors.pubsub.api.pubsub import PubSub
+from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
+from actors.pubsub.model.types import GapCallback, LagCallback
+from actors.redis.clients.client import RedisClient
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
 if TYPE_CHECKING:
-    from actors.redis.options import ClientOptions, URLOptions
+    from actors.redis.clients.client_options import ClientOptions, URLOptions
 
 __all__ = ["ChannelOptions", "PubSubOptions", "Redis", "keywords_of"]
 
@@ -68,7 +68,7 @@ def keywords_of(pubsub: type[Any], **defaults: Any) -> Callable[[F], F]:
 class Redis(RedisClient[AnyStr]):
     """A client of one Redis or Valkey server; an async context manager.
 
-    See :class:`actors.redis.client.RedisClient` for the parameters.
+    See :class:`actors.redis.clients.client.RedisClient` for the parameters.
     """
 
     if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, Unpack, overload
 
 from actors.client import ChannelOptions, PubSubOptions, keywords_of
-from actors.pubsub.cluster import ClusterPubSub, ShardedPubSub
-from actors.pubsub.facade import DEFAULT_RETRY_POLICY
-from actors.redis.cluster_client import RedisClusterClient
+from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
+from actors.pubsub.api.cluster_pubsub import ClusterPubSub, ShardedPubSub
+from actors.redis.clients.cluster_client import RedisClusterClient
 
 if TYPE_CHECKING:
-    from actors.redis.cluster_keywords import ClusterClientOptions, ClusterURLOptions
+    from actors.redis.clients.cluster_client_options import ClusterClientOptions, ClusterURLOptions
 
 __all__ = ["RedisCluster"]
 
@@ -21,7 +21,7 @@ __all__ = ["RedisCluster"]
 class RedisCluster(RedisClusterClient[AnyStr]):
     """A client of a Redis or Valkey cluster; an async context manager.
 
-    See :class:`actors.redis.cluster_client.RedisClusterClient` for the parameters.
+    See :class:`actors.redis.clients.cluster_client.RedisClusterClient` for the parameters.
     """
 
     if TYPE_CHECKING:

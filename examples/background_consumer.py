@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from actors import ActorSystem, Gap, PubSubMessage, Redis
-from actors.testing.server import EmbeddedServer
+from actors.testing.servers.server import EmbeddedServer
 
 
 @dataclass

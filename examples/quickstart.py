@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import actors
-from actors.testing.server import EmbeddedServer
+from actors.testing.servers.server import EmbeddedServer
 
 
 async def first(url: str) -> None:

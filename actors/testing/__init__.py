@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from actors.testing.binary import ServerBinary, ServerNotFoundError, find_binary
 from actors.testing.clock import VirtualClock
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_proxies import ClusterProxies
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.proxies import ClusterProxies
 from actors.testing.probe import Probe
-from actors.testing.process import ServerProcess, ServerStartError, ServerStartTimeoutError
-from actors.testing.proxy import Direction, FaultProxy
-from actors.testing.server import EmbeddedServer
+from actors.testing.proxies.proxy import Direction, FaultProxy
+from actors.testing.servers.binary import ServerBinary, ServerNotFoundError, find_binary
+from actors.testing.servers.process import ServerProcess, ServerStartError, ServerStartTimeoutError
+from actors.testing.servers.server import EmbeddedServer
 
 __all__ = [
     "ClusterNode",

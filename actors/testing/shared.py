@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from actors.testing.cluster import EmbeddedCluster
+from actors.testing.clusters.cluster import EmbeddedCluster
 
 __all__ = ["SharedCluster", "empty"]
 

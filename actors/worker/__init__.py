@@ -1,10 +1,10 @@
 """The process that runs handlers: the worker application, its command line, health and metrics."""
 
-from actors.worker.app import Worker
-from actors.worker.life import Drained
-from actors.worker.middleware import Middleware, Next
-from actors.worker.partition import Partition
-from actors.worker.snapshot import Snapshot, State, WorkerSnapshot
+from actors.worker.declare.middleware import Middleware, Next
+from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
+from actors.worker.run.app import Worker
+from actors.worker.run.lifecycle import Drained
+from actors.worker.run.partition import Partition
 
 __all__ = [
     "Drained",

@@ -1,6 +1,6 @@
 """``python -m actors.worker``: the same as ``mailslot``."""
 
-from actors.worker.cli import main
+from actors.worker.cli.main import main
 
 if __name__ == "__main__":
     main()

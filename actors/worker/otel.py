@@ -22,9 +22,9 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
 
-from actors.pubsub.receipts import Receipts
-from actors.pubsub.types import PubSubMessage
-from actors.worker.middleware import Middleware, Next
+from actors.pubsub.delivery.receive_times import Receipts
+from actors.pubsub.model.types import PubSubMessage
+from actors.worker.declare.middleware import Middleware, Next
 
 __all__ = ["tracing"]
 

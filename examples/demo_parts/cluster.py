@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors import ActorSystem, RedisCluster
-from actors.redis.slots import key_slot
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_moves import can_migrate_atomically
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.slot_moves import can_migrate_atomically
 from examples.demo_parts.display import Display
 from examples.demo_parts.stage import RETRY, Fault, Outcome, Stage
 from examples.demo_parts.story import Story

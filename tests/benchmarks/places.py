@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from actors.redis.slots import key_slot
+from actors.redis.topology.slots import key_slot
 from actors.testing import EmbeddedServer
-from actors.testing.cluster import EmbeddedCluster
+from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.benchmarks.jobs import Job
 
 __all__ = ["Place", "place_of"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.redis.resp import INCOMPLETE, reader
-from actors.redis.topology import Topology
-from actors.redis.topology_parse import parse_nodes, parse_shards, parse_slots
+from actors.redis.topology.model import Topology
+from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots
+from actors.redis.wire.resp import INCOMPLETE, reader
 
 ASKED = ("asked.test", 17101)
 SERVERS = ("valkey-9.1", "redis-7.0")

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors import RedisCluster
-from actors.redis.connection import Connection
-from actors.redis.settings import ConnectionSettings
-from actors.redis.topology import Topology
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.model import Topology
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 
 __all__ = ["NODE_TIMEOUT", "client_of", "connect", "lent", "owner_of"]
 

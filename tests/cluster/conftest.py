@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from actors.redis.slots import key_slot
-from actors.testing.binary import ServerBinary, path_binary, wheel_binary
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.process import ServerProcess
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.servers.binary import ServerBinary, path_binary, wheel_binary
+from actors.testing.servers.process import ServerProcess
 from tests.cluster.clusters import NODE_TIMEOUT, lent
 
 BINARIES = [binary for binary in (wheel_binary(), path_binary()) if binary is not None]

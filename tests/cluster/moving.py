@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from actors.pubsub.facade import BasePubSub
-from actors.redis.connection import Connection
+from actors.pubsub.api.base import BasePubSub
 from actors.redis.exceptions import MovedError
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from tests.cluster.clusters import client_of, connect
 from tests.pubsub.helpers import Gaps
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 from actors import ClusterPubSub
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from tests.cluster.clusters import client_of
 from tests.pubsub.helpers import QUICK, Gaps, Heard
 from tests.support import eventually

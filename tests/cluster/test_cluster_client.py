@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 
 from actors.redis import exceptions
-from actors.redis.cluster_client import RedisClusterClient
-from actors.redis.connection import Connection
-from actors.redis.resp import pack
-from actors.redis.slots import key_slot
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_proxies import ClusterProxies
-from actors.testing.proxy import Direction
+from actors.redis.clients.cluster_client import RedisClusterClient
+from actors.redis.topology.slots import key_slot
+from actors.redis.wire.connection import Connection
+from actors.redis.wire.resp import pack
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.proxies import ClusterProxies
+from actors.testing.proxies.proxy import Direction
 from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy
 from tests.cluster.clusters import NODE_TIMEOUT, connect
 from tests.support import eventually

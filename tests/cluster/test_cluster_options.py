@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.redis.cluster_client import RedisClusterClient
-from actors.redis.cluster_pool import ClusterConnectionPool
-from actors.redis.locations import TCPLocation
+from actors.redis.clients.cluster_client import RedisClusterClient
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.config.locations import TCPLocation
 from supervisor.retry import NoRetryPolicy
 
 

@@ -11,15 +11,15 @@ import pytest
 import pytest_asyncio
 
 from actors.redis import exceptions
-from actors.redis.cluster_observer import ClusterObserver
-from actors.redis.cluster_pool import ClusterConnectionPool
-from actors.redis.locations import TCPLocation
-from actors.redis.slots import key_slot
-from actors.redis.topology import Health, Role, Topology
-from actors.testing.cluster import EmbeddedCluster
-from actors.testing.cluster_proxies import ClusterProxies
-from actors.testing.ports import PortReservation
-from actors.testing.server import EmbeddedServer
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.cluster.discovery import ClusterObserver
+from actors.redis.config.locations import TCPLocation
+from actors.redis.topology.model import Health, Role, Topology
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import EmbeddedCluster
+from actors.testing.clusters.proxies import ClusterProxies
+from actors.testing.servers.ports import PortReservation
+from actors.testing.servers.server import EmbeddedServer
 from tests.cluster.clusters import NODE_TIMEOUT, owner_of
 from tests.redis.helpers import peer, silent
 from tests.support import eventually

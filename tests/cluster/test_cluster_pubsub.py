@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from actors import ClusterPubSub, exceptions
-from actors.redis.topology import Role
-from actors.testing.cluster import EmbeddedCluster
+from actors.redis.topology.model import Role
+from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.cluster.clusters import client_of
 from tests.cluster.streams import serving
 from tests.pubsub.helpers import QUICK, Gaps, Heard, data_of, drain, message, take, within

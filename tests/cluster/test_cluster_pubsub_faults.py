@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from actors import exceptions
-from actors.pubsub.cluster_manager import NodePicker
-from actors.redis.cluster_pool import ClusterConnectionPool
-from actors.redis.seats import Seats
-from actors.redis.topology import Role
-from actors.testing.cluster import ClusterNode
+from actors.pubsub.cluster.any_node_manager import NodePicker
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.pools.reservations import Seats
+from actors.redis.topology.model import Role
+from actors.testing.clusters.cluster import ClusterNode
 from tests.cluster.conftest import BINARIES
 from tests.cluster.streams import DEADLINE, Stream, serving
 from tests.pubsub.helpers import within

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from actors.redis.connection import Connection
-from actors.redis.settings import ConnectionSettings
-from actors.redis.slots import key_slot
-from actors.redis.topology import Role
-from actors.redis.topology_parse import parse_shards
-from actors.testing.cluster import ClusterNode, ClusterTimeoutError, EmbeddedCluster
-from actors.testing.cluster_node import wait_until
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.model import Role
+from actors.redis.topology.parse import parse_shards
+from actors.redis.topology.slots import key_slot
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import ClusterNode, ClusterTimeoutError, EmbeddedCluster
+from actors.testing.clusters.node import wait_until
 from tests.support import eventually
 
 

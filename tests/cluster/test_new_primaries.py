@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub import move_watch, rhythm
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.pubsub.cluster import move_watch, rhythm
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from tests.cluster.moving import sharded
 from tests.pubsub.helpers import Gaps
 from tests.support import eventually

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from actors import ActorSystem, ClusterPubSub, Gap, RedisCluster, ShardedPubSub, exceptions
-from actors.pubsub.facade import BasePubSub
+from actors.pubsub.api.base import BasePubSub
 from actors.runtime.overflow import MailboxSpec
-from actors.testing.cluster import EmbeddedCluster
+from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.cluster.clusters import NODE_TIMEOUT, client_of
 from tests.pubsub.helpers import QUICK, Gaps, Heard, data_of, message, take, within
 from tests.support import eventually

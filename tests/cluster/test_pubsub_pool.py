@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors import RedisCluster, exceptions
-from actors.redis.slots import key_slot
-from actors.testing.cluster import ClusterNode
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import ClusterNode
 from tests.cluster.clusters import client_of
 from tests.cluster.streams import serving
 from tests.faults.load import even_channels

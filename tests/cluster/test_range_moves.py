@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from actors.redis.connection import Connection
-from actors.redis.slots import key_slot
-from actors.testing.binary import wheel_binary
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_moves import can_migrate_atomically
+from actors.redis.topology.slots import key_slot
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.slot_moves import can_migrate_atomically
+from actors.testing.servers.binary import wheel_binary
 from tests.cluster.moving import Elsewhere, running_thread, sharded, subscribers_at, waits_at
 from tests.pubsub.helpers import Gaps, data_of, message, take
 from tests.support import eventually

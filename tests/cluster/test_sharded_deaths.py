@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from actors.pubsub import shard_readers
-from actors.pubsub.facade import DEFAULT_RETRY_POLICY
-from actors.pubsub.types import Gap
+from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
+from actors.pubsub.cluster import node_readers as shard_readers
+from actors.pubsub.model.types import Gap
 from actors.redis.exceptions import ClusterDownError, ConnectionError  # noqa: A004
-from actors.redis.slots import key_slot
+from actors.redis.topology.slots import key_slot
 from supervisor import ConstantRetryPolicy
 from tests.cluster.clusters import client_of
 from tests.pubsub.helpers import message, take

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors import ShardedPubSub, exceptions
-from actors.redis.topology import Role
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
+from actors.redis.topology.model import Role
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from tests.cluster.clusters import client_of
 from tests.faults.load import even_channels
 from tests.pubsub.helpers import Heard, data_of, drain, message, take, within

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from actors.pubsub.cluster import ShardedPubSub
-from actors.pubsub.facade import BasePubSub
-from actors.redis.connection import Connection
-from actors.redis.slots import key_slot
-from actors.testing.binary import wheel_binary
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_moves import begin_moves, finish_moves
+from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.api.cluster_pubsub import ShardedPubSub
+from actors.redis.topology.slots import key_slot
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.slot_moves import begin_moves, finish_moves
+from actors.testing.servers.binary import wheel_binary
 from tests.cluster.moving import Elsewhere, running_thread, sharded, subscribers_at, waits_at
 from tests.pubsub.helpers import Gaps, data_of, message, take
 from tests.support import eventually

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.connection import Connection
-from actors.redis.locations import TCPLocation
-from actors.redis.settings import ConnectionSettings
-from actors.redis.slots import (
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.slots import (
     SLOTS,
     SlotRange,
     expand_ranges,
@@ -22,7 +21,8 @@ from actors.redis.slots import (
     slot_ranges,
     without_slot,
 )
-from actors.testing.process import ServerProcess
+from actors.redis.wire.connection import Connection
+from actors.testing.servers.process import ServerProcess
 
 slot_sets = st.sets(st.integers(0, SLOTS - 1), max_size=200)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.redis.slots import SLOTS, SlotRange
-from actors.redis.topology import Health, Node, Role, build_topology
-from actors.redis.topology_diff import SlotMove, TopologyDiff, diff
-from actors.redis.topology_views import choose, in_touch, merge, reporters
+from actors.redis.topology.diff import SlotMove, TopologyDiff, diff
+from actors.redis.topology.merge_views import choose, in_touch, merge, reporters
+from actors.redis.topology.model import Health, Node, Role, build_topology
+from actors.redis.topology.slots import SLOTS, SlotRange
 from tests.cluster.captured import SERVERS, A, B, C, D, E, F, topology
 
 on_servers = pytest.mark.parametrize("server", SERVERS)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.slots import SLOTS, SlotRange, slot_ranges
-from actors.redis.topology import Health, Node, Role, Topology
-from actors.redis.topology_parse import parse_nodes, parse_shards, parse_slots, with_addresses_of
+from actors.redis.topology.model import Health, Node, Role, Topology
+from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots, with_addresses_of
+from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges
 from tests.cluster.captured import ASKED, SERVERS, A, B, C, D, E, F, reply, topology
 
 on_servers = pytest.mark.parametrize("server", SERVERS)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.testing.binary import ServerBinary, path_binary, wheel_binary
+from actors.testing.servers.binary import ServerBinary, path_binary, wheel_binary
 from tests.faults.journal import Journal
 from tests.faults.mass import mass
 from tests.faults.results import HEADER, Result, complaints, result_of

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from actors.testing.binary import path_binary, wheel_binary
+from actors.testing.servers.binary import path_binary, wheel_binary
 from tests.conftest import RAN_ON, available_backends
 from tests.faults.journal import Journal
 from tests.faults.theatre import Theatre

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.redis.locations import TCPLocation
-from actors.redis.slots import SLOTS, key_slot
+from actors.redis.config.locations import TCPLocation
+from actors.redis.topology.slots import SLOTS, key_slot
 
 __all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels"]
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import Any
 
-from actors.pubsub.cluster import ShardedPubSub
-from actors.pubsub.facade import DEFAULT_RETRY_POLICY
-from actors.redis.cluster_pool import ClusterConnectionPool
-from actors.testing.binary import ServerBinary
-from actors.testing.cluster import EmbeddedCluster
+from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
+from actors.pubsub.api.cluster_pubsub import ShardedPubSub
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.testing.clusters.cluster import EmbeddedCluster
+from actors.testing.servers.binary import ServerBinary
 from tests.faults.results import Result
 from tests.support import eventually
 

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Collection
 
-from actors.redis.slots import key_slot
-from actors.testing.cluster import ClusterNode
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import ClusterNode
 from tests.faults.stage import Stage
 
 __all__ = [

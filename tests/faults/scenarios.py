@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from actors.testing.binary import ServerBinary
-from actors.testing.cluster_moves import can_migrate_atomically
+from actors.testing.clusters.slot_moves import can_migrate_atomically
+from actors.testing.servers.binary import ServerBinary
 from tests.faults import plays
 from tests.faults.stage import Stage
 

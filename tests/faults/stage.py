@@ -10,13 +10,13 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from actors.pubsub.cluster import ShardedPubSub
-from actors.pubsub.facade import DEFAULT_RETRY_POLICY
-from actors.pubsub.types import Gap
-from actors.redis.cluster_pool import ClusterConnectionPool
-from actors.redis.slots import key_slot
-from actors.testing.cluster import ClusterNode, EmbeddedCluster
-from actors.testing.cluster_proxies import ClusterProxies
+from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
+from actors.pubsub.api.cluster_pubsub import ShardedPubSub
+from actors.pubsub.model.types import Gap
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.proxies import ClusterProxies
 from tests.faults.load import Load, Report, even_channels
 from tests.faults.verdict import Seen, Verdict, back_after, judge
 from tests.support import eventually

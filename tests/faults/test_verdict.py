@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub.types import Gap, Kind
-from actors.redis.slots import key_slot
+from actors.pubsub.model.types import Gap, Kind
+from actors.redis.topology.slots import key_slot
 from tests.faults.load import Accepted, Report, even_channels
 from tests.faults.publisher import slot_of
 from tests.faults.results import HEADER, Result

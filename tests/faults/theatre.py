@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from actors.testing.binary import ServerBinary
-from actors.testing.cluster import EmbeddedCluster
+from actors.testing.clusters.cluster import EmbeddedCluster
+from actors.testing.servers.binary import ServerBinary
 from tests.faults.scenarios import Fault
 from tests.faults.stage import Stage
 

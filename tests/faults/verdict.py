@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.types import Gap
+from actors.pubsub.model.types import Gap
 from tests.faults.load import Accepted, Report
 
 __all__ = ["Seen", "Verdict", "back_after", "judge"]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from actors import Gap, PubSubMessage, Redis
-from actors.pubsub.facade import BasePubSub
+from actors.pubsub.api.base import BasePubSub
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from supervisor import CompositeRetryPolicy, ConstantRetryPolicy
 from tests.servers import AnyServer, ask

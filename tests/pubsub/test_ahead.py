@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from actors.pubsub.ahead import Ahead
-from actors.pubsub.types import Kind
+from actors.pubsub.cluster.ahead import Ahead
+from actors.pubsub.model.types import Kind
 
 
 class Server:

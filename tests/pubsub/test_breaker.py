@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors import Breaker, BreakerOpenError, Handler
-from actors.pubsub.breaker import BreakerState, BreakerStatus
+from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from tests.pubsub.helpers import client_of
 from tests.pubsub.test_lanes import node_of
 from tests.servers import AnyServer

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from actors.pubsub.book import Book, Subscription
-from actors.pubsub.cluster_link import ClusterLink
-from actors.pubsub.inbox import Inbox
-from actors.pubsub.merge import LAG
-from actors.pubsub.routes import Routes
-from actors.pubsub.table import Table
-from actors.pubsub.types import Kind, Target
-from actors.redis.resp import reader
+from actors.pubsub.connection.cluster_subscriber import ClusterLink
+from actors.pubsub.delivery.merge import LAG
+from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.subscriptions.registry import Book, Subscription
+from actors.pubsub.subscriptions.routes import Routes
+from actors.pubsub.table.table import Table
+from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 NODE = "server"

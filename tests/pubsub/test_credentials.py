@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.redis.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
+from actors.redis.config.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
 from tests.pubsub.helpers import (
     QUICK,
     Heard,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors import Redis, exceptions
-from actors.redis.credentials import AbstractCredentialProvider, UserPass
+from actors.redis.config.credentials import AbstractCredentialProvider, UserPass
 from tests.pubsub.helpers import client_of, within
 from tests.redis.helpers import peer, silent
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors import ActorSystem
-from actors.pubsub.manager import Subscribe
+from actors.pubsub.lifecycle.manager import Subscribe
 from tests.pubsub.helpers import Gaps, Heard, client_of, data_of, numsub, within
 from tests.servers import AnyServer
 from tests.support import eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.merge import LAG, MEMORY, OWED, Merge, Port
+from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge, Port
 
 SHARD, OTHER = "shard", "other"
 

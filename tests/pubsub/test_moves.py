@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.jobs import BELIEVED, Job, Jobs, Stage, parse_jobs
-from actors.pubsub.moves import Moves, parse_setslot
+from actors.pubsub.cluster.jobs import BELIEVED, Job, Jobs, Stage, parse_jobs
+from actors.pubsub.cluster.moves import Moves, parse_setslot
 
 SOURCE, TARGET = "a" * 40, "b" * 40
 NAME = "c" * 40

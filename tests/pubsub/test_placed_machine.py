@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from actors.pubsub.placement import Sight, shard_places
-from actors.pubsub.rows import Actual
-from actors.pubsub.types import Target
-from actors.redis.slots import key_slot
-from actors.redis.topology import Health, Node, Role, Topology, build_topology
+from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.model.types import Target
+from actors.pubsub.table.state import Actual
+from actors.redis.topology.model import Health, Node, Role, Topology, build_topology
+from actors.redis.topology.slots import key_slot
 from tests.pubsub.test_table_machine import NODES, TARGETS, TableMachine
 
 SLOTS = {target: key_slot(target.name) for target in TARGETS}

@@ -8,10 +8,10 @@ from typing import Any
 import hiredis
 import pytest
 
-from actors.pubsub.inbox import Inbox, InboxInlet
-from actors.pubsub.plane import DataPlane
-from actors.pubsub.types import Kind, Target
-from actors.redis.resp import reader
+from actors.pubsub.delivery.dispatcher import DataPlane
+from actors.pubsub.delivery.message_queue import Inbox, InboxInlet
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.jobs import FEW
-from actors.pubsub.move_watch import MoveWatch
-from actors.pubsub.rhythm import SELDOM, Question, Situation, hint_interval, interval
-from actors.pubsub.types import Kind, Target
-from actors.pubsub.used_slots import UsedSlots
-from actors.redis.slots import slot_ranges
+from actors.pubsub.cluster.jobs import FEW
+from actors.pubsub.cluster.move_watch import MoveWatch
+from actors.pubsub.cluster.rhythm import SELDOM, Question, Situation, hint_interval, interval
+from actors.pubsub.cluster.used_slots import UsedSlots
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.topology.slots import slot_ranges
 
 SLOTS, JOBS, CLIENTS, COUNT = Question
 TARGET = "b" * 40

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub.placement import Sight, shard_places
-from actors.pubsub.roles import RELAYED, Revocations, Roles, promoted
-from actors.pubsub.types import Kind, Target
-from actors.redis.slots import SLOTS
-from actors.redis.topology import Node, Role, Topology, build_topology
+from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.shard_roles import RELAYED, Revocations, Roles, promoted
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.topology.model import Node, Role, Topology, build_topology
+from actors.redis.topology.slots import SLOTS
 
 X = Target(Kind.SHARD, b"x")
 

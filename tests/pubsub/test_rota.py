@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.rota import NO_KEY, Rota
+from actors.pubsub.handlers.key_scheduler import NO_KEY, Rota
 
 STEPS = st.lists(
     st.one_of(

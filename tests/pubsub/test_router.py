@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from actors.pubsub.book import Book, Subscription
-from actors.pubsub.inbox import Inbox
-from actors.pubsub.link_pendings import ShardLeave
-from actors.pubsub.merge import OWED
-from actors.pubsub.router import Router
-from actors.pubsub.rows import HandOver, NodeId
-from actors.pubsub.shard_link import ShardLink
-from actors.pubsub.types import Kind, Target
+from actors.pubsub.connection.pending_commands import ShardLeave
+from actors.pubsub.connection.shard_subscriber import ShardLink
+from actors.pubsub.delivery.merge import OWED
+from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.subscriptions.reconciler import Router
+from actors.pubsub.subscriptions.registry import Book, Subscription
+from actors.pubsub.table.state import HandOver, NodeId
 from actors.redis.exceptions import MovedError, RedisError, TryAgainError
-from actors.redis.resp import reader
+from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 X = Target(Kind.SHARD, b"x")

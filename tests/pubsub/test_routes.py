@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from actors.pubsub.book import Book, Subscription
-from actors.pubsub.inbox import Inbox
-from actors.pubsub.merge import MEMORY
-from actors.pubsub.routes import Routes
-from actors.pubsub.shard_link import ShardLink
-from actors.pubsub.table import Table
-from actors.pubsub.types import Kind, Target
-from actors.redis.resp import reader
+from actors.pubsub.connection.shard_subscriber import ShardLink
+from actors.pubsub.delivery.merge import MEMORY
+from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.subscriptions.registry import Book, Subscription
+from actors.pubsub.subscriptions.routes import Routes
+from actors.pubsub.table.table import Table
+from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 X = Target(Kind.SHARD, b"x")

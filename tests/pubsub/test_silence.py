@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-from actors.pubsub.silence import News, Silences
+from actors.pubsub.cluster.silent_nodes import News, Silences
 
 
 class Stage:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from actors import Actor, Handler, ListSink, StreamSink
-from actors.pubsub import writers
-from actors.pubsub.sinks import WRITER_PREFIX
+from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
+from actors.pubsub.lifecycle import sink_writers as writers
 from actors.runtime.overflow import MailboxSpec, Overflow
 from tests.pubsub.helpers import client_of, publish_many
 from tests.servers import AnyServer

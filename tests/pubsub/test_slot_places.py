@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.pubsub.placement import Sight, shard_places
-from actors.pubsub.seconds import first_of, is_second, second_of
-from actors.pubsub.slot_places import SlotPlaces, TargetSlots, all_places
-from actors.pubsub.types import Kind, Target
-from actors.redis.slots import SLOTS, key_slot
-from actors.redis.topology import Node, Role, build_topology
+from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.seconds import first_of, is_second, second_of
+from actors.pubsub.cluster.slot_assignment import SlotPlaces, TargetSlots, all_places
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.topology.model import Node, Role, build_topology
+from actors.redis.topology.slots import SLOTS, key_slot
 
 PRIMARIES = ("a", "b", "c")
 REPLICAS = {"a1": "a", "a2": "a", "a3": "a", "b1": "b"}

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from actors.pubsub.hand_overs import HandOvers
-from actors.pubsub.placement import standbys
-from actors.pubsub.rows import HandOver
-from actors.pubsub.types import Kind, Target
+from actors.pubsub.cluster.placement_rules import standbys
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.subscriptions.handovers import HandOvers
+from actors.pubsub.table.state import HandOver
 from tests.cluster.test_cluster_parts import cluster_of
 
 CLUSTER = cluster_of(3, replicas=2)

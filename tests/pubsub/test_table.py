@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.pubsub.rows import (
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.table.state import (
     Actual,
     Command,
     GapEnded,
@@ -18,8 +19,7 @@ from actors.pubsub.rows import (
     Subscribe,
     Unsubscribe,
 )
-from actors.pubsub.table import Table
-from actors.pubsub.types import Kind, Target
+from actors.pubsub.table.table import Table
 
 X = Target(Kind.SHARD, b"x")
 Y = Target(Kind.PATTERN, b"y")

@@ -16,7 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actors.pubsub.rows import (
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.table.state import (
     Actual,
     Command,
     GapEnded,
@@ -25,8 +26,7 @@ from actors.pubsub.rows import (
     Subscribe,
     Unsubscribe,
 )
-from actors.pubsub.table import Table
-from actors.pubsub.types import Kind, Target
+from actors.pubsub.table.table import Table
 
 NODES = ("a", "b", "c")
 TARGETS = tuple(Target(Kind.SHARD, name) for name in (b"x", b"y"))

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.pubsub.rows import Row
-from actors.pubsub.table import Table
-from actors.pubsub.types import Kind, Target
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.table.state import Row
+from actors.pubsub.table.table import Table
 
 NODES = st.sampled_from("ab")
 TARGETS = st.sampled_from([Target(Kind.SHARD, name) for name in (b"x", b"y")])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Handler
-from actors.pubsub.threads import LaneThread
+from actors.pubsub.handlers.worker_thread import LaneThread
 from tests.pubsub.helpers import client_of
 from tests.pubsub.test_lanes import node_of
 from tests.servers import AnyServer

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any, Self
 
 from actors import ActorSystem
-from actors.pubsub.topology_watch import CALM, TopologyWatch, WatchDesk
-from actors.redis.topology import build_topology
+from actors.pubsub.cluster.topology_watch import CALM, TopologyWatch, WatchDesk
+from actors.redis.topology.model import build_topology
 from actors.testing import VirtualClock
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub.types import Kind, Target
-from actors.pubsub.upheavals import BUS_LAG, UNSETTLED, HandingOver, LastWords, Unsettled
-from actors.redis.topology import Node, Role, Topology, build_topology
+from actors.pubsub.cluster.transitions import BUS_LAG, UNSETTLED, HandingOver, LastWords, Unsettled
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.topology.model import Node, Role, Topology, build_topology
 
 X = Target(Kind.SHARD, b"x")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.types import Kind, Target
-from actors.pubsub.used_slots import UsedSlots
-from actors.redis.slots import SlotRange
+from actors.pubsub.cluster.used_slots import UsedSlots
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.topology.slots import SlotRange
 
 
 class Channels:

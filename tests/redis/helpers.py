@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from actors.redis.connection import ConnectionSettings
-from actors.redis.locations import TCPLocation
+from actors.redis.config.locations import TCPLocation
+from actors.redis.wire.connection import ConnectionSettings
 from tests.servers import AnyServer
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from actors.redis.client import RedisClient
-from actors.redis.cluster_client import RedisClusterClient
-from actors.redis.credentials import UserPassCredentialProvider
+from actors.redis.clients.client import RedisClient
+from actors.redis.clients.client_options import ClientOptions, URLOptions
+from actors.redis.clients.cluster_client import RedisClusterClient
+from actors.redis.config.credentials import UserPassCredentialProvider
 from actors.redis.exceptions import (
     AuthenticationFailureError,
     ConnectionError,  # noqa: A004
     DataError,
     UnknownCommandError,
 )
-from actors.redis.options import ClientOptions, URLOptions
-from actors.redis.pool import ConnectionPool
+from actors.redis.pools.connection_pool import ConnectionPool
 from actors.testing import EmbeddedServer
 from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy
 from tests.redis.helpers import HELLO, peer, says

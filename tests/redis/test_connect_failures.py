@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.redis.connection import Connection, ConnectionSettings
-from actors.redis.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
+from actors.redis.config.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
+from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
 from actors.redis.exceptions import (
     AuthenticationFailureError,
     AuthenticationRequiredError,
@@ -19,7 +19,7 @@ from actors.redis.exceptions import (
     ProtocolError,
     ResponseError,
 )
-from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.wire.connection import Connection, ConnectionSettings
 from tests.redis.helpers import HELLO, peer, says, settings_of, silent
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from actors.redis.connection import Connection, FuturePending, Pending
+from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import (
     ConnectionError,  # noqa: A004
     DataError,
     ResponseError,
     UnknownCommandError,
 )
-from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
-from actors.redis.resp import INCOMPLETE, pack
-from actors.redis.settings import ConnectionSettings
+from actors.redis.wire.connection import Connection, FuturePending, Pending
+from actors.redis.wire.resp import INCOMPLETE, pack
 from actors.testing import EmbeddedServer
 from tests.redis.helpers import HELLO, peer, says, settings_of
 from tests.support import eventually

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.redis.permits import Permits
+from actors.redis.pools.permits import Permits
 from tests.support import eventually
 
 

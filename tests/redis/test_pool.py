@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from actors.redis.connection import Connection
+from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
 from actors.redis.exceptions import AuthenticationFailureError, ConnectionError  # noqa: A004
-from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
-from actors.redis.pool import ConnectionPool
+from actors.redis.pools.connection_pool import ConnectionPool
+from actors.redis.wire.connection import Connection
 from tests.redis.helpers import HELLO, peer, says, silent
 from tests.support import eventually
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.redis.exceptions import DataError, MovedError, ResponseError
-from actors.redis.resp import INCOMPLETE, PushNotification, decode, pack, reader
+from actors.redis.wire.resp import INCOMPLETE, PushNotification, decode, pack, reader
 
 
 class Color(enum.IntEnum):

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
+from actors.redis.config.locations import TCPLocation
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.locations import TCPLocation
-from actors.redis.permits import Permits
-from actors.redis.pool import ConnectionPool
-from actors.redis.seats import Seat, Seats
+from actors.redis.pools.connection_pool import ConnectionPool
+from actors.redis.pools.permits import Permits
+from actors.redis.pools.reservations import Seat, Seats
 from tests.redis.helpers import peer, silent
 from tests.support import eventually
 

@@ -6,14 +6,14 @@ from typing import cast
 
 import pytest
 
-from actors.redis.credentials import (
+from actors.redis.config.credentials import (
     AbstractCredentialProvider,
     ExpiringUserPass,
     UserPass,
     UserPassCredentialProvider,
 )
-from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
-from actors.redis.settings import ConnectionOptions, ConnectionSettings
+from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.settings import ConnectionOptions, ConnectionSettings
 
 
 def test_the_keywords_of_pools_are_those_of_the_settings():

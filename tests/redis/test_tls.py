@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from actors.redis.client import RedisClient
-from actors.redis.connection import Connection, ConnectionSettings
+from actors.redis.clients.client import RedisClient
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.tls import make_ssl_context
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.locations import TCPLocation
-from actors.redis.pool import ConnectionPool
-from actors.redis.tls import make_ssl_context
+from actors.redis.pools.connection_pool import ConnectionPool
+from actors.redis.wire.connection import Connection, ConnectionSettings
 from tests.redis.helpers import HELLO, peer, settings_of, silent, tunnel
 
 

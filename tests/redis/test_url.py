@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.locations import TCPLocation, UnixDomainSocketLocation
-from actors.redis.url import REDIS_OPTIONS, SSL_OPTIONS, parse_bool, parse_url
+from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.url import REDIS_OPTIONS, SSL_OPTIONS, parse_bool, parse_url
 
 ALL_OPTIONS = (
     "redis://h?max_connections=3&timeout=0.5&client_name=me&stream_timeout=2"

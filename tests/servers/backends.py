@@ -6,8 +6,8 @@ import functools
 from abc import ABC, abstractmethod
 
 from actors.testing import EmbeddedServer, ServerBinary, ServerNotFoundError
-from actors.testing.args import ServerArgs, as_words
-from actors.testing.binary import path_binary, wheel_binary
+from actors.testing.servers.args import ServerArgs, as_words
+from actors.testing.servers.binary import path_binary, wheel_binary
 from tests.servers import container
 from tests.servers.base import AnyServer
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from actors.testing.binary import wheel_binary
-from actors.testing.ports import PortReservation
-from actors.testing.readiness import PingProbe
+from actors.testing.servers.binary import wheel_binary
+from actors.testing.servers.ports import PortReservation
+from actors.testing.servers.readiness import PingProbe
 from tests.servers.base import ask
 from tests.servers.image import IMAGE_VARIABLE, image_for
 

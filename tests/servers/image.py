@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actors.testing.binary import wheel_binary
+from actors.testing.servers.binary import wheel_binary
 
 __all__ = ["IMAGE_VARIABLE", "image_for"]
 

@@ -21,8 +21,8 @@ from actors.testing import (
     ServerStartTimeoutError,
     find_binary,
 )
-from actors.testing.binary import wheel_binary
-from actors.testing.ports import CLUSTER_BUS_OFFSET, PortReservation, free_port
+from actors.testing.servers.binary import wheel_binary
+from actors.testing.servers.ports import CLUSTER_BUS_OFFSET, PortReservation, free_port
 from tests.servers import ask
 from tests.support import eventually
 
@@ -234,7 +234,7 @@ def test_a_port_taken_between_choice_and_start_is_replaced(monkeypatch: pytest.M
                     self.close()
                     self.port = taken.pop()
 
-        monkeypatch.setattr("actors.testing.process.PortReservation", Unlucky)
+        monkeypatch.setattr("actors.testing.servers.process.PortReservation", Unlucky)
         with EmbeddedServer() as second:
             assert second.port != stolen
             assert ask(second, "PING") == "+PONG"
@@ -260,7 +260,7 @@ def test_a_taken_port_cannot_be_reserved():
 START = """
 import os, signal, sys, time
 from actors.testing import EmbeddedServer
-from actors.testing.guard import PID_FILE
+from actors.testing.servers.guard import PID_FILE
 server = EmbeddedServer()
 server.start_sync()
 assert int((server.folder / PID_FILE).read_text()) == server.pid
@@ -336,7 +336,7 @@ async def test_a_forked_child_that_ends_leaves_the_parents_server_alone():
 
 async def test_a_guard_that_was_killed_is_replaced():
     ending = """
-        import actors.testing.guard as guard
+        import actors.testing.servers.guard as guard
         shell = guard._guard._shell
         shell.kill()
         shell.wait()

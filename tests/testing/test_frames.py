@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.testing.frames import FrameSplitter, push_kind
+from actors.testing.proxies.frames import FrameSplitter, push_kind
 
 FRAMES = [
     b"+OK\r\n",

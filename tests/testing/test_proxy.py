@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from actors.redis.connection import Connection
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectionError as RedisConnectionError
-from actors.redis.locations import TCPLocation
-from actors.redis.settings import ConnectionSettings
-from actors.redis.topology_parse import parse_nodes
-from actors.testing.cluster import EmbeddedCluster
-from actors.testing.cluster_proxies import ClusterProxies
-from actors.testing.process import ServerProcess
-from actors.testing.proxy import Direction, FaultProxy
-from actors.testing.server import EmbeddedServer
+from actors.redis.topology.parse import parse_nodes
+from actors.redis.wire.connection import Connection
+from actors.testing.clusters.cluster import EmbeddedCluster
+from actors.testing.clusters.proxies import ClusterProxies
+from actors.testing.proxies.proxy import Direction, FaultProxy
+from actors.testing.servers.process import ServerProcess
+from actors.testing.servers.server import EmbeddedServer
 from tests.support import eventually
 
 Connect = Callable[..., Any]

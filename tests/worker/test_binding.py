@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors import Actor, PubSubMessage
-from actors.worker.binding import Role, bind
+from actors.worker.declare.signature import Role, bind
 from tests.worker.helpers import Customer, Order
 
 PAYLOAD, MESSAGE, CONTEXT = Role.PAYLOAD, Role.MESSAGE, Role.CONTEXT

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from actors import Redis
-from actors.worker import cli
+from actors.worker.cli import main as cli
 from tests.pubsub.helpers import numsub, publish_many
 from tests.servers import ask
 from tests.support import eventually
@@ -241,7 +241,7 @@ async def test_help_is_there():
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "actors.worker.commands", raising=False)
+    monkeypatch.delitem(sys.modules, "actors.worker.cli.commands", raising=False)
     monkeypatch.setattr(sys, "argv", ["mailslot", "check", "a:b"])
     with pytest.raises(SystemExit) as exited:
         cli.main()

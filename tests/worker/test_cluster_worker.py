@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from actors import RedisCluster
-from actors.redis.slots import key_slot
-from actors.testing.cluster import EmbeddedCluster
-from actors.worker.health import is_ready
-from actors.worker.probe import slot_tag
+from actors.redis.topology.slots import key_slot
+from actors.testing.clusters.cluster import EmbeddedCluster
+from actors.worker.observe.health import is_ready
+from actors.worker.run.delivery_probe import slot_tag
 from tests.support import eventually
 from tests.worker.helpers import Order, make_worker
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors import RedisCluster
-from actors.redis.slots import key_slot
+from actors.redis.topology.slots import key_slot
 from actors.testing import EmbeddedCluster
 from tests.pubsub.helpers import Heard, client_of, numsub
 from tests.servers import AnyServer

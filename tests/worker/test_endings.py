@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.worker.ending import HardEnd
+from actors.worker.process.hard_exit import HardEnd
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer, ask
 from tests.support import eventually

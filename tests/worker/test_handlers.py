@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from actors import Actor, Breaker
-from actors.worker.metrics import render
+from actors.worker.observe.metrics import render
 from tests.support import eventually
 from tests.worker.helpers import Customer, Failures, Order, make_worker
 from tests.worker.test_worker import client as client  # a fixture

@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.worker.ages import AgeMeter, Moment
-from actors.worker.exits import (
-    ConnectFailedError,
-    ExitCode,
-    UsageError,
-    exit_code,
-    one_sentence,
-)
-from actors.worker.health import is_live, is_ready
-from actors.worker.lag import LagMeter
-from actors.worker.proof import Paths, Proof
-from actors.worker.snapshot import (
+from actors.worker.observe.health import is_live, is_ready
+from actors.worker.observe.loop_lag import LagMeter
+from actors.worker.observe.message_age import AgeMeter, Moment
+from actors.worker.observe.snapshot import (
     HandlerState,
     PathState,
     ProcessState,
     Snapshot,
     State,
     WorkerSnapshot,
+)
+from actors.worker.run.delivery_proof import Paths, Proof
+from actors.worker.run.exit_codes import (
+    ConnectFailedError,
+    ExitCode,
+    UsageError,
+    exit_code,
+    one_sentence,
 )
 from supervisor import SpecError, TreeNode
 

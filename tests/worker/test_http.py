@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors import Actor, Redis
-from actors.testing.proxy import FaultProxy
+from actors.testing.proxies.proxy import FaultProxy
 from actors.worker import Worker
-from actors.worker.endpoints import endpoints
-from actors.worker.health import is_ready
-from actors.worker.http import HttpServer, parse_address
+from actors.worker.http.endpoints import endpoints
+from actors.worker.http.server import HttpServer, parse_address
+from actors.worker.observe.health import is_ready
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 from tests.worker.web import get

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from actors import Redis
-from actors.pubsub.receipts import Receipts
+from actors.pubsub.delivery.receive_times import Receipts
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from actors import Breaker, Redis
-from actors.worker.endpoints import endpoints
-from actors.worker.http import HttpServer
+from actors.worker.http.endpoints import endpoints
+from actors.worker.http.server import HttpServer
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 

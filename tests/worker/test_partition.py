@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.worker.partition import WHOLE, Partition, owner
+from actors.worker.run.partition import WHOLE, Partition, owner
 
 names = st.one_of(st.text(min_size=1), st.binary(min_size=1))
 counts = st.integers(1, 12)

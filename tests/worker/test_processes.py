@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from actors import Redis
-from actors.worker.partition import owner
-from actors.worker.snapshot import WorkerSnapshot
+from actors.worker.observe.snapshot import WorkerSnapshot
+from actors.worker.run.partition import owner
 from tests.pubsub.helpers import numsub
 from tests.support import eventually
 from tests.worker.program import Program, mailslot, write_app

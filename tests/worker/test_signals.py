@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actors import Redis
-from actors.worker.signals import StopStages
+from actors.worker.process.signals import StopStages
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer, ask
 from tests.support import eventually

@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 
 from actors import Redis
-from actors.worker.endpoints import Stats, endpoints
-from actors.worker.health import Verdict
-from actors.worker.http import HttpServer
-from actors.worker.snapshot import FailureNote, GapNote, HandlerState
-from actors.worker.top_view import rendered
-from actors.worker.watching import Look, Sort, View, keys_of, pressed
+from actors.worker.cli.top_state import Look, Sort, View, keys_of, pressed
+from actors.worker.cli.top_view import rendered
+from actors.worker.http.endpoints import Stats, endpoints
+from actors.worker.http.server import HttpServer
+from actors.worker.observe.health import Verdict
+from actors.worker.observe.snapshot import FailureNote, GapNote, HandlerState
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 from tests.worker.program import ROOT, run_mailslot

@@ -8,7 +8,7 @@ import pytest
 
 from actors import Actor, Breaker, MailboxSpec
 from actors.worker import Worker
-from actors.worker.runner import RunOptions
+from actors.worker.process.runner import RunOptions
 from supervisor import SpecError
 from tests.worker.helpers import Customer, Order, make_worker
 

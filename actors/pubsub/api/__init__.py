@@ -1,0 +1,1 @@
+"""The pub/sub objects that users hold."""

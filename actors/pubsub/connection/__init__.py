@@ -1,0 +1,1 @@
+"""One subscriber connection: commands out, confirmations and messages in."""

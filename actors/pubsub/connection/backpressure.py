@@ -1,0 +1,59 @@
+"""Back-pressure: nothing is read while a consumer whose bound blocks has to catch up (A3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.table.state import NodeId
+from actors.runtime.mailbox import Mailbox
+
+__all__ = ["Pauses"]
+
+
+class Pauses:
+    """The consumers that are waited for.
+
+    Args:
+        links: the connections to pause.
+        loop: runs the waits.
+    """
+
+    def __init__(self, links: Mapping[NodeId, NodeLink], loop: asyncio.AbstractEventLoop) -> None:
+        self._links = links
+        self._loop = loop
+        self._tasks: dict[Mailbox, asyncio.Task[None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def __iter__(self) -> Iterator[Mailbox]:
+        return iter(self._tasks)
+
+    def add(self, mailbox: Mailbox) -> None:
+        """Read nothing until the consumer of ``mailbox`` has caught up."""
+        if mailbox in self._tasks:
+            return
+        if not self._tasks:
+            for link in self._links.values():
+                link.connection.pause_reading()
+        task = self._loop.create_task(_room(mailbox), name="mailslot: waits for room")
+        self._tasks[mailbox] = task
+        task.add_done_callback(lambda _: self._caught_up(mailbox))
+
+    def _caught_up(self, mailbox: Mailbox) -> None:
+        del self._tasks[mailbox]
+        if not self._tasks:
+            for link in self._links.values():
+                link.connection.resume_reading()
+
+    def cancel(self) -> None:
+        """Wait no longer."""
+        for task in self._tasks.values():
+            task.cancel()
+
+
+async def _room(mailbox: Mailbox) -> None:
+    if mailbox.crowded:  # its consumer may have been faster than this task
+        await mailbox.room()

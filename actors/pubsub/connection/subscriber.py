@@ -1,0 +1,213 @@
+"""One node's connection as the router uses it: commands, acknowledgements and pongs.
+
+Messages are the data plane's, in plane.py.
+
+Acknowledgements of subscriptions are pushes, errors are replies, and both come in the order of the
+commands. So an acknowledgement belongs to the oldest command that still waits, or to none: then
+the server took the subscription away by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from actors.pubsub.connection.pending_commands import Command, Ignored, Query, Repeat, ShardLeave
+from actors.pubsub.delivery.dispatcher import DataPlane
+from actors.pubsub.delivery.mailbox_writer import Inlet
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.exceptions import RedisError
+from actors.redis.wire.connection import Connection
+from actors.redis.wire.pending_reply import Pending
+from actors.redis.wire.resp import PushNotification, pack
+
+__all__ = ["LinkEvents", "NodeLink"]
+
+_SUBSCRIBE = {Kind.CHANNEL: "SUBSCRIBE", Kind.PATTERN: "PSUBSCRIBE", Kind.SHARD: "SSUBSCRIBE"}
+_UNSUBSCRIBE = {
+    Kind.CHANNEL: "UNSUBSCRIBE",
+    Kind.PATTERN: "PUNSUBSCRIBE",
+    Kind.SHARD: "SUNSUBSCRIBE",
+}
+# Acknowledgement -> (kind, whether it is the one of a subscription, the message's type).
+_ACKS = {
+    b"subscribe": (Kind.CHANNEL, True),
+    b"psubscribe": (Kind.PATTERN, True),
+    b"ssubscribe": (Kind.SHARD, True),
+    b"unsubscribe": (Kind.CHANNEL, False),
+    b"punsubscribe": (Kind.PATTERN, False),
+    b"sunsubscribe": (Kind.SHARD, False),
+}
+# Names a command: few enough that no server takes offence, many enough that ten thousand channels
+# are a handful of commands.
+_NAMES_PER_COMMAND = 500
+_ASKING = pack(("ASKING",))
+_PING = pack(("PING",))
+_new = tuple.__new__
+
+
+class LinkEvents(Protocol):
+    """Who is told what a link hears besides messages."""
+
+    def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
+        """The node acknowledged a command."""
+
+    def link_revoked(self, link: NodeLink, target: Target, count: int) -> None:
+        """The node ended a subscription by itself."""
+
+    def link_refused(self, link: NodeLink, targets: list[Target], error: RedisError) -> None:
+        """The node answered a subscription with an error."""
+
+    def link_batch_done(self, link: NodeLink) -> None:
+        """All that was read has been handled."""
+
+
+class NodeLink(DataPlane):
+    """The subscriptions on one connection.
+
+    Attributes:
+        node: which node it is, as the table calls it.
+        origin: which server that is: the same one delivers nothing twice.
+        pongs: answers to :meth:`ping`.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        connection: Connection,
+        events: LinkEvents,
+        touched: list[Inlet],
+        *,
+        decode: bool = False,
+    ) -> None:
+        super().__init__(touched, connection.settings.encoding if decode else None)
+        self.node = node
+        self.connection = connection
+        self.origin: object = connection.location
+        self.events = events
+        self.pongs = 0
+        self._outgoing: list[bytes] = []
+        self._expected: list[Pending] = []
+        connection.tainted = True
+        connection.drain = self.drain
+
+    # -- what is no message ------------------------------------------------------------------------
+
+    def _batch_done(self) -> None:
+        self.events.link_batch_done(self)
+
+    def _other(self, reply: Any) -> None:
+        if type(reply) is not PushNotification:
+            self.connection.deliver(reply)
+            return
+        kind = reply[0]
+        if kind in _ACKS:
+            self._acked(kind, reply[1], reply[2])
+        # Other pushes (client-side caching and what may come) are not for a subscriber.
+
+    def _acked(self, push: bytes, name: bytes | None, count: int) -> None:
+        kind, subscribed = _ACKS[push]
+        if name is None:  # the answer to an UNSUBSCRIBE of nothing, which is never sent
+            return
+        target = _new(Target, (kind, name))  # as its own constructor does, at half the price
+        pending = self.connection.pending
+        head = pending[0] if pending else None
+        if (
+            isinstance(head, Command)
+            and head.subscribe is subscribed
+            and head.kind is kind
+            and name in head.names
+        ):
+            head.names.discard(name)
+            if not head.names and type(head) is not ShardLeave:
+                pending.popleft()
+            self.events.link_acked(self, target, subscribed, count)
+        elif not subscribed:
+            self.events.link_revoked(self, target, count)
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def subscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
+        """Have the subscription of ``names`` sent; shard channels must be of one slot (P4).
+
+        Args:
+            kind: of all ``names``.
+            names: as the server knows them.
+            asking: the node is importing the slot and does not own it yet (P6).
+        """
+        self._send(_SUBSCRIBE[kind], kind, names, True, asking)
+
+    def unsubscribe(self, kind: Kind, names: list[bytes]) -> None:
+        """Have the end of the subscription of ``names`` sent."""
+        self._send(_UNSUBSCRIBE[kind], kind, names, False)
+
+    def repeat(self, kind: Kind, name: bytes) -> None:
+        """Send a subscription that is there, or on its way, once more, at once.
+
+        For when the node has just ended it, perhaps: if it says so, this is on its way already.
+        """
+        self._send(_SUBSCRIBE[kind], kind, [name], True, asking=True, answered=Repeat)
+        self.send()
+
+    def put_try(self, kind: Kind, names: list[bytes]) -> None:
+        """Have a subscription sent with the next that is; another command's answer counts."""
+        self._send(_SUBSCRIBE[kind], kind, names, True, answered=Repeat)
+
+    def _send(
+        self,
+        command: str,
+        kind: Kind,
+        names: list[bytes],
+        subscribe: bool,
+        asking: bool = False,
+        answered: type[Command] = Command,
+    ) -> None:
+        for start in range(0, len(names), _NAMES_PER_COMMAND):
+            part = names[start : start + _NAMES_PER_COMMAND]
+            if asking:
+                self._outgoing.append(_ASKING)
+                self._expected.append(Ignored())
+            self._outgoing.append(pack((command, *part)))
+            if subscribe or kind is not Kind.SHARD:
+                self._expected.append(answered(self, kind, part, subscribe))
+            else:
+                self._outgoing.append(_PING)
+                self._expected += ShardLeave(self, kind, part, subscribe), Ignored()
+
+    def send(self) -> None:
+        """Send what :meth:`subscribe` and :meth:`unsubscribe` have collected, in one write."""
+        outgoing, self._outgoing = self._outgoing, []
+        expected, self._expected = self._expected, []
+        # Where the connection has ended, the news of that is on the way to the router.
+        if outgoing and self.connection.usable:
+            self.connection.write(b"".join(outgoing), *expected)
+
+    def query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
+        """Run another command; ``heard`` gets the reply, or the error in place of one."""
+        self.put_query(command, heard)
+        self.send()
+
+    def put_query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
+        """Have another command run with the next that is sent: a write costs more than a query."""
+        self._outgoing.append(pack(command))
+        self._expected.append(Query(heard))
+
+    def ping(self) -> None:
+        """Ask for a sign of life: any byte that comes back is one."""
+        self.query(("PING",), partial(self._ponged, asyncio.get_running_loop().time()))
+
+    def _ponged(self, asked_at: float, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            return
+        self.pongs += 1
+        self.connection.proof = max(self.connection.proof, asked_at)
+
+    def recent(self, target: Target, since: float) -> list[Any]:
+        """Return what tells apart the messages of ``target`` delivered after ``since``.
+
+        That is the payload of each, with the channel where ``target`` is a pattern; nothing where
+        it is not remembered.
+        """
+        return []

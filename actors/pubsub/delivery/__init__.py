@@ -1,0 +1,1 @@
+"""The hot path: from a parsed reply to the queue of its consumer."""

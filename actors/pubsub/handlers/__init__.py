@@ -1,0 +1,1 @@
+"""How user code is run: actors, breakers, middleware, threads, failure sinks."""

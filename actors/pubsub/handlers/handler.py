@@ -1,0 +1,212 @@
+"""Handler: a callback or an actor class, and how its messages are decoded, run and failed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from actors.pubsub.handlers.breaker import Breaker
+from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
+from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
+from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
+from actors.runtime.actor import Actor
+from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.spec import ActorSpec
+from supervisor import SpecError
+
+if TYPE_CHECKING:
+    from actors.pubsub.delivery.receive_times import Receipts
+
+__all__ = ["Around", "Handler", "Opener", "as_handler"]
+
+#: Takes a message and what handles it, and has it handled: a worker's middleware.
+Around: TypeAlias = Callable[
+    [PubSubMessage, Callable[[PubSubMessage], Awaitable[Any]]], Awaitable[Any]
+]
+
+_FORMATS = ("json", "msgpack")
+_MOST_LANES = 1024
+
+
+class Opener:
+    """A way to make a payload of ``data`` that is none of msgspec's; may stand for ``decode=``."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, open: Callable[[Any], Any]) -> None:
+        self.open = open
+
+
+class Handler:
+    """What becomes of one subscription's messages; accepted wherever a callback is.
+
+    Args:
+        fn: a function or coroutine function, or an Actor class (or ActorSpec) whose ``receive``
+            takes the messages; its crash restarts it with new state. A function takes the message
+            or, with ``decode``, the decoded payload; with a second parameter the message, too.
+        decode: a type that msgspec decodes payloads to: a Struct, a union of tagged ones, ...
+            What does not decode goes to the failure sink.
+        format: ``json`` or ``msgpack``.
+        concurrency: how many messages are handled side by side.
+        key: keeps the order of messages with an equal key: a function of what ``fn`` takes, or the
+            name of an attribute of it. Without one, order is not kept beyond ``concurrency=1``.
+        mailbox: the bound of the mailbox; None: the pubsub's.
+        overflow: what happens there; None: as the pubsub's.
+        on_failure: the failure sink: takes a HandlerFailure, may be ``async``; None: the pubsub's.
+        on_gap: hears of gaps before the next message; None: the pubsub's.
+        on_lagged: hears how many messages were shed; None: the pubsub's.
+        timeout: seconds that one message may take; None: no limit.
+        in_thread: run a plain function in a thread, so that it may block: one for each of
+            ``concurrency``. A thread cannot be ended: past its ``timeout`` the message has failed,
+            and the next one of its lane waits until the function has returned.
+        breaker: when to stop calling a handler that fails every time; None: never.
+
+    Attributes:
+        around: what every message passes on its way to ``fn``; for the worker's middleware.
+        adapt: makes of an actor's ``receive`` a function of the payload and the message.
+        receipts: note when this handler's messages came.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+
+    __slots__ = (
+        "adapt",
+        "around",
+        "breaker",
+        "concurrency",
+        "decode",
+        "fn",
+        "format",
+        "in_thread",
+        "key",
+        "mailbox",
+        "on_failure",
+        "on_gap",
+        "on_lagged",
+        "overflow",
+        "receipts",
+        "timeout",
+        "wants_message",
+    )
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | type[Actor[Any]] | ActorSpec,
+        *,
+        decode: Any = None,
+        format: Literal["json", "msgpack"] = "json",
+        concurrency: int = 1,
+        key: Callable[[Any], Any] | str | None = None,
+        mailbox: MailboxSpec | int | None = None,
+        overflow: Overflow | str | None = None,
+        on_failure: HandlerFailureSink | None = None,
+        on_gap: GapCallback | None = None,
+        on_lagged: LagCallback | None = None,
+        timeout: float | None = None,
+        in_thread: bool = False,
+        breaker: Breaker | None = Breaker(),  # noqa: B008 - frozen
+    ) -> None:
+        self.fn = fn
+        self.decode = decode
+        self.format = format
+        self.concurrency = concurrency
+        self.key = key
+        self.mailbox = mailbox
+        self.overflow = overflow
+        self.on_failure = on_failure
+        self.on_gap = on_gap
+        self.on_lagged = on_lagged
+        self.timeout = timeout
+        self.in_thread = in_thread
+        self.breaker = breaker
+        self.wants_message = False
+        self.around: Around | None = None
+        self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
+        self.receipts: Sequence[Receipts] = ()
+        problems = self._problems()
+        if problems:
+            raise SpecError(f"handler {self.name}", problems)
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
+        return getattr(fn, "__qualname__", None) or repr(fn)
+
+    @property
+    def is_actor(self) -> bool:
+        """Whether its messages go to an actor of the user's."""
+        return isinstance(self.fn, ActorSpec) or (
+            isinstance(self.fn, type) and issubclass(self.fn, Actor)
+        )
+
+    @property
+    def is_async(self) -> bool:
+        """Whether its function is a coroutine function, as far as its definition tells."""
+        call = getattr(self.fn, "__call__", None)  # noqa: B004 - an async __call__ counts
+        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call)
+
+    def _problems(self) -> list[str]:
+        problems = []
+        if not callable(self.fn) and not isinstance(self.fn, ActorSpec):
+            return [f"it must be callable, an Actor class or an ActorSpec, not {self.fn!r}"]
+        if self.format not in _FORMATS:
+            problems.append(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
+        if not 1 <= self.concurrency <= _MOST_LANES:
+            problems.append(f"concurrency must be 1 to {_MOST_LANES}, not {self.concurrency}")
+        if self.key is not None and self.concurrency == 1:
+            problems.append("key orders what runs side by side: give it a concurrency above 1")
+        if self.timeout is not None and self.timeout <= 0:
+            problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
+        problems += problems_of_bound(self.mailbox, self.overflow)
+        problems += problems_of_hooks(
+            on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
+        )
+        if self.is_actor:
+            if self.concurrency > 1:
+                problems.append("an actor handles one message at a time: concurrency must be 1")
+            if self.in_thread:
+                problems.append("an actor cannot run in a thread")
+            if self.timeout is not None:
+                problems.append("timeout is for functions: an actor bounds its own work")
+        else:
+            problems += self._signature_problems()
+            if self.in_thread and self.is_async:
+                problems.append("in_thread is for plain functions, not for coroutine functions")
+        return problems
+
+    def _signature_problems(self) -> list[str]:
+        assert callable(self.fn)
+        try:
+            parameters = inspect.signature(self.fn).parameters.values()
+        except (TypeError, ValueError):  # some built-ins have none to show
+            return []
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        takes = [p for p in parameters if p.kind in positional]
+        anything = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
+        required = [p for p in takes if p.default is inspect.Parameter.empty]
+        keywords = [
+            p.name
+            for p in parameters
+            if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is inspect.Parameter.empty
+        ]
+        most = 2 if self.decode is not None else 1
+        self.wants_message = most == 2 and len(required) == 2
+        what = "the payload, and the message if it likes" if most == 2 else "the message"
+        if keywords:
+            return [f"nobody gives it {', '.join(keywords)}: it is called with {what}"]
+        if not takes and not anything:
+            return [f"it takes no argument: it is called with {what}"]
+        if len(required) > most:
+            return [f"it needs {len(required)} arguments: it is called with {what}"]
+        return []
+
+
+def as_handler(callback: Any) -> Handler:
+    """Return ``callback`` as a Handler: one already, a function, or an Actor class."""
+    if isinstance(callback, Handler):
+        return callback
+    # What the reference API takes, it takes without a breaker and with any signature that works.
+    return Handler(callback, breaker=None)

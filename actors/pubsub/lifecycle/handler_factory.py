@@ -1,0 +1,183 @@
+"""Putting handlers to work: from what a user gave to an actor that a subscription feeds."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
+from actors.pubsub.handlers.failure_sinks import Desk, HandlerFailure, HandlerFailureSink, LogSink
+from actors.pubsub.handlers.function_actor import HandlerActor, Standing, Work
+from actors.pubsub.handlers.handler import Handler, as_handler
+from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
+from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.model.types import LagCallback
+from actors.pubsub.subscriptions.registry import Subscription
+from actors.runtime.failures import FailureSink
+from actors.runtime.messages import Failure
+from actors.runtime.overflow import MailboxSpec
+from actors.runtime.ref import ActorRef
+from actors.runtime.spec import ActorSpec
+from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.lifecycle.sink_writers import Writers
+
+__all__ = ["Hiring"]
+
+log = get_logger("mailslot.pubsub")
+
+
+class Hiring:
+    """Makes the handlers of one pub/sub object.
+
+    Args:
+        mailbox: the bound of a handler that names none.
+        on_failure: the failure sink of a handler that names none; None: logs.
+        on_lagged: hears of what a handler's mailbox shed, where the handler does not say.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        mailbox: MailboxSpec,
+        on_failure: HandlerFailureSink | None,
+        on_lagged: LagCallback | None,
+    ) -> None:
+        self._parts = parts
+        self._mailbox = mailbox
+        self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
+        self._on_lagged = on_lagged
+        self._writers: Writers | None = None
+
+    def hire(self, subscription: Subscription, callback: Any) -> None:
+        """Make an actor of ``callback`` and have the subscription's messages go to it.
+
+        Raises:
+            SpecError: it cannot be a handler; says why.
+        """
+        handler = as_handler(callback)
+        breaker = None
+        if handler.breaker is not None:
+            breaker = BreakerState(handler.breaker, handler.name, subscription.label)
+        sink = self._on_failure if handler.on_failure is None else handler.on_failure
+        desk = Desk(sink, self._writer)
+        standing = Standing(breaker)
+        report = self._reporter(handler, subscription, breaker, desk)
+        spec = msgspec.structs.replace(
+            self._spec(handler, standing, report),
+            mailbox=self._bound(handler),
+            on_failure=report,
+            describe=standing.describe,
+        )
+        subscription.callback = callback
+        subscription.on_gap = handler.on_gap
+        subscription.lanes = handler.concurrency > 1
+        self._parts.spawn_handler(subscription, spec)
+        assert subscription.handler is not None
+        desk.serve(subscription.handler)
+        if handler.receipts:
+            self._stamp(subscription, handler)
+        from actors.pubsub.lifecycle.blocked_loop import LoopWatch  # noqa: PLC0415 - a program may have none
+
+        LoopWatch.watch(self._parts)
+
+    def _spec(self, handler: Handler, standing: Standing, report: FailureSink) -> ActorSpec:
+        on_lagged = handler.on_lagged or self._on_lagged
+        clock, breaker = self._parts.system.loop.time, standing.breaker
+        # Imported when asked for: most programs need one of these, or none.
+        if handler.is_actor:
+            from actors.pubsub.handlers.user_actor import actor_spec  # noqa: PLC0415
+
+            return actor_spec(handler, breaker, clock)
+        if handler.concurrency > 1:
+            from actors.pubsub.handlers.concurrent_actor import LanesActor  # noqa: PLC0415
+
+            args: Any = (handler, standing, clock, on_lagged, report)
+            return ActorSpec(LanesActor, args, restart="permanent")
+        if handler.in_thread:
+            from actors.pubsub.handlers.worker_thread import LaneThread, ThreadActor  # noqa: PLC0415
+
+            thread = LaneThread(f"mailslot {handler.name}")
+            standing.threads.append(thread)
+            run = make_run(handler, make_call(handler, thread), thread)
+            args = (guard(run, breaker, clock), on_lagged, thread)
+            return ActorSpec(ThreadActor, args, restart="permanent")
+        args = (make_receive(handler, breaker, clock), on_lagged)
+        return ActorSpec(HandlerActor, args, restart="permanent")
+
+    def _bound(self, handler: Handler) -> MailboxSpec:
+        given = handler.mailbox
+        if isinstance(given, MailboxSpec):
+            bound = given
+        else:
+            bound = self._mailbox if given is None else MailboxSpec(given, self._mailbox.overflow)
+        if handler.overflow is not None:
+            bound = MailboxSpec(bound.capacity, handler.overflow)
+        return bound
+
+    def _stamp(self, subscription: Subscription, handler: Handler) -> None:
+        """Have it noted when messages of ``subscription`` come."""
+        from actors.pubsub.delivery.receive_times import StampingInlet  # noqa: PLC0415
+
+        assert subscription.handler is not None
+        cell, book = subscription.handler._cell, self._parts.book
+        subscription.inlet = StampingInlet(
+            cell.mailbox,
+            book.touched,
+            cell.path,
+            book._pause,
+            book.inbox,
+            cell.bury,
+            handler.receipts,
+        )
+
+    # -- failures ----------------------------------------------------------------------------------
+
+    def _writer(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
+        """Return who writes to a sink that must be awaited, for ``handler``."""
+        if self._writers is None:
+            from actors.pubsub.lifecycle.sink_writers import Writers  # noqa: PLC0415
+
+            self._writers = Writers(self._parts)
+            self._parts.written = self._writers.written
+        return self._writers.hire(sink, handler)
+
+    def _reporter(
+        self,
+        handler: Handler,
+        subscription: Subscription,
+        breaker: BreakerState | None,
+        desk: Desk,
+    ) -> FailureSink:
+        clock = self._parts.system.loop.time
+
+        def report(failure: Failure) -> None:
+            message = failure.message
+            if isinstance(message, Work):
+                message = message.message
+            from_server = type(message) is dict
+            if breaker is not None and from_server:
+                _count(breaker, failure.error, clock())
+            channel = message["channel"] if from_server else subscription.label
+            desk.give(
+                HandlerFailure(
+                    message, channel, failure.error, handler.name, failure.path, time.time()
+                )
+            )
+
+        return report
+
+
+def _count(breaker: BreakerState, error: BaseException, now: float) -> None:
+    """Tell ``breaker`` of a failure, unless it is none of the handler's."""
+    if isinstance(error, BreakerOpenError):
+        return
+    if is_undecodable(error):
+        breaker.spared()
+    elif breaker.failed(now):
+        log.error(
+            "breaker_open", handler=breaker.handler, channel=breaker.channel, error=repr(error)
+        )

@@ -1,0 +1,202 @@
+"""The reader of one node: a connection as an actor.
+
+on_start: connect -> link up -> healthy
+running:  the data plane runs in the connection's callbacks; the actor keeps the proof of life
+lost:     the connection ended, or did not answer -> raise -> restarted by the retry policy
+
+IDLE CHECK      no byte for max_idle_seconds -> PING -> no byte for the deadline -> lost
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+import msgspec
+
+from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.subscriptions.reconciler import Router
+from actors.redis import exceptions
+from actors.redis.pools.reservations import Seat
+from actors.redis.wire.connection import Connection
+from actors.runtime.actor import Actor
+from supervisor import ExitReason
+from supervisor.log import get_logger
+
+__all__ = ["NodeReader", "ReaderOptions"]
+
+log = get_logger("mailslot.pubsub")
+
+# Credentials are renewed when this share of their life is left.
+_RENEW_AT = 0.2
+
+
+class ReaderOptions(msgspec.Struct, frozen=True):
+    """What all readers of one pub/sub object share.
+
+    Attributes:
+        open: connects to a node, by the name that the table has for it, in a seat of the pool.
+        router: returns the router of the running manager.
+        release: takes a connection back.
+        ready: called with each connection that was had.
+        failed: hears of each connection that could not be had.
+        link: what takes the messages.
+        decode: whether payloads become str.
+        max_idle_seconds: silence after which a PING is sent (P9).
+        ping_deadline: seconds in which something must come back.
+    """
+
+    open: Callable[[str, Seat], Awaitable[Connection]]
+    router: Callable[[], Router]
+    release: Callable[[Connection], None]
+    failed: Callable[[str, Exception], None]
+    ready: Callable[[], None]
+    link: type[NodeLink]
+    decode: bool
+    max_idle_seconds: float
+    ping_deadline: float
+
+
+class Tick(Enum):
+    """The reader's own timers."""
+
+    IDLE = "idle"
+    PONG = "pong"
+    RENEW = "renew"
+
+
+class NodeReader(Actor[Tick]):
+    """Keeps one node's subscriptions connected; see the module's docstring.
+
+    Args:
+        node: which one, by the name that the table has for it.
+        options: what it shares with other readers.
+        seat: its place in the pool, the same one for all its incarnations.
+    """
+
+    def __init__(self, node: str, options: ReaderOptions, seat: Seat) -> None:
+        self.node = node
+        self.options = options
+        self.seat = seat
+        self.connection: Connection | None = None
+        self.link: NodeLink | None = None
+        self._pinged_at = 0.0
+
+    async def on_start(self) -> None:
+        """Connect, and take over the node's subscriptions."""
+        options = self.options
+        connection = self.connection = await self._connect()
+        try:
+            self._take_over(connection)
+        except BaseException:
+            connection.abort()
+            options.release(connection)
+            raise
+
+    def _take_over(self, connection: Connection) -> None:
+        options = self.options
+        router = options.router()
+        self.link = options.link(
+            self.node, connection, router, router.book.touched, decode=options.decode
+        )
+        connection.add_close_callback(self._ended)
+        router.link_up(self.link)
+        if self.context.incarnation > 1:
+            router.book.reconnects += 1
+        self.context.mark_healthy()
+        options.ready()
+        self.context.timers.after(options.max_idle_seconds, Tick.IDLE)
+        self._plan_renewal()
+
+    async def _connect(self) -> Connection:
+        try:
+            return await self.options.open(self.node, self.seat)
+        except Exception as error:
+            self.options.failed(self.node, error)
+            raise
+
+    def receive(self, message: Tick) -> Awaitable[None] | None:
+        """Act on a timer."""
+        match message:
+            case Tick.IDLE:
+                self._check_idle()
+            case Tick.PONG:
+                self._check_pong()
+            case Tick.RENEW:
+                return self._renew()
+        return None
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Let the connection go; the server ends its subscriptions with it."""
+        if self.link is not None and self.connection is not None:
+            self.connection.abort()
+            self.options.release(self.connection)
+            self.options.router().link_down(self.link, f"the reader stopped ({reason})")
+
+    # -- the end of the connection -----------------------------------------------------------------
+
+    def _ended(self, connection: Connection, cause: BaseException) -> None:
+        assert self.link is not None
+        # At once, not by a message: every subscription on it has to find another place.
+        self.options.router().link_down(self.link, f"connection lost: {cause}")
+        self.context.crash(self._loss(cause))
+
+    def _loss(self, cause: BaseException) -> BaseException:
+        if isinstance(cause, exceptions.ConnectionError):
+            return cause
+        error = exceptions.ConnectionError(f"{self.node}: connection lost: {cause}")
+        error.__cause__ = cause
+        return error
+
+    # -- proof of life (P9) ------------------------------------------------------------------------
+
+    def _check_idle(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        assert self.link is not None
+        now = asyncio.get_running_loop().time()
+        quiet = now - connection.last_read
+        allowed = self.options.max_idle_seconds
+        if self.options.router().paused:
+            # Nothing is read on purpose: silence proves nothing.
+            self.context.timers.after(allowed, Tick.IDLE)
+        elif quiet < allowed:
+            self.context.timers.after(allowed - quiet, Tick.IDLE)
+        elif connection.usable:
+            self._pinged_at = now
+            self.link.ping()
+            self.context.timers.after(self.options.ping_deadline, Tick.PONG)
+
+    def _check_pong(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        if connection.last_read >= self._pinged_at or self.options.router().paused:
+            self._check_idle()
+            return
+        connection.abort(
+            exceptions.ConnectionError(
+                f"{self.node}: silent: no answer to a PING within {self.options.ping_deadline} s"
+            )
+        )
+
+    # -- credentials (P14) -------------------------------------------------------------------------
+
+    def _plan_renewal(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        expires_at = connection.credentials_expire_at
+        if expires_at is not None:
+            left = expires_at - asyncio.get_running_loop().time()
+            self.context.timers.after(max(0.0, left * (1 - _RENEW_AT)), Tick.RENEW)
+
+    async def _renew(self) -> None:
+        assert self.connection is not None
+        try:
+            await self.connection.reauthenticate()
+        except Exception as error:
+            # The connection is good until the old credentials end; the next try comes before that.
+            log.error("reauthentication_failed", node=self.node, error=str(error))
+            self.context.timers.after(1.0, Tick.RENEW)
+        else:
+            self._plan_renewal()

@@ -1,0 +1,1 @@
+"""The values that every part of a subscription shares: options, targets, gaps."""

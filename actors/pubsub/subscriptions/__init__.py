@@ -1,0 +1,1 @@
+"""The table and the connections kept in step. Synchronous: nothing here waits."""

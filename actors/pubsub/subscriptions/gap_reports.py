@@ -1,0 +1,93 @@
+"""What a router tells of: gaps to whoever consumes the target, and lines of the log, in sums."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from actors.pubsub.model.types import Gap, Target
+from actors.pubsub.subscriptions.registry import Book
+from actors.pubsub.table.state import GapEnded, NodeId
+from actors.redis.exceptions import RedisError
+from supervisor.log import get_logger
+
+__all__ = ["Reports"]
+
+log = get_logger("mailslot.pubsub")
+
+#: Seconds for which gaps are collected to one line of the log: one event ends thousands of them.
+_GAPS_SECONDS = 0.5
+
+
+class Reports:
+    """Gaps and refusals of one pub/sub object.
+
+    Args:
+        book: knows who consumes what.
+        loop: whose time gaps come in.
+    """
+
+    def __init__(self, book: Book, loop: asyncio.AbstractEventLoop) -> None:
+        self._book = book
+        self._loop = loop
+        self._gaps: list[Gap] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._denials: list[tuple[Target, NodeId, RedisError]] = []
+
+    def gap(self, ended: GapEnded) -> None:
+        """Tell the consumer, and later the log."""
+        subscription = self._book.subscriptions.get(ended.target)
+        if subscription is None:
+            return
+        wall = time.time() - self._loop.time()
+        gap = Gap(
+            ended.target.kind,
+            subscription.label,
+            ended.since + wall,
+            ended.until + wall,
+            ended.reason,
+        )
+        self._book.gaps += 1
+        self._gaps.append(gap)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_GAPS_SECONDS, self._log_gaps)
+        subscription.report(gap, self._book.on_gap)
+
+    def denial(self, target: Target, node: NodeId, error: RedisError) -> None:
+        """Tell the log that ``node`` refused ``target`` for good, once the batch is done."""
+        self._denials.append((target, node, error))
+
+    def batch_done(self) -> None:
+        """All that was read has been handled."""
+        if self._denials:
+            self._log_denials()
+
+    def close(self) -> None:
+        """Tell what has not been told yet."""
+        self._log_gaps()
+
+    def _log_gaps(self) -> None:
+        gaps, self._gaps = self._gaps, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if gaps:
+            log.warning(
+                "gap",
+                targets=len(gaps),
+                first=repr(gaps[0].name),
+                seconds=round(max(gap.seconds for gap in gaps), 3),
+                reason=gaps[0].reason,
+            )
+
+    def _log_denials(self) -> None:
+        denials, self._denials = self._denials, []
+        target, node, error = denials[0]
+        log.error(
+            "resubscribe_refused",
+            targets=len(denials),
+            first=repr(self._book.label(target.name)),
+            node=node,
+            error=str(error),
+            next_try="every now and then, until it is granted or unsubscribed",
+        )

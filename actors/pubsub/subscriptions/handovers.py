@@ -1,0 +1,64 @@
+"""When hand-overs end: in rows, a write for each, for thousands of channels move together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from actors.pubsub.model.types import Target
+from actors.pubsub.table.state import HandOver
+
+__all__ = ["HandOvers"]
+
+#: Seconds to the end of which hand-overs are ended together.
+_ROW_SECONDS = 0.01
+
+
+class HandOvers:
+    """The hand-overs that end after a time.
+
+    Args:
+        loop: keeps the time.
+        end: called with those that are due.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, end: Callable[[list[HandOver]], None]
+    ) -> None:
+        self._loop = loop
+        self._end = end
+        self._rows: dict[int, list[HandOver]] = {}
+        # When the latest hand-over of a target is due: there may be another one between the same
+        # nodes before the first one's time.
+        self._due: dict[Target, int] = {}
+
+    def put(self, hand_over: HandOver, seconds: float | None) -> None:
+        """End ``hand_over`` after ``seconds``; None: not before :meth:`hasten`."""
+        if seconds is None:
+            self._due.pop(hand_over.target, None)
+        else:
+            self._plan(hand_over, self._row(seconds))
+
+    def hasten(self, hand_over: HandOver, seconds: float) -> None:
+        """End ``hand_over`` after ``seconds``, or when it is due if that is before."""
+        due = self._row(seconds)
+        if self._due.get(hand_over.target, due + 1) > due:
+            self._plan(hand_over, due)
+
+    def _row(self, seconds: float) -> int:
+        return math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
+
+    def _plan(self, hand_over: HandOver, due: int) -> None:
+        self._due[hand_over.target] = due
+        row = self._rows.get(due)
+        if row is None:
+            row = self._rows[due] = []
+            self._loop.call_at(due * _ROW_SECONDS, self._turn, due)
+        row.append(hand_over)
+
+    def _turn(self, due: int) -> None:
+        row = [one for one in self._rows.pop(due) if self._due.get(one.target) == due]
+        for one in row:
+            self._due.pop(one.target, None)
+        self._end(row)

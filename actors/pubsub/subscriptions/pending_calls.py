@@ -1,0 +1,110 @@
+"""A user's call on its way: done when all its targets are, failed by the first error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from actors.pubsub.model.types import Target
+from actors.redis.exceptions import AuthorizationError, RedisError
+
+if TYPE_CHECKING:
+    from actors.pubsub.subscriptions.registry import Subscription
+
+__all__ = ["Call", "Waiting", "named"]
+
+
+class Call:
+    """One ``subscribe`` or ``unsubscribe`` call.
+
+    Attributes:
+        future: done with the call.
+        open: the targets that it waits for.
+        fresh: what it asked for first, with the subscription: to be given up if it fails.
+        swaps: subscriptions that replace one of their target, if it succeeds.
+        succeed: called right before the call is done.
+    """
+
+    __slots__ = ("fresh", "future", "open", "succeed", "swaps")
+
+    def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
+        self.open = set(targets)
+        self.fresh: dict[Target, Subscription] = {}
+        self.swaps: dict[Target, Subscription] = {}
+        self.succeed: Callable[[Call], None] = lambda _: None
+        self.future: asyncio.Future[None] = loop.create_future()
+
+    def done(self, target: Target) -> None:
+        """``target`` is where it should be."""
+        self.open.discard(target)
+        if not self.open and not self.future.done():
+            self.succeed(self)
+            self.future.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """The call cannot succeed."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Waiting:
+    """The calls that wait, by target."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[Target, list[Call]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def __contains__(self, target: Target) -> bool:
+        return target in self._calls
+
+    def targets(self) -> list[Target]:
+        """Return the targets that are waited for."""
+        return list(self._calls)
+
+    def add(self, target: Target, call: Call) -> None:
+        """Have ``call`` wait for ``target``."""
+        self._calls.setdefault(target, []).append(call)
+
+    def done(self, target: Target) -> None:
+        """``target`` is where it should be."""
+        for call in self._calls.pop(target, ()):
+            call.done(target)
+
+    def fail(self, target: Target, error: BaseException) -> bool:
+        """Fail the calls that wait for ``target``; return whether there were any."""
+        calls = self._calls.pop(target, ())
+        for call in calls:
+            call.fail(error)
+        return bool(calls)
+
+    def of(self, target: Target) -> list[Call]:
+        """Return the calls that wait for ``target``."""
+        return self._calls.get(target, [])
+
+    def all(self) -> set[Call]:
+        """Return all calls that wait."""
+        return {call for calls in self._calls.values() for call in calls}
+
+    def forget(self, call: Call) -> None:
+        """Nobody waits for ``call`` any more."""
+        for target in list(call.open):
+            calls = self._calls.get(target)
+            if calls and call in calls:
+                calls.remove(call)
+                if not calls:
+                    del self._calls[target]
+
+
+def named(error: RedisError, targets: list[Target]) -> RedisError:
+    """Return ``error`` with what was asked for: the server says only that it may not be."""
+    if not isinstance(error, AuthorizationError):
+        return error
+    names = [target.name.decode(errors="backslashreplace") for target in targets[:3]]
+    more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+    asked = ", ".join(map(repr, names)) + more
+    return AuthorizationError(f"{error} (asked for {asked}; ACL SETUSER gives the right)")

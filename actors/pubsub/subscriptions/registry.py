@@ -1,0 +1,175 @@
+"""What a pub/sub object was asked for: the desired targets and their consumers.
+
+It outlives every connection and every restart of the manager; only the user's calls change it (P1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.pubsub.delivery.mailbox_writer import HandlerInlet, Inlet
+from actors.pubsub.delivery.message_queue import Inbox, InboxInlet
+from actors.pubsub.delivery.notices import GapNotice
+from actors.pubsub.handlers.function_actor import DrainLanes
+from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.ref import ActorRef
+from supervisor.log import get_logger
+
+__all__ = ["Book", "Subscription"]
+
+
+log = get_logger("mailslot.pubsub")
+
+# Gaps of one target that wait for their consumer, one by one.
+_MOST_GAPS = 16
+
+
+class Subscription:
+    """A desired target and who consumes it.
+
+    Attributes:
+        label: the target's name as it appears in messages.
+        inlet: the way to the consumer.
+        callback: the user's handler; None: the iterator consumes it.
+        handler: the handler's actor.
+        lanes: whether the handler spreads its messages over lanes.
+        on_gap: hears of this target's gaps.
+        draining: it ends, and what comes until then is handled.
+    """
+
+    __slots__ = (
+        "_untold",
+        "callback",
+        "draining",
+        "handler",
+        "inlet",
+        "label",
+        "lanes",
+        "on_gap",
+        "target",
+    )
+
+    def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
+        self.target = target
+        self.label = label
+        self.inlet = inlet
+        self.callback: Any = None
+        self.handler: ActorRef[Any] | None = None
+        self.lanes = False
+        self.draining = False
+        self.on_gap: GapCallback | None = None
+        self._untold: list[GapNotice] = []
+
+    def report(self, gap: Gap, on_gap: GapCallback | None) -> None:
+        """Tell the consumer of ``gap`` before its next message.
+
+        A consumer that is not there to hear of them has a few gaps waiting; then the last one
+        grows, so that a connection that comes and goes all night fills no memory.
+        """
+        if self._untold:
+            self._untold = [notice for notice in self._untold if not notice.told]
+        if len(self._untold) < _MOST_GAPS:
+            notice = GapNotice(gap, self.on_gap or on_gap)
+            self._untold.append(notice)
+            self.inlet.put_gap(notice)
+        else:
+            self._untold[-1].extend(gap)
+
+    def drain(self) -> None:
+        """Have the handler finish what it has, and end."""
+        if self.handler is None:
+            return
+        if self.lanes:
+            self.inlet.mailbox.put_last(DrainLanes())
+        else:
+            self.handler.request_stop(drain=True)
+
+
+class Book:
+    """The desired subscriptions of one pub/sub object, and its counters.
+
+    Attributes:
+        touched: the inlets that the batch in hand touched; see ``inlet``.
+        pause: called with a mailbox whose consumer must catch up before anything more is read.
+        gaps: gaps reported so far.
+        reconnects: connections that had to be replaced so far.
+        revocations: subscriptions that a server took away by itself so far.
+    """
+
+    def __init__(
+        self, inbox: Inbox, *, encoding: str, decode: bool, ignore_subscribe_messages: bool
+    ) -> None:
+        self.subscriptions: dict[Target, Subscription] = {}
+        self.touched: list[Inlet] = []
+        self.pause: Callable[[Mailbox], None] = lambda _: None
+        self.inbox = inbox
+        self.ignore_subscribe_messages = ignore_subscribe_messages
+        self.inbox_inlet = InboxInlet(inbox, self.touched, "the iterator", self._pause)
+        self.on_gap: GapCallback | None = None
+        self.encoding = encoding
+        self.decode = decode
+        self.gaps = 0
+        self.reconnects = 0
+        self.revocations = 0
+
+    def _pause(self, mailbox: Mailbox) -> None:
+        self.pause(mailbox)
+
+    def inlet(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> Inlet:
+        """Return a way into a handler's mailbox; ``bury`` takes what comes after its end."""
+        return HandlerInlet(mailbox, self.touched, path, self._pause, self.inbox, bury)
+
+    def put(self, subscription: Subscription) -> None:
+        """Make ``subscription`` the one of its target; a handler that it replaces drains."""
+        self.drop(subscription.target)
+        self.subscriptions[subscription.target] = subscription
+
+    def drop(self, target: Target) -> bool:
+        """Forget ``target``'s subscription; its handler finishes what it has. False: none."""
+        subscription = self.subscriptions.pop(target, None)
+        if subscription is not None:
+            subscription.drain()
+        return subscription is not None
+
+    def abandon(self) -> None:
+        """Take what handlers will not come to any more out of their mailboxes, and say how much."""
+        messages = handlers = 0
+        for subscription in self.subscriptions.values():
+            if subscription.handler is None:
+                continue
+            mailbox = subscription.inlet.mailbox
+            left = mailbox.clear()
+            mailbox.queue.extend(news for news in left if type(news) is not dict)
+            if count := len(left) - len(mailbox.queue):
+                messages += count
+                handlers += 1
+        if messages:
+            log.warning(
+                "messages_not_handled",
+                messages=messages,
+                handlers=handlers,
+                cure="await pubsub.drain() before its context is left",
+            )
+
+    def encode(self, name: Any) -> bytes:
+        """Return a name as the server knows it."""
+        if isinstance(name, str):
+            return name.encode(self.encoding)
+        if isinstance(name, bytes | bytearray | memoryview):
+            return bytes(name)
+        raise TypeError(f"a name must be str or bytes, not {type(name).__name__}: {name!r}")
+
+    def label(self, name: bytes) -> str | bytes:
+        """Return a name as it appears in messages."""
+        if self.decode:
+            try:
+                return name.decode(self.encoding)
+            except UnicodeDecodeError:
+                return name
+        return name
+
+    def targets(self, *kinds: Kind) -> list[Target]:
+        """Return the desired targets of these kinds."""
+        return [target for target in self.subscriptions if target.kind in kinds]

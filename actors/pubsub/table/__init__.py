@@ -1,0 +1,1 @@
+"""The subscription table: wanted against actual, and the commands that follow. Pure."""

@@ -1,0 +1,61 @@
+"""Which node a target is heard from, and which nodes it can do without; pure (P7)."""
+
+from __future__ import annotations
+
+from actors.pubsub.table.state import Actual, Command, HandOver, NodeId, Row, SetSource
+
+__all__ = ["choose_source", "is_surplus"]
+
+#: An attribute of an enumeration is looked up by a function.
+_LIVE = Actual.LIVE
+
+
+def choose_source(row: Row, commands: list[Command]) -> None:
+    """Let the target come from where it should; ``commands`` get what is to be done for it."""
+    old = row.source
+    best = _best_source(row)
+    if row.leaving is not None and not row.feeds(row.leaving):
+        row.leaving = None
+        if best is not None and row.feeds(old):
+            commands.append(SetSource(row.target, old))
+    if best == old:
+        return
+    if best is not None and row.feeds(old) and row.leaving is None:
+        assert old is not None
+        row.source, row.leaving = best, old
+        commands.append(HandOver(row.target, old, best))
+    elif best is not None and row.leaving not in (None, best) and not row.feeds(old):
+        # The one in between is gone. What the first one has yet to deliver still counts.
+        assert row.leaving is not None
+        row.source = best
+        commands.append(SetSource(row.target, row.leaving))
+        commands.append(HandOver(row.target, row.leaving, best))
+    elif best is None or not row.feeds(old):
+        row.source, row.leaving = best, None
+        commands.append(SetSource(row.target, best))
+    # Else a second hand-over while one is under way: it begins when the first one is done.
+
+
+def is_surplus(row: Row, node: NodeId) -> bool:
+    """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""
+    if not row.wanted:
+        return True
+    return node not in row.places and node not in (row.source, row.leaving)
+
+
+def _best_source(row: Row) -> NodeId | None:
+    if row.wanted:
+        # Asked for each acknowledgement of thousands: the usual case first, without a tuple.
+        nodes = row.nodes
+        for node in row.places:
+            if nodes.get(node) is _LIVE:
+                return node
+        for node, actual in nodes.items():
+            if actual is _LIVE:
+                return node
+        return None
+    if not row.draining:
+        return None
+    # One that drains goes nowhere any more: who feeds it does so to the end.
+    candidates = (row.source, row.leaving, *row.nodes)
+    return next((node for node in candidates if row.feeds(node)), None)

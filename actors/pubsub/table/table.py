@@ -1,0 +1,309 @@
+"""The subscription table, pure: what is desired, what is, and what to do about the difference.
+
+Facts go in as method calls, commands come out as values; nothing here waits, sends or knows time
+but as an argument. A *target* is desired or not (P1); for each *node* it has an actual state:
+
+    ABSENT --Subscribe--> SUBSCRIBING --confirmed--> LIVE --Unsubscribe--> UNSUBSCRIBING
+      ^                       | refused                | revoked                | removed
+      +-----------------------+------------------------+------------------------+
+      (and from every state when the node's connection ends)
+
+Where a target should be live is its *places*, best first: one node for a plain subscription; the
+slot's owner, and those that may follow it, for a shard channel. Of the nodes where it is live one
+is its *source*, and only that one's messages count (P7). When a better place becomes live the
+source *hands over*: for a moment both feed a merge that lets each message through once, then the
+old one is let go. A new place is live before an old one is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from math import inf
+
+from actors.pubsub.model.types import Target
+from actors.pubsub.table.gaps import Gaps
+from actors.pubsub.table.source_choice import choose_source, is_surplus
+from actors.pubsub.table.state import (
+    Actual,
+    Command,
+    GapEnded,
+    NodeId,
+    Row,
+    SetSource,
+    Subscribe,
+    Unsubscribe,
+)
+
+__all__ = ["Table"]
+
+#: An attribute of an enumeration is looked up by a function.
+_LIVE, _SUBSCRIBING = Actual.LIVE, Actual.SUBSCRIBING
+
+
+class Table:
+    """The subscriptions of one pub/sub object."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Target, Row] = {}
+        #: Nodes with a connection.
+        self.up: set[NodeId] = set()
+        self._gaps = Gaps()
+        #: How often a row came or went.
+        self.changes = 0
+
+    # -- what is wanted ----------------------------------------------------------------------------
+
+    def want(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
+        """``target`` is desired, and should be live at ``places``."""
+        row = self.rows.get(target)
+        if row is None:
+            row = self.rows[target] = Row(target)
+            self.changes += 1
+        row.wanted, row.draining = True, False
+        row.places = places
+        row.blocked.clear()
+        return self._settle(row)
+
+    def unwant(self, target: Target, *, drain: bool = False) -> list[Command]:
+        """``target`` is no longer desired; ``drain``: what comes until its end still counts."""
+        row = self.rows.get(target)
+        if row is None:
+            return []
+        row.wanted, row.draining = False, drain
+        row.gap_since = row.gap_doubt = row.gap_awaits = None
+        return self._settle(row)
+
+    def place(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
+        """``target`` should be live at ``places`` from now on."""
+        row = self.rows.get(target)
+        if row is None or row.places == places:
+            return []
+        row.places = places
+        row.blocked.clear()
+        return self._settle(row)
+
+    def place_all(
+        self, targets: Iterable[Target], places: Iterable[tuple[NodeId, ...]]
+    ) -> list[Command]:
+        """Each of ``targets`` should be live at the place of its turn from now on."""
+        commands: list[Command] = []
+        rows = self.rows
+        for target, where in zip(targets, places, strict=True):
+            row = rows.get(target)
+            if row is not None and row.places is not where and row.places != where:
+                commands += self.place(target, where)
+        return commands
+
+    def open_gap(self, target: Target, since: float, reason: str) -> None:
+        """``target`` is desired and not live; messages may be missed since ``since``."""
+        row = self.rows.get(target)
+        if row is not None and row.wanted and row.source is None and row.gap_since is None:
+            row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
+
+    # -- what happened -----------------------------------------------------------------------------
+
+    def node_up(self, node: NodeId) -> list[Command]:
+        """``node`` has a new connection, with nothing subscribed on it."""
+        self.up.add(node)
+        commands: list[Command] = []
+        for row in self.rows.values():
+            if node in row.places:
+                row.blocked.discard(node)
+                if row.nodes or not row.wanted:
+                    commands += self._settle(row)
+                else:  # it is live nowhere, and nothing but the question follows
+                    self._ask(row, commands)
+        return commands
+
+    def node_down(self, node: NodeId, proof: float, reason: str) -> list[Command]:
+        """``node``'s connection ended; it was surely live last at ``proof``."""
+        self.up.discard(node)
+        commands: list[Command] = []
+        for row in list(self.rows.values()):
+            actual = row.nodes.pop(node, None)
+            row.blocked.discard(node)
+            if actual is _LIVE and row.is_all(node):
+                # The usual case, thousands of times: what _note_loss and _settle come to.
+                row.spans[node] = row.spans[node][0], proof
+                row.gap_since, row.gap_reason = max(proof, row.told), reason
+                row.source = None
+                self._ask(row, commands)
+                commands.append(SetSource(row.target, None))
+            elif actual is not None:
+                commands += self._gaps.lost(row, actual, node, proof, reason)
+                if row.gap_awaits == node:
+                    row.gap_awaits = None
+                    if self._gaps.proven(row):
+                        commands += self._gaps.end(row, max(proof, row.gap_since or proof))
+                commands += self._settle(row)
+        self._gaps.doubted.discard(node)
+        return commands
+
+    def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
+        """``node`` acknowledged the subscription of ``target``."""
+        row = self.rows.get(target)
+        if row is None or (row.nodes.get(node) is not _SUBSCRIBING and not row.is_tried(node)):
+            return []
+        row.blocked.discard(node)
+        row.nodes[node] = _LIVE
+        row.spans[node] = now, inf
+        # First, so that whoever consumes the target hears of the gap before any message.
+        commands = self._gaps.confirmed(row, node, now)
+        if row.wanted and row.source is None and node in row.places:
+            # The usual case, thousands of times: it was live nowhere, and nothing else follows.
+            row.source = node
+            commands.append(SetSource(target, node))
+        else:
+            commands += self._settle(row)
+        return commands
+
+    def removed(self, node: NodeId, target: Target) -> list[Command]:
+        """``node`` acknowledged the end of the subscription of ``target``."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.UNSUBSCRIBING:
+            return []
+        del row.nodes[node]
+        return self._settle(row)
+
+    def revoked(
+        self,
+        node: NodeId,
+        target: Target,
+        proof: float,
+        *,
+        promoted: bool = False,
+        heard: float | None = None,
+        missed_until: float | None = None,
+    ) -> list[Command]:
+        """``node`` ended the subscription of ``target`` by itself (P5).
+
+        The slot moves, or another node of its shard takes over. Where the node is still a place it
+        is asked again at once: it agrees, or answers where the slot is now.
+
+        Args:
+            node: the node.
+            target: the target.
+            proof: until then it surely delivered all that was accepted anywhere.
+            promoted: it is the one that takes over. What it gets until it is asked again may not
+                reach the others: that is a gap, wherever the target is live.
+            heard: until then it surely delivered what it accepted itself; None: ``proof``.
+            missed_until: until then messages may have been accepted that only ``node`` would have
+                delivered, wherever else the target is live: a gap from ``proof`` on.
+        """
+        row = self.rows.get(target)
+        actual = row.nodes.get(node) if row is not None else None
+        if row is None or actual is None or actual is Actual.SUBSCRIBING:
+            # What ended was there before the command on its way, which is answered by itself.
+            return []
+        del row.nodes[node]
+        commands: list[Command] = []
+        if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
+            self._gaps.took_over(row, node, proof, proof if heard is None else heard)
+        else:
+            since, reason = self._gaps.owed(row, proof), "the slot moved"
+            commands = self._gaps.lost(row, actual, node, proof, reason)
+            if missed_until is not None and actual is Actual.LIVE and row.gap_since is None:
+                # One gap, up to where the longer one ends.
+                until = max(row.told, missed_until)
+                commands = []
+                if since < until:
+                    row.told = until
+                    commands += self.missed([target], since, until, reason)
+        commands += self._settle(row)
+        if node not in row.nodes:
+            commands += self._gaps.called_off(row, node)
+        return commands
+
+    def refused(self, node: NodeId, target: Target) -> list[Command]:
+        """``node`` answered the subscription of ``target`` with an error."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
+            return []
+        del row.nodes[node]
+        row.blocked.add(node)
+        return [*self._gaps.called_off(row, node), *self._settle(row)]
+
+    def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
+        """Ask again the nodes that refused ``targets``, or any target."""
+        rows = (
+            list(self.rows.values())
+            if targets is None
+            else [self.rows[target] for target in targets if target in self.rows]
+        )
+        commands: list[Command] = []
+        for row in rows:
+            if row.blocked:
+                row.blocked.clear()
+                commands += self._settle(row)
+        return commands
+
+    def misplaced(self, node: NodeId, target: Target, proof: float, reason: str) -> list[Command]:
+        """``node`` no longer receives ``target``, without having said so; ``proof``: see above."""
+        row = self.rows.get(target)
+        if row is None or row.nodes.get(node) is not Actual.LIVE:
+            return []
+        row.nodes[node] = Actual.UNSUBSCRIBING
+        commands = self._gaps.lost(row, Actual.LIVE, node, proof, reason)
+        return [*commands, Unsubscribe(node, target), *self._settle(row)]
+
+    def doubt(self, node: NodeId, proof: float, reason: str) -> None:
+        """``node`` may receive nothing, though nothing was heard of an end (P10).
+
+        What is live there alone is in a gap from ``proof`` on, until it is live elsewhere.
+        """
+        if node in self.up and node not in self._gaps.doubted:
+            self._gaps.doubt(self.rows.values(), node, proof, reason)
+
+    def live_since(self, nodes: Collection[NodeId], since: float) -> list[Target]:
+        """Return the desired targets that are live on one of ``nodes``, and were at ``since``."""
+        return [
+            row.target
+            for row in self.rows.values()
+            if row.wanted
+            and any(row.is_live(node) and row.spans[node][0] < since for node in nodes)
+        ]
+
+    def missed(
+        self, targets: Iterable[Target], since: float, until: float, reason: str
+    ) -> list[Command]:
+        """What was accepted of ``targets`` between these times may have come to nobody."""
+        rows = (self.rows.get(target) for target in targets)
+        return [GapEnded(row.target, since, until, reason) for row in rows if row and row.wanted]
+
+    def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
+        """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""
+        if node not in self._gaps.doubted:
+            return []
+        return self._gaps.trust(self.rows.values(), node, now, nothing_lost=nothing_lost)
+
+    def handed_over(self, target: Target, old: NodeId) -> list[Command]:
+        """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
+        row = self.rows.get(target)
+        if row is None or row.leaving != old:
+            return []
+        row.leaving = None
+        return [SetSource(target, row.source), *self._settle(row)]
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def _settle(self, row: Row) -> list[Command]:
+        commands: list[Command] = []
+        if row.wanted:
+            self._ask(row, commands)
+        choose_source(row, commands)
+        for node, actual in row.nodes.items():
+            if actual is _LIVE and is_surplus(row, node):
+                row.nodes[node] = Actual.UNSUBSCRIBING
+                commands.append(Unsubscribe(node, row.target))
+        if not row.wanted and not row.nodes:
+            self.rows.pop(row.target, None)
+            self.changes += 1
+        return commands
+
+    def _ask(self, row: Row, commands: list[Command]) -> None:
+        """Have ``row`` subscribed at its places, where it is not."""
+        nodes = row.nodes
+        for node in row.places:
+            if node not in nodes and node in self.up and node not in row.blocked:
+                nodes[node] = _SUBSCRIBING
+                commands.append(Subscribe(node, row.target))

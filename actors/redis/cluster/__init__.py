@@ -1,0 +1,1 @@
+"""Many nodes: discovery, routing of commands, redirects."""

@@ -1,0 +1,253 @@
+"""What the nodes of a cluster say of it: whom to ask, how long to wait, what to make of it.
+
+How long a look takes. All nodes that are asked get the question at once. The answer is made as
+soon as each of them has answered or failed. Nodes that did not answer the last time are asked, too,
+and not waited for. A node that fell silent since then holds the others up once, and briefly: when
+more than half of the nodes have answered, the rest get as long again as those took (20 to 100 ms).
+Without such a majority, and without any answer at all, the look ends after half a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from actors.redis import exceptions
+from actors.redis.cluster.errors import nobody_answered
+from actors.redis.cluster.node_probe import ANSWER_TIMEOUT, NodeProbe
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.merge_views import in_touch, merge
+from actors.redis.topology.model import Address, Node, Topology
+from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.update import at_addresses, tidy
+from actors.redis.wire.connection import Connection
+from supervisor.log import get_logger
+
+__all__ = ["ClusterObserver"]
+
+log = get_logger("mailslot.redis")
+
+# Clusters of so many nodes are asked as a whole, larger ones by samples of every fifth node, and
+# no more than this: reading an answer costs more, the larger the cluster is.
+_ASK_ALL: Final = 8
+_SAMPLE: Final = 5
+_LEAST: Final = 3
+# Startup nodes asked at once.
+_STARTUP_BATCH: Final = 8
+# Seconds that the slower half of the nodes gets at least and at most, once the faster one answered.
+_GRACE_MIN, _GRACE_MAX = 0.02, 0.1
+# Seconds between two looks at the endpoints: a host name may be given to a node that was there.
+_LEARN_PERIOD: Final = 10.0
+
+
+class ClusterObserver:
+    """Asks nodes over control connections of its own, one for each, opened when needed."""
+
+    def __init__(
+        self,
+        connection_class: type[Connection],
+        settings: ConnectionSettings,
+        startup_nodes: Sequence[TCPLocation],
+        remap: AddressRemap | None,
+    ) -> None:
+        self._class = connection_class
+        self._settings = settings
+        self._startup = startup_nodes
+        self._remap = remap
+        self._probes: dict[Address, NodeProbe] = {}
+        # The address of a node in CLUSTER NODES -> the one that clients should use.
+        self._endpoints: dict[tuple[str, Address], Address] = {}
+        self._learn_again_at = 0.0
+        self._turn = 0
+
+    async def close(self) -> None:
+        """End all connections."""
+        probes, self._probes = self._probes, {}
+        await asyncio.gather(*(probe.close() for probe in probes.values()))
+
+    def silent(self, address: Address) -> bool:
+        """Whether the node at ``address`` did not answer when it was last asked."""
+        probe = self._probes.get(address)
+        return probe is not None and probe.silent
+
+    # --- Looks ------------------------------------------------------------------------------------
+
+    async def load(self, known: Topology | None) -> Topology:
+        """Find the cluster by its startup nodes, and by those of ``known``, its last topology.
+
+        Raises:
+            RedisError: no node answered; each with the reason.
+        """
+        last = () if known is None else [n.address for n in known.nodes.values() if n.addressable]
+        startup = [(node.host, node.port) for node in self._startup]
+        addresses = list(dict.fromkeys([*startup, *last]))
+        errors: dict[Address, BaseException] = {}
+        for start in range(0, len(addresses), _STARTUP_BATCH):
+            probes = [self._probe(at) for at in addresses[start : start + _STARTUP_BATCH]]
+            for probe in probes:
+                probe.patience = probe.longest
+            longest = max(probe.longest for probe in probes) + ANSWER_TIMEOUT
+            views = await self._collect(probes, errors, wait=longest, enough=1)
+            if views:
+                topology = await self.look(await self._finish(views), ())
+                self._check_reachable(topology)
+                return topology
+        raise nobody_answered(errors, "nodes")
+
+    async def look(self, known: Topology, prefer: Collection[str]) -> Topology:
+        """Ask nodes of ``known``, those with the ids ``prefer`` among them.
+
+        Where none of them answers, the startup nodes are asked.
+
+        Raises:
+            RedisError: no node answered; each with the reason.
+        """
+        probes = self._choose(known, prefer)
+        errors: dict[Address, BaseException] = {}
+        majority = len(probes) // 2 + 1
+        views = await self._collect(probes, errors, wait=ANSWER_TIMEOUT, enough=majority)
+        if not views:
+            more = [self._probe((node.host, node.port)) for node in self._startup]
+            more = [probe for probe in more if probe not in probes]
+            views = await self._collect(more, errors, wait=ANSWER_TIMEOUT, enough=1)
+        if not views:
+            raise nobody_answered(errors, "nodes")
+        return await self._finish(views)
+
+    def _check_reachable(self, topology: Topology) -> None:
+        nodes = [node for node in topology.nodes.values() if node.addressable]
+        if nodes and all(self._probe(node.address).silent for node in nodes):
+            log.warning(
+                "announced_addresses_unreachable",
+                addresses=sorted(str(TCPLocation(*node.address)) for node in nodes),
+                cure="give address_remap, or let the nodes announce what clients can reach;"
+                " with TLS they need tls-cluster yes",
+            )
+
+    def _choose(self, known: Topology, prefer: Collection[str]) -> list[NodeProbe]:
+        """Return probes of the nodes to ask, in an order that does not depend on the answers."""
+        nodes = sorted((n for n in known.nodes.values() if n.addressable), key=lambda n: n.id)
+        if len(nodes) <= _ASK_ALL:
+            chosen = [self._probe(node.address) for node in nodes]
+        else:
+            chosen = [self._probe(node.address) for node in nodes if node.id in prefer]
+            others = [self._probe(node.address) for node in nodes if node.id not in prefer]
+            quiet = [probe for probe in others if probe.silent]
+            others = [probe for probe in others if not probe.silent]
+            count = min(max(_LEAST, math.ceil(len(others) / _SAMPLE)), _ASK_ALL, len(others))
+            chosen += [others[(self._turn + i) % len(others)] for i in range(count)]
+            chosen += quiet
+            self._turn += count
+        answering = [probe for probe in chosen if not probe.silent]
+        return [probe for probe in chosen if probe.due or not answering]
+
+    def _probe(self, address: Address) -> NodeProbe:
+        probe = self._probes.get(address)
+        if probe is None:
+            probe = NodeProbe(self._class, self._settings, TCPLocation(*address))
+            self._probes[address] = probe
+        return probe
+
+    async def _collect(
+        self,
+        probes: Iterable[NodeProbe],
+        errors: dict[Address, BaseException],
+        *,
+        wait: float,
+        enough: int,
+    ) -> list[tuple[NodeProbe, Topology]]:
+        """Return the answers that came in time, in the order of ``probes``.
+
+        Args:
+            errors: what went wrong is put here.
+            wait: seconds, at most.
+            enough: with so many answers of nodes in touch with the rest, wait no longer than
+                the grace.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        deadline = began + wait
+        expected = [probe for probe in probes if not probe.silent]
+        tasks = {probe: probe.ask() for probe in probes}
+        awaited = {tasks[probe] for probe in expected} or set(tasks.values())
+        while awaited and now() < deadline:
+            _, awaited = await asyncio.wait(
+                awaited, timeout=deadline - now(), return_when=asyncio.FIRST_COMPLETED
+            )
+            views = [task.result() for task in tasks.values() if _answered(task)]
+            if sum(map(in_touch, views)) >= enough:
+                grace = min(max(_GRACE_MIN, now() - began), _GRACE_MAX)
+                deadline = min(deadline, now() + grace)
+            elif not awaited and not views:
+                awaited = {task for task in tasks.values() if not task.done()}
+        for probe, task in tasks.items():
+            if not task.done():
+                probe.silent = True
+                errors[probe.address] = TimeoutError(f"no answer within {wait:g} s")
+            elif (error := _error(task)) is not None:
+                errors[probe.address] = error
+        return [(probe, task.result()) for probe, task in tasks.items() if _answered(task)]
+
+    # --- What becomes of the answers --------------------------------------------------------------
+
+    async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
+        # A node that was asked by two of its addresses has one voice.
+        views = list({view.myself or id(view): view for _, view in answers}.values())
+        merged = tidy(merge(views))
+        await self._learn_endpoints(merged, answers)
+        topology = at_addresses(merged, self._address_of)
+        await self._forget_others({node.address for node in topology.nodes.values()})
+        return topology
+
+    async def _learn_endpoints(
+        self, merged: Topology, answers: list[tuple[NodeProbe, Topology]]
+    ) -> None:
+        """Ask for the endpoints when nodes are new, and once in a while.
+
+        CLUSTER NODES shows addresses; where host names are preferred, for TLS for instance, only
+        CLUSTER SHARDS and SLOTS tell them.
+        """
+        now = asyncio.get_running_loop().time()
+        keys = {(node.id, node.address) for node in merged.nodes.values() if node.addressable}
+        if keys <= self._endpoints.keys() and now < self._learn_again_at:
+            return
+        self._learn_again_at = now + _LEARN_PERIOD
+        shown: Mapping[str, Node] = {}
+        for probe, view in answers:
+            if not in_touch(view) and len(answers) > 1:
+                continue
+            try:
+                shown = (await probe.endpoints()).nodes
+                break
+            except (exceptions.RedisError, TimeoutError, ValueError):
+                # Another one may say; if none does, the addresses of CLUSTER NODES have to do.
+                continue
+        self._endpoints = {
+            (node_id, address): shown[node_id].address
+            if node_id in shown and shown[node_id].addressable
+            else self._endpoints.get((node_id, address), address)
+            for node_id, address in keys
+        }
+
+    def _address_of(self, node: Node) -> Address:
+        address = self._endpoints.get((node.id, node.address), node.address)
+        # A node whose address the cluster has lost announces port 0: there is nothing to remap.
+        return self._remap(address) if self._remap is not None and node.addressable else address
+
+    async def _forget_others(self, addresses: set[Address]) -> None:
+        """Close the connections to whoever is no node of the cluster (any more)."""
+        gone = [at for at, probe in self._probes.items() if at not in addresses and not probe.busy]
+        await asyncio.gather(*(self._probes.pop(at).close() for at in gone))
+
+
+def _answered(task: asyncio.Task[Topology]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _error(task: asyncio.Task[Topology]) -> BaseException | None:
+    if task.cancelled():
+        return exceptions.ConnectionError("the pool was left")
+    return task.exception()

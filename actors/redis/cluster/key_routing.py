@@ -1,0 +1,134 @@
+"""Which node a command is for, out of its words.
+
+The first key decides; the server checks the others (CROSSSLOT). It is the first argument, except
+in the commands of the tables below. What is in none of them and has its key elsewhere needs
+``slot=`` or ``node=``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from actors.redis.exceptions import DataError
+from actors.redis.topology.slots import SLOTS, key_slot
+from actors.redis.wire.resp import Argument
+
+__all__ = ["Route", "Scope", "route", "words"]
+
+# No key in them: any node will do.
+# fmt: off
+_KEYLESS: Final = frozenset((
+    "ACL", "ASKING", "AUTH", "BGREWRITEAOF", "BGSAVE", "CLIENT", "CLUSTER", "COMMAND", "CONFIG",
+    "DBSIZE", "DEBUG", "ECHO", "FAILOVER", "FLUSHALL", "FLUSHDB", "FUNCTION", "HELLO", "INFO",
+    "KEYS", "LASTSAVE", "LATENCY", "LOLWUT", "MODULE", "MONITOR", "PING", "PUBSUB", "RANDOMKEY",
+    "READONLY", "READWRITE", "REPLICAOF", "RESET", "ROLE", "SAVE", "SCAN", "SCRIPT", "SELECT",
+    "SHUTDOWN", "SLOWLOG", "SWAPDB", "TIME", "UNWATCH", "WAIT", "WAITAOF",
+))
+# fmt: on
+# The word at which the first key is, where it is not the first one after the name.
+_KEY_AT: Final = {
+    **dict.fromkeys(("BITOP", "MEMORY", "OBJECT", "XGROUP", "XINFO"), 2),
+    "MIGRATE": 3,
+}
+# The word that says how many keys follow: none is possible, too.
+_COUNT_AT: Final = {
+    **dict.fromkeys(("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"), 2),
+    **dict.fromkeys(("BLMPOP", "BZMPOP"), 2),
+    **dict.fromkeys(("LMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZINTERCARD", "ZMPOP", "ZUNION"), 1),
+}
+_STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
+
+
+class Scope(Enum):
+    """Who may execute a command."""
+
+    #: The owner of the slot.
+    OWNER = "owner"
+    #: The owner of the slot, or any other primary while that one is not to be had.
+    PRIMARY = "primary"
+    #: Any node.
+    ANY = "any"
+    #: The one node that the caller named.
+    NODE = "node"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where a command goes."""
+
+    scope: Scope
+    #: The slot, where the scope needs one.
+    slot: int | None = None
+    #: The id of the node, where the scope is that.
+    node: str | None = None
+
+
+def route(
+    args: tuple[Argument, ...], encoding: str, *, node: str | None = None, slot: int | None = None
+) -> Route:
+    """Return where the command ``args`` (see :func:`words`) goes; ``node`` and ``slot`` overrule.
+
+    Raises:
+        ValueError: both are given, or the slot is none.
+        DataError: the command's key is missing.
+    """
+    if node is not None and slot is not None:
+        raise ValueError("node and slot are both given: one of them says where the command goes")
+    if node is not None:
+        return Route(Scope.NODE, node=node)
+    if slot is not None:
+        if not 0 <= slot < SLOTS:
+            raise ValueError(f"slot must be from 0 to {SLOTS - 1}, not {slot!r}")
+        return Route(Scope.OWNER, slot)
+    name = _text(args[0]).upper()
+    if name in _KEYLESS:
+        return Route(Scope.ANY)
+    position = _key_position(name, args)
+    if position is None:
+        return Route(Scope.PRIMARY)
+    if position >= len(args):
+        raise DataError(
+            f"the key of {name} is missing, which says where in the cluster the command goes; for "
+            "a command without keys give node= or slot="
+        )
+    # The cluster carries a message from any node to all others. That of its channel's slot keeps
+    # the messages of one publisher on one path, and so in their order.
+    scope = Scope.PRIMARY if name == "PUBLISH" else Scope.OWNER
+    return Route(scope, key_slot(_bytes(args[position], encoding)))
+
+
+def _key_position(name: str, args: tuple[Argument, ...]) -> int | None:
+    if name in _COUNT_AT:
+        at = _COUNT_AT[name]
+        count = _text(args[at]) if at < len(args) else ""
+        return None if count == "0" else at + 1
+    if name in _STREAMS:
+        upper = [_text(word).upper() for word in args]
+        return upper.index("STREAMS") + 1 if "STREAMS" in upper else len(args)
+    return _KEY_AT.get(name, 1)
+
+
+def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    """Split a name of several words, ``"PUBSUB NUMSUB"`` for instance, as the server wants it.
+
+    Raises:
+        DataError: there is no name.
+    """
+    match args:
+        case (str() as name, *rest) if " " in name:
+            return (*name.split(), *rest)
+        case (bytes() as name, *rest) if b" " in name:
+            return (*name.split(), *rest)
+        case ():
+            raise DataError("there is no command to send: the first argument is its name")
+    return args
+
+
+def _text(word: Argument) -> str:
+    return word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
+
+
+def _bytes(key: Argument, encoding: str) -> bytes:
+    return key if isinstance(key, bytes) else str(key).encode(encoding)

@@ -1,0 +1,215 @@
+"""One command's way through the cluster: the node that should have it, and where that one sends it.
+
+A redirection is followed at once. Other errors that say "not now" or "not here" are raised, for the
+client's retry policy to decide; each attempt looks at the topology anew.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+from actors.redis import exceptions
+from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.cluster.key_routing import Route, Scope
+from actors.redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ClusterError,
+    MovedError,
+    PrimaryDownError,
+)
+from actors.redis.topology.model import Address, Health, Node
+from actors.redis.wire.connection import Connection
+from actors.redis.wire.resp import Argument
+
+__all__ = ["Dispatch", "MayHaveRunError"]
+
+_MAX_REDIRECTIONS: Final = 8
+
+
+class MayHaveRunError(Exception):
+    """Wraps an error after which nobody knows whether the command was executed.
+
+    No retry policy knows it: sending the command again might execute it twice.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+# After these, the topology is probably no longer what it was.
+_STALE: Final = (
+    MayHaveRunError,
+    exceptions.ConnectionError,
+    TimeoutError,
+    ClusterError,
+    ClusterDownError,
+    PrimaryDownError,
+)
+
+
+class Dispatch:
+    """The attempts to have one command executed.
+
+    Args:
+        repeatable: the command changes nothing, so that it may be sent again.
+        noreply: tell the server not to answer.
+    """
+
+    def __init__(
+        self,
+        pool: ClusterConnectionPool,
+        args: tuple[Argument, ...],
+        route: Route,
+        *,
+        repeatable: bool,
+        noreply: bool,
+    ) -> None:
+        self._pool = pool
+        self._args = args
+        self._route = route
+        self._repeatable = repeatable
+        self._noreply = noreply
+        # Who did not answer: where there is a choice, others are tried first.
+        self._avoid: set[Address] = set()
+
+    async def attempt(self) -> Any:
+        """Send the command, follow redirections, and return the reply.
+
+        Raises:
+            MayHaveRunError: the connection was lost while the reply was awaited.
+            ClusterError: there were too many redirections.
+            ClusterDownError: no node serves the slot, as far as is known.
+            RedisError, TimeoutError: no connection, or what the server answered.
+        """
+        try:
+            return await self._go()
+        except _STALE:
+            # Whatever the retry policy says, the next command should know better.
+            self._pool.refresh_soon()
+            raise
+
+    async def _go(self) -> Any:
+        address = self._choose()
+        asking = False
+        trail = [address]
+        while True:
+            try:
+                return await self._send(address, asking)
+            except AskError as redirection:
+                if self._route.scope is Scope.NODE:
+                    raise
+                if len(trail) > _MAX_REDIRECTIONS:
+                    raise ClusterError(
+                        f"{self._name} was redirected {len(trail)} times, over "
+                        f"{', '.join(f'{host}:{port}' for host, port in trail)}; the nodes do not "
+                        "agree on who serves its slot"
+                    ) from redirection
+                asking = not isinstance(redirection, MovedError)
+                address = await self._follow(redirection, address)
+                trail.append(address)
+
+    async def recover(self, error: BaseException) -> None:
+        """Look at the cluster after ``error``, before the next attempt."""
+        if not isinstance(error, _STALE) or isinstance(error, exceptions.BusyLoadingError):
+            return
+        try:
+            await self._pool.refresh()
+        except exceptions.RedisError:
+            # The next attempt finds out by itself what can be reached, and says so.
+            pass
+
+    @property
+    def _name(self) -> str:
+        return f"{str(self._args[0])!r:.40}"
+
+    # --- Where to ---------------------------------------------------------------------------------
+
+    def _choose(self) -> Address:
+        topology = self._pool.topology
+        route = self._route
+        if route.node is not None:
+            return self._pool.address_of(route.node)
+        owner = topology.primary_for(route.slot) if route.slot is not None else None
+        if route.scope is Scope.OWNER:
+            return self._owner(owner)
+        if owner is not None and self._good(owner):
+            return owner.address
+        candidates = topology.nodes.values() if route.scope is Scope.ANY else topology.primaries
+        known = [node for node in candidates if node.addressable]
+        best = [node for node in known if self._good(node)]
+        fair = [node for node in known if not node.failing]
+        for choice in (best, fair, known):
+            if choice:
+                return random.choice(choice).address
+        raise ClusterDownError(f"no node is known that could take {self._name}")
+
+    def _good(self, node: Node) -> bool:
+        return (
+            node.addressable
+            and not node.failing
+            and node.address not in self._avoid
+            and not self._pool.silent(node.id)
+        )
+
+    def _owner(self, owner: Node | None) -> Address:
+        if owner is None:
+            raise ClusterDownError(f"slot {self._route.slot} is served by no node at the moment")
+        if owner.health is Health.FAILED:
+            # It may be stopped and not dead: then it would take the command and never answer.
+            raise ClusterDownError(
+                f"slot {self._route.slot} is served by {owner.host}:{owner.port} alone, which "
+                "failed, as the other nodes say; no replica has taken over yet"
+            )
+        return self._pool.address_of(owner.id)
+
+    async def _follow(self, redirection: AskError, asked: Address) -> Address:
+        named = (redirection.host, redirection.port)
+        if isinstance(redirection, MovedError):
+            address = self._pool.note_moved(redirection.slot, named, asked=asked)
+            self._pool.refresh_soon()
+        else:
+            address = self._pool.resolve(named, asked=asked)
+        if address is None:
+            await self._pool.refresh()
+            owner = self._pool.topology.primary_for(redirection.slot)
+            address = self._owner(owner)
+        return address
+
+    # --- There ------------------------------------------------------------------------------------
+
+    async def _send(self, address: Address, asking: bool) -> Any:
+        try:
+            connection = await self._pool.acquire_at(address)
+        except (exceptions.ConnectionError, TimeoutError):
+            self._avoid.add(address)
+            raise
+        try:
+            return await self._execute(connection, asking)
+        except Exception as error:
+            if connection.lost is None:
+                raise
+            self._avoid.add(address)
+            if self._repeatable:
+                raise
+            raise MayHaveRunError(error) from None
+        finally:
+            self._pool.release(connection)
+
+    async def _execute(self, connection: Connection, asking: bool) -> Any:
+        if self._noreply:
+            if asking:
+                connection.post("ASKING")
+            connection.post(*self._args)
+            return await connection.drain_writes()
+        if asking:
+            # Its reply comes before that of the command, which says all there is to say.
+            connection.send_command("ASKING").add_done_callback(_ignore)
+        return await connection.execute(*self._args)
+
+
+def _ignore(future: Any) -> None:
+    if not future.cancelled():
+        future.exception()

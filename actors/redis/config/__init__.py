@@ -1,0 +1,1 @@
+"""What a connection is told: addresses, credentials, TLS, time limits."""

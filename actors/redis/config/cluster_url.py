@@ -1,0 +1,112 @@
+"""A cluster's options: startup nodes, and what a URL may say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import DEFAULT_LOCATION
+from actors.redis.config.url import (
+    REDIS_OPTIONS,
+    Parser,
+    parse_bool,
+    parse_url,
+    refuse_place,
+    with_tls,
+)
+from actors.redis.topology.model import Address
+from actors.redis.topology.parse import AddressRemap
+
+__all__ = [
+    "CLUSTER_OPTIONS",
+    "StartupNode",
+    "checked_remap",
+    "options_of_url",
+    "startup_locations",
+]
+
+#: A location, a pair, or the reference API's former way: a mapping with ``host`` and ``port``.
+StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
+
+#: Options of a cluster's URL. The last two are accepted for compatibility and do nothing.
+CLUSTER_OPTIONS: Final[Mapping[str, Parser]] = {
+    **REDIS_OPTIONS,
+    "max_connections_per_node": parse_bool,
+    "nodemanager_follow_cluster": parse_bool,
+    "read_from_replicas": parse_bool,
+    "reinitialize_steps": int,
+    "skip_full_coverage_check": parse_bool,
+    "gc_interval": float,
+}
+
+
+def startup_locations(
+    startup_nodes: Iterable[StartupNode] | None, host: str | None, port: int | None
+) -> tuple[TCPLocation, ...]:
+    """Return where to look for the cluster, without duplicates: ``host`` first, if there is one.
+
+    Raises:
+        ValueError: a node has no host or port.
+    """
+    locations = [_location(node) for node in startup_nodes or ()]
+    if host is not None or port is not None or not locations:
+        first = TCPLocation(host or DEFAULT_LOCATION.host, port or DEFAULT_LOCATION.port)
+        locations.insert(0, first)
+    return tuple(dict.fromkeys(locations))
+
+
+def _location(node: StartupNode) -> TCPLocation:
+    match node:
+        case TCPLocation():
+            return node
+        case (str() as host, int() as port):
+            return TCPLocation(host, port)
+        case Mapping():
+            if "host" in node and "port" in node:
+                return TCPLocation(str(node["host"]), int(node["port"]))
+    raise ValueError(
+        f"a startup node is {node!r}; it must be a TCPLocation(host, port), a pair of host and "
+        'port, or a mapping with "host" and "port"'
+    )
+
+
+def checked_remap(remap: AddressRemap) -> AddressRemap:
+    """Return ``remap`` with a clear error for what it returns, if that is no address.
+
+    Raises:
+        ValueError: it cannot be called.
+    """
+    if not callable(remap):
+        raise ValueError(
+            f"address_remap must be a function of (host, port) that returns the same, not {remap!r}"
+        )
+
+    def checked(address: Address) -> Address:
+        match remap(address):
+            case (str() as host, int() as port):
+                return host, port
+            case other:
+                raise TypeError(
+                    f"address_remap returned {other!r} for {address!r}: it must return a pair of "
+                    "host and port, the one that it was given where nothing is to be changed"
+                )
+
+    return checked
+
+
+def options_of_url(
+    url: str, options: dict[str, Any], *, decode_components: bool
+) -> tuple[TCPLocation, dict[str, Any]]:
+    """Return the location that ``url`` names, and ``options`` with what its query says over them.
+
+    Raises:
+        ValueError: the URL or an option has no meaning for a cluster; says what is allowed.
+    """
+    refuse_place(options, "leave it out, or give further nodes as startup_nodes")
+    parsed = parse_url(url, decode_components=decode_components, options=CLUSTER_OPTIONS)
+    if not isinstance(parsed.location, TCPLocation):
+        raise ValueError("a cluster has no unix sockets: use a redis:// or rediss:// URL")
+    merged = with_tls(parsed, options | parsed.options)
+    merged.pop("gc_interval", None)
+    return parsed.location, merged

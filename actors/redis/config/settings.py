@@ -1,0 +1,193 @@
+"""Everything that one connection needs to know, validated as a whole."""
+
+from __future__ import annotations
+
+import codecs
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
+
+from actors.redis.config.credentials import (
+    AbstractCredentialProvider,
+    UserPass,
+    UserPassCredentialProvider,
+)
+from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
+
+__all__ = [
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_LOCATION",
+    "ConnectionOptions",
+    "ConnectionSettings",
+    "check_limits",
+    "problems_of_seconds",
+]
+
+#: Where a server listens when nobody says otherwise.
+DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
+#: Seconds that connecting may take when nobody says otherwise: a port that accepts and never
+#: answers must not hold up its callers for ever.
+DEFAULT_CONNECT_TIMEOUT: Final = 5.0
+# Not all of ASCII: there are encodings for mail and the like that escape control characters.
+_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The keywords of :class:`ConnectionSettings` without the location."""
+
+    username: str | None
+    password: str | None
+    credential_provider: AbstractCredentialProvider | None
+    db: int | None
+    ssl_context: ssl.SSLContext | None
+    connect_timeout: float | None
+    stream_timeout: float | None
+    client_name: str | None
+    encoding: str
+    decode_responses: bool
+    noreply: bool
+    noevict: bool
+    notouch: bool
+    socket_keepalive: bool
+    socket_keepalive_options: Mapping[int, int | bytes] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """The options of a connection.
+
+    Raises:
+        ValueError: all that is wrong with the values, at once.
+    """
+
+    #: Where the server listens.
+    location: Location = DEFAULT_LOCATION
+    #: User to authenticate as; with a password alone it is ``default``.
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    #: Asked for each connection; goes before username and password.
+    credential_provider: AbstractCredentialProvider | None = None
+    #: Number of the database to select.
+    db: int | None = 0
+    #: Speak TLS with this context; None: plain.
+    ssl_context: ssl.SSLContext | None = None
+    #: Seconds from the dial to the last reply of the handshake; None: as long as it takes.
+    connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
+    #: Seconds until a reply must be there; None: as long as it takes.
+    stream_timeout: float | None = None
+    #: Name to show in CLIENT LIST.
+    client_name: str | None = None
+    #: Codec of every str that is sent, and of replies that are decoded; must contain ASCII.
+    encoding: str = "utf-8"
+    #: Whether clients return str instead of bytes.
+    decode_responses: bool = False
+    #: Tell the server not to answer.
+    noreply: bool = False
+    #: Exempt the connection from client eviction (CLIENT NO-EVICT).
+    noevict: bool = False
+    #: Commands leave the keys' LRU and LFU as they are (CLIENT NO-TOUCH).
+    notouch: bool = False
+    #: Have the operating system probe silent TCP connections.
+    socket_keepalive: bool = True
+    #: Options of level IPPROTO_TCP, over the defaults (60 s idle, 15 s between, 4 probes).
+    socket_keepalive_options: Mapping[int, int | bytes] | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            *_problems_of_place(self.location, self.ssl_context),
+            *problems_of_seconds(
+                connect_timeout=self.connect_timeout, stream_timeout=self.stream_timeout
+            ),
+        ]
+        if self.db is not None and not (_is_int(self.db) and self.db >= 0):
+            problems.append(f"db must be a number, 0 or more, not {self.db!r}")
+        if not hasattr(self.credential_provider or self, "get_credentials"):
+            problems.append(
+                f"credential_provider {type(self.credential_provider).__name__} has no "
+                "get_credentials: it must be an AbstractCredentialProvider"
+            )
+        problems += _problems_of_encoding(self.encoding)
+        if self.client_name is not None and not _printable(self.client_name):
+            problems.append(
+                f"client_name {self.client_name!r} must be printable ASCII without spaces"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    async def get_credentials(self) -> UserPass | None:
+        """Ask for the credentials of one connection; None: connect without any."""
+        if self.credential_provider is not None:
+            found = await self.credential_provider.get_credentials()
+            if not (hasattr(found, "username") and hasattr(found, "password")):
+                raise TypeError(
+                    f"{type(self.credential_provider).__name__}.get_credentials returned "
+                    f"{type(found).__name__}: it must return a UserPass(username, password)"
+                )
+            return found
+        if self.username or self.password:
+            provider = UserPassCredentialProvider(self.username, self.password)
+            return await provider.get_credentials()
+        return None
+
+
+def problems_of_seconds(**values: Any) -> list[str]:
+    """Return what is wrong with times, by name: each must be positive or None."""
+    return [
+        f"{name} must be more than 0 seconds, or None for no limit, not {value!r}"
+        for name, value in values.items()
+        if value is not None
+        and not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
+    ]
+
+
+def check_limits(
+    *, max_connections: Any, timeout: float | None, max_idle_time: float | None
+) -> None:
+    """Raise ValueError for limits of a pool that have no meaning."""
+    problems = problems_of_seconds(timeout=timeout, max_idle_time=max_idle_time)
+    if not (_is_int(max_connections) and max_connections >= 1):
+        problems.append(f"max_connections must be 1 or more, not {max_connections!r}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
+    match location:
+        case TCPLocation(host=host, port=port):
+            if not isinstance(host, str) or not host:
+                yield f"host must be a name or an address, as str, not {host!r}"
+            if not (_is_int(port) and 0 < port < 65536):
+                yield f"port must be a number from 1 to 65535, not {port!r}"
+        case UnixDomainSocketLocation(path=path):
+            if not isinstance(path, str) or not path:
+                yield f"the path of a unix socket must be a str, not {path!r}"
+            if ssl_context is not None:
+                yield "servers speak no TLS on unix sockets: leave out ssl and ssl_*"
+        case _:
+            yield f"location must be a TCPLocation or UnixDomainSocketLocation, not {location!r}"
+    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+        yield f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}"
+
+
+def _problems_of_encoding(encoding: Any) -> Iterator[str]:
+    try:
+        codecs.lookup(encoding)
+    except (LookupError, TypeError):
+        yield f"encoding {encoding!r} is none that Python knows"
+        return
+    try:
+        contains_ascii = _PRINTABLE.encode(encoding) == _PRINTABLE.encode("ascii")
+    except (LookupError, UnicodeError):  # one of bytes, base64 for instance
+        contains_ascii = False
+    if not contains_ascii:
+        # The words of the protocol would not be those that servers know.
+        yield f"encoding {encoding!r} does not contain ASCII: use utf-8 or latin-1, for instance"
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _printable(name: str) -> bool:
+    return isinstance(name, str) and all("!" <= char <= "~" for char in name)

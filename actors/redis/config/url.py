@@ -1,0 +1,195 @@
+"""Locations and options out of a URL: redis://, rediss:// and unix://."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.tls import make_ssl_context
+
+__all__ = [
+    "REDIS_OPTIONS",
+    "SSL_OPTIONS",
+    "ParsedURL",
+    "Parser",
+    "parse_bool",
+    "parse_url",
+    "refuse_place",
+    "with_tls",
+]
+
+#: Makes an option's value of its text; ValueError where it cannot.
+Parser: TypeAlias = Callable[[str], Any]
+
+_SCHEMES: Final = ("redis", "rediss", "unix")
+_TRUE: Final = frozenset({"1", "t", "true", "y", "yes"})
+_FALSE: Final = frozenset({"0", "f", "false", "n", "no"})
+_NOT_A_URL: Final = (
+    "the URL cannot be taken apart: its port must be a number from 0 to 65535, and the characters "
+    "# / ? [ ] @ : in user or password must be %-encoded, with decode_components=True"
+)
+
+
+def parse_bool(text: str) -> bool:
+    """Return the truth value that ``text`` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    lowered = text.lower()
+    if lowered in _TRUE or lowered in _FALSE:
+        return lowered in _TRUE
+    raise ValueError("must be true or false")
+
+
+#: Options of any URL of one server.
+REDIS_OPTIONS: Final[Mapping[str, Parser]] = {
+    "client_name": str,
+    "connect_timeout": float,
+    "db": int,
+    "encoding": str,
+    "max_connections": int,
+    "max_idle_time": float,
+    "noevict": parse_bool,
+    "noreply": parse_bool,
+    "notouch": parse_bool,
+    "socket_keepalive": parse_bool,
+    "stream_timeout": float,
+    "timeout": float,
+}
+
+#: Options of rediss:// besides.
+SSL_OPTIONS: Final[Mapping[str, Parser]] = {
+    "ssl_ca_certs": str,
+    "ssl_cert_reqs": str,
+    "ssl_certfile": str,
+    "ssl_check_hostname": parse_bool,
+    "ssl_keyfile": str,
+}
+
+
+class ParsedURL(msgspec.Struct, frozen=True):
+    """What a URL says."""
+
+    #: Where the server listens.
+    location: Location
+    #: Whether to speak TLS.
+    tls: bool
+    #: The options that it names, user, password and db among them; absent ones are absent.
+    options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"ParsedURL({self.location}, tls={self.tls}, options={sorted(self.options)})"
+
+
+def parse_url(
+    url: str, *, decode_components: bool = False, options: Mapping[str, Parser] = REDIS_OPTIONS
+) -> ParsedURL:
+    """Take ``url`` apart.
+
+    Args:
+        url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://`` for
+            TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
+        decode_components: undo the %-encoding of user, password, host and path.
+        options: name and parser of every option that may follow the question mark.
+
+    Raises:
+        ValueError: what is wrong and what is allowed; never with the password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # The cause quotes what it took for the port, and that may be a piece of the password.
+        raise ValueError(_NOT_A_URL) from None
+    if parts.fragment:
+        raise ValueError(_NOT_A_URL)
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(
+            f"unknown URL scheme {parts.scheme!r}: use one of "
+            + ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        )
+    plain = unquote if decode_components else str
+    tls = parts.scheme == "rediss"
+    allowed = {**options, **SSL_OPTIONS} if tls else options
+    found = _parse_query(parts, allowed)
+    for name in ("username", "password"):
+        value = getattr(parts, name)
+        if value:
+            found[name] = plain(value)
+    path = plain(parts.path)
+    if parts.scheme == "unix":
+        return ParsedURL(_socket(parts, path), tls=False, options=found)
+    if path.strip("/"):
+        found.setdefault("db", _database(path.strip("/")))
+    host = plain(parts.hostname or "localhost")
+    return ParsedURL(TCPLocation(host, 6379 if port is None else port), tls, found)
+
+
+def _parse_query(parts: SplitResult, allowed: Mapping[str, Parser]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in allowed:
+            hint = " (of rediss:// only)" if name in SSL_OPTIONS else ""
+            raise ValueError(
+                f"unknown URL option {name!r}{hint}: use any of {', '.join(sorted(allowed))}"
+            )
+        if name in found:
+            raise ValueError(f"the URL option {name!r} is given twice")
+        try:
+            found[name] = allowed[name](text)
+        except ValueError as error:
+            raise ValueError(f"the URL option {name!r} is {text!r}: {error}") from None
+    return found
+
+
+def _socket(parts: SplitResult, path: str) -> UnixDomainSocketLocation:
+    if parts.hostname or not path.strip("/"):
+        raise ValueError(
+            f"a unix:// URL needs the absolute path of a socket, unix:///run/redis.sock for "
+            f"instance; here the host is {parts.hostname or ''!r} and the path {path!r}"
+        )
+    return UnixDomainSocketLocation(path)
+
+
+def _database(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            "the URL's path must be the number of a database, /0 for instance; where it is a part "
+            "of the password, that must be %-encoded, with decode_components=True"
+        ) from None
+
+
+def refuse_place(options: Mapping[str, Any], cure: str) -> None:
+    """Refuse options that say where the server is: every URL does, and goes before them.
+
+    Raises:
+        ValueError: there is such an option; says what to do, ``cure``, instead.
+    """
+    names = ("host", "port", "location", "unix_socket_path")
+    if given := [name for name in names if options.get(name) is not None]:
+        raise ValueError(f"{', '.join(given)} beside a URL, which says where to connect: {cure}")
+
+
+def with_tls(parsed: ParsedURL, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with an ``ssl_context`` for rediss:// in the place of the ``ssl_*`` ones.
+
+    Raises:
+        ValueError: ``ssl_*`` options without TLS, or some that contradict each other.
+    """
+    merged = dict(options)
+    tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}
+    tls = {name: value for name, value in tls.items() if value is not None}
+    if tls and not parsed.tls:
+        raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
+    if parsed.tls and merged.get("ssl_context") is None:
+        merged["ssl_context"] = make_ssl_context(
+            **{name.removeprefix("ssl_"): value for name, value in tls.items()}
+        )
+    return merged

@@ -1,0 +1,1 @@
+"""Many connections: kept, counted and lent."""

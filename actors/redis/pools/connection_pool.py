@@ -1,0 +1,338 @@
+"""Connections to one server, kept for the next user.
+
+Every lease, of a connection for commands or of a dedicated one for a subscription, takes one of
+``max_connections`` permits. Idle connections hold none; where they would make the sum of open ones
+exceed the limit, the oldest goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+
+from actors.redis import exceptions
+from actors.redis.config.locations import Location, TCPLocation
+from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
+from actors.redis.config.url import parse_url, refuse_place, with_tls
+from actors.redis.pools.permits import Permits
+from actors.redis.pools.reservations import Seat
+from actors.redis.wire.connect_progress import Progress
+from actors.redis.wire.connection import Connection, ConnectionSettings
+
+__all__ = ["ConnectionPool"]
+
+_MAX_CONNECTIONS: Final = 64
+# A connection that was idle for longer than this is looked at before it is used: its end may have
+# arrived while the loop was busy with something else.
+_TRUSTED_IDLE: Final = 0.1
+# Seconds that connections get to end in good order before they are cut.
+_CLOSE_TIMEOUT: Final = 0.5
+
+
+class ConnectionPool:
+    """A pool of connections to one server; an async context manager that can be entered often.
+
+    Args:
+        location: where the server listens; or ``host`` and ``port``.
+        connection_class: makes the connections.
+        max_connections: so many connections are open at most; None: 64.
+        timeout: seconds to wait for a connection, the making of a new one included; None: as long
+            as it takes. ``pool_timeout``, the client's word for it, is accepted too.
+        max_idle_time: seconds after which an unused connection is closed; None: never.
+        options: those of ConnectionSettings.
+
+    Raises:
+        ValueError: an option has no meaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        location: Location | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        connection_class: type[Connection] = Connection,
+        max_connections: int | None = None,
+        timeout: float | None = None,
+        pool_timeout: float | None = None,
+        max_idle_time: float | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        if location is None:
+            location = TCPLocation(host or DEFAULT_LOCATION.host, port or DEFAULT_LOCATION.port)
+        if timeout is not None and pool_timeout is not None:
+            raise ValueError("timeout and pool_timeout are the same option: give one of them")
+        self.settings = ConnectionSettings(location=location, **options)
+        self.connection_class = connection_class
+        self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
+        self.timeout = pool_timeout if timeout is None else timeout
+        self.max_idle_time = max_idle_time
+        check_limits(
+            max_connections=self.max_connections,
+            timeout=self.timeout,
+            max_idle_time=max_idle_time,
+        )
+        self._entries = 0
+        self._permits: Permits | None = None
+        self._opening = 0
+        self._open: set[Connection] = set()
+        self._idle: deque[tuple[Connection, float]] = deque()
+        # A lease remembers whose permit it is: it may outlive the context it was made in. Where it
+        # is a seat's, that takes the connection's end, and keeps the permit.
+        self._leased: dict[Connection, Permits | Seat] = {}
+        self._reaper: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def from_url(cls, url: str, *, decode_components: bool = False, **options: Any) -> Self:
+        """Return a pool for ``url``; what its query says goes before ``options``.
+
+        Args:
+            url: see :func:`actors.redis.config.url.parse_url`.
+            decode_components: undo the %-encoding of user, password, host and path.
+            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
+                ``port``, which are the URL's to say.
+
+        Raises:
+            ValueError: the URL or an option has no meaning; says what is allowed.
+        """
+        refuse_place(options, "leave it out")
+        parsed = parse_url(url, decode_components=decode_components)
+        merged = with_tls(parsed, options | parsed.options)
+        return cls(location=parsed.location, **merged)
+
+    @property
+    def location(self) -> Location:
+        """Where the server listens."""
+        return self.settings.location
+
+    @property
+    def encoding(self) -> str:
+        """Codec of str in commands and replies."""
+        return self.settings.encoding
+
+    @property
+    def decode_responses(self) -> bool:
+        """Whether clients of this pool return str."""
+        return self.settings.decode_responses
+
+    @property
+    def pool_timeout(self) -> float | None:
+        """Seconds to wait for a connection."""
+        return self.timeout
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are leased."""
+        return len(self._leased)
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for a user."""
+        return len(self._idle)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.location}, {self.in_use} in use, {self.idle} idle, "
+            f"at most {self.max_connections}>"
+        )
+
+    # --- Leases -----------------------------------------------------------------------------------
+
+    async def acquire(self) -> Connection:
+        """Return a connection that nobody else uses until :meth:`release`.
+
+        Raises:
+            RuntimeError: the pool was not entered.
+            TimeoutError: none within ``timeout``.
+            ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
+        """
+        return await self._lease(self._reuse_or_connect)
+
+    async def open_dedicated(self, seat: Seat | None = None) -> Connection:
+        """Return a new connection that :meth:`release` will close: for subscriptions.
+
+        Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
+
+        Args:
+            seat: has the place, and keeps it for the next connection until it is left; None: the
+                place ends with the connection.
+        """
+        progress = None if seat is None else seat.progress
+        return await self._lease(partial(self._connect_dedicated, progress=progress), seat)
+
+    def release(self, connection: Connection) -> None:
+        """Take ``connection`` back; does nothing for one that is not leased.
+
+        One that was closed, is tainted, or still has replies to come is dropped.
+        """
+        place = self._leased.pop(connection, None)
+        if place is None:
+            return
+        if connection.pending:
+            connection.abort()
+        elif connection.tainted or not connection.usable or place is not self._permits:
+            connection.close()
+        else:
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+            self._schedule_reaper()
+        place.release()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lease a connection for the context."""
+        connection = await self.acquire()
+        try:
+            yield connection
+        finally:
+            self.release(connection)
+
+    async def _lease(
+        self, get: Callable[[Permits], Awaitable[Connection]], seat: Seat | None = None
+    ) -> Connection:
+        permits = self._permits
+        if permits is None:
+            raise RuntimeError(
+                f"{type(self).__name__} of {self.location} is used outside of its context: "
+                "do so inside `async with client:` or `async with pool:`"
+            )
+        missing = f"all {self.max_connections} are in use; raise max_connections, or release sooner"
+        place: Permits | Seat = permits
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                if seat is None:
+                    await permits.acquire()
+                else:
+                    place = seat
+                    seat.progress.waits(self.location, missing)
+                    await seat.acquire(permits)
+                missing = "the server did not accept a new one in time"
+                try:
+                    connection = await get(permits)
+                except BaseException:
+                    place.release()
+                    raise
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(
+                f"no connection to {self.location} within {self.timeout} s (pool_timeout): "
+                f"{missing}"
+            ) from None
+        self._leased[connection] = place
+        return connection
+
+    async def _reuse_or_connect(self, permits: Permits) -> Connection:
+        while self._idle:
+            # The latest first: what is never needed at the other end can age and go.
+            connection, since = self._idle.pop()
+            if asyncio.get_running_loop().time() - since > _TRUSTED_IDLE:
+                await self._look(connection)
+            if connection.usable and not connection.pending:
+                return connection
+            connection.close()
+        return await self._connect(permits, self.settings)
+
+    async def _look(self, connection: Connection) -> None:
+        """Let the loop handle what has arrived for ``connection``."""
+        try:
+            # The first round polls the sockets, the second handles what that found.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _connect_dedicated(self, permits: Permits, progress: Progress | None) -> Connection:
+        connection = await self._connect(permits, replace(self.settings, noreply=False), progress)
+        connection.tainted = True
+        return connection
+
+    async def _connect(
+        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+    ) -> Connection:
+        if self._idle and len(self._open) + self._opening >= self.max_connections:
+            self._idle.popleft()[0].close()
+        self._opening += 1
+        try:
+            connection = await self.connection_class.open(settings, progress=progress)
+        finally:
+            self._opening -= 1
+        if permits is not self._permits:
+            connection.abort()
+            raise self._left()
+        self._open.add(connection)
+        connection.add_close_callback(self._forget)
+        return connection
+
+    def _forget(self, connection: Connection, cause: BaseException) -> None:
+        self._open.discard(connection)
+        if any(idle is connection for idle, _ in self._idle):
+            self._idle = deque(entry for entry in self._idle if entry[0] is not connection)
+
+    # --- Idle connections -------------------------------------------------------------------------
+
+    def _schedule_reaper(self) -> None:
+        if self.max_idle_time is None or self._reaper is not None or not self._idle:
+            return
+        loop = asyncio.get_running_loop()
+        self._reaper = loop.call_at(self._idle[0][1] + self.max_idle_time, self._reap)
+
+    def _reap(self) -> None:
+        self._reaper = None
+        limit = asyncio.get_running_loop().time() - (self.max_idle_time or 0)
+        while self._idle and self._idle[0][1] <= limit:
+            self._idle.popleft()[0].close()
+        self._schedule_reaper()
+
+    # --- The context ------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._entries += 1
+        if self._permits is None:
+            self._permits = Permits(self.max_connections)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._entries -= 1
+        if self._entries or self._permits is None:
+            return
+        permits, self._permits = self._permits, None
+        permits.close(self._left())
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        idle, self._idle = self._idle, deque()
+        for connection, _ in idle:
+            connection.close()
+        connections = list(self._open)
+        for connection in self._leased.keys() & self._open:
+            connection.abort(self._left())
+        await self._wait_closed(connections)
+
+    async def _wait_closed(self, connections: list[Connection]) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                for connection in connections:
+                    await connection.wait_closed()
+        except TimeoutError:
+            # A peer that does not answer the closing of TLS, or takes nothing any more.
+            pass
+        finally:
+            for connection in connections:
+                connection.abort()
+        for connection in connections:
+            await connection.wait_closed()
+
+    def _left(self) -> exceptions.ConnectionError:
+        return exceptions.ConnectionError(f"the connection pool of {self.location} was left")

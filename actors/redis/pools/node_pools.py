@@ -1,0 +1,256 @@
+"""The connections to each node of a cluster, counted together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from actors.redis import exceptions
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.pools.connection_pool import ConnectionPool
+from actors.redis.pools.permits import Permits
+from actors.redis.pools.reservations import Seat
+from actors.redis.topology.model import Address
+from actors.redis.wire.connect_progress import Progress
+from actors.redis.wire.connection import Connection
+
+__all__ = ["NodePools"]
+
+# The limit is kept for all nodes together.
+_NO_LIMIT: Final = sys.maxsize
+
+
+class _NodePool(ConnectionPool):
+    """The pool of one node: a pool of one server whose limit is somebody else's."""
+
+    def __init__(self, make_room: Callable[[_NodePool], None], **options: Any) -> None:
+        super().__init__(max_connections=_NO_LIMIT, **options)
+        self.make_room = make_room
+        self.retired = False
+
+    @property
+    def open_connections(self) -> int:
+        """How many there are, those included that are being made."""
+        return len(self._open) + self._opening
+
+    @property
+    def busy(self) -> bool:
+        """Whether connections are in use, or are being made."""
+        return bool(self.in_use or self._opening)
+
+    @property
+    def idle_since(self) -> float:
+        """The loop's time since when the oldest idle connection is that."""
+        return self._idle[0][1] if self._idle else math.inf
+
+    def drop_idle(self) -> None:
+        """Close the connection that is idle for longest."""
+        if self._idle:
+            self._idle.popleft()[0].close()
+
+    def release(self, connection: Connection) -> None:
+        """Take ``connection`` back."""
+        connection.tainted |= self.retired
+        super().release(connection)
+
+    async def connect(self, progress: Progress | None) -> Connection:
+        """Open a dedicated connection in a place that somebody else counts."""
+        return await self._lease(partial(self._connect_dedicated, progress=progress))
+
+    async def _connect(
+        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+    ) -> Connection:
+        self.make_room(self)
+        return await super()._connect(permits, settings, progress)
+
+
+class _Lease(NamedTuple):
+    """A lease remembers whose permit it is: that may have been replaced meanwhile."""
+
+    pool: _NodePool
+    place: Permits | Seat
+    since: float
+    dedicated: bool
+
+
+class NodePools:
+    """Leases connections to any address, at most ``max_connections`` at the same time.
+
+    Args:
+        max_connections: for all nodes together, or for each with ``per_node``.
+        timeout: seconds to wait for a connection; None: as long as it takes.
+        options: those of ConnectionPool, for each node.
+    """
+
+    def __init__(
+        self,
+        max_connections: int,
+        *,
+        per_node: bool,
+        timeout: float | None,
+        options: dict[str, Any],
+    ) -> None:
+        self.max_connections = max_connections
+        self.per_node = per_node
+        self.timeout = timeout
+        self._options = options
+        self._pools: dict[Address, _NodePool] = {}
+        self._retired: set[_NodePool] = set()
+        self._permits: dict[Address | None, Permits] = {}
+        self._leased: dict[Connection, _Lease] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are leased."""
+        return len(self._leased)
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for a user."""
+        return sum(pool.idle for pool in self._pools.values())
+
+    # --- Leases -----------------------------------------------------------------------------------
+
+    async def lease(
+        self, address: Address, *, dedicated: bool = False, seat: Seat | None = None
+    ) -> Connection:
+        """Return a connection to ``address``; a new and tainted one if it is ``dedicated``.
+
+        Args:
+            seat: whose place it takes; that stays the seat's when the connection is released.
+
+        Raises:
+            TimeoutError: none within ``timeout``.
+            ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
+        """
+        permits = self._permits_for(address)
+        where = TCPLocation(*address)
+        place: Permits | Seat = permits
+        scope = "of this node" if self.per_node else "of the cluster"
+        missing = (
+            f"all {self.max_connections} {scope} are in use; raise max_connections, "
+            "or release sooner"
+        )
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                if seat is None:
+                    await permits.acquire()
+                else:
+                    place = seat
+                    seat.progress.waits(where, missing)
+                    await seat.acquire(permits)
+                missing = "the server did not accept a new one in time"
+                pool = await self._pool_at(address)
+                progress = None if seat is None else seat.progress
+                try:
+                    connection = await (pool.connect(progress) if dedicated else pool.acquire())
+                except BaseException:
+                    place.release()
+                    self._leave_if_unused(pool)
+                    raise
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(
+                f"no connection to {where} within {self.timeout} s (pool_timeout): {missing}"
+            ) from None
+        now = asyncio.get_running_loop().time()
+        self._leased[connection] = _Lease(pool, place, now, dedicated)
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """Take ``connection`` back; does nothing for one that is not leased."""
+        lease = self._leased.pop(connection, None)
+        if lease is None:
+            return
+        lease.pool.release(connection)
+        lease.place.release()
+        self._leave_if_unused(lease.pool)
+
+    def has_room(self, address: Address, seat: Seat) -> bool:
+        """Whether ``seat`` gets a connection to ``address`` without waiting for others."""
+        permits = self._permits_for(address)
+        return seat.holds(permits) or permits.free > 0
+
+    def _permits_for(self, address: Address) -> Permits:
+        key = address if self.per_node else None
+        return self._permits.setdefault(key, Permits(self.max_connections))
+
+    async def _pool_at(self, address: Address) -> _NodePool:
+        pool = self._pools.get(address)
+        if pool is None:
+            location = TCPLocation(*address)
+            pool = _NodePool(self._make_room, location=location, **self._options)
+            self._pools[address] = pool
+            # Entering a pool of one server does not wait for anything.
+            await pool.__aenter__()
+        return pool
+
+    def _make_room(self, pool: _NodePool) -> None:
+        pools = [pool] if self.per_node else [*self._pools.values(), *self._retired]
+        if sum(each.open_connections for each in pools) >= self.max_connections:
+            min(pools, key=lambda each: each.idle_since).drop_idle()
+
+    def longest_wait(self) -> float | None:
+        """For how many seconds the oldest lease for commands lasts; None: there is none."""
+        since = [lease.since for lease in self._leased.values() if not lease.dedicated]
+        return asyncio.get_running_loop().time() - min(since) if since else None
+
+    # --- Nodes come and go ------------------------------------------------------------------------
+
+    def keep(self, addresses: set[Address]) -> None:
+        """Drop what is idle elsewhere; what is in use there is closed when it is released."""
+        for address in self._pools.keys() - addresses:
+            pool = self._pools.pop(address)
+            pool.retired = True
+            self._retired.add(pool)
+            self._leave_if_unused(pool)
+        for key in self._permits.keys() - addresses - {None}:
+            # Leases remember theirs themselves; who waits is to be found by close().
+            if not self._permits[key].waiting:
+                del self._permits[key]
+
+    def fail(self, address: Address, error: exceptions.ConnectionError) -> None:
+        """End the connections for commands to ``address``: what waits there gets ``error``.
+
+        Dedicated ones have users who look after them.
+        """
+        pool = self._pools.get(address)
+        if pool is None:
+            return
+        while pool.idle:
+            pool.drop_idle()
+        for connection, lease in self._leased.items():
+            if lease.pool is pool and not lease.dedicated:
+                connection.abort(error)
+
+    def _leave_if_unused(self, pool: _NodePool) -> None:
+        if pool not in self._retired:
+            return
+        while pool.idle:
+            pool.drop_idle()
+        if pool.busy:
+            return
+        self._retired.discard(pool)
+        task = asyncio.get_running_loop().create_task(_leave(pool))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def close(self, error: exceptions.ConnectionError) -> None:
+        """Close all connections; who waits for one gets ``error``."""
+        for permits in self._permits.values():
+            permits.close(error)
+        pools = [*self._pools.values(), *self._retired]
+        self._pools.clear()
+        self._retired.clear()
+        await asyncio.gather(*map(_leave, pools), *self._leaving)
+
+
+async def _leave(pool: _NodePool) -> None:
+    await pool.__aexit__(None, None, None)

@@ -1,0 +1,1 @@
+"""A cluster as values: who serves which slot, who replicates whom. Pure."""

@@ -1,0 +1,225 @@
+"""A cluster's topology as values: who serves which slot, who replicates whom, who is failing.
+
+Nothing here talks to a server. :mod:`actors.redis.topology.parse` makes these values out of
+replies, :mod:`actors.redis.topology.merge_views` picks one out of what several nodes said.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from actors.redis.topology.slots import SLOTS, SlotRange, expand_ranges, join_ranges, slot_ranges
+
+__all__ = [
+    "Address",
+    "Health",
+    "Node",
+    "Role",
+    "Shard",
+    "Topology",
+    "build_topology",
+    "order_shards",
+]
+
+Address = tuple[str, int]
+"""Host name or IP address, and TCP port."""
+
+
+class Role(enum.Enum):
+    """What a node does with its shard's data: serve it, or follow the one that does."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+
+
+class Health(enum.Enum):
+    """What the asked node thinks of another one."""
+
+    ONLINE = "online"
+    LOADING = "loading"
+    """Not in sync yet. Redis 7.0 also says so of every replica of a shard never written to."""
+    SUSPECTED = "fail?"
+    """Silent for longer than cluster-node-timeout as the asked node sees it."""
+    FAILED = "fail"
+    """A majority of the primaries agreed that it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One server of the cluster as one reply showed it."""
+
+    id: str
+    host: str
+    port: int
+    """0 while the cluster does not know the node's address."""
+    role: Role
+    primary_id: str | None = None
+    """For a replica: the node that it replicates. Unknown in replies that do not tell."""
+    health: Health = Health.ONLINE
+    flags: frozenset[str] = frozenset()
+    """The flags of CLUSTER NODES as written there; empty out of other replies."""
+    config_epoch: int = 0
+    """Version of the node's claim to its slots (of its primary's for a replica); 0 is unknown."""
+    replication_offset: int | None = None
+    link_up: bool = True
+    """Whether the asked node has a cluster bus connection to it."""
+
+    @property
+    def address(self) -> Address:
+        """Where clients reach the node."""
+        return (self.host, self.port)
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the node is a primary, with slots or without."""
+        return self.role is Role.PRIMARY
+
+    @property
+    def failing(self) -> bool:
+        """Whether the node is suspected to be gone, or known to be."""
+        return self.health in (Health.SUSPECTED, Health.FAILED)
+
+    @property
+    def addressable(self) -> bool:
+        """Whether the cluster knows where the node is."""
+        return self.port > 0 and "noaddr" not in self.flags
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Nodes with the same slots: one primary and its replicas."""
+
+    slots: tuple[SlotRange, ...]
+    """Rising and disjoint; empty for a primary that serves nothing."""
+    primary: Node | None
+    """None only where a reply showed a shard's replicas and left out their primary."""
+    replicas: tuple[Node, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The primary, if known, and then the replicas."""
+        return self.replicas if self.primary is None else (self.primary, *self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Who serves what. Immutable; make one with :func:`build_topology`."""
+
+    shards: tuple[Shard, ...]
+    nodes: Mapping[str, Node]
+    """Every node by id, those of no shard (a replica of an unknown primary) among them."""
+    myself: str | None = None
+    """Id of the node that gave this view; None for a merged view or where not told."""
+    migrating: Mapping[int, str] = field(default_factory=dict)
+    """Slot to the id of the node it is on its way to. Only the source of a move tells."""
+    importing: Mapping[int, str] = field(default_factory=dict)
+    """Slot to the id of the node it comes from. Only the target of a move tells."""
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _ends: tuple[tuple[int, Shard], ...] = field(init=False, repr=False, compare=False)
+    _by_address: Mapping[Address, Node] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        runs = sorted(
+            ((run, shard) for shard in self.shards for run in shard.slots), key=lambda r: r[0]
+        )
+        object.__setattr__(self, "_starts", tuple(run.start for run, _ in runs))
+        object.__setattr__(self, "_ends", tuple((run.end, shard) for run, shard in runs))
+        at = {node.address: node for node in self.nodes.values() if node.addressable}
+        object.__setattr__(self, "_by_address", at)
+
+    # -- look-ups ------------------------------------------------------------------------------
+
+    def shard_for(self, slot: int) -> Shard | None:
+        """Return the shard that serves ``slot``, or None while nobody does."""
+        index = bisect_right(self._starts, slot) - 1
+        if index < 0:
+            return None
+        end, shard = self._ends[index]
+        return shard if slot <= end else None
+
+    def primary_for(self, slot: int) -> Node | None:
+        """Return the primary that serves ``slot``, or None while nobody is known to."""
+        shard = self.shard_for(slot)
+        return None if shard is None else shard.primary
+
+    def shard_of(self, node_id: str) -> Shard | None:
+        """Return the shard that a node belongs to, or None."""
+        return next((s for s in self.shards if any(n.id == node_id for n in s.nodes)), None)
+
+    def at(self, address: Address) -> Node | None:
+        """Return the node that clients reach at ``address`` (after any remapping), or None."""
+        return self._by_address.get(address)
+
+    @property
+    def primaries(self) -> tuple[Node, ...]:
+        """The primaries that serve slots."""
+        return tuple(s.primary for s in self.shards if s.primary is not None and s.slots)
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Ids of the nodes that this view suspects or knows to be gone."""
+        return frozenset(node.id for node in self.nodes.values() if node.failing)
+
+    @property
+    def uncovered(self) -> tuple[SlotRange, ...]:
+        """The slots that no shard serves."""
+        served = set(expand_ranges(run for shard in self.shards for run in shard.slots))
+        return () if len(served) == SLOTS else slot_ranges(set(range(SLOTS)) - served)
+
+    @property
+    def epoch(self) -> int:
+        """The highest config epoch among the nodes: the later a change, the higher it is."""
+        return max((node.config_epoch for node in self.nodes.values()), default=0)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what routing depends on: ids, addresses, roles and slots; not of health."""
+        layout = sorted(
+            (n.id, n.host, n.port, n.role.value, n.primary_id or "") for n in self.nodes.values()
+        )
+        slots = sorted((s.slots, s.primary.id if s.primary else "") for s in self.shards if s.slots)
+        return hashlib.blake2s(repr((layout, slots)).encode(), digest_size=8).hexdigest()
+
+
+def order_shards(shards: Iterable[Shard]) -> tuple[Shard, ...]:
+    """Put shards, and the replicas in each, into an order that does not depend on the reply's."""
+    tidy = (Shard(s.slots, s.primary, tuple(sorted(s.replicas, key=_by_id))) for s in shards)
+    return tuple(sorted(tidy, key=lambda s: (not s.slots, s.slots, [n.id for n in s.nodes])))
+
+
+def build_topology(
+    nodes: Iterable[Node],
+    owned: Mapping[str, Iterable[tuple[int, int]]],
+    *,
+    myself: str | None = None,
+    migrating: Mapping[int, str] | None = None,
+    importing: Mapping[int, str] | None = None,
+) -> Topology:
+    """Group ``nodes`` into shards; ``owned`` maps a primary's id to its slot ranges.
+
+    Every primary leads a shard, one without slots too. A replica of a node that is no primary here
+    belongs to no shard.
+    """
+    by_id = {node.id: node for node in nodes}
+    followers: dict[str, list[Node]] = {}
+    for node in by_id.values():
+        if not node.is_primary and node.primary_id is not None:
+            followers.setdefault(node.primary_id, []).append(node)
+    shards = order_shards(
+        Shard(
+            join_ranges(owned.get(node.id, ())),
+            node,
+            tuple(followers.get(node.id, ())),
+        )
+        for node in by_id.values()
+        if node.is_primary
+    )
+    return Topology(shards, by_id, myself, migrating or {}, importing or {})
+
+
+def _by_id(node: Node) -> str:
+    return node.id

@@ -1,0 +1,84 @@
+"""Small changes to a topology: what one reply told, before the nodes are asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from actors.redis.topology.model import Address, Node, Role, Topology, build_topology
+from actors.redis.topology.parse import with_addresses_of
+from actors.redis.topology.slots import SlotRange, join_ranges, without_slot
+
+__all__ = ["at_addresses", "move_slot", "tidy"]
+
+
+def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
+    """Return ``topology`` with ``slot`` at the node ``owner_id``; the same one if it is there.
+
+    A replica that owns a slot was promoted: it gets all that its primary had, and the two change
+    places. Raises KeyError for an unknown node.
+    """
+    owner = topology.nodes[owner_id]
+    current = topology.primary_for(slot)
+    if current is not None and current.id == owner_id:
+        return topology
+    nodes = dict(topology.nodes)
+    owned = {
+        shard.primary.id: shard.slots for shard in topology.shards if shard.primary is not None
+    }
+    if not owner.is_primary:
+        _promote(owner, nodes, owned)
+    for node_id, runs in owned.items():
+        if any(run.start <= slot <= run.end for run in runs):
+            owned[node_id] = without_slot(runs, slot)
+    owned[owner_id] = join_ranges([*owned.get(owner_id, ()), (slot, slot)])
+    return build_topology(
+        nodes.values(),
+        owned,
+        migrating={k: v for k, v in topology.migrating.items() if k != slot},
+        importing={k: v for k, v in topology.importing.items() if k != slot},
+    )
+
+
+def _promote(owner: Node, nodes: dict[str, Node], owned: dict[str, tuple[SlotRange, ...]]) -> None:
+    former = owner.primary_id
+    nodes[owner.id] = replace(owner, role=Role.PRIMARY, primary_id=None)
+    if former is None or former not in nodes:
+        return
+    for node in list(nodes.values()):
+        if node.id == former or (node.primary_id == former and node.id != owner.id):
+            nodes[node.id] = replace(node, role=Role.REPLICA, primary_id=owner.id)
+    owned[owner.id] = owned.pop(former, ())
+
+
+def at_addresses(topology: Topology, address_of: Callable[[Node], Address]) -> Topology:
+    """Return ``topology`` with each node at the address that ``address_of`` gives it."""
+    moved = {
+        node.id: replace(node, host=host, port=port)
+        for node in topology.nodes.values()
+        for host, port in (address_of(node),)
+        if (host, port) != node.address
+    }
+    return with_addresses_of(topology, Topology((), moved)) if moved else topology
+
+
+def tidy(topology: Topology) -> Topology:
+    """Return ``topology`` without what changes while nothing happens.
+
+    That is who was asked, and the replication offset. So two of them are equal exactly if the
+    cluster is the same.
+    """
+
+    def plain(node: Node) -> Node:
+        return replace(node, flags=node.flags - {"myself"}, replication_offset=None)
+
+    nodes: Mapping[str, Node] = {node.id: plain(node) for node in topology.nodes.values()}
+    shards = tuple(
+        replace(
+            shard,
+            primary=nodes[shard.primary.id] if shard.primary is not None else None,
+            replicas=tuple(nodes[replica.id] for replica in shard.replicas),
+        )
+        for shard in topology.shards
+    )
+    return Topology(shards, nodes, None, topology.migrating, topology.importing)

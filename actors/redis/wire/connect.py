@@ -1,0 +1,91 @@
+"""Opening the transport, and saying in words why that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from actors.redis import exceptions
+from actors.redis.config.locations import Location, TCPLocation
+from actors.redis.config.settings import ConnectionSettings
+
+__all__ = ["dial"]
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+# Seconds that the peer gets to answer the closing of TLS; asyncio's default of 30 would hold up
+# whoever waits for the end of the connection.
+_TLS_SHUTDOWN_TIMEOUT: Final = 0.5
+
+# A dead peer is found after 60 + 4 * 15 seconds, whatever the system's default (2 hours) is.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
+
+async def dial(
+    factory: Callable[[], ProtocolT], settings: ConnectionSettings, location: Location
+) -> ProtocolT:
+    """Connect to ``location``, TLS handshake included, and return the protocol of the transport.
+
+    Raises:
+        ConnectionError: with the cause in words and what to check.
+    """
+    loop = asyncio.get_running_loop()
+    tls: dict[str, Any] = {}
+    if settings.ssl_context is not None:
+        tls = {"ssl": settings.ssl_context, "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT}
+    try:
+        if isinstance(location, TCPLocation):
+            transport, protocol = await loop.create_connection(
+                factory, location.host, location.port, **tls
+            )
+            _keep_alive(transport, settings)
+        else:
+            _, protocol = await loop.create_unix_connection(factory, location.path)
+    except (OSError, UnicodeError) as error:
+        raise exceptions.ConnectionError(
+            f"cannot connect to {location}: {_explain(error)}"
+        ) from error
+    return protocol
+
+
+def _keep_alive(transport: asyncio.BaseTransport, settings: ConnectionSettings) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is None or not settings.socket_keepalive:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options: dict[int, int | bytes] = {
+        getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
+    }
+    options.update(settings.socket_keepalive_options or {})
+    for option, value in options.items():
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _explain(error: OSError | UnicodeError) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return (
+                f"its certificate was not accepted ({error.verify_message}); "
+                "check ssl_ca_certs, ssl_check_hostname and ssl_cert_reqs"
+            )
+        case ssl.SSLError():
+            return (
+                f"the TLS handshake failed ({error.reason or error}); "
+                "check that this port speaks TLS, and the certificates"
+            )
+        case socket.gaierror() | UnicodeError():
+            return f"the host name cannot be resolved ({error}); check the host"
+        case FileNotFoundError():
+            return "there is no such socket; check the path, and that the server runs"
+        case PermissionError():
+            return "the socket may not be opened by this user; check its permissions"
+        case ConnectionRefusedError():
+            return "connection refused; check host and port, and that the server runs"
+        case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+            return f"the peer closed the connection ({error}); check whether the port speaks TLS"
+    if "Connect call failed" in str(error):
+        return f"no address accepts ({error}); check host and port, and that the server runs"
+    return f"{error}; check host, port and network"

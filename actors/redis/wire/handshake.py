@@ -1,0 +1,108 @@
+"""The first commands of a connection: RESP3, who we are, which database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from actors.redis import exceptions
+from actors.redis.config.credentials import UserPass
+from actors.redis.exceptions import (
+    AuthenticationFailureError,
+    AuthenticationRequiredError,
+    CommandNotSupportedError,
+    ProtocolError,
+    RedisError,
+    UnknownCommandError,
+)
+from actors.redis.wire.pending_reply import FuturePending
+from actors.redis.wire.resp import Argument, pack
+
+if TYPE_CHECKING:
+    from actors.redis.wire.connection import Connection
+
+__all__ = ["Greeting", "greet"]
+
+Command = tuple[Argument, ...]
+
+
+class Greeting:
+    """What the server said about itself."""
+
+    __slots__ = ("client_id", "server_version")
+
+    def __init__(self, hello: dict[bytes, Any]) -> None:
+        self.server_version = hello[b"version"].decode("ascii", "replace")
+        self.client_id = int(hello[b"id"])
+
+
+async def greet(connection: Connection, credentials: UserPass | None) -> Greeting:
+    """Send all commands of the handshake at once and check the answers in order.
+
+    Raises:
+        AuthenticationError, AuthorizationError: what the server said, and what to check.
+        CommandNotSupportedError: the server is older than RESP3.
+        ConnectionError: the connection ended, or the peer is no Redis or Valkey server.
+    """
+    commands = _commands(connection, credentials)
+    loop = asyncio.get_running_loop()
+    futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in commands]
+    encoding = connection.settings.encoding
+    data = b"".join(pack(command, encoding) for command in commands)
+    connection.write(data, *map(FuturePending, futures))
+    replies = await asyncio.gather(*futures, return_exceptions=True)
+    for command, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, BaseException):
+            if connection.lost is not None or not isinstance(reply, RedisError):
+                raise reply
+            raise _explain(reply, command, connection, credentials) from None
+    hello = replies[0]
+    if not isinstance(hello, dict) or hello.get(b"proto") != 3:
+        raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
+    return Greeting(hello)
+
+
+def _commands(connection: Connection, credentials: UserPass | None) -> list[Command]:
+    settings = connection.settings
+    hello: Command = ("HELLO", 3)
+    if credentials is not None:
+        hello += ("AUTH", credentials.username or "default", credentials.password)
+    if settings.client_name:
+        hello += ("SETNAME", settings.client_name)
+    commands = [hello]
+    if settings.db:
+        commands.append(("SELECT", settings.db))
+    if settings.noevict:
+        commands.append(("CLIENT", "NO-EVICT", "ON"))
+    if settings.notouch:
+        commands.append(("CLIENT", "NO-TOUCH", "ON"))
+    return commands
+
+
+def _explain(
+    error: RedisError, command: Command, connection: Connection, credentials: UserPass | None
+) -> RedisError:
+    if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
+        return _too_old(connection, str(error))
+    where = f"{connection.location} refused {_public(command)}: {str(error).rstrip('.')}"
+    match error:
+        case AuthenticationFailureError():
+            user = credentials.username if credentials else ""
+            return type(error)(f"{where}; check the password of user {user or 'default'!r}")
+        case AuthenticationRequiredError():
+            return type(error)(f"{where}; give username and password, or a credential_provider")
+        case exceptions.ConnectionError():
+            return type(error)(where)
+    return type(error)(f"{where}; check what this user and this server allow")
+
+
+def _public(command: Command) -> str:
+    """The command without its secrets."""
+    return " ".join(map(str, command[:2] if command[0] == "HELLO" else command))
+
+
+def _too_old(connection: Connection, said: str) -> CommandNotSupportedError:
+    return CommandNotSupportedError(
+        f"{connection.location} does not speak RESP3 ({said}): "
+        "Redis 6.0 or newer, or any Valkey, is needed"
+    )

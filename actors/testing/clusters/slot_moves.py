@@ -1,0 +1,142 @@
+"""Moving slots between primaries, in the two ways that servers know.
+
+The classic way goes slot by slot: the target imports, the source migrates, the keys go over one by
+one, and then the new owner is told to everybody. Valkey 9 moves whole ranges in one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from actors.redis.topology.slots import slot_ranges
+from actors.testing.clusters.node import ClusterNode, wait_until
+from actors.testing.servers.binary import ServerBinary
+
+__all__ = [
+    "begin_moves",
+    "can_migrate_atomically",
+    "finish_moves",
+    "migrate_atomically",
+    "move_slots",
+]
+
+_KEYS_AT_ONCE = 500
+_MIGRATE_TIMEOUT_MS = 5000
+#: So many times as long as a look takes is nothing done before the next one.
+_SHARE = 10
+
+
+async def move_slots(
+    slots: Iterable[int],
+    source: ClusterNode,
+    target: ClusterNode,
+    others: Sequence[ClusterNode],
+    *,
+    batch: int,
+) -> None:
+    """Move slots and the keys in them, ``batch`` slots in each step."""
+    rest = iter(sorted(set(slots)))
+    while part := list(islice(rest, batch)):
+        await begin_moves(part, source, target)
+        await finish_moves(part, source, target, others)
+
+
+async def begin_moves(slots: Sequence[int], source: ClusterNode, target: ClusterNode) -> None:
+    """Let the target import and the source migrate the slots; they are served as before."""
+    await _run(target, [("CLUSTER", "SETSLOT", s, "IMPORTING", source.id) for s in slots])
+    await _run(source, [("CLUSTER", "SETSLOT", s, "MIGRATING", target.id) for s in slots])
+
+
+async def finish_moves(
+    slots: Sequence[int],
+    source: ClusterNode,
+    target: ClusterNode,
+    others: Sequence[ClusterNode],
+) -> None:
+    """Move the keys, then make the target the owner: there first, at the source, and elsewhere."""
+    for slot in slots:
+        while keys := await source.execute("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
+            to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS, "REPLACE", "KEYS", *keys)
+            await source.execute("MIGRATE", *to, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000)
+    commands: list[tuple[Any, ...]] = [("CLUSTER", "SETSLOT", s, "NODE", target.id) for s in slots]
+    await _run(target, commands)
+    # The others would hear of it anyway. Some refuse to be told: a source that lost its last slot
+    # and follows the target already, a node whose replica is on its way to another primary.
+    for other in (source, *others):
+        await other.execute_all(commands)
+
+
+async def _run(node: ClusterNode, commands: list[tuple[Any, ...]]) -> None:
+    """Run commands in one round trip, once more while replicas are not there to confirm."""
+    left = commands
+
+    async def done() -> bool:
+        nonlocal left
+        replies = await node.execute_all(left)
+        refused = [pair for pair in zip(left, replies, strict=True) if _failed(pair[1])]
+        left = [command for command, _ in refused]
+        for command, error in refused:
+            if "NOREPLICAS" not in str(error):
+                raise RuntimeError(f"{' '.join(map(str, command))} on {node!r}: {error}") from error
+        assert not left, refused[0][1]
+        return True
+
+    await wait_until(done, f"{len(commands)} slots are assigned at {node!r}", 10.0)
+
+
+def _failed(reply: object) -> bool:
+    return isinstance(reply, BaseException)
+
+
+def can_migrate_atomically(binary: ServerBinary) -> bool:
+    """Whether the server has CLUSTER MIGRATESLOTS: Valkey does from 9.0."""
+    return binary.flavour == "valkey" and binary.version >= (9, 0, 0)
+
+
+async def migrate_atomically(
+    slots: Iterable[int], source: ClusterNode, target: ClusterNode, timeout: float
+) -> None:
+    """Move slots with CLUSTER MIGRATESLOTS; RuntimeError where the server has none."""
+    if not can_migrate_atomically(source.binary):
+        raise RuntimeError(f"{source.binary} has no CLUSTER MIGRATESLOTS: that needs Valkey 9")
+    before = await _migrations(source)
+    bounds = [bound for run in slot_ranges(slots) for bound in run]
+    await source.execute(
+        "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *bounds, "NODE", target.id, timeout=timeout
+    )
+
+    loop = asyncio.get_running_loop()
+
+    async def done() -> bool:
+        asked = loop.time()
+        jobs = {k: v for k, v in (await _migrations(source)).items() if k not in before}
+        failed = [job for job in jobs.values() if job["state"] in ("failed", "cancelled")]
+        if failed:
+            raise RuntimeError(f"the migration from {source!r} to {target!r} ended: {failed}")
+        if jobs and all(job["state"] == "success" for job in jobs.values()):
+            return True
+        # The server's answer has all moves before this one, too. Whoever else runs in this loop is
+        # not to wait for our reading them most of the time.
+        await asyncio.sleep(_SHARE * (loop.time() - asked))
+        return False
+
+    await wait_until(done, f"slots of {source!r} migrated to {target!r}", timeout)
+
+
+async def _migrations(node: ClusterNode) -> dict[str, dict[str, str]]:
+    """Return CLUSTER GETSLOTMIGRATIONS by the name of each job."""
+    jobs: dict[str, dict[str, str]] = {}
+    for reply in await node.execute("CLUSTER", "GETSLOTMIGRATIONS"):
+        pairs = (
+            reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+        )
+        job = {_text(key): _text(value) for key, value in pairs}
+        jobs[job["name"]] = job
+    return jobs
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""One embedded server: found, started, watched over, stopped."""

@@ -1,0 +1,175 @@
+"""The commands of ``mailslot``; the extra ``cli``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from actors.worker.process import log_setup as logs
+from actors.worker.process.loader import load
+from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
+from actors.worker.run.partition import Partition
+from supervisor import SpecError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="mailslot",
+    help="Run, check and watch workers that consume Redis and Valkey Pub/Sub.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Target = Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the Worker is.")]
+
+
+@app.command()
+def run(
+    target: Target,
+    url: Annotated[str | None, typer.Option(help="Broker; goes before the app's own.")] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Bring a server along.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
+    partition: Annotated[str, typer.Option(metavar="I/N", help="Share of this machine.")] = "0/1",
+    drain_timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds to finish in, when stopped.")
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="console or json.")] = "console",
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Health, metrics and a page.")
+    ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew when a file changes.")
+    ] = False,
+) -> int:
+    """Run a worker until SIGTERM or SIGINT, which drain it."""
+    from actors.worker.process.launch import launch  # noqa: PLC0415 - only this command needs all of it
+    from actors.worker.process.runner import RunOptions  # noqa: PLC0415
+
+    if log_format not in logs.FORMATS:
+        raise typer.BadParameter(f"--log-format is {' or '.join(logs.FORMATS)}: {log_format!r}")
+    if embedded and url is not None:
+        raise typer.BadParameter("--embedded brings a server along: leave --url out")
+    options = RunOptions(
+        target=target,
+        url=url,
+        embedded=embedded,
+        processes=processes,
+        partition=_partition(partition),
+        drain_timeout=drain_timeout,
+        log_format=log_format,
+        http=_address(http),
+        reload=reload,
+    )
+    return _guarded(lambda: launch(options))
+
+
+@app.command()
+def check(target: Target) -> int:
+    """Look at a worker without connecting: say what it does, or all that is wrong with it."""
+
+    def checked() -> int:
+        worker = load(target)
+        worker.validate()
+        print(f"{target}: worker {worker.name!r} on {worker.broker}")  # noqa: T201
+        for route in worker.routes:
+            print(f"  {route}: {route.handler_name}")  # noqa: T201
+        for actor in worker.actors:
+            name = actor.name or getattr(actor.actor, "__name__", "actor")
+            print(f"  actor {name}")  # noqa: T201
+        return ExitCode.DRAINED
+
+    return _guarded(checked)
+
+
+@app.command()
+def tail(
+    url: Annotated[str, typer.Argument(help="Of a server, or of a node of a cluster.")],
+    channels: Annotated[list[str], typer.Argument(metavar="CHANNEL...")],
+    pattern: Annotated[bool, typer.Option("--pattern", help="They are patterns.")] = False,
+    shard: Annotated[bool, typer.Option("--shard", help="They are shard channels.")] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object for each.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+) -> int:
+    """Print messages as they come; gaps go to stderr."""
+    from actors.worker.cli.tail import Tail, print_messages  # noqa: PLC0415
+
+    if pattern and shard:
+        raise typer.BadParameter("shard channels have no patterns: --pattern or --shard")
+    logs.configure("console", level=logging.ERROR)
+    what = Tail(url, tuple(channels), pattern, shard, cluster or shard, json, count)
+    return _guarded(lambda: asyncio.run(print_messages(what)))
+
+
+@app.command()
+def publish(
+    url: Annotated[str, typer.Argument(help="Of a server, or of a node of a cluster.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="The payload; - takes it from stdin.")
+    ],
+    shard: Annotated[bool, typer.Option("--shard", help="It is a shard channel.")] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")] = False,
+) -> int:
+    """Publish a message, and print how many got it."""
+    from actors.worker.cli.tail import publish_message  # noqa: PLC0415
+
+    payload = sys.stdin.buffer.read() if message == "-" else os.fsencode(message)
+
+    logs.configure("console", level=logging.ERROR)
+
+    def send() -> int:
+        return asyncio.run(
+            publish_message(url, channel, payload, cluster=cluster or shard, shard=shard)
+        )
+
+    return _guarded(send)
+
+
+@app.command()
+def top(
+    address: Annotated[
+        str, typer.Argument(metavar="HOST:PORT", help="The worker's --http.")
+    ] = "127.0.0.1:8080",
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 1.0,
+) -> int:
+    """Watch a running worker: tree, rates, mailboxes, restarts, gaps, failures."""
+    from actors.worker.cli.top import run_top  # noqa: PLC0415
+
+    where = _address(address)
+    assert where is not None
+    return _guarded(lambda: run_top(where, interval))
+
+
+def _guarded(action: Any) -> int:
+    """Run ``action``; what is wrong with the usage becomes one sentence and its code."""
+    try:
+        return int(action())
+    except (UsageError, SpecError, ConnectFailedError) as error:
+        print(f"mailslot: {one_sentence(error)}", file=sys.stderr)  # noqa: T201
+        lost = isinstance(error, ConnectFailedError)
+        return ExitCode.NOT_CONNECTED if lost else ExitCode.USAGE
+
+
+def _partition(text: str) -> Partition:
+    try:
+        return Partition.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--partition: {error}") from None
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    from actors.worker.http.server import parse_address  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -1,0 +1,124 @@
+"""``mailslot tail`` and ``mailslot publish``."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.model.types import Gap, PubSubMessage
+from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
+from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
+
+__all__ = ["Tail", "publish_message", "print_messages"]
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """What to print.
+
+    Attributes:
+        url: where from.
+        names: channels or patterns.
+        pattern: they are patterns.
+        shard: they are shard channels.
+        cluster: the URL is a cluster's.
+        json: print a JSON object for each.
+        count: end after so many; None: never.
+    """
+
+    url: str
+    names: tuple[str, ...]
+    pattern: bool
+    shard: bool
+    cluster: bool
+    json: bool
+    count: int | None
+
+
+async def print_messages(tail: Tail) -> int:
+    """Print messages until the count is reached, or for ever."""
+    started = False
+    try:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(_client(tail.url, tail.cluster))
+            pubsub = await stack.enter_async_context(_pubsub(client, tail))
+            started = True
+            left = tail.count
+            while left is None or left > 0:
+                print(_line(await anext(pubsub), tail.json), flush=True)  # noqa: T201
+                left = None if left is None else left - 1
+    except BrokenPipeError:  # whoever read this has enough
+        sys.stderr.close()
+    except Exception as error:
+        _say(one_sentence(error))
+        return exit_code(error, started=started)
+    return ExitCode.DRAINED
+
+
+def _pubsub(client: Any, tail: Tail) -> Any:
+    options: dict[str, Any] = {
+        "ignore_subscribe_messages": True,
+        "retry_policy": DEFAULT_RETRY_POLICY,
+        "on_gap": _say_gap,
+        "on_lagged": _say_shed,
+    }
+    if tail.shard:
+        return client.sharded_pubsub(channels=tail.names, **options)
+    return client.pubsub(**{"patterns" if tail.pattern else "channels": tail.names}, **options)
+
+
+def _client(url: str, cluster: bool) -> Any:
+    broker = Broker(url, cluster)
+    problems = broker.problems()
+    if problems:
+        raise UsageError("; ".join(problems))
+    return broker.client()
+
+
+def _line(message: PubSubMessage, json: bool) -> str:
+    channel, data = message["channel"], message["data"]
+    if not json:
+        return f"{_shown(channel)} {_shown(data)}"
+    found: dict[str, Any] = {"at": time.time(), "channel": _shown(channel)}
+    if message["pattern"] is not None:
+        found["pattern"] = _shown(message["pattern"])
+    if isinstance(data, bytes):  # what is no text
+        found["data_base64"] = base64.b64encode(data).decode()
+    else:
+        found["data"] = data
+    return msgspec.json.encode(found).decode()
+
+
+def _shown(data: Any) -> str:
+    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else str(data)
+
+
+def _say_gap(gap: Gap) -> None:
+    _say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {_shown(gap.name)}: {gap.reason}")
+
+
+def _say_shed(count: int) -> None:
+    _say(f"{count} messages left out here: they came faster than they were printed")
+
+
+def _say(text: str) -> None:
+    print(f"mailslot: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def publish_message(
+    url: str, channel: str, payload: bytes, *, cluster: bool, shard: bool
+) -> int:
+    """Publish ``payload``, and print how many subscribers got it."""
+    try:
+        async with _client(url, cluster) as client, asyncio.timeout(10):
+            send = client.spublish if shard else client.publish
+            print(await send(channel, payload))  # noqa: T201
+    except Exception as error:
+        _say(one_sentence(error))
+        return exit_code(error, started=False)
+    return ExitCode.DRAINED

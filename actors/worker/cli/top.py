@@ -1,0 +1,116 @@
+"""``mailslot top``: a live view of a running worker, through its HTTP port; the extra ``cli``."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from actors.worker.cli.top_state import Look, View, keys_of, pressed, tree_lines
+from actors.worker.cli.top_view import rendered
+from actors.worker.http.endpoints import Stats
+from actors.worker.run.exit_codes import ConnectFailedError, ExitCode
+
+__all__ = ["run_top"]
+
+_decoder = msgspec.json.Decoder(Stats)
+
+
+def run_top(address: tuple[str, int], interval: float) -> int:
+    """Show the worker at ``address`` until the user has seen enough.
+
+    Without a terminal, it prints one look and ends.
+
+    Raises:
+        ConnectFailedError: nobody answers there at the start.
+    """
+    look = _look(address, None)
+    if isinstance(look, str):
+        raise ConnectFailedError(f"nobody to watch at {address[0]}:{address[1]}: {look}")
+    console = Console()
+    if not (sys.stdin.isatty() and console.is_terminal):
+        console.print(rendered(look, View(), height=10_000, problem=""))
+        return ExitCode.DRAINED
+    with _keys() as read, Live(console=console, screen=True, auto_refresh=False) as live:
+        _watch(address, interval, look, live, read)
+    return ExitCode.DRAINED
+
+
+def _watch(
+    address: tuple[str, int],
+    interval: float,
+    look: Look,
+    live: Live,
+    read: _Keys,
+) -> None:
+    view, problem = View(), ""
+    due = time.monotonic() + interval
+    while not view.done:
+        height = live.console.size.height
+        live.update(rendered(look, view, height=height, problem=problem), refresh=True)
+        for key in read(max(0.0, due - time.monotonic())):
+            view = pressed(view, key, _choices(look, view))
+        if time.monotonic() >= due:
+            due = time.monotonic() + interval
+            seen = _look(address, look)
+            problem = seen if isinstance(seen, str) else ""
+            look = look if isinstance(seen, str) else seen
+
+
+def _choices(look: Look, view: View) -> Sequence[Any]:
+    if view.tree:  # by number: each process has a tree of the same paths
+        return range(sum(1 for _ in tree_lines(look.stats.worker.tree)))
+    return [row.key for row in look.sorted(view.sort)]
+
+
+def _look(address: tuple[str, int], before: Look | None) -> Look | str:
+    """Ask once; return what is seen, or in words why nothing is."""
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request("GET", "/stats")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+    if response.status != 200:
+        return f"it answers {response.status}"
+    try:
+        return Look.of(_decoder.decode(body), before)
+    except msgspec.DecodeError as error:
+        return f"it is no worker: {error}"
+
+
+class _Keys:
+    """Reads keys, escape sequences in one piece."""
+
+    def __call__(self, timeout: float) -> list[str]:
+        """Return the keys that were pressed within ``timeout`` seconds; the first ends the wait."""
+        ready, _, _ = select.select([sys.stdin], [], [], timeout)
+        if not ready:
+            return []
+        text = os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")
+        return keys_of(text) or ["q"]  # nothing: the terminal is gone
+
+
+@contextmanager
+def _keys() -> Iterator[_Keys]:
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    tty.setcbreak(fd)
+    try:
+        yield _Keys()
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,172 @@
+"""How ``mailslot top`` looks: a view of a look, as something that rich prints."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
+from actors.worker.observe.snapshot import HandlerState
+
+__all__ = ["rendered"]
+
+_HELP = (
+    "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"
+    "  f failed  s restarts"
+)
+# Lines that are not rows: head, column names, gaps and failures, help.
+_AROUND = 16
+_RECENT = 4
+
+
+def rendered(look: Look, view: View, *, height: int, problem: str) -> RenderableType:
+    """Return what to print.
+
+    Args:
+        look: what is seen.
+        view: what is wanted of it.
+        height: lines of the terminal.
+        problem: why the last look failed, in words.
+    """
+    room = max(3, height - _AROUND)
+    if view.tree:
+        body: RenderableType = _tree(look, view, room)
+    elif view.detail and (row := look.row(view.chosen)) is not None:
+        body = _detail(look, row)
+    else:
+        body = _handlers(look, view, room)
+    return Group(
+        _head(look, problem), body, _recent(look), Text(_HELP, style="dim", overflow="ellipsis")
+    )
+
+
+def _head(look: Look, problem: str) -> Text:
+    stats, snapshots = look.stats, look.stats.worker.snapshots
+    text = Text(f"{stats.worker.name}  ", style="bold")
+    if problem:
+        text.append(f"no answer: {problem}", style="bold red")
+        return text
+    good = stats.live.ok and stats.ready.ok
+    word = "ready" if good else "not ready" if stats.live.ok else "not live"
+    text.append(word, style="bold green" if good else "bold red")
+    rate = sum(row.rate for row in look.rows)
+    counts = {
+        name: sum(getattr(one, name) for one in snapshots)
+        for name in ("received", "failed", "gaps", "restarts", "reconnects")
+    }
+    shown = "  ".join(f"{name} {count}" for name, count in counts.items())
+    text.append(f"  {rate:.0f}/s  {shown}", style="not bold")
+    if stats.worker.processes:
+        up = sum(process.pid is not None for process in stats.worker.processes)
+        text.append(f"  processes {up}/{stats.worker.expected}")
+    for reason in (*stats.live.reasons, *stats.ready.reasons)[:3]:
+        text.append(f"\n  {reason}", style="red")
+    return text
+
+
+def _handlers(look: Look, view: View, room: int) -> Table:
+    table = Table(expand=True, box=None, pad_edge=False)
+    heads = {
+        "handler": Sort.NAME,
+        "per second": Sort.RATE,
+        "handled": None,
+        "failed": Sort.FAILED,
+        "waiting": Sort.DEPTH,
+        "oldest": Sort.AGE,
+        "shed": None,
+        "restarts": Sort.RESTARTS,
+        "breaker": None,
+    }
+    for name, sort in heads.items():
+        chosen = "bold underline" if sort is view.sort else "bold"
+        table.add_column(
+            name, header_style=chosen, justify="left" if sort is Sort.NAME else "right"
+        )
+    several = len(look.stats.worker.snapshots) > 1
+    rows = look.sorted(view.sort)
+    cursor = view.at([row.key for row in rows])
+    first = _first(cursor, room)
+    for number, row in enumerate(rows[first : first + room], first):
+        style = "reverse" if number == cursor else ""
+        table.add_row(*_cells(row, several), style=style)
+    return table
+
+
+def _cells(row: Row, several: bool) -> list[str]:
+    handler = row.handler
+    return [
+        f"{row.process}: {handler.name}" if several else handler.name,
+        f"{row.rate:.1f}",
+        str(handler.handled),
+        str(handler.failed),
+        str(handler.depth),
+        _age(handler),
+        str(handler.shed),
+        str(handler.restarts),
+        _breaker(handler),
+    ]
+
+
+def _breaker(handler: HandlerState) -> str:
+    # Most are closed: a column of that would hide the one that is not.
+    return "" if handler.breaker == "closed" else handler.breaker
+
+
+def _age(handler: HandlerState) -> str:
+    return f"{handler.age:.1f} s" if handler.depth else ""
+
+
+def _first(cursor: int, room: int) -> int:
+    return max(0, cursor - room + 1)
+
+
+def _tree(look: Look, view: View, room: int) -> Text:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    lines = list(tree_lines(look.stats.worker.tree))
+    cursor = view.at(range(len(lines)))
+    first = _first(cursor, room)
+    for number, (indent, node) in enumerate(lines[first : first + room], first):
+        detail = " ".join(f"{key}={value}" for key, value in node.detail.items())
+        restarts = f" restarts={node.restarts}" if node.restarts else ""
+        style = "reverse" if number == cursor else ""
+        text.append(f"{indent}{node.id} {node.status}{restarts} {detail}\n", style=style)
+    return text
+
+
+def _detail(look: Look, row: Row) -> Panel:
+    handler = row.handler
+    lines = [
+        f"path       {handler.path}",
+        f"process    {row.process}",
+        f"status     {handler.status}, {handler.restarts} restarts",
+        f"handled    {handler.handled}, {row.rate:.1f} per second",
+        f"waiting    {handler.depth}, the oldest for {handler.age:.1f} s; {handler.shed} shed",
+        f"failed     {handler.failed}",
+        f"breaker    {handler.breaker}",
+    ]
+    lines += [
+        f"gap        {gap.until - gap.since:.2f} s until {_clock(gap.until)}: {gap.reason}"
+        for gap in look.gaps(row)[:_RECENT]
+    ]
+    lines += [f"failure    {_clock(note.at)} {note.error}" for note in look.failures(row)[:_RECENT]]
+    return Panel(Text("\n".join(lines), overflow="fold"), title=Text(handler.name))
+
+
+def _recent(look: Look) -> Text:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for gap in look.gaps()[:_RECENT]:
+        seconds = gap.until - gap.since
+        text.append(
+            f"gap {_clock(gap.until)} {gap.name}: {seconds:.2f} s, {gap.reason}\n", "yellow"
+        )
+    for note in look.failures()[:_RECENT]:
+        text.append(f"failure {_clock(note.at)} {note.handler}: {note.error}\n", "red")
+    return text
+
+
+def _clock(unix: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(unix))

@@ -1,0 +1,173 @@
+"""What a worker consumes: a name, its kind, and the handler for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.handlers.handler import Handler
+from actors.pubsub.model.types import Kind
+from actors.runtime.actor import Actor
+from actors.runtime.spec import ActorSpec
+from actors.worker.declare.checks import option_problems
+from actors.worker.declare.handler_build import Wiring
+from actors.worker.declare.signature import Binding, bind, wants_context
+from supervisor import SpecError
+
+__all__ = ["KINDS", "Route", "actor_spec", "route_problems"]
+
+#: The kinds by what users call them.
+KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One subscription of a worker.
+
+    Attributes:
+        kind: channel, pattern or shard_channel; anything else is a problem of it.
+        name: what to subscribe to.
+        fn: a function, an Actor class or an ActorSpec.
+        options: those of :class:`Handler`.
+    """
+
+    kind: str
+    name: Any
+    fn: Any
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}"
+
+    @property
+    def is_actor(self) -> bool:
+        """Whether messages go to an actor of the user's."""
+        return isinstance(self.fn, ActorSpec) or is_actor_class(self.fn)
+
+    @property
+    def handler_name(self) -> str:
+        """What the handler is called in reports."""
+        fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
+        return getattr(fn, "__qualname__", None) or repr(fn)
+
+    def binding(self, context: type | None) -> Binding:
+        """Return how its handler is called."""
+        fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
+        if self.is_actor:
+            fn = _receive_of(fn)
+        return bind(fn, context, self.options.get("decode"))
+
+    def problems(self, context: type | None) -> list[str]:
+        """Return what is wrong with it, one sentence each."""
+        found = []
+        if self.kind not in KINDS:
+            found.append(f"unknown kind {self.kind!r}: one of {', '.join(KINDS)}")
+        if not _on_the_wire(self.name):
+            found.append(f"the name must be a str or bytes with something in it: {self.name!r}")
+        if not callable(self.fn) and not isinstance(self.fn, ActorSpec):
+            found.append(f"the handler must be callable or an Actor class, not {self.fn!r}")
+        else:
+            found += self._handler_problems(context)
+        return [f"{self} ({self.handler_name}): {problem}" for problem in found]
+
+    def _handler_problems(self, context: type | None) -> list[str]:
+        wrong = dict(option_problems(self.options))
+        # What is wrong with the others, the Handler knows; a key means nothing without concurrency.
+        left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
+        good = {name: value for name, value in self.options.items() if name not in left_out}
+        route = msgspec.structs.replace(self, options=good)
+        return [*wrong.values(), *route._problems_of_making(context)]
+
+    def _problems_of_making(self, context: type | None) -> list[str]:
+        binding = self.binding(context)
+        if binding.problems:
+            return list(binding.problems)
+        try:
+            self.handler(Wiring(lambda: None, None, None), context)
+        except SpecError as error:
+            return list(error.problems)
+        except TypeError as error:
+            return [_option_problem(error)]
+        return []
+
+    def handler(self, wiring: Wiring, context: type | None) -> Handler:
+        """Return it as what ``subscribe`` takes.
+
+        Raises:
+            SpecError, TypeError: an option has no meaning.
+        """
+        binding = self.binding(context)
+        options = {**self.options, "decode": binding.decode}
+        if self.is_actor:
+            return wiring.actor_handler(actor_spec(self.fn, wiring, context), binding, options)
+        return wiring.function_handler(self.fn, binding, options)
+
+
+def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:
+    """Return everything that is wrong with ``routes``."""
+    found = []
+    routes = list(routes)
+    for route in routes:
+        found += route.problems(context)
+        if route.kind == Kind.SHARD and not cluster:
+            found.append(f"{route}: only clusters have shard channels: Worker(..., cluster=True)")
+    by_name: dict[tuple[str, bytes], list[Route]] = {}
+    for route in routes:
+        if (name := _on_the_wire(route.name)) is not None:
+            by_name.setdefault((route.kind, name), []).append(route)
+    for (kind, _), same in by_name.items():
+        if len(same) > 1:
+            handlers = ", ".join(route.handler_name for route in same)
+            found.append(
+                f"{kind} {same[0].name!r} has {len(same)} handlers, it can have one: {handlers}"
+            )
+    return found
+
+
+def is_actor_class(fn: Any) -> bool:
+    """Return whether ``fn`` is a class of actors."""
+    return isinstance(fn, type) and issubclass(fn, Actor)
+
+
+def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
+    """Return ``actor`` as a spec whose constructor is given the context where it asks for it."""
+    spec = actor if isinstance(actor, ActorSpec) else ActorSpec(actor)
+    init = getattr(spec.actor, "__init__", spec.actor) if inspect.isclass(spec.actor) else None
+    wanted = None if init is None else wants_context(init, context)
+    if wanted is None or wanted in (spec.kwargs or {}):
+        return spec
+    make = spec.actor
+
+    def made(*args: Any, **kwargs: Any) -> Actor[Any]:
+        return make(*args, **{wanted: wiring.context(), **kwargs})
+
+    made.__name__ = getattr(make, "__name__", "actor")
+    return msgspec.structs.replace(spec, actor=made)
+
+
+def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an actor class's ``receive`` as callers see it, without ``self``."""
+    receive = getattr(actor, "receive", None)
+    if receive is None or not is_actor_class(actor):
+        return lambda message: message  # a factory: its actors take messages
+    instance: Any = object.__new__(actor)  # type: ignore[arg-type]
+    bound: Callable[..., Any] = receive.__get__(instance)
+    return bound
+
+
+def _option_problem(error: TypeError) -> str:
+    text = str(error)
+    _, found, option = text.partition("unexpected keyword argument ")
+    return f"Handler has no option {option}" if found else text
+
+
+def _on_the_wire(name: Any) -> bytes | None:
+    """Return ``name`` as a server knows it, "a" and b"a" as one; None: it can be no name."""
+    if isinstance(name, bytes):
+        return name
+    try:
+        return name.encode() if isinstance(name, str) else None
+    except UnicodeEncodeError:
+        return None

@@ -1,0 +1,176 @@
+"""What a handler asks for, read from its signature (pure).
+
+Each parameter is one of three things, by its annotation:
+
+    the context's type                the worker's context
+    PubSubMessage, dict, Any, none    the message as it came (also ``dict[str, Any]``)
+    anything else                     the payload: ``bytes`` and ``str`` as they are, every other
+                                      type decoded by msgspec
+
+With ``decode=``, the first parameter that neither wants the context nor names PubSubMessage is the
+payload, whatever its annotation says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from actors.pubsub.model.types import PubSubMessage
+
+__all__ = ["Binding", "Role", "bind", "hints_of", "wants_context"]
+
+
+class Role(Enum):
+    """What a parameter is given."""
+
+    PAYLOAD = "payload"
+    MESSAGE = "message"
+    CONTEXT = "context"
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """How a handler is called.
+
+    Attributes:
+        roles: what each positional argument is.
+        decode: what msgspec decodes the payload to; None: it is not decoded.
+        raw: ``bytes`` or ``str`` where the payload is wanted as it is; None: it is not.
+        problems: why it cannot be called so; one sentence each.
+    """
+
+    roles: tuple[Role, ...]
+    decode: Any = None
+    raw: type | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether a :class:`Handler` calls it in the same way, without anything between."""
+        if self.raw is not None or Role.CONTEXT in self.roles:
+            return False
+        if self.decode is None:
+            return self.roles == (Role.MESSAGE,)
+        return self.roles in ((Role.PAYLOAD,), (Role.PAYLOAD, Role.MESSAGE))
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_EMPTY = inspect.Parameter.empty
+_MESSAGES = (PubSubMessage, dict, Any, _EMPTY, object)
+
+
+def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Binding:
+    """Return how ``fn`` is to be called.
+
+    Args:
+        fn: the handler, or an actor's ``receive`` (bound).
+        context: the context's type; None: there is none.
+        decode: the handler's ``decode=``.
+    """
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):  # some built-ins have none to show
+        return Binding((Role.MESSAGE if decode is None else Role.PAYLOAD,), decode)
+    hints, problem = hints_of(fn)
+    if problem:
+        return Binding((), problems=(problem,))
+    names, problems = _positional(parameters)
+    if problems:
+        return Binding((), problems=tuple(problems))
+    roles: list[Role] = []
+    payloads: list[tuple[str, Any]] = []
+    for name in names:
+        hint = hints.get(name, _EMPTY)
+        role = _role(hint, context, explicit=decode is not None and not payloads)
+        if role is Role.PAYLOAD:
+            payloads.append((name, hint))
+        roles.append(role)
+    return _checked(tuple(roles), payloads, decode)
+
+
+def _positional(parameters: list[inspect.Parameter]) -> tuple[list[str], list[str]]:
+    """Return the parameters to fill, and what is wrong with the others."""
+    names = [p.name for p in parameters if p.kind in _POSITIONAL and p.default is _EMPTY]
+    if not names:  # all optional: the first one is for us
+        names = [p.name for p in parameters if p.kind in _POSITIONAL][:1]
+    if not names and any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        names = [""]
+    keywords = [
+        p.name
+        for p in parameters
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is _EMPTY
+    ]
+    problems = []
+    if not names:
+        problems.append("it takes no argument: it is called with the message or its payload")
+    if keywords:
+        problems.append(f"nobody gives it {', '.join(keywords)}: arguments are positional")
+    return names, problems
+
+
+def _role(hint: Any, context: type | None, *, explicit: bool) -> Role:
+    if context is not None and hint is context:
+        return Role.CONTEXT
+    if hint is PubSubMessage:
+        return Role.MESSAGE
+    if explicit:
+        return Role.PAYLOAD
+    is_message = any(hint is known for known in _MESSAGES) or hint == dict[str, Any]
+    return Role.MESSAGE if is_message else Role.PAYLOAD
+
+
+def _checked(roles: tuple[Role, ...], payloads: list[tuple[str, Any]], decode: Any) -> Binding:
+    problems = [
+        f"it asks for the {role.value} {roles.count(role)} times"
+        for role in (Role.MESSAGE, Role.CONTEXT)
+        if roles.count(role) > 1
+    ]
+    if len(payloads) > 1:
+        names = " and ".join(name for name, _ in payloads)
+        problems.append(
+            f"{names}: only one of them can be the payload; is one the context? then give the"
+            " Worker context= or context_type="
+        )
+    if roles and Role.PAYLOAD not in roles and Role.MESSAGE not in roles:
+        problems.append("it takes neither the message nor its payload")
+    if problems:
+        return Binding(roles, problems=tuple(problems))
+    if decode is not None or not payloads:
+        return Binding(roles, decode)
+    name, hint = payloads[0]
+    if hint in (bytes, str):
+        return Binding(roles, raw=hint)
+    try:
+        msgspec.json.Decoder(hint)
+    except Exception as error:
+        return Binding(
+            roles,
+            problems=(f"{name}: nothing can be decoded to {hint!r}: {error}",),
+        )
+    return Binding(roles, hint)
+
+
+def hints_of(fn: Callable[..., Any]) -> tuple[dict[str, Any], str]:
+    """Return ``fn``'s annotations as types, or a sentence that says which of them is none."""
+    target = fn
+    if not (inspect.isroutine(fn) or inspect.isclass(fn)):
+        target = fn.__call__  # type: ignore[operator]
+    try:
+        return typing.get_type_hints(target), ""
+    except NameError as error:
+        return {}, f"an annotation cannot be resolved: {error}"
+    except TypeError:
+        return {}, ""
+
+
+def wants_context(init: Callable[..., Any], context: type | None) -> str | None:
+    """Return the name of the parameter of a constructor that takes the context, or None."""
+    if context is None:
+        return None
+    hints, _ = hints_of(init)
+    return next((name for name, hint in hints.items() if hint is context), None)

@@ -1,0 +1,1 @@
+"""What there is to see of a running worker: counters, health, metrics, snapshots."""

@@ -1,0 +1,117 @@
+"""What a worker counts: failures, gaps, restarts; and the latest of them, for those who look."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from actors.pubsub.handlers.failure_sinks import HandlerFailure, HandlerFailureSink
+from actors.pubsub.model.types import Gap, GapCallback
+from actors.worker.observe.snapshot import FailureNote, GapNote
+from supervisor import ChildRestarting, Event, EventSink
+
+__all__ = ["Journal", "handler_of"]
+
+_RECENT: Final = 50
+_LONGEST: Final = 300
+
+
+class Journal:
+    """Counts, and remembers the latest.
+
+    Attributes:
+        failed: messages in failure sinks, by the path of the handler.
+        gaps: gaps reported, the probe's own left out.
+        restarts: restarts of anything in the tree.
+    """
+
+    def __init__(self) -> None:
+        self.failed: Counter[str] = Counter()
+        self.gaps = 0
+        self.restarts = 0
+        self.recent_gaps: deque[GapNote] = deque(maxlen=_RECENT)
+        self.recent_failures: deque[FailureNote] = deque(maxlen=_RECENT)
+        # One wrapper for each sink: a sink that must be awaited has one writer for each.
+        self._sinks: dict[int, tuple[HandlerFailureSink, HandlerFailureSink]] = {}
+
+    def events(self, sink: EventSink) -> EventSink:
+        """Return ``sink`` with restarts counted on the way."""
+        return _CountingSink(self, sink)
+
+    def note_failure(self, failure: HandlerFailure) -> None:
+        """Count ``failure``."""
+        path = handler_of(failure.path)
+        self.failed[path] += 1
+        self.recent_failures.append(
+            FailureNote(
+                failure.handler,
+                _text(failure.channel),
+                repr(failure.error)[:_LONGEST],
+                failure.at,
+                path,
+            )
+        )
+
+    def note_gap(self, gap: Gap) -> None:
+        """Count ``gap``."""
+        self.gaps += 1
+        self.recent_gaps.append(
+            GapNote(gap.kind.value, _text(gap.name), gap.since, gap.until, gap.reason[:_LONGEST])
+        )
+
+    def failure_sink(self, sink: HandlerFailureSink) -> HandlerFailureSink:
+        """Return ``sink`` with failures counted on the way."""
+        known = self._sinks.get(id(sink))
+        if known is None:
+            known = self._sinks[id(sink)] = (sink, self._counting(sink))
+        return known[1]
+
+    def _counting(self, sink: HandlerFailureSink) -> HandlerFailureSink:
+        call = getattr(sink, "__call__", None)  # noqa: B004 - an async __call__ counts
+        given: Any = sink
+        if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call):
+
+            async def counted(failure: HandlerFailure) -> None:
+                self.note_failure(failure)
+                await given(failure)
+
+            return counted
+
+        def counted_now(failure: HandlerFailure) -> Any:
+            self.note_failure(failure)
+            return given(failure)
+
+        return counted_now
+
+    def gap_hook(self, hook: GapCallback | None) -> Callable[[Gap], Any]:
+        """Return ``hook`` with gaps counted on the way."""
+
+        def counted(gap: Gap) -> Any:
+            self.note_gap(gap)
+            return None if hook is None else hook(gap)
+
+        return counted
+
+
+class _CountingSink:
+    def __init__(self, journal: Journal, sink: EventSink) -> None:
+        self._journal = journal
+        self._sink = sink
+        self.wants_routine = getattr(sink, "wants_routine", lambda: True)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ChildRestarting):
+            self._journal.restarts += 1
+        self._sink(event)
+
+
+def handler_of(path: str) -> str:
+    """Return the path of the handler that the actor at ``path`` is, or is a lane of."""
+    before, handlers, after = path.partition("/handlers/")
+    return f"{before}{handlers}{after.partition('/')[0]}"
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

@@ -1,0 +1,116 @@
+"""What /live and /ready answer, decided from a snapshot alone (pure)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from actors.worker.observe.snapshot import ProcessState, Snapshot, State, WorkerSnapshot
+
+__all__ = ["MOST_LAG", "Verdict", "is_live", "is_ready"]
+
+#: Seconds of lag, or without a sign of life, beyond which a process is of no use, and restarting it
+#: is the better choice.
+MOST_LAG: Final = 5.0
+_NAMED: Final = 5
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """An answer and, where it is no, why.
+
+    Attributes:
+        ok: the answer.
+        reasons: one sentence each; empty where it is yes.
+    """
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reasons: list[str]) -> Verdict:
+        """Return yes, unless there are reasons against it."""
+        return cls(not reasons, tuple(reasons))
+
+
+def is_live(worker: WorkerSnapshot) -> Verdict:
+    """Return whether the process is worth keeping: the loop turns and the supervisor supervises.
+
+    Whether the broker can be reached is not asked: a restart would not bring it back.
+    """
+    reasons = _supervisor_problems(worker) if worker.processes else []
+    silent = {process.index: process for process in worker.processes if _is_silent(process)}
+    for process in silent.values():
+        reasons.append(f"{_silence(process)}: something blocks it, or has stopped it")
+    for one in worker.snapshots:
+        if one.lag > MOST_LAG and one.process not in silent:
+            late = f"the event loop was {one.lag:.1f} s late: something blocks it"
+            reasons.append(_where(worker, one) + late)
+        if one.state is State.STOPPED and not worker.processes:
+            reasons.append("the supervisor has ended")
+    return Verdict.of(reasons)
+
+
+def is_ready(worker: WorkerSnapshot) -> Verdict:
+    """Return whether every required subscription is confirmed and delivery is proven."""
+    reasons = []
+    by_index = {one.process: one for one in worker.snapshots}
+    for process in worker.processes:
+        reasons += _process_problems(process, by_index.get(process.index))
+    for one in worker.snapshots:
+        where = _where(worker, one)
+        reasons += [where + problem for problem in _problems(one)]
+    if len(worker.snapshots) < worker.expected and not reasons:
+        reasons.append("not all processes have reported yet")
+    return Verdict.of(reasons)
+
+
+def _problems(one: Snapshot) -> list[str]:
+    if one.state is not State.RUNNING:
+        return [f"it is {one.state.value}"]
+    reasons = []
+    if one.unconfirmed:
+        shown = ", ".join(one.unconfirmed[:_NAMED])
+        more = len(one.unconfirmed) - _NAMED
+        reasons.append(f"not subscribed: {shown}" + (f" and {more} more" if more > 0 else ""))
+    down = [handler for handler in one.handlers if handler.status != "running"]
+    for handler in down[:_NAMED]:
+        why = f": {handler.last_exit}" if handler.last_exit else ""
+        reasons.append(f"handler {handler.name} is {handler.status}{why}")
+    if len(down) > _NAMED:
+        reasons.append(f"and {len(down) - _NAMED} more handlers are not up")
+    if one.probe_interval is None:
+        return reasons
+    for path in one.paths:
+        if path.proof_age is None:
+            reasons.append(f"{path.pubsub} from {path.node}: no proof of delivery yet")
+        elif path.proof_age > one.probe_interval:
+            reasons.append(
+                f"{path.pubsub} from {path.node}: the last proof of delivery is"
+                f" {path.proof_age:.1f} s old"
+            )
+    return reasons
+
+
+def _supervisor_problems(worker: WorkerSnapshot) -> list[str]:
+    return [] if worker.tree.status in ("starting", "running", "stopping") else ["it has ended"]
+
+
+def _process_problems(process: ProcessState, snapshot: Snapshot | None) -> list[str]:
+    if process.pid is None:
+        return [f"process {process.index} is down"]
+    if snapshot is None or process.seen is None:
+        return [f"process {process.index} is starting"]
+    return [_silence(process)] if _is_silent(process) else []
+
+
+def _is_silent(process: ProcessState) -> bool:
+    return process.pid is not None and process.seen is not None and process.seen > MOST_LAG
+
+
+def _silence(process: ProcessState) -> str:
+    return f"process {process.index}: no sign of life for {process.seen:.1f} s"
+
+
+def _where(worker: WorkerSnapshot, one: Snapshot) -> str:
+    return f"process {one.process}: " if worker.processes else ""

@@ -1,0 +1,1 @@
+"""Operating system processes: one worker process, or a parent of several."""

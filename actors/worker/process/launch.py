@@ -1,0 +1,105 @@
+"""``mailslot run``: one process, or a parent of several."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import msgspec
+
+from actors.worker.process import log_setup as logs
+from actors.worker.process.loader import load
+from actors.worker.process.parent import Processes
+from actors.worker.process.parent_link import Assignment
+from actors.worker.process.runner import RunOptions, assign, embedded, run_worker, serve_http
+from actors.worker.process.signals import Signals, StopAsked
+from actors.worker.run.app import Worker
+from actors.worker.run.exit_codes import ExitCode
+
+__all__ = ["launch"]
+
+#: Seconds that asyncio and Python have to end a process that has nothing more to do.
+_LAST: Final = 1.0
+
+
+def launch(options: RunOptions) -> int:
+    """Run what the options say, and return the exit code.
+
+    Whatever handlers and threads still do, the process has ended soon after that.
+
+    Raises:
+        UsageError, SpecError: the app cannot be run.
+    """
+    # First of all: a module that takes its time to import is no reason to crash on a signal.
+    signals = Signals().install()
+    try:
+        return _launch(options, signals)
+    except StopAsked:
+        stages = signals.stages
+        return stages.forced_code if stages.forced else ExitCode.DRAINED
+    finally:
+        signals.over()
+
+
+def _launch(options: RunOptions, signals: Signals) -> int:
+    assignment = Assignment.from_environment()
+    fields = {} if assignment is None else {"process": assignment.index}
+    logs.configure(options.log_format, **fields)
+    app = load(options.target)
+    options.apply(app)
+    app.validate()
+    if assignment is not None:
+        assign(app, assignment)
+    if assignment is not None or (options.processes == 1 and not options.reload):
+        running = run_worker(app, options, signals, assignment)
+    else:
+        running = _run_processes(app, options, signals)
+    return asyncio.run(_settled(running, app.drain_timeout, signals))
+
+
+async def _settled(running: Coroutine[Any, Any, int], patience: float, signals: Signals) -> int:
+    """Return the exit code of ``running``, and see to it that the process ends with it."""
+    code = await running
+    # asyncio waits for tasks and threads, and Python for threads: after a drain in time they may be
+    # the user's own affairs, otherwise they are what did not let go of its work.
+    signals.limit(patience if code == ExitCode.DRAINED else _LAST, code)
+    return code
+
+
+async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals) -> int:
+    async with AsyncExitStack() as stack:
+        if options.embedded:
+            url = await stack.enter_async_context(embedded(app))
+            options = msgspec.structs.replace(options, url=url)
+        processes = Processes(
+            app.name,
+            _command(options),
+            partition=options.partition,
+            count=options.processes,
+            drain_timeout=app.drain_timeout,
+            restart="temporary" if options.reload else "permanent",
+        )
+        if options.http is not None:
+            serving = serve_http(options.http, processes.worker_snapshot)
+            await stack.enter_async_context(serving)
+        watch = None
+        if options.reload:
+            from actors.worker.process.reload import reload_on_change  # noqa: PLC0415 - for this alone
+
+            watch = reload_on_change
+        return await processes.run(signals, watch)
+    return ExitCode.GAVE_UP  # an exit stack may suppress; this one has nothing that does
+
+
+def _command(options: RunOptions) -> list[str]:
+    """Return what runs one of the processes; which one it is, it is told by its environment."""
+    command = [sys.executable, "-m", "actors.worker", "run", options.target]
+    command += ["--log-format", options.log_format]
+    if options.url is not None:
+        command += ["--url", options.url]
+    if options.drain_timeout is not None:
+        command += ["--drain-timeout", str(options.drain_timeout)]
+    return command

@@ -1,0 +1,220 @@
+"""The parent of several worker processes: a supervisor whose children are processes.
+
+The same child specs and the same restart intensity as everywhere else. Each process has its share
+of the names; one that dies is started again while the others carry on, and is told up to when the
+one before it had handled what it received, so that its handlers hear of what was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from actors.worker.observe.snapshot import Snapshot, WorkerSnapshot
+from actors.worker.observe.stacks import print_report
+from actors.worker.process.child import ChildProcess
+from actors.worker.process.signals import Acts, Signals
+from actors.worker.run.exit_codes import ExitCode
+from actors.worker.run.partition import Partition
+from supervisor import (
+    Child,
+    ChildSpec,
+    EscalatedError,
+    Restart,
+    StartError,
+    Supervisor,
+    SupervisorError,
+    SupervisorSpec,
+    TreeNode,
+)
+from supervisor.log import get_logger
+
+__all__ = ["ProcessDied", "Processes"]
+
+log = get_logger("mailslot.worker")
+
+#: Seconds that a process has beyond its drain deadline until it is killed.
+_GRACE: Final = 3.0
+
+
+class ProcessDied(Exception):
+    """A worker process ended without having been asked to."""
+
+    def __init__(self, process: ChildProcess) -> None:
+        self.code = process.code
+        super().__init__(f"process {process.index} {process.how}")
+
+
+class Processes:
+    """N processes of one worker.
+
+    Args:
+        name: the worker's.
+        command: what runs one of them; each gets an assignment in its environment.
+        partition: the share of this machine, which is split among them.
+        count: how many.
+        drain_timeout: seconds that each has to drain.
+        restart: permanent, or temporary where something else starts them again.
+        intensity: restarts allowed within ``period`` seconds (S4).
+        period: see ``intensity``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        partition: Partition,
+        count: int,
+        drain_timeout: float,
+        restart: Restart | str = Restart.PERMANENT,
+        intensity: int = 5,
+        period: float = 30.0,
+    ) -> None:
+        self.name = name
+        self._restart = restart
+        self._grace = drain_timeout + _GRACE
+        self.processes = [
+            ChildProcess(index, share, command)
+            for index, share in enumerate(partition.split(count))
+        ]
+        specs = [self._spec(process) for process in self.processes]
+        self._supervisor = Supervisor(
+            # Side by side: each has its own names, and nobody waits for anybody.
+            SupervisorSpec(children=specs, dynamic=True, intensity=intensity, period=period),
+            path=name,
+        )
+        # How those ended that were asked to, by the number of the process.
+        self._codes: dict[int, int] = {}
+        self._failed = ExitCode.DRAINED
+
+    def _spec(self, process: ChildProcess) -> ChildSpec:
+        async def start(child: Child) -> None:
+            await self._live(process, child)
+
+        return ChildSpec(
+            f"process-{process.index}",
+            start,
+            restart=self._restart,
+            shutdown=self._grace,
+            kind="process",
+        )
+
+    async def _live(self, process: ChildProcess, child: Child) -> None:
+        """Be one incarnation of a process, as a child of the supervisor."""
+        child.describe = process.describe
+        child.on_stop(lambda _deadline: process.ask_to_stop(), while_starting=True)
+        try:
+            await process.run(child.started, stopping=lambda: child.stopping)
+        finally:
+            # Also of one that had to be killed, which ends this in a cancellation.
+            if child.stopping:
+                self._codes[process.index] = code = process.exit_code()
+                if code == ExitCode.DEADLINE and process.code != code:
+                    log.error("not_drained", process=process.index, reason=process.how)
+        if not child.stopping:
+            raise ProcessDied(process)
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def run(
+        self, signals: Signals, watch: Callable[[Processes], Awaitable[None]] | None = None
+    ) -> int:
+        """Run until a signal asks for an end, and return the exit code.
+
+        Args:
+            signals: what it listens to.
+            watch: a companion that may have all processes started anew; cancelled at the end.
+        """
+        supervisor = self._supervisor
+        signals.end.first = self.kill
+        signals.attach(
+            Acts(supervisor.request_stop, self._force, self._show, self._grace, cancelling=_GRACE)
+        )
+        watching = None if watch is None else asyncio.ensure_future(watch(self))
+        if watching is not None:
+            watching.add_done_callback(self._watch_ended)
+        try:
+            await supervisor.start()
+            reason = await supervisor.wait()
+        except StartError as error:
+            return _code_of(error.__cause__)
+        except EscalatedError as error:
+            log.error("gave_up", reason=str(error))
+            return ExitCode.GAVE_UP
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.wait([watching])
+        if signals.stages.forced:
+            return signals.stages.forced_code
+        if not reason.normal:
+            log.error("gave_up", reason=str(reason))
+            return ExitCode.GAVE_UP
+        return max([*self._codes.values(), self._failed])
+
+    def _watch_ended(self, watching: asyncio.Future[None]) -> None:
+        """End with the companion: without it nothing would start the processes anew."""
+        error = None if watching.cancelled() else watching.exception()
+        if error is not None:
+            log.error("gave_up", reason=f"{type(error).__name__}: {error}", exc_info=error)
+            self._failed = ExitCode.GAVE_UP
+            self._supervisor.request_stop()
+
+    def _show(self) -> None:
+        """Print where this process is, and have each of the others do so."""
+        print_report(self.worker_snapshot().tree)
+        for process in self.processes:
+            process.report()
+
+    def _force(self) -> None:
+        """Have what still drains cancel it, and kill what does not end by that either."""
+        for process in self.processes:
+            process.terminate()
+        self._supervisor.request_stop(self._supervisor.clock.time() + _GRACE)
+
+    def kill(self) -> None:
+        """End all processes at once: nothing of this worker outlives its parent."""
+        for process in self.processes:
+            process.kill()
+
+    async def restart_all(self, reason: str) -> None:
+        """Start all processes anew, with the code as it is now."""
+        for process in self.processes:
+            await self._supervisor.stop_child(f"process-{process.index}")
+            process.note_end(reason)
+        self._codes.clear()
+        for process in self.processes:
+            try:
+                child = self._supervisor.start_child(self._spec(process))
+                await child.wait_started()
+            except SupervisorError as error:
+                log.error("not_started", process=process.index, reason=str(error))
+
+    # -- what there is to see ----------------------------------------------------------------------
+
+    def worker_snapshot(self) -> WorkerSnapshot:
+        """Return the whole worker: what each process said of itself last."""
+        states = tuple(process.state() for process in self.processes)
+        latest = {f"process-{p.index}": p.latest() for p in self.processes}
+        snapshots = tuple(one for one in latest.values() if one is not None)
+        tree = self._supervisor.tree()
+        children = tuple(_with_tree(node, latest.get(node.id)) for node in tree.children)
+        tree = msgspec.structs.replace(tree, children=children)
+        return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
+
+
+def _with_tree(node: TreeNode, snapshot: Snapshot | None) -> TreeNode:
+    """Return a process's node with what is in the process below it."""
+    return node if snapshot is None else msgspec.structs.replace(node, children=(snapshot.tree,))
+
+
+def _code_of(error: BaseException | None) -> int:
+    """Return the exit code of a start that failed: that of the process, where it has one."""
+    if isinstance(error, ProcessDied) and error.code is not None and error.code > 0:
+        return error.code
+    log.error("gave_up", reason=str(error))
+    return ExitCode.GAVE_UP

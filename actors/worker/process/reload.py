@@ -1,0 +1,22 @@
+"""``--reload``: processes start anew when a file changes. For development only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from watchfiles import PythonFilter, awatch
+
+from actors.worker.process.parent import Processes
+from supervisor.log import get_logger
+
+__all__ = ["reload_on_change"]
+
+log = get_logger("mailslot.worker")
+
+
+async def reload_on_change(processes: Processes) -> None:
+    """Have ``processes`` start anew with each change of a Python file, until cancelled."""
+    async for changes in awatch(Path.cwd(), watch_filter=PythonFilter()):
+        files = sorted({Path(path).name for _, path in changes})
+        log.info("reload", files=files[:5])
+        await processes.restart_all(f"reloaded: {', '.join(files[:5])} changed")

@@ -1,0 +1,198 @@
+"""One worker process, from its start to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from actors.worker.observe.snapshot import State, WorkerSnapshot
+from actors.worker.observe.stacks import print_report
+from actors.worker.process.parent_link import Assignment, report_to_parent
+from actors.worker.process.signals import Acts, Signals
+from actors.worker.run.app import Worker
+from actors.worker.run.exit_codes import (
+    ConnectFailedError,
+    ExitCode,
+    UsageError,
+    code_of_exit,
+    exit_code,
+    one_sentence,
+)
+from actors.worker.run.partition import Partition
+from supervisor.log import get_logger
+
+__all__ = ["RunOptions", "assign", "embedded", "run_worker", "serve_http"]
+
+log = get_logger("mailslot.worker")
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """What ``mailslot run`` was told.
+
+    Attributes:
+        target: ``module:app``.
+        url: goes before the app's own.
+        embedded: run on a server of its own.
+        processes: how many.
+        partition: which share this machine has.
+        drain_timeout: goes before the app's own.
+        log_format: console or json.
+        http: where to answer HTTP requests; None: nowhere.
+        reload: start anew when a file changes.
+    """
+
+    target: str
+    url: str | None = None
+    embedded: bool = False
+    processes: int = 1
+    partition: Partition = Partition()
+    drain_timeout: float | None = None
+    log_format: str = "console"
+    http: tuple[str, int] | None = None
+    reload: bool = False
+
+    def apply(self, app: Worker[Any]) -> None:
+        """Have ``app`` be as the options say."""
+        if self.url is not None:
+            app.at(self.url)
+        if self.drain_timeout is not None:
+            app.drain_timeout = self.drain_timeout
+        app.partition = self.partition
+
+
+def assign(app: Worker[Any], assignment: Assignment) -> None:
+    """Have ``app`` be the child that ``assignment`` says."""
+    app.process = assignment.index
+    app.partition = Partition.parse(assignment.partition)
+    app.previous = assignment.previous
+    if assignment.previous is not None:
+        # Its siblings go on through an outage, and so does one that comes back in the middle of it.
+        app.start_timeout = None
+
+
+async def run_worker(
+    app: Worker[Any],
+    options: RunOptions,
+    signals: Signals,
+    assignment: Assignment | None = None,
+) -> int:
+    """Run ``app`` until a signal asks it to stop, and return the exit code."""
+    stages = signals.stages
+    signals.attach(_acts(app))
+    was_up = False
+    try:
+        async with AsyncExitStack() as stack:
+            if options.embedded:
+                await stack.enter_async_context(embedded(app))
+            if options.http is not None:
+                serving = serve_http(options.http, app.worker_snapshot)
+                await stack.enter_async_context(serving)
+            if assignment is not None:
+                await stack.enter_async_context(_link(app, assignment.pipe))
+            async with app:
+                was_up = True
+                log.info("running", partition=str(app.partition), broker=str(app.broker))
+                await app.stop_requested()
+    except asyncio.CancelledError:
+        if not stages.count:
+            raise
+        return stages.forced_code if stages.forced else ExitCode.DRAINED
+    except SystemExit as error:
+        code = code_of_exit(error)
+        log.error("exited", code=code)
+        return code
+    except UsageError:
+        raise
+    except Exception as error:
+        code = exit_code(error, started=was_up)
+        log.error("ended", code=int(code), reason=one_sentence(error))
+        return code
+    assert app.drained is not None
+    if not app.drained.in_time:
+        return ExitCode.DEADLINE  # it has been told, as an error: that it drained would deny it
+    log.info("drained", seconds=round(app.drained.seconds, 3), left=app.drained.left)
+    return ExitCode.DRAINED
+
+
+def _acts(app: Worker[Any]) -> Acts:
+    """Return what the current task, which runs ``app``, does about signals."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def drain() -> None:
+        if app.state is State.STARTING:
+            task.cancel()  # there is nothing to drain yet
+        app.request_stop()
+
+    def overdue() -> int:
+        return ExitCode.DRAINED if app.state is State.STARTING else ExitCode.DEADLINE
+
+    def show() -> None:
+        print_report(app.tree())
+
+    return Acts(drain, task.cancel, show, app.drain_timeout, overdue)
+
+
+@asynccontextmanager
+async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
+    """Run a server, or a cluster, of the app's own; yields its URL.
+
+    Raises:
+        UsageError: there is no server program to run.
+        ConnectFailedError: it does not start.
+    """
+    # Imported when asked for: it is the extra ``embedded``, and there for tests.
+    from actors.testing import ServerNotFoundError, ServerStartError  # noqa: PLC0415
+    from actors.testing.clusters.cluster import EmbeddedCluster  # noqa: PLC0415
+    from actors.testing.servers.server import EmbeddedServer  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        try:
+            server = EmbeddedCluster() if app.broker.is_cluster else EmbeddedServer()
+            await stack.enter_async_context(server)
+        except ServerNotFoundError as error:
+            raise UsageError(f"--embedded: {error}") from error
+        except ServerStartError as error:
+            raise ConnectFailedError(f"--embedded: {error}") from error
+        log.info("embedded", url=server.url)
+        app.at(server.url)
+        yield server.url
+
+
+@asynccontextmanager
+async def serve_http(
+    address: tuple[str, int], view: Callable[[], WorkerSnapshot]
+) -> AsyncIterator[None]:
+    """Answer HTTP requests about ``view``.
+
+    Raises:
+        UsageError: the address cannot be had.
+    """
+    from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
+    from actors.worker.http.server import HttpServer  # noqa: PLC0415
+
+    server = HttpServer(address, endpoints(view))
+    try:
+        await server.__aenter__()
+    except OSError as error:
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        raise UsageError(f"--http {address[0]}:{address[1]}: {why}") from error
+    try:
+        yield
+    finally:
+        await server.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def _link(app: Worker[Any], pipe: int) -> AsyncIterator[None]:
+    reporting = asyncio.create_task(report_to_parent(app, pipe, app.request_stop))
+    try:
+        yield
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)

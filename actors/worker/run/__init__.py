@@ -1,0 +1,1 @@
+"""One run of a worker: its start, its parts, its end."""

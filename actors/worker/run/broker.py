@@ -1,0 +1,177 @@
+"""The way to the servers: which client a worker has, and its pub/sub objects."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.handlers.handler import Handler
+from actors.pubsub.model.types import Kind
+from actors.redis.config.cluster_url import CLUSTER_OPTIONS
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.url import parse_url
+from actors.redis.exceptions import ConnectionError, RedisClusterError  # noqa: A004
+from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy
+
+__all__ = ["DEFAULT_RETRY_POLICY", "Address", "Broker", "Subscriptions", "connect"]
+
+#: A worker outlives every outage: it tries for as long as it takes.
+DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
+    ExponentialBackoffRetryPolicy(
+        (ConnectionError, TimeoutError), retries=None, base_delay=0.1, max_delay=5, jitter=True
+    )
+)
+
+_FIRST_DELAY, _MOST_DELAY = 0.1, 5.0
+
+#: A node to find a cluster by: a URL, ``host:port``, or host and port.
+Address: TypeAlias = str | tuple[str, int]
+
+#: Handlers by kind, and by name.
+Subscriptions: TypeAlias = Mapping[Kind, Mapping[Any, Handler]]
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """Where the servers are and how to talk to them.
+
+    Attributes:
+        where: a URL, or nodes to find a cluster by.
+        cluster: whether it is a cluster; None: exactly if there are several nodes.
+        options: those of the client.
+    """
+
+    where: str | Sequence[Address]
+    cluster: bool | None = None
+    options: Mapping[str, Any] = {}
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a cluster."""
+        return not isinstance(self.where, str) if self.cluster is None else self.cluster
+
+    def at(self, where: str | Sequence[Address], cluster: bool | None = None) -> Broker:
+        """Return it for another place; ``cluster=None``: a cluster stays one, by whatever URL."""
+        if cluster is None:
+            cluster = self.is_cluster or self.cluster
+        return msgspec.structs.replace(self, where=where, cluster=cluster)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with it, one sentence each."""
+        try:
+            self.client()
+        except (ValueError, TypeError, NotImplementedError) as error:
+            return [f"the client cannot be made: {error}"]
+        return []
+
+    def client(self) -> Any:
+        """Return a client; entering it connects.
+
+        Raises:
+            ValueError, TypeError, NotImplementedError: the address or an option has no meaning.
+        """
+        # Imported here: ``actors`` itself imports this floor.
+        import actors  # noqa: PLC0415
+
+        options = {"decode_responses": True, **self.options}
+        if self.is_cluster:
+            first, *others = [self.where] if isinstance(self.where, str) else self._nodes()
+            url = _url(first)
+            if others:
+                options["startup_nodes"] = [_location(address) for address in others]
+            return actors.RedisCluster.from_url(url, **options)
+        if not isinstance(self.where, str):
+            raise ValueError("several nodes are a cluster: leave cluster=False out, or give a URL")
+        return actors.Redis.from_url(self.where, **options)
+
+    def pubsubs(
+        self, client: Any, subscriptions: Subscriptions, options: Mapping[str, Any]
+    ) -> list[BasePubSub[Any]]:
+        """Return the pub/sub objects that ``subscriptions`` need: one, two or none.
+
+        Args:
+            client: made by :meth:`client`.
+            subscriptions: what to subscribe to.
+            options: those of all pub/sub objects.
+        """
+        made = []
+        channels, patterns = (subscriptions.get(k, {}) for k in (Kind.CHANNEL, Kind.PATTERN))
+        if channels or patterns:
+            made.append(
+                client.pubsub(channel_handlers=channels, pattern_handlers=patterns, **options)
+            )
+        if shards := subscriptions.get(Kind.SHARD):
+            made.append(client.sharded_pubsub(channel_handlers=shards, **options))
+        return made
+
+    def _nodes(self) -> Sequence[Address]:
+        if not self.where:
+            raise ValueError("an empty list of startup nodes: name one node at least")
+        return self.where
+
+    def __str__(self) -> str:
+        addresses = [self.where] if isinstance(self.where, str) else self.where
+        return ", ".join(_without_password(_url(address)) for address in addresses)
+
+
+async def connect(broker: Broker, timeout: float | None) -> Any:
+    """Return a client of ``broker``, entered, whose server answers.
+
+    Args:
+        broker: where.
+        timeout: seconds in which it must answer; None: as long as it takes.
+
+    Raises:
+        ConnectionError, TimeoutError, RedisClusterError: it did not, with the last reason.
+        RedisError: it answered with an error.
+    """
+    time = asyncio.get_running_loop().time
+    deadline = math.inf if timeout is None else time() + timeout
+    delay = _FIRST_DELAY
+    while True:
+        client = broker.client()
+        try:
+            await client.__aenter__()
+            try:
+                await client.ping()
+            except BaseException:
+                await client.__aexit__(None, None, None)
+                raise
+        except (ConnectionError, TimeoutError, RedisClusterError):
+            left = deadline - time()
+            if left <= 0:
+                raise
+            await asyncio.sleep(min(delay, left))
+            delay = min(delay * 2, _MOST_DELAY)
+        else:
+            return client
+
+
+def _url(address: Address) -> str:
+    if isinstance(address, str) and "://" in address:
+        return address
+    return f"redis://{_location(address)}"
+
+
+def _location(address: Address) -> TCPLocation:
+    match address:
+        case (str() as host, int() as port):
+            return TCPLocation(host, port)
+        case str() if "://" in address:
+            location = parse_url(address, options=CLUSTER_OPTIONS).location
+            if isinstance(location, TCPLocation):
+                return location
+        case str():
+            name, _, number = address.rpartition(":")
+            if name and number.isdecimal():
+                return TCPLocation(name.strip("[]"), int(number))
+    raise ValueError(f"{address!r} is no node: write host:port, (host, port) or a URL")
+
+
+def _without_password(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://{after}" if at else url

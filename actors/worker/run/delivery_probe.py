@@ -1,0 +1,167 @@
+"""Proof of delivery: a message published on a channel of one's own, and expected back.
+
+A connection may be open and answer every PING while nothing published reaches it: to a former
+primary, through a proxy that lost its mind, to a node that the cluster has forgotten. Only a
+message that made the whole way proves the way. There is one probe for each node in use; on a
+cluster's shard channels it shares the slot of a channel that the node serves.
+
+Each third of the interval a probe is published. A proof is fresh for the interval. A path whose
+last proof is older, although a probe was published since and the server took it, is silent: it is
+reported, and its reader restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.handlers.handler import Handler
+from actors.pubsub.model.types import Gap, Kind, PubSubMessage
+from actors.redis.exceptions import RedisError
+from actors.redis.topology.slots import key_slot
+from actors.runtime.actor import Actor
+from actors.worker.observe.snapshot import PathState
+from actors.worker.run.delivery_proof import PER_INTERVAL, Paths, Proof
+from supervisor.log import get_logger
+
+__all__ = ["PROBE_PREFIX", "Prober", "path_states", "slot_tag"]
+
+log = get_logger("mailslot.worker")
+
+#: What the names of probe channels begin with.
+PROBE_PREFIX = "mailslot:probe:"
+#: Seconds between two looks at which nodes are in use, at most.
+_LOOK = 0.5
+
+
+class Prober(Actor[str]):
+    """Keeps proof of delivery for the nodes that one pub/sub object listens on.
+
+    Args:
+        pubsub: whose paths are proven.
+        client: publishes.
+        me: part of the channel's name: unique to this process.
+        paths: where the proofs are kept, over restarts of this actor too.
+    """
+
+    def __init__(self, pubsub: BasePubSub[Any], client: Any, me: str, paths: Paths) -> None:
+        self._pubsub = pubsub
+        self._client = client
+        self._me = me
+        self._paths = paths
+        self._sharded = pubsub._channel_kind is Kind.SHARD
+        # The channel of each node, and since when a channel is not wanted any more.
+        self._channels: dict[str, str] = {}
+        self._unused: dict[str, float] = {}
+
+    async def on_start(self) -> None:
+        """Begin; what is in use is known from now on, if not proven."""
+        self._paths.follow(set(self._wanted()), time.monotonic())
+        self.context.timers.every(min(_LOOK, self._paths.interval / PER_INTERVAL / 2), "look")
+        self.context.self_ref.tell("look")
+
+    async def receive(self, message: str) -> None:
+        """Publish the probes that are due, and look for those that did not come back."""
+        try:
+            await self._follow(self._wanted())
+        except (RedisError, TimeoutError) as error:
+            log.warning("probe_not_subscribed", pubsub=self._pubsub.name, error=str(error))
+        for node, proof in list(self._paths.proofs.items()):
+            now = time.monotonic()
+            if proof.silent(now):
+                log.error(
+                    "path_silent",
+                    pubsub=self._pubsub.name,
+                    node=node,
+                    action="nothing published comes through: the connection is replaced",
+                )
+                # What came since the last probe that came back, nobody vouches for. Both clocks are
+                # monotonic; the loop's own may have another origin.
+                proven = proof.since if proof.proved is None else proof.proved
+                proven_at = self.context.system.loop.time() - (now - proven)
+                self._paths.restarted(node, now)
+                self._pubsub.restart_reader(node, proven_at=proven_at)
+            elif node in self._channels and proof.due(now):
+                await self._publish(node, proof)
+
+    async def _publish(self, node: str, proof: Proof) -> None:
+        publish = self._client.spublish if self._sharded else self._client.publish
+        now = time.monotonic()
+        proof.sent(now)  # before: it may be back before the server has answered
+        try:
+            async with asyncio.timeout(self._paths.interval / PER_INTERVAL):
+                await publish(self._channels[node], repr(now))
+        except (RedisError, TimeoutError, OSError) as error:
+            # That says nothing about the way of messages; a dead server is the reader's to find.
+            proof.withdrawn(now)
+            log.debug("probe_not_published", node=node, error=str(error))
+
+    # -- which nodes -------------------------------------------------------------------------------
+
+    def _wanted(self) -> dict[str, str]:
+        """Return the probe channel for each node in use."""
+        if not self._sharded:
+            return dict.fromkeys(self._pubsub.nodes(), f"{PROBE_PREFIX}{self._me}")
+        wanted = {}
+        for node, targets in self._pubsub.sources().items():
+            names = [t.name for t in targets if not t.name.startswith(PROBE_PREFIX.encode())]
+            tag = next((tag for name in sorted(names) if (tag := slot_tag(name))), None)
+            if tag is not None:
+                wanted[node] = f"{PROBE_PREFIX}{self._me}:{{{tag}}}"
+        return wanted
+
+    async def _follow(self, wanted: dict[str, str]) -> None:
+        """Have the channels that are wanted; give up those that were not for an interval."""
+        now = time.monotonic()
+        self._paths.follow(set(wanted), now)
+        known = {*self._channels.values(), *self._unused}
+        for channel in known - set(wanted.values()):
+            self._unused.setdefault(channel, now)
+        for channel in wanted.values():
+            self._unused.pop(channel, None)
+        old = [c for c, since in self._unused.items() if now - since > self._paths.interval]
+        if old and self._sharded:
+            await self._pubsub.unsubscribe(*old)
+            for channel in old:
+                del self._unused[channel]
+        new = {channel for channel in wanted.values() if channel not in known}
+        if new:
+            handler = Handler(self._came_back, on_gap=_ignore, breaker=None)
+            await self._pubsub.subscribe(**dict.fromkeys(new, handler))
+        self._channels = wanted
+
+    def _came_back(self, message: PubSubMessage) -> None:
+        self._paths.came_back += 1
+        sent_at, name = float(message["data"]), message["channel"]
+        if isinstance(name, bytes):
+            name = name.decode()
+        for node, channel in self._channels.items():
+            if channel == name and node in self._paths.proofs:
+                self._paths.proofs[node].came_back(sent_at)
+
+
+def _ignore(gap: Gap) -> None:
+    """A gap of the probe's own channel is nobody's loss."""
+
+
+def slot_tag(name: bytes) -> str | None:
+    """Return what between braces has the slot of ``name``; None: nothing that can be written so."""
+    start = name.find(b"{")
+    end = name.find(b"}", start + 1)
+    tag = name[start + 1 : end] if start >= 0 and end > start + 1 else name
+    try:
+        text = tag.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if key_slot(f"{PROBE_PREFIX}:{{{text}}}".encode()) == key_slot(name) else None
+
+
+def path_states(pubsub: BasePubSub[Any], paths: Paths, now: float) -> list[PathState]:
+    """Return what is known of the paths of ``pubsub``."""
+    name = pubsub.name
+    return [
+        PathState(name, node, now - proof.since, proof.age(now), paths.restarts[node])
+        for node, proof in paths.proofs.items()
+    ]
