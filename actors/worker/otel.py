@@ -10,7 +10,7 @@ finds where its message came from.
 
 A span begins when the message was received, to within the batch that it came in, and its attribute
 ``mailslot.wait_seconds`` says for how long of it the message waited for its turn. In a worker
-without this middleware nobody takes note of receipts.
+without this middleware nobody takes note of receive_times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
 
-from actors.pubsub.delivery.receive_times import Receipts
+from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.model.types import PubSubMessage
 from actors.worker.declare.middleware import Middleware, Next
 
@@ -42,12 +42,12 @@ def tracing(
         links: finds links to the spans that a message came from, in its payload for instance.
     """
     given = tracer
-    receipts = Receipts()
+    receive_times = ReceiveTimes()
 
     async def traced(message: PubSubMessage, next: Next) -> Any:
         tracer = given or trace.get_tracer(_NAME)
         channel, now = message["channel"], time.time_ns()
-        received = receipts.take(message) or now
+        received = receive_times.take(message) or now
         name = (
             channel.decode("utf-8", "backslashreplace") if isinstance(channel, bytes) else channel
         )
@@ -73,7 +73,7 @@ def tracing(
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 raise
 
-    traced.receipts = (receipts,)  # type: ignore[attr-defined]
+    traced.receive_times = (receive_times,)  # type: ignore[attr-defined]
     return traced
 
 

@@ -11,7 +11,7 @@ import pytest
 from actors import exceptions
 from actors.pubsub.cluster.any_node_manager import NodePicker
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.pools.reservations import Seats
+from actors.redis.pools.reservations import Reservations
 from actors.redis.topology.model import Role
 from actors.testing.clusters.cluster import ClusterNode
 from tests.cluster.conftest import BINARIES
@@ -31,11 +31,11 @@ of_either_role = pytest.mark.parametrize("replicas", [False, True], ids=["primar
 async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
     async with ClusterConnectionPool(cluster.startup_nodes) as pool:
         picker = NodePicker(pool, replicas)
-        seat = Seats().seat()
+        reservation = Reservations().reservation()
         former = None
         picked = set()
         for _ in range(40):
-            pool.release(await picker.open("server", seat))
+            pool.release(await picker.open("server", reservation))
             assert picker.current != former
             former = picker.current
             assert former is not None
@@ -45,7 +45,7 @@ async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
         cluster.pause(silent)
         await eventually(lambda: _silent(pool, silent))
         for _ in range(6):
-            pool.release(await picker.open("server", seat))
+            pool.release(await picker.open("server", reservation))
             assert picker.current in picked
 
 

@@ -69,7 +69,7 @@ async def test_p6_a_dead_node_that_nobody_needs_any_more_ends_nothing(
         dead = await cluster.primary_for(key_slot(b"a"))
 
         def tries() -> bool:
-            parts = p._session.parts
+            parts = p._session.tree
             assert parts is not None
             return any(f":{dead.port} " in node.path for node in parts.system.tree().walk())
 

@@ -138,7 +138,7 @@ async def test_p6_a_manager_that_crashes_while_slots_move_meets_them_again(runni
     async with sharded(running, "a", gaps=Gaps()) as p:
         await begin_moves([SLOT], source, target)
         await eventually(lambda: waits_at(target))
-        parts = p._session.parts
+        parts = p._session.tree
         assert parts is not None
         parts.manager._cell.crash_with(RuntimeError("a bug"))
         await eventually(lambda: p.stats().gaps > 0)  # told when it is live again

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from actors.pubsub.connection.cluster_subscriber import ClusterLink
+from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
 from actors.pubsub.delivery.merge import LAG
-from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.subscriptions.registry import Book, Subscription
-from actors.pubsub.subscriptions.routes import Routes
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
+from actors.pubsub.subscriptions.routes import FeedRoutes
 from actors.pubsub.table.table import Table
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
@@ -35,23 +35,23 @@ class Plain:
     """A channel and a pattern, live on one node after another; the time is set by hand."""
 
     def __init__(self, decode: bool) -> None:
-        self.inbox = Inbox(MailboxSpec(), asyncio.get_running_loop())
-        self.book = Book(
-            self.inbox, encoding="utf-8", decode=decode, ignore_subscribe_messages=True
+        self.message_queue = MessageQueue(MailboxSpec(), asyncio.get_running_loop())
+        self.registry = SubscriptionRegistry(
+            self.message_queue, encoding="utf-8", decode=decode, ignore_subscribe_messages=True
         )
         self.table = Table()
-        self.links: dict[str, ClusterLink] = {}
+        self.subscribers: dict[str, ClusterSubscriber] = {}
         self.time = 100.0
         streams: Any = SimpleNamespace(
             same_stream=lambda *_: True, trusted=lambda _: True, asking=lambda *_: False
         )
-        self.routes = Routes(
-            self.book, self.table, self.links, streams, lambda: self.time, lambda *_: None
+        self.routes = FeedRoutes(
+            self.registry, self.table, self.subscribers, streams, lambda: self.time, lambda *_: None
         )
         self.decode = decode
         for target in (CHANNEL, PATTERN):
-            label = self.book.label(target.name)
-            self.book.put(Subscription(target, label, self.book.inbox_inlet))
+            label = self.registry.label(target.name)
+            self.registry.put(Subscription(target, label, self.registry.inbox_inlet))
             self.table.want(target, (NODE,))
 
     def connect(self, location: str) -> None:
@@ -61,9 +61,9 @@ class Plain:
             settings=SimpleNamespace(encoding="utf-8"),
             pending=deque(),
         )
-        events: Any = SimpleNamespace(link_batch_done=lambda _: None)
-        self.links[NODE] = ClusterLink(
-            NODE, connection, events, self.book.touched, decode=self.decode
+        events: Any = SimpleNamespace(on_batch_done=lambda _: None)
+        self.subscribers[NODE] = ClusterSubscriber(
+            NODE, connection, events, self.registry.touched, decode=self.decode
         )
         self.table.node_up(NODE)
         for target in (CHANNEL, PATTERN):
@@ -72,17 +72,17 @@ class Plain:
 
     def lose(self) -> None:
         self.table.node_down(NODE, self.time, "lost")
-        del self.links[NODE]
+        del self.subscribers[NODE]
         for target in (CHANNEL, PATTERN):
             self.routes.update(target)
 
     def read(self, *replies: bytes) -> list[Any]:
-        link = self.links[NODE]
-        link.connection.last_read = self.time
+        subscriber = self.subscribers[NODE]
+        subscriber.connection.last_read = self.time
         parser = reader()
         parser.feed(b"".join(replies))
-        link.drain(parser.gets)
-        queue = self.inbox.mailbox.queue
+        subscriber.drain(parser.gets)
+        queue = self.message_queue.mailbox.queue
         got = [one["data"] for one in queue if type(one) is dict]
         queue.clear()
         return got
@@ -137,17 +137,17 @@ async def test_p7_the_same_node_repeats_nothing():
 async def test_what_was_read_is_kept_for_a_moment_only():
     plain = Plain(decode=True)
     plain.connect("one")
-    link = plain.links[NODE]
+    subscriber = plain.subscribers[NODE]
     plain.read(channel(b"old"))
     plain.time += LAG + 0.01
     plain.read(channel(b"new", b"\xff"))
-    assert link.recent(CHANNEL, 0.0) == ["new", b"\xff"]
-    assert link.recent(PATTERN, 0.0) == []
-    assert link.recent(CHANNEL, plain.time) == ["new", b"\xff"]
+    assert subscriber.recent(CHANNEL, 0.0) == ["new", b"\xff"]
+    assert subscriber.recent(PATTERN, 0.0) == []
+    assert subscriber.recent(CHANNEL, plain.time) == ["new", b"\xff"]
     plain.time += 0.01
     plain.read(channel(b"newer"))
     plain.read(channel(b"newest"))
-    assert link.recent(CHANNEL, plain.time) == ["newer", "newest"]
+    assert subscriber.recent(CHANNEL, plain.time) == ["newer", "newest"]
     for _ in range(5):
         plain.read(channel(*[b"x"] * 2000))
-    assert len(link.recent(CHANNEL, 0.0)) == 4000
+    assert len(subscriber.recent(CHANNEL, 0.0)) == 4000

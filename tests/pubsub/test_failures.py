@@ -32,7 +32,7 @@ async def test_a_manager_that_crashes_comes_back_with_all_subscriptions(
             ignore_subscribe_messages=True,
         ) as p,
     ):
-        parts = p._session.parts
+        parts = p._session.tree
         assert parts is not None
         for turn in range(1, 3):
             parts.manager.tell(Subscribe(None, None))  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ async def test_calls_that_wait_when_the_manager_crashes_are_not_forgotten(server
         client.pubsub(subscription_timeout=5, unsubscription_timeout=5) as p,
     ):
         await p.subscribe("old", "older")
-        parts = p._session.parts
+        parts = p._session.tree
         assert parts is not None
         server.pause()
         calls = [
@@ -84,7 +84,7 @@ async def test_a_manager_that_crashes_on_and_on_ends_the_pubsub(shared_server: A
     with within(3), pytest.raises(ExceptionGroup) as caught:
         async with client_of(shared_server) as client, client.pubsub(channels=["a"]) as p:
             for _ in range(20):
-                p._session.parts.manager.tell(Subscribe(None, None))  # type: ignore[union-attr,arg-type]
+                p._session.tree.manager.tell(Subscribe(None, None))  # type: ignore[union-attr,arg-type]
             await asyncio.sleep(5)
     (error,) = caught.value.exceptions
     assert isinstance(error, TypeError)
@@ -105,12 +105,12 @@ async def test_a_router_that_raises_inside_a_drain_costs_one_connection(
     ):
         await client.publish("a", "0")
         await heard.wait(1)
-        link = next(iter(p._session.parts.router.links.values()))  # type: ignore[union-attr]
+        subscriber = next(iter(p._session.tree.reconciler.subscribers.values()))  # type: ignore[union-attr]
 
         def broken(*_):
             raise KeyError("a bug of ours")
 
-        monkeypatch.setattr(link.events, "link_acked", broken)
+        monkeypatch.setattr(subscriber.events, "on_confirmed", broken)
         await p.subscribe("b")  # its acknowledgement ends the connection, the wish stands
         monkeypatch.undo()
         await eventually(lambda: len(gaps) >= 1 and p.stats().gaps >= 2)
@@ -130,8 +130,8 @@ async def test_the_batch_in_which_it_raised_is_delivered_as_far_as_it_came(serve
     """Inlets touched before the error are woken: nothing waits for the next batch for ever."""
     heard = Heard()
     async with client_of(server) as client, client.pubsub(channel_handlers={"a": heard}) as p:
-        link = next(iter(p._session.parts.router.links.values()))  # type: ignore[union-attr]
-        wire = link.connection
+        subscriber = next(iter(p._session.tree.reconciler.subscribers.values()))  # type: ignore[union-attr]
+        wire = subscriber.connection
         publish = b"".join(b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\n%d\r\n" % i for i in range(3))
         data = publish + b":1\r\n" + publish  # an answer to nothing
         buffer = wire.get_buffer(len(data))
@@ -152,7 +152,7 @@ async def test_a_reader_that_crashes_is_restarted_as_if_its_connection_were_lost
         client_of(server) as client,
         client.pubsub(channel_handlers={"a": heard}, on_gap=gaps) as p,
     ):
-        parts = p._session.parts
+        parts = p._session.tree
         assert parts is not None
         reader = parts.system.lookup(f"{parts.name}/readers/connection")
         assert reader is not None

@@ -247,7 +247,7 @@ async def test_what_cannot_be_a_handler_is_an_error_at_once(shared_server: AnySe
         assert not p.subscribed
         assert await client.pubsub_channels() == set()
         # The handler that was fine is gone, too.
-        tree = p._session.parts.system.tree()  # type: ignore[union-attr]
+        tree = p._session.tree.system.tree()  # type: ignore[union-attr]
         await eventually(lambda: not tree.find(f"{tree.path}/x/fine"))
-        handlers = [n for n in p._session.parts.system.tree().walk() if n.id == "handlers"]  # type: ignore[union-attr]
+        handlers = [n for n in p._session.tree.system.tree().walk() if n.id == "handlers"]  # type: ignore[union-attr]
         await eventually(lambda: handlers[0].children == ())

@@ -49,7 +49,7 @@ def key_of(message: Any) -> str:
 
 
 def node_of(pubsub: Any, name: str) -> Any:
-    system = pubsub._session.parts.system
+    system = pubsub._session.tree.system
     return next(n for n in system.tree().walk() if n.path.endswith(f"/handlers/{name}"))
 
 
@@ -166,7 +166,7 @@ async def test_a_drain_handles_all_that_is_parked(shared_server: AnyServer, cras
             await client.publish("a", f"hot:{number}")
         await eventually(lambda: node_of(p, "a").detail.get("parked") == 49)
         assert not await p.drain(0.05)
-        ref = p._session.parts.system.lookup(node_of(p, "a").path)  # type: ignore[union-attr]
+        ref = p._session.tree.system.lookup(node_of(p, "a").path)  # type: ignore[union-attr]
         assert ref is not None
         if crashes:
             ref._cell.crash_with(RuntimeError("a bug of ours"))
@@ -204,7 +204,7 @@ async def test_lanes_that_are_made_anew_lose_nothing_that_was_parked(shared_serv
         for number in range(50):
             await client.publish("a", f"hot:{number}")
         await eventually(lambda: node_of(p, "a").detail.get("parked") == 49)
-        ref = p._session.parts.system.lookup(node_of(p, "a").path)  # type: ignore[union-attr]
+        ref = p._session.tree.system.lookup(node_of(p, "a").path)  # type: ignore[union-attr]
         assert ref is not None
         ref._cell.crash_with(RuntimeError("a bug of ours"))
         held.release()

@@ -131,7 +131,7 @@ async def test_a_gap_or_a_lag_is_no_message_that_a_handler_handled(server: AnySe
             await eventually(lambda n=turn: p.stats().gaps == n)
         await client.publish("a", "1")
         await heard.wait(1)
-        parts = p._session.parts
+        parts = p._session.tree
         assert parts is not None
         await eventually(lambda: _processed(parts.system) == 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge, Port
+from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge, MergeInput
 
 SHARD, OTHER = "shard", "other"
 
@@ -21,7 +21,7 @@ class Clock:
 
 
 class Sink:
-    """An inlet that keeps what it gets."""
+    """An writer that keeps what it gets."""
 
     def __init__(self) -> None:
         self.got: list[object] = []
@@ -43,7 +43,7 @@ def make_telling() -> tuple[Merge, Sink, Clock, list[tuple[float, float]]]:
     return merge, sink, clock, missed
 
 
-def put(port: Port, *payloads: object) -> None:
+def put(port: MergeInput, *payloads: object) -> None:
     for payload in payloads:
         port.put({"data": payload})
 

@@ -18,7 +18,7 @@ def ack(type: str, name, count: int, pattern=None) -> dict:
 @pytest.mark.every_backend
 @pytest.mark.parametrize("decode", [False, True])
 async def test_contract_every_event_is_a_dict_of_four_keys(shared_server: AnyServer, decode: bool):
-    """Acks, messages and pattern messages; ``type`` is str in both modes."""
+    """Confirmations, messages and pattern messages; ``type`` is str in both modes."""
 
     def name(text: str) -> str | bytes:
         return text if decode else text.encode()

@@ -100,7 +100,7 @@ async def test_k10_a_handler_that_hangs_is_bounded_whatever_comes(
         for i in range(1000):
             await client.publish("a", str(i))
         await eventually(lambda: p.stats().received == 1000)
-        mailbox = next(iter(p._book.subscriptions.values())).inlet.mailbox
+        mailbox = next(iter(p._book.subscriptions.values())).writer.mailbox
         assert len(mailbox.queue) <= 102
         release.set()
         await eventually(lambda: told and told[-1] == 999)
@@ -209,9 +209,9 @@ async def test_a3_block_pauses_reading_and_loses_nothing(
             max_idle_seconds=0.05,
         ) as p,
     ):
-        router = p._session.parts.router  # type: ignore[union-attr]
+        reconciler = p._session.tree.reconciler  # type: ignore[union-attr]
         publishing = [asyncio.create_task(publish_many(client, name, total)) for name in ("i", "h")]
-        await eventually(lambda: router.paused)
+        await eventually(lambda: reconciler.paused)
         await asyncio.sleep(0.2)  # silence that is our own: no reason to reconnect
         found: list[int] = []
         async with asyncio.timeout(20):
@@ -225,7 +225,7 @@ async def test_a3_block_pauses_reading_and_loses_nothing(
         assert lags == []
         assert p.stats().gaps == p.stats().shed == 0
         assert await p.get_message(timeout=0) is None
-        await eventually(lambda: not router.paused)
+        await eventually(lambda: not reconciler.paused)
 
 
 async def test_p13_exit_while_reading_is_paused(shared_server: AnyServer):
@@ -237,9 +237,9 @@ async def test_p13_exit_while_reading_is_paused(shared_server: AnyServer):
             channels=["i"], mailbox=1, overflow="block", ignore_subscribe_messages=True
         )
         async with p:
-            router = p._session.parts.router  # type: ignore[union-attr]
+            reconciler = p._session.tree.reconciler  # type: ignore[union-attr]
             await publish_many(client, "i", 5000)
-            await eventually(lambda: router.paused)
+            await eventually(lambda: reconciler.paused)
             leaving = within(0.5)
             leaving.__enter__()
         leaving.__exit__(None, None, None)
@@ -258,7 +258,7 @@ async def test_a3_a_reconnect_while_paused(server: AnyServer):
         ) as p,
     ):
         await publish_many(client, "i", 1000)
-        await eventually(lambda: p._session.parts.router.paused)  # type: ignore[union-attr]
+        await eventually(lambda: p._session.tree.reconciler.paused)  # type: ignore[union-attr]
         kill_subscribers(server)
         found: list[int] = []
 

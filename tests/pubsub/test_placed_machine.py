@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.placement_rules import NodeHealth, shard_places
 from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import Actual
+from actors.pubsub.table.state import NodeStatus
 from actors.redis.topology.model import Health, Node, Role, Topology, build_topology
 from actors.redis.topology.slots import key_slot
 from tests.pubsub.test_table_machine import NODES, TARGETS, TableMachine
@@ -71,8 +71,8 @@ class PlacedMachine(TableMachine):
             {node: sorted(slots) for node, slots in owned.items()},
         )
 
-    def sight(self) -> Sight:
-        return Sight(
+    def health(self) -> NodeHealth:
+        return NodeHealth(
             down=frozenset(self.down),
             silent=frozenset(self.silent),
             handing_over=frozenset(self.handing_over),
@@ -84,9 +84,9 @@ class PlacedMachine(TableMachine):
 
     def look(self) -> None:
         """Something changed: place all targets anew, those without an owner as they were."""
-        topology, sight = self.topology(), self.sight()
+        topology, health = self.topology(), self.health()
         for target in TARGETS:
-            places = shard_places(topology, SLOTS[target], sight) or self.places[target]
+            places = shard_places(topology, SLOTS[target], health) or self.places[target]
             self.places[target] = places
             super().place(target, places)
 
@@ -207,17 +207,17 @@ class PlacedMachine(TableMachine):
             row = self.table.rows[target]
             if living:
                 assert row.source in living, "its shard is there, and it is not live on it"
-                assert row.nodes[row.source] is Actual.LIVE
+                assert row.nodes[row.source] is NodeStatus.LIVE
 
     # -- always ------------------------------------------------------------------------------------
 
     @invariant()
     def where_messages_come_from_has_company_when_it_is_sick(self) -> None:
         """P6: whoever may take over is asked before it does."""
-        topology, sight = self.topology(), self.sight()
+        topology, health = self.topology(), self.health()
         for target in self.wanted:
             shard = self.shard_of(target)
-            if self.places[target] != shard_places(topology, SLOTS[target], sight):
+            if self.places[target] != shard_places(topology, SLOTS[target], health):
                 continue  # the cluster changed, and nobody has looked yet
             assert set(self.places[target]) & set(shard), "no node of its shard is asked"
             if len(shard) == 1:

@@ -8,23 +8,23 @@ from typing import Any
 import hiredis
 import pytest
 
-from actors.pubsub.delivery.dispatcher import DataPlane
-from actors.pubsub.delivery.message_queue import Inbox, InboxInlet
+from actors.pubsub.delivery.dispatcher import Dispatcher
+from actors.pubsub.delivery.message_queue import InboxInlet, MessageQueue
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 
-class Plane(DataPlane):
+class Plane(Dispatcher):
     """One that keeps what is no message."""
 
     def __init__(self, encoding: str | None) -> None:
-        self.inbox = Inbox(MailboxSpec(), asyncio.get_running_loop())
+        self.message_queue = MessageQueue(MailboxSpec(), asyncio.get_running_loop())
         touched: list[Any] = []
         super().__init__(touched, encoding)
         self.others: list[Any] = []
         self.batches = 0
-        self.inlet = InboxInlet(self.inbox, touched, "the test", lambda _: None)
+        self.writer = InboxInlet(self.message_queue, touched, "the test", lambda _: None)
         self.parser = reader()
 
     def _other(self, reply: Any) -> None:
@@ -36,8 +36,8 @@ class Plane(DataPlane):
     def feed(self, *parts: bytes) -> list[Any]:
         self.parser.feed(b"".join(parts))
         self.drain(self.parser.gets)
-        messages = list(self.inbox.mailbox.queue)
-        self.inbox.mailbox.queue.clear()
+        messages = list(self.message_queue.mailbox.queue)
+        self.message_queue.mailbox.queue.clear()
         return messages
 
 
@@ -53,8 +53,8 @@ def push(*parts: bytes) -> bytes:
 
 def plane_with(encoding: str | None, label: Any = "name") -> Plane:
     plane = Plane(encoding)
-    plane.set_route(Target(Kind.CHANNEL, b"name"), (plane.inlet, label))
-    plane.set_route(Target(Kind.PATTERN, b"n*"), (plane.inlet, "n*"))
+    plane.set_route(Target(Kind.CHANNEL, b"name"), (plane.writer, label))
+    plane.set_route(Target(Kind.PATTERN, b"n*"), (plane.writer, "n*"))
     return plane
 
 
@@ -132,5 +132,5 @@ async def test_what_came_before_a_broken_reply_is_delivered():
     plane = plane_with(None)
     with pytest.raises(hiredis.ProtocolError):
         plane.feed(push(b"message", b"name", b"1"), b"?what\r\n")
-    assert [message["data"] for message in plane.inbox.mailbox.queue] == [b"1"]
+    assert [message["data"] for message in plane.message_queue.mailbox.queue] == [b"1"]
     assert (plane.received, plane.batches) == (1, 1)

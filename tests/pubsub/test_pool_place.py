@@ -111,7 +111,7 @@ async def test_p13_the_place_is_given_back_however_it_is_left(
 
 
 def _states(p: PubSub[Any]) -> set[str]:
-    parts = p._session.parts
+    parts = p._session.tree
     assert parts is not None
     return {node.status for node in parts.system.tree().walk() if node.id == "connection"}
 
@@ -136,7 +136,7 @@ async def test_the_place_is_given_back_when_it_gives_up(server: AnyServer, polic
 async def test_the_place_is_not_lost_with_a_part_of_the_tree(server: AnyServer, whose: str):
     async with client_of(server, max_connections=1) as client:
         async with client.pubsub(channels=["a"], retry_policy=QUICK) as p:
-            parts = p._session.parts
+            parts = p._session.tree
             assert parts is not None
             if whose == "manager":
                 parts.manager._cell.crash_with(RuntimeError("a bug"))

@@ -40,17 +40,17 @@ FREE = b"# Clients\r\npubsub_clients:%d\r\npaused_reason:none\r\n"
             {SLOTS: SELDOM, JOBS: None, CLIENTS: None},
         ),
         (Situation(moving=True, nodes=100), {SLOTS: 0.03, JOBS: 0.02, CLIENTS: 0.02}),
-        (Situation(speaking=True, links=30), {SLOTS: 0.1, JOBS: 0.1, CLIENTS: 0.1}),
+        (Situation(speaking=True, subscribers=30), {SLOTS: 0.1, JOBS: 0.1, CLIENTS: 0.1}),
         (Situation(speaking=True, sharers=100), {SLOTS: 0.25, JOBS: 0.5, CLIENTS: 0.5}),
         (Situation(moving=True, leaving=True, sharers=100), {SLOTS: 0.25, JOBS: 0.5, CLIENTS: 0.5}),
         # The more messages come, the oftener.
         (Situation(speaking=True, rate=500.0), {SLOTS: 0.005, JOBS: 0.02, CLIENTS: 0.02}),
         (Situation(speaking=True, rate=1000.0), {SLOTS: 0.0025, JOBS: 0.01, CLIENTS: 0.01}),
-        (Situation(speaking=True, links=3, rate=3000.0), {SLOTS: 0.0025, JOBS: 0.01}),
+        (Situation(speaking=True, subscribers=3, rate=3000.0), {SLOTS: 0.0025, JOBS: 0.01}),
         (Situation(speaking=True, rate=1e6), {SLOTS: 0.0025, JOBS: 0.005, CLIENTS: 0.005}),
         (Situation(speaking=True, rate=1e6, jobs=100), {JOBS: 0.03, CLIENTS: 0.005}),
         (Situation(moving=True, speaking=True, rate=1e6), {JOBS: 0.02, CLIENTS: 0.02}),
-        (Situation(speaking=True, links=12, rate=1e6), {SLOTS: 0.01, JOBS: 0.04}),
+        (Situation(speaking=True, subscribers=12, rate=1e6), {SLOTS: 0.01, JOBS: 0.04}),
         (Situation(waiting=True, rate=1e6), {SLOTS: 0.0025, JOBS: SELDOM}),
         (Situation(rate=1e6), {SLOTS: SELDOM}),
         (Situation(moving=True, taking=True, rate=1e6), {SLOTS: 0.0025, JOBS: 0.005}),
@@ -86,7 +86,7 @@ def test_how_often(here: Situation, expected: dict[Question, float | None]):
         moving=st.booleans(),
         speaking=st.booleans(),
         nodes=st.integers(1, 1000),
-        links=st.integers(1, 500),
+        subscribers=st.integers(1, 500),
         sharers=st.integers(1, 10_000),
         jobs=st.integers(0, 1000),
         ranges=st.booleans(),
@@ -206,14 +206,14 @@ def test_p6_a_slot_that_comes_is_told_by_its_target_before_its_source():
     stage = Stage()
     target = Node()
     target.answers[SLOTS] = b"id 127.0.0.1:2@3 myself,master - 0 0 1 connected 5 [2-<-a]"
-    links: Any = {"a": stage.node, TARGET: target}
+    subscribers: Any = {"a": stage.node, TARGET: target}
     for _ in range(3):
-        stage.time += stage.watch.tick(links, 6)
+        stage.time += stage.watch.tick(subscribers, 6)
     assert stage.watch.moves.targets == {2: TARGET, 1: TARGET}, "and 1 may be the next"
     assert {2} in stage.changed
     before, until = len(target.asked), stage.time + 1.0
     while stage.time < until:
-        stage.time += stage.watch.tick(links, 6)
+        stage.time += stage.watch.tick(subscribers, 6)
     assert target.asked[before:].count(SLOTS) > 150, "the next one comes the same way"
 
 
@@ -221,13 +221,13 @@ def test_p6_a_node_that_slots_leave_one_by_one_is_asked_less_while_their_target_
     stage = Stage()
     target = Node()
     target.answers[SLOTS] = b"id 127.0.0.1:2@3 myself,master - 0 0 1 connected 5 [2-<-a]"
-    links: Any = {"a": stage.node, TARGET: target}
+    subscribers: Any = {"a": stage.node, TARGET: target}
 
     def asked_in(seconds: float) -> list[Question]:
         before, until = len(stage.node.asked), stage.time + seconds
         while stage.time < until:
             stage.node.received += 1
-            stage.time += stage.watch.tick(links, 6)
+            stage.time += stage.watch.tick(subscribers, 6)
         return stage.node.asked[before:]
 
     asked_in(0.5)
@@ -238,7 +238,7 @@ def test_p6_a_node_that_slots_leave_one_by_one_is_asked_less_while_their_target_
     asked = asked_in(1.0)
     assert asked.count(JOBS) > 150, "nothing moves one by one any more: it may in one step"
     stage.node.answers[SLOTS] = LEAVES_TWO
-    del links[TARGET]
+    del subscribers[TARGET]
     asked_in(0.1)
     assert asked_in(1.0).count(SLOTS) > 150, "its target cannot be asked"
 
@@ -246,13 +246,13 @@ def test_p6_a_node_that_slots_leave_one_by_one_is_asked_less_while_their_target_
 def test_p6_a_primary_without_slots_is_asked_as_those_that_have_some_however_many_ask():
     stage = Stage()
     empty = Node()
-    links: Any = {"a": stage.node, "empty": empty}
+    subscribers: Any = {"a": stage.node, "empty": empty}
 
     def asked_in(seconds: float) -> int:
         before, until = empty.asked.count(SLOTS), stage.time + seconds
         while stage.time < until:
             stage.node.received += 1
-            stage.time += stage.watch.tick(links, 6, ["empty"])
+            stage.time += stage.watch.tick(subscribers, 6, ["empty"])
         return empty.asked.count(SLOTS) - before
 
     assert asked_in(1.0) > 80
@@ -388,12 +388,12 @@ def test_p6_a_new_node_is_expected_to_get_slots_of_all_others():
     stage = Stage()
     stage.owned = (2,)
     stage.node.answers[SLOTS] = LEAVES_TWO
-    links: Any = {"a": stage.node, TARGET: Node()}
+    subscribers: Any = {"a": stage.node, TARGET: Node()}
     for _ in range(5):
-        stage.time += stage.watch.tick(links, 6)
+        stage.time += stage.watch.tick(subscribers, 6)
     assert stage.watch.moves.targets == {2: TARGET}
     for _ in range(5):
-        stage.time += stage.watch.tick(links, 6, {TARGET})
+        stage.time += stage.watch.tick(subscribers, 6, {TARGET})
     for _ in range(5):  # and it is still the new one when the first slot came
-        stage.time += stage.watch.tick(links, 6)
+        stage.time += stage.watch.tick(subscribers, 6)
     assert stage.watch.moves.targets == {1: TARGET, 2: TARGET}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.placement_rules import NodeHealth, shard_places
 from actors.pubsub.cluster.shard_roles import RELAYED, Revocations, Roles, promoted
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, Topology, build_topology
@@ -59,22 +59,22 @@ def test_a_node_that_takes_a_target_away_changed_its_role_last():
 
 
 @pytest.mark.parametrize(
-    ("sight", "places"),
+    ("health", "places"),
     [
-        (Sight(replicas_first=True), ("b",)),
-        (Sight(replicas_first=True, unsure={"b"}), ("c",)),
-        (Sight(replicas_first=True, unsure={"b", "c"}), ("a",)),
-        (Sight(replicas_first=True, unsure={"b", "c"}, handing_over={"a"}), ("a", "b", "c")),
-        (Sight(replicas_first=True, unsure={"b", "c"}, silent={"a"}), ("b", "c", "a")),
-        (Sight(unsure={"b"}), ("a",)),
+        (NodeHealth(replicas_first=True), ("b",)),
+        (NodeHealth(replicas_first=True, unsure={"b"}), ("c",)),
+        (NodeHealth(replicas_first=True, unsure={"b", "c"}), ("a",)),
+        (NodeHealth(replicas_first=True, unsure={"b", "c"}, handing_over={"a"}), ("a", "b", "c")),
+        (NodeHealth(replicas_first=True, unsure={"b", "c"}, silent={"a"}), ("b", "c", "a")),
+        (NodeHealth(unsure={"b"}), ("a",)),
         # Taken away, nobody saw why: from the primary; from a replica.
-        (Sight(unsettled={0}, unsure={"a"}), ("b", "c", "a")),
-        (Sight(unsettled={0}, unsure={"b"}, replicas_first=True), ("a", "c", "b")),
-        (Sight(unsettled={0}, unsure={"b"}), ("c", "a", "b")),
+        (NodeHealth(unsettled={0}, unsure={"a"}), ("b", "c", "a")),
+        (NodeHealth(unsettled={0}, unsure={"b"}, replicas_first=True), ("a", "c", "b")),
+        (NodeHealth(unsettled={0}, unsure={"b"}), ("c", "a", "b")),
     ],
 )
-def test_the_promoted_node_is_listened_to_until_replicas_are_sure(sight, places):
-    assert shard_places(shard("a", "b", "c"), 0, sight) == places
+def test_the_promoted_node_is_listened_to_until_replicas_are_sure(health, places):
+    assert shard_places(shard("a", "b", "c"), 0, health) == places
 
 
 def test_a_replica_that_was_away_is_trusted_after_a_while_or_as_a_primary():

@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.handlers.key_scheduler import NO_KEY, Rota
+from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
 
 STEPS = st.lists(
     st.one_of(
@@ -22,7 +22,7 @@ STEPS = st.lists(
 
 @given(lanes=st.integers(1, 4), steps=STEPS)
 def test_p12_keys_keep_their_order_and_no_lane_idles_beside_work(lanes, steps):
-    rota = Rota(lanes)
+    rota = KeyScheduler(lanes)
     at_work: dict[int, tuple] = {}  # lane -> (key, number)
     parked: list[tuple] = []
     started: dict[object, list[int]] = defaultdict(list)
@@ -70,7 +70,7 @@ def test_p12_keys_keep_their_order_and_no_lane_idles_beside_work(lanes, steps):
 
 
 def test_lanes_are_used_in_turns():
-    rota = Rota(3)
+    rota = KeyScheduler(3)
     assert [rota.put(NO_KEY, n) for n in range(3)] == [0, 1, 2]
     for lane in (1, 0, 2):
         rota.done(lane)
@@ -78,7 +78,7 @@ def test_lanes_are_used_in_turns():
 
 
 def test_what_is_through_is_counted_up_to_the_first_that_is_not():
-    rota = Rota(2)
+    rota = KeyScheduler(2)
     first = rota.put("a", "a1")
     assert first is not None
     assert rota.put("a", "a2") is None

@@ -1,4 +1,4 @@
-"""Routes follow each step of the table, whichever command it took (P7)."""
+"""FeedRoutes follow each step of the table, whichever command it took (P7)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from actors.pubsub.connection.pending_commands import ShardLeave
-from actors.pubsub.connection.shard_subscriber import ShardLink
+from actors.pubsub.connection.shard_subscriber import ShardSubscriber
 from actors.pubsub.delivery.merge import OWED
-from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.subscriptions.reconciler import Router
-from actors.pubsub.subscriptions.registry import Book, Subscription
-from actors.pubsub.table.state import HandOver, NodeId
+from actors.pubsub.subscriptions.reconciler import Reconciler
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
+from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import MovedError, RedisError, TryAgainError
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
@@ -59,7 +59,7 @@ class OneShard:
     def replica_until(self, node: NodeId) -> float:
         return -inf
 
-    def linger(self, hand_over: HandOver) -> float | None:
+    def linger(self, handover: Handover) -> float | None:
         return None
 
     def lost(self, node: NodeId) -> bool:
@@ -81,23 +81,25 @@ class OneShard:
 
 
 class Wired:
-    """A router whose connections say what a test has them say."""
+    """A reconciler whose connections say what a test has them say."""
 
     def __init__(self, *nodes: str) -> None:
         loop = asyncio.get_running_loop()
-        self.inbox = Inbox(MailboxSpec(), loop)
-        self.book = Book(self.inbox, encoding="utf-8", decode=True, ignore_subscribe_messages=True)
+        self.message_queue = MessageQueue(MailboxSpec(), loop)
+        self.registry = SubscriptionRegistry(
+            self.message_queue, encoding="utf-8", decode=True, ignore_subscribe_messages=True
+        )
         self.placement = OneShard()
         self.time = loop.time()
-        self.router = Router(self.book, self.placement, loop)
-        self.router.routes._now = lambda: self.time
-        self.links = {node: self._link(node) for node in nodes}
-        self.book.put(Subscription(X, "x", self.book.inbox_inlet))
-        self.router.table.want(X, ())
-        for link in self.links.values():
-            self.router.link_up(link)
+        self.reconciler = Reconciler(self.registry, self.placement, loop)
+        self.reconciler.routes._now = lambda: self.time
+        self.subscribers = {node: self._link(node) for node in nodes}
+        self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
+        self.reconciler.table.want(X, ())
+        for subscriber in self.subscribers.values():
+            self.reconciler.on_connected(subscriber)
 
-    def _link(self, node: str) -> ShardLink:
+    def _link(self, node: str) -> ShardSubscriber:
         connection: Any = SimpleNamespace(
             location=node,
             last_read=self.time,
@@ -108,24 +110,26 @@ class Wired:
         )
         connection.deliver = lambda reply: connection.pending.popleft().resolve(reply)
         connection.write = lambda _, *expected: connection.pending.extend(expected)
-        return ShardLink(node, connection, self.router, self.book.touched, decode=True)
+        return ShardSubscriber(
+            node, connection, self.reconciler, self.registry.touched, decode=True
+        )
 
     def placed(self, *nodes: str) -> None:
         """The channel belongs there from now on."""
         self.placement.where = nodes
-        self.router.replace()
+        self.reconciler.replace()
 
     def says(self, node: str, kind: str, payload: str | int) -> list[str]:
         """Have ``node`` say something of the channel; return what reaches the consumer."""
-        link = self.links[node]
-        link.connection.last_read = link.connection.proof = self.time
+        subscriber = self.subscribers[node]
+        subscriber.connection.last_read = subscriber.connection.proof = self.time
         last = f":{payload}" if isinstance(payload, int) else f"${len(payload)}\r\n{payload}"
         parser = reader()
         parser.feed(f">3\r\n${len(kind)}\r\n{kind}\r\n$1\r\nx\r\n{last}\r\n".encode())
-        if kind == "sunsubscribe" and link.connection.pending:  # the PING that goes with it
+        if kind == "sunsubscribe" and subscriber.connection.pending:  # the PING that goes with it
             parser.feed(b"+PONG\r\n")
-        link.drain(parser.gets)
-        queue = self.inbox.mailbox.queue
+        subscriber.drain(parser.gets)
+        queue = self.message_queue.mailbox.queue
         got = [one["data"] for one in queue if type(one) is dict]
         queue.clear()
         return got
@@ -151,7 +155,7 @@ async def test_p7_a_node_that_was_left_and_is_asked_again_is_live_since_then():
     assert wired.says("old", "smessage", "2") == []
     assert wired.says("old", "smessage", "3") == []
     assert wired.says("new", "smessage", "4") == ["4"]
-    assert wired.book.gaps == 1
+    assert wired.registry.gaps == 1
 
 
 async def test_p6_a_subscription_that_is_sent_once_more_counts_from_its_first_acknowledgement():
@@ -159,29 +163,29 @@ async def test_p6_a_subscription_that_is_sent_once_more_counts_from_its_first_ac
     wired = Wired("new")
     wired.placed("new")
     wired.says("new", "ssubscribe", 1)
-    wired.links["new"].repeat(X.kind, X.name)
+    wired.subscribers["new"].repeat(X.kind, X.name)
     assert wired.says("new", "sunsubscribe", 0) == []
-    assert wired.router.table.rows[X].source is None
-    wired.links["new"].connection.pending.popleft()  # the answer to ASKING
+    assert wired.reconciler.table.rows[X].source is None
+    wired.subscribers["new"].connection.pending.popleft()  # the answer to ASKING
     wired.says("new", "ssubscribe", 1)
-    assert wired.router.table.rows[X].source == "new"
+    assert wired.reconciler.table.rows[X].source == "new"
     assert wired.says("new", "smessage", "1") == ["1"]
     wired.says("new", "ssubscribe", 1)
-    assert not wired.links["new"].connection.pending
+    assert not wired.subscribers["new"].connection.pending
     assert wired.says("new", "smessage", "2") == ["2"]
-    assert wired.book.gaps == 1
+    assert wired.registry.gaps == 1
 
 
 async def test_p6_a_subscription_that_is_sent_once_more_and_refused_changes_nothing():
     wired = Wired("new")
     wired.placed("new")
     wired.says("new", "ssubscribe", 1)
-    link = wired.links["new"]
-    link.repeat(X.kind, X.name)
-    pending = link.connection.pending
+    subscriber = wired.subscribers["new"]
+    subscriber.repeat(X.kind, X.name)
+    pending = subscriber.connection.pending
     pending.popleft()
     pending.popleft().resolve(MovedError(0, "127.0.0.1", 1))
-    assert wired.router.table.rows[X].source == "new"
+    assert wired.reconciler.table.rows[X].source == "new"
     assert wired.says("new", "smessage", "1") == ["1"]
 
 
@@ -189,16 +193,19 @@ async def test_p6_a_subscription_that_nobody_waits_for_any_more_is_ended():
     wired = Wired("old", "new")
     wired.placed("old", "new")
     wired.says("old", "ssubscribe", 1)
-    link = wired.links["new"]
-    link.repeat(X.kind, X.name)
-    first, _, repeated = link.connection.pending
-    link.connection.pending.clear()
+    subscriber = wired.subscribers["new"]
+    subscriber.repeat(X.kind, X.name)
+    first, _, repeated = subscriber.connection.pending
+    subscriber.connection.pending.clear()
     wired.placed("old")
     first.resolve(MovedError(0, "127.0.0.1", 1))
-    assert "new" not in wired.router.table.rows[X].nodes
-    link.connection.pending.append(repeated)
+    assert "new" not in wired.reconciler.table.rows[X].nodes
+    subscriber.connection.pending.append(repeated)
     wired.says("new", "ssubscribe", 1)
-    assert [type(one).__name__ for one in link.connection.pending] == ["ShardLeave", "Ignored"]
+    assert [type(one).__name__ for one in subscriber.connection.pending] == [
+        "ShardLeave",
+        "Ignored",
+    ]
     assert wired.says("new", "smessage", "1") == []
     assert wired.says("old", "smessage", "1") == ["1"]
 
@@ -217,8 +224,8 @@ async def test_p10_what_a_replica_had_not_got_when_its_slot_left_is_a_gap(primar
     wired.time += 2 * late
     wired.placement.where = wired.placement.where[1:]
     wired.says("replica", "sunsubscribe", 0)
-    assert wired.book.gaps == (0 if primary_is_live else 1)
-    assert wired.router.table.rows[X].source == "new"
+    assert wired.registry.gaps == (0 if primary_is_live else 1)
+    assert wired.reconciler.table.rows[X].source == "new"
 
 
 async def test_p6_a_try_that_was_sent_ahead_counts_though_the_node_refused_before():
@@ -226,16 +233,16 @@ async def test_p6_a_try_that_was_sent_ahead_counts_though_the_node_refused_befor
     wired.placed("old")
     wired.says("old", "ssubscribe", 1)
     wired.placed("old", "new")
-    link, row = wired.links["new"], wired.router.table.rows[X]
+    subscriber, row = wired.subscribers["new"], wired.reconciler.table.rows[X]
     for _ in range(2):
-        link.put_try(X.kind, [X.name])
-    link.send()
-    link.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
+        subscriber.put_try(X.kind, [X.name])
+    subscriber.send()
+    subscriber.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
     assert "new" not in row.nodes
     wired.says("new", "ssubscribe", 1)
     assert row.is_live("new")
     wired.says("new", "ssubscribe", 1)
-    assert not link.connection.pending
+    assert not subscriber.connection.pending
     assert row.is_live("new")
 
 
@@ -243,12 +250,12 @@ async def test_p6_a_try_that_comes_true_where_nobody_wants_it_any_more_is_ended(
     wired = Wired("old", "new")
     wired.placed("old", "new")
     wired.says("old", "ssubscribe", 1)
-    link, row = wired.links["new"], wired.router.table.rows[X]
-    link.put_try(X.kind, [X.name])
-    link.send()
-    link.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
+    subscriber, row = wired.subscribers["new"], wired.reconciler.table.rows[X]
+    subscriber.put_try(X.kind, [X.name])
+    subscriber.send()
+    subscriber.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
     wired.placed("old")
     wired.says("new", "ssubscribe", 1)
     assert "new" not in row.nodes
-    (leave, _) = link.connection.pending
+    (leave, _) = subscriber.connection.pending
     assert isinstance(leave, ShardLeave)

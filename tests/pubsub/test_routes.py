@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from actors.pubsub.connection.shard_subscriber import ShardLink
+from actors.pubsub.connection.shard_subscriber import ShardSubscriber
 from actors.pubsub.delivery.merge import MEMORY
-from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.subscriptions.registry import Book, Subscription
-from actors.pubsub.subscriptions.routes import Routes
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
+from actors.pubsub.subscriptions.routes import FeedRoutes
 from actors.pubsub.table.table import Table
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
@@ -26,30 +26,32 @@ class Shards:
     """A shard channel and nodes; which of them are mates, and the time, is set by hand."""
 
     def __init__(self, *nodes: str) -> None:
-        self.inbox = Inbox(MailboxSpec(), asyncio.get_running_loop())
-        self.book = Book(self.inbox, encoding="utf-8", decode=True, ignore_subscribe_messages=True)
+        self.message_queue = MessageQueue(MailboxSpec(), asyncio.get_running_loop())
+        self.registry = SubscriptionRegistry(
+            self.message_queue, encoding="utf-8", decode=True, ignore_subscribe_messages=True
+        )
         self.table = Table()
         self.time = 100.0
         self.mates: set[frozenset[str]] = set()
         self.importing: set[str] = set()
-        self.links = {node: self._link(node) for node in nodes}
-        self.routes = Routes(
-            self.book, self.table, self.links, self, lambda: self.time, lambda *_: None
+        self.subscribers = {node: self._link(node) for node in nodes}
+        self.routes = FeedRoutes(
+            self.registry, self.table, self.subscribers, self, lambda: self.time, lambda *_: None
         )
-        self.book.put(Subscription(X, "x", self.book.inbox_inlet))
+        self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
         self.table.want(X, ())
         for node in nodes:
             self.table.node_up(node)
 
-    def _link(self, node: str) -> ShardLink:
+    def _link(self, node: str) -> ShardSubscriber:
         connection: Any = SimpleNamespace(
             location=node,
             last_read=self.time,
             settings=SimpleNamespace(encoding="utf-8"),
             pending=deque(),
         )
-        events: Any = SimpleNamespace(link_batch_done=lambda _: None)
-        return ShardLink(node, connection, events, self.book.touched, decode=True)
+        events: Any = SimpleNamespace(on_batch_done=lambda _: None)
+        return ShardSubscriber(node, connection, events, self.registry.touched, decode=True)
 
     def same_stream(self, node: str, other: str) -> bool:
         return node == other or frozenset((node, other)) in self.mates
@@ -74,16 +76,16 @@ class Shards:
 
     def reads(self, node: str, *payloads: str) -> list[str]:
         """Have ``node`` deliver; return what reaches the consumer."""
-        link = self.links[node]
-        link.connection.last_read = self.time
+        subscriber = self.subscribers[node]
+        subscriber.connection.last_read = self.time
         parser = reader()
         for payload in payloads:
             parser.feed(f">3\r\n$8\r\nsmessage\r\n$1\r\nx\r\n$1\r\n{payload}\r\n".encode())
-        link.drain(parser.gets)
+        subscriber.drain(parser.gets)
         return self.passed()
 
     def passed(self) -> list[str]:
-        queue = self.inbox.mailbox.queue
+        queue = self.message_queue.mailbox.queue
         got = [one["data"] for one in queue if type(one) is dict]
         queue.clear()
         return got
@@ -186,7 +188,7 @@ async def test_p7_the_replica_of_an_emptied_primary_goes_on_before_its_new_prima
     assert shards.reads("replica", "2") == ["2"]
     if seen == "after":
         shards.mates.add(frozenset(("owner", "replica")))
-    shards.table.handed_over(X, "replica")
+    shards.table.handover_done(X, "replica")
     shards.routes.update(X)
     assert shards.passed() == ["3"]
     assert shards.reads("replica", "3") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-from actors.pubsub.cluster.silent_nodes import News, Silences
+from actors.pubsub.cluster.silent_nodes import News, SilentNodes
 
 
 class Stage:
@@ -14,8 +14,8 @@ class Stage:
     def __init__(self) -> None:
         self.now = 100.0
         self.pings: list[str] = []
-        self.silences = Silences()
-        self.links = {name: self._link(name) for name in "ab"}
+        self.silences = SilentNodes()
+        self.subscribers = {name: self._link(name) for name in "ab"}
 
     def _link(self, name: str):
         connection = SimpleNamespace(last_read=self.now)
@@ -23,12 +23,12 @@ class Stage:
         return SimpleNamespace(connection=connection, pongs=0, ping=ping)
 
     def hear(self, name: str) -> None:
-        self.links[name].connection.last_read = self.now
+        self.subscribers[name].connection.last_read = self.now
 
     def look(self, seconds: float, *, orphans=(), held: float = 0.0) -> News:
         self.now += seconds
         self.hear("b")
-        return self.silences.look(self.links, orphans, self.now, held)
+        return self.silences.look(self.subscribers, orphans, self.now, held)
 
 
 def test_p9_a_quiet_node_is_asked_once_and_is_silent_when_it_does_not_answer():
@@ -61,7 +61,7 @@ def test_p9_one_that_was_silent_is_believed_with_its_pong_and_not_before():
     assert stage.look(0.6).lost == ("a",)
     stage.hear("a")
     assert stage.look(0.1) == News()
-    stage.links["a"].pongs += 1
+    stage.subscribers["a"].pongs += 1
     assert stage.look(0.1) == News(found=("a",))
     assert "a" not in stage.silences
 

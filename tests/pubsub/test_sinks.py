@@ -25,7 +25,7 @@ def fails(message: Any) -> None:
 
 
 def writers_of(pubsub: Any) -> list[str]:
-    tree = pubsub._session.parts.system.tree()
+    tree = pubsub._session.tree.system.tree()
     return [node.id for node in tree.walk() if node.id.startswith(WRITER_PREFIX)]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.placement_rules import NodeHealth, shard_places
 from actors.pubsub.cluster.seconds import first_of, is_second, second_of
-from actors.pubsub.cluster.slot_assignment import SlotPlaces, TargetSlots, all_places
+from actors.pubsub.cluster.slot_assignment import SlotAssignments, TargetSlots, all_places
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, build_topology
 from actors.redis.topology.slots import SLOTS, key_slot
@@ -33,7 +33,7 @@ topologies = st.lists(SLOT, min_size=4, max_size=8, unique=True).map(
     )
 )
 sights = st.builds(
-    Sight,
+    NodeHealth,
     down=IDS,
     silent=IDS,
     handing_over=IDS,
@@ -48,18 +48,18 @@ sights = st.builds(
 
 @settings(deadline=None, max_examples=60)
 @given(topologies, sights, st.lists(SLOT, max_size=50))
-def test_all_places_are_those_of_each_slot(topology, sight, some):
+def test_all_places_are_those_of_each_slot(topology, health, some):
     before: list[tuple[str, ...]] = [("before",)] * SLOTS
-    found = all_places(topology, sight, before)
+    found = all_places(topology, health, before)
     edges = [slot for shard in topology.shards for run in shard.slots for slot in run]
-    for slot in {*some, *edges, *sight.unsettled, *sight.moving}:
-        assert found[slot] == (shard_places(topology, slot, sight) or ("before",))
+    for slot in {*some, *edges, *health.unsettled, *health.moving}:
+        assert found[slot] == (shard_places(topology, slot, health) or ("before",))
 
 
 def test_p6_a_slot_on_its_way_is_live_on_both_connections_to_its_target_after_its_owner():
     topology = build_topology(NODES, {"a": [(0, SLOTS - 1)], "b": []})
-    assert shard_places(topology, 7, Sight(moving={7: "b"})) == ("a", "b", second_of("b"))
-    assert shard_places(topology, 8, Sight(moving={7: "b"})) == ("a",)
+    assert shard_places(topology, 7, NodeHealth(moving={7: "b"})) == ("a", "b", second_of("b"))
+    assert shard_places(topology, 8, NodeHealth(moving={7: "b"})) == ("a",)
     assert (first_of(second_of("b")), first_of("b")) == ("b", "b")
     assert is_second(second_of("b"))
     assert not is_second("b")
@@ -69,8 +69,9 @@ def test_one_slot_is_looked_at_again_without_the_others():
     topology = build_topology(NODES, {"a": [(0, SLOTS - 1)]})
     unsettled: set[int] = set()
     made = []
-    places = SlotPlaces(
-        lambda: (topology, Sight(unsettled=unsettled, connected=("b",))), lambda: made.append(1)
+    places = SlotAssignments(
+        lambda: (topology, NodeHealth(unsettled=unsettled, connected=("b",))),
+        lambda: made.append(1),
     )
     first = places.all()
     assert places.all() is first
@@ -90,9 +91,9 @@ def test_many_slots_are_looked_at_again_with_all_others():
 
     def see():
         asked.append(len(moving))
-        return topology, Sight(moving=moving)
+        return topology, NodeHealth(moving=moving)
 
-    places = SlotPlaces(see, lambda: None)
+    places = SlotAssignments(see, lambda: None)
     assert places.all()[7] == ("a",)
     for slot in range(5000):
         moving[slot] = "c"
@@ -113,5 +114,5 @@ def test_names_that_are_no_longer_used_are_forgotten():
 
 def test_a_taken_slot_whose_primary_is_down_is_looked_for_at_a_silent_replica_too():
     topology = build_topology(NODES, {"b": [(0, SLOTS - 1)]})
-    sight = Sight(down=frozenset("b"), silent=frozenset({"b1"}), unsettled=frozenset({7}))
-    assert shard_places(topology, 7, sight) == ("b", "b1")
+    health = NodeHealth(down=frozenset("b"), silent=frozenset({"b1"}), unsettled=frozenset({7}))
+    assert shard_places(topology, 7, health) == ("b", "b1")

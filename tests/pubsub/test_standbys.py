@@ -8,8 +8,8 @@ import pytest
 
 from actors.pubsub.cluster.placement_rules import standbys
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.subscriptions.handovers import HandOvers
-from actors.pubsub.table.state import HandOver
+from actors.pubsub.subscriptions.handovers import Handovers
+from actors.pubsub.table.state import Handover
 from tests.cluster.test_cluster_parts import cluster_of
 
 CLUSTER = cluster_of(3, replicas=2)
@@ -35,22 +35,22 @@ def test_p6_one_more_of_each_shard_in_use(used, down, most, expected):
     assert standbys(CLUSTER, used, down, most) == expected
 
 
-def hand_over(name: str, old: str = "a") -> HandOver:
-    return HandOver(Target(Kind.SHARD, name.encode()), old, "b")
+def handover(name: str, old: str = "a") -> Handover:
+    return Handover(Target(Kind.SHARD, name.encode()), old, "b")
 
 
-async def ended(plan, seconds: float = 0.2) -> list[list[HandOver]]:
-    rows: list[list[HandOver]] = []
-    hand_overs = HandOvers(asyncio.get_running_loop(), rows.append)
-    plan(hand_overs)
+async def ended(plan, seconds: float = 0.2) -> list[list[Handover]]:
+    rows: list[list[Handover]] = []
+    handovers = Handovers(asyncio.get_running_loop(), rows.append)
+    plan(handovers)
     await asyncio.sleep(seconds)
     return [row for row in rows if row]
 
 
 async def test_p7_hand_overs_that_end_together_end_in_one_row():
-    def plan(hand_overs: HandOvers) -> None:
+    def plan(handovers: Handovers) -> None:
         for number in range(1000):
-            hand_overs.put(hand_over(f"c{number}"), 0.05)
+            handovers.put(handover(f"c{number}"), 0.05)
 
     rows = await ended(plan)
     assert sum(map(len, rows)) == 1000
@@ -58,22 +58,22 @@ async def test_p7_hand_overs_that_end_together_end_in_one_row():
 
 
 async def test_p7_of_two_hand_overs_of_a_target_the_later_one_counts():
-    first, second = hand_over("c", "a"), hand_over("c", "x")
+    first, second = handover("c", "a"), handover("c", "x")
 
-    def plan(hand_overs: HandOvers) -> None:
-        hand_overs.put(first, 0.02)
-        hand_overs.put(second, 0.08)
+    def plan(handovers: Handovers) -> None:
+        handovers.put(first, 0.02)
+        handovers.put(second, 0.08)
 
     assert await ended(plan) == [[second]]
 
 
 async def test_p7_one_without_a_time_ends_when_it_is_hastened():
-    one = hand_over("c")
-    assert await ended(lambda hand_overs: hand_overs.put(one, None), 0.05) == []
+    one = handover("c")
+    assert await ended(lambda handovers: handovers.put(one, None), 0.05) == []
 
-    def plan(hand_overs: HandOvers) -> None:
-        hand_overs.put(one, None)
-        hand_overs.hasten(one, 0.02)
-        hand_overs.hasten(one, 5.0)  # later is no haste
+    def plan(handovers: Handovers) -> None:
+        handovers.put(one, None)
+        handovers.hasten(one, 0.02)
+        handovers.hasten(one, 5.0)  # later is no haste
 
     assert await ended(plan) == [[one]]

@@ -11,10 +11,10 @@ import pytest
 
 from actors.pubsub.model.types import Kind, Target
 from actors.pubsub.table.state import (
-    Actual,
     Command,
     GapEnded,
-    HandOver,
+    Handover,
+    NodeStatus,
     SetSource,
     Subscribe,
     Unsubscribe,
@@ -84,8 +84,8 @@ def trust(node: str, now: float) -> Fact:
     return lambda table: table.trust(node, now, nothing_lost=False)
 
 
-def handed_over(old: str) -> Fact:
-    return lambda table: table.handed_over(X, old)
+def handover_done(old: str) -> Fact:
+    return lambda table: table.handover_done(X, old)
 
 
 def retry(*targets: Target) -> Fact:
@@ -176,8 +176,8 @@ STORIES: dict[str, Story] = {
         (confirmed("b"), []),
         (down("a"), [SetSource(X, "b")]),
         (up("a"), [Subscribe("a", X)]),
-        (confirmed("a"), [HandOver(X, "b", "a")]),
-        (handed_over("b"), [SetSource(X, "a")]),
+        (confirmed("a"), [Handover(X, "b", "a")]),
+        (handover_done("b"), [SetSource(X, "a")]),
     ],
     "p11 refused, and asked again": [
         (up("a"), []),
@@ -213,7 +213,7 @@ STORIES: dict[str, Story] = {
         *LIVE_ON_A,
         (up("b"), []),
         (place("b", "a"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (revoked("a"), [Subscribe("a", X), SetSource(X, "b")]),
     ],
     "p10 it was live elsewhere since, and not before: a gap that is over": [
@@ -242,7 +242,7 @@ STORIES: dict[str, Story] = {
             revoked("a", 2.0),
             [GapEnded(X, 2.0, 3.0, "the slot moved"), Subscribe("a", X), SetSource(X, "b")],
         ),
-        (confirmed("a", 4.0), [HandOver(X, "b", "a")]),
+        (confirmed("a", 4.0), [Handover(X, "b", "a")]),
         (revoked("a", 2.5), [Subscribe("a", X), SetSource(X, "b")]),
     ],
     "p5 a late revocation does not undo what is on its way": [
@@ -257,73 +257,73 @@ STORIES: dict[str, Story] = {
         *LIVE_ON_A,
         (up("b"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
-        (handed_over("a"), [SetSource(X, "b"), Unsubscribe("a", X)]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
+        (handover_done("a"), [SetSource(X, "b"), Unsubscribe("a", X)]),
         (removed("a"), []),
     ],
     "p7 the new source is lost during the hand-over": [
         *LIVE_ON_A,
         (up("b"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (down("b"), [SetSource(X, "a")]),
-        (handed_over("a"), []),
+        (handover_done("a"), []),
     ],
     "p7 the old source is lost during the hand-over": [
         *LIVE_ON_A,
         (up("b"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (down("a"), [SetSource(X, "b")]),
-        (handed_over("a"), []),
+        (handover_done("a"), []),
     ],
     "p7 a second hand-over begins when the first one is over": [
         *LIVE_ON_A,
         (up("b"), []),
         (up("c"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (place("c"), [Subscribe("c", X)]),
         (confirmed("c"), []),
-        (handed_over("a"), [SetSource(X, "b"), HandOver(X, "b", "c"), Unsubscribe("a", X)]),
-        (handed_over("b"), [SetSource(X, "c"), Unsubscribe("b", X)]),
+        (handover_done("a"), [SetSource(X, "b"), Handover(X, "b", "c"), Unsubscribe("a", X)]),
+        (handover_done("b"), [SetSource(X, "c"), Unsubscribe("b", X)]),
     ],
     "p7 a second hand-over begins when the first one lost its old node": [
         *LIVE_ON_A,
         (up("b"), []),
         (up("c"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (place("c"), [Subscribe("c", X)]),
         (confirmed("c"), []),
-        (down("a"), [SetSource(X, "b"), HandOver(X, "b", "c")]),
+        (down("a"), [SetSource(X, "b"), Handover(X, "b", "c")]),
     ],
     "p7 what took over in between is gone: the first one goes on until the next one has it all": [
         *LIVE_ON_A,
         (up("b"), []),
         (up("c"), []),
         (place("b", "a"), [Subscribe("b", X)]),
-        (confirmed("b", 1.0), [HandOver(X, "a", "b")]),
+        (confirmed("b", 1.0), [Handover(X, "a", "b")]),
         (place("b", "a", "c"), [Subscribe("c", X)]),
         (confirmed("c", 1.5), []),
         (place("c"), []),
-        (revoked("b"), [SetSource(X, "a"), HandOver(X, "a", "c")]),
-        (handed_over("a"), [SetSource(X, "c"), Unsubscribe("a", X)]),
+        (revoked("b"), [SetSource(X, "a"), Handover(X, "a", "c")]),
+        (handover_done("a"), [SetSource(X, "c"), Unsubscribe("a", X)]),
     ],
     "p7 what took over in between is gone, and nobody is there but the first one": [
         *LIVE_ON_A,
         (up("b"), []),
         (place("b", "a"), [Subscribe("b", X)]),
-        (confirmed("b", 1.0), [HandOver(X, "a", "b")]),
+        (confirmed("b", 1.0), [Handover(X, "a", "b")]),
         (revoked("b"), [Subscribe("b", X), SetSource(X, "a")]),
     ],
     "p7 unwanted during a hand-over": [
         *LIVE_ON_A,
         (up("b"), []),
         (place("b"), [Subscribe("b", X)]),
-        (confirmed("b"), [HandOver(X, "a", "b")]),
+        (confirmed("b"), [Handover(X, "a", "b")]),
         (unwant(), [SetSource(X, None), Unsubscribe("a", X), Unsubscribe("b", X)]),
-        (handed_over("a"), []),
+        (handover_done("a"), []),
     ],
     "p5 who seemed to take over and did not was the only one for a while": [
         *LIVE_ON_A,
@@ -362,7 +362,7 @@ STORIES: dict[str, Story] = {
         (doubt("a", 2.5), []),
         (
             confirmed("a", 3.0),
-            [GapEnded(X, 2.0, 3.0, "another node took over"), HandOver(X, "b", "a")],
+            [GapEnded(X, 2.0, 3.0, "another node took over"), Handover(X, "b", "a")],
         ),
     ],
     "p10 the same, and the only one: live again when it is trusted": [
@@ -421,7 +421,7 @@ STORIES: dict[str, Story] = {
         (removed("a"), []),
         (refused("a"), []),
         (revoked("a"), []),
-        (handed_over("a"), []),
+        (handover_done("a"), []),
         (down("a"), []),
         (gap(1.0), []),
         (retry(X), []),
@@ -454,7 +454,7 @@ def test_p3_a_node_that_goes_takes_only_what_it_had():
         fact(table)
     table.confirmed("b", Y, 1.0)
     assert table.node_down("a", 1.0, "") == [SetSource(X, None)]
-    assert table.rows[Y].nodes == {"b": Actual.LIVE}
+    assert table.rows[Y].nodes == {"b": NodeStatus.LIVE}
     assert table.rows[Y].gap_since is None
 
 

@@ -1,8 +1,8 @@
 """The subscription table against a model of three servers, in any order of events (P1, P7, P10).
 
 The model is what the table cannot see: per connection the commands on their way, what the server
-has subscribed, and the pushes on their way back. Pushes are told apart as ``NodeLink`` does it: an
-end of a subscription belongs to the oldest command that waits, or it is a revocation.
+has subscribed, and the pushes on their way back. Pushes are told apart as ``Subscriber``
+does it: an end of a subscription belongs to the oldest command that waits, or it is a revocation.
 
 Places come out of thin air here; ``test_placed_machine`` takes them from a cluster that changes.
 """
@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actors.pubsub.model.types import Kind, Target
 from actors.pubsub.table.state import (
-    Actual,
     Command,
     GapEnded,
-    HandOver,
+    Handover,
+    NodeStatus,
     SetSource,
     Subscribe,
     Unsubscribe,
@@ -61,7 +61,7 @@ class Connection:
 
     #: Commands that the server has not seen.
     sent: deque[Sent] = field(default_factory=deque)
-    #: Commands without an answer yet, the oldest first: the link's side.
+    #: Commands without an answer yet, the oldest first: the subscriber's side.
     pending: deque[Sent] = field(default_factory=deque)
     #: Answers and pushes that the client has not seen.
     pushes: deque[tuple[str, Target]] = field(default_factory=deque)
@@ -92,7 +92,7 @@ class TableMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.wanted: dict[Target, tuple[str, ...]] = {}
         self.up: dict[str, Connection] = {}
-        self.hand_overs: list[HandOver] = []
+        self.handovers: list[Handover] = []
         # What the commands say: the source, and the node that hands over to it.
         self.routes: dict[Target, tuple[str | None, str | None]] = dict.fromkeys(
             TARGETS, (None, None)
@@ -125,10 +125,10 @@ class TableMachine(RuleBasedStateMachine):
                     self.send(node, command)  # never to a node that is down
                 case SetSource(target, node):
                     self.routes[target] = (node, None)
-                case HandOver(target, old, new):
+                case Handover(target, old, new):
                     assert self.routes[target] == (old, None)
                     self.routes[target] = (new, old)
-                    self.hand_overs.append(command)
+                    self.handovers.append(command)
                 case GapEnded(target):
                     assert target not in ended, "one gap, one report"
                     ended[target] = command
@@ -151,11 +151,11 @@ class TableMachine(RuleBasedStateMachine):
                 assert since == before or target in (given_up, *cleared), "a gap ends with a report"
             if since is not None:
                 assert row is not None
-                live = {node for node, actual in row.nodes.items() if actual is Actual.LIVE}
+                live = {node for node, actual in row.nodes.items() if actual is NodeStatus.LIVE}
                 if row.gap_awaits is None:
                     assert live <= self.doubted, "no gap while it is surely live anywhere"
                 else:
-                    assert row.nodes[row.gap_awaits] is Actual.SUBSCRIBING
+                    assert row.nodes[row.gap_awaits] is NodeStatus.SUBSCRIBING
                 self.gaps[target] = since
             else:
                 self.gaps.pop(target, None)
@@ -217,7 +217,7 @@ class TableMachine(RuleBasedStateMachine):
 
     def surely_live(self, target: Target) -> set[str]:
         nodes = self.table.rows[target].nodes.items()
-        return {node for node, state in nodes if state is Actual.LIVE} - self.doubted
+        return {node for node, state in nodes if state is NodeStatus.LIVE} - self.doubted
 
     @rule(node=nodes)
     def doubt(self, node: str) -> None:
@@ -296,13 +296,13 @@ class TableMachine(RuleBasedStateMachine):
             promoted = self.promoted == (node, target)
             self.run(table.revoked(node, target, self.tick(), promoted=promoted))
 
-    @precondition(lambda self: self.hand_overs)
+    @precondition(lambda self: self.handovers)
     @rule(data=st.data())
-    def handed_over(self, data: st.DataObject) -> None:
+    def handover_done(self, data: st.DataObject) -> None:
         # The oldest or a later one: of two that run, either may end first, and some are stale.
-        index = data.draw(st.integers(0, len(self.hand_overs) - 1))
-        done = self.hand_overs.pop(index)
-        self.run(self.table.handed_over(done.target, done.old))
+        index = data.draw(st.integers(0, len(self.handovers) - 1))
+        done = self.handovers.pop(index)
+        self.run(self.table.handover_done(done.target, done.old))
 
     # -- the end of it all -------------------------------------------------------------------------
 
@@ -315,11 +315,11 @@ class TableMachine(RuleBasedStateMachine):
                     connection.serve()
                 while connection.pushes:
                     self._hear(node)
-            while self.hand_overs:
-                done = self.hand_overs.pop(0)
-                self.run(self.table.handed_over(done.target, done.old))
+            while self.handovers:
+                done = self.handovers.pop(0)
+                self.run(self.table.handover_done(done.target, done.old))
             self.run(self.table.retry())
-            if not any(c.sent for c in self.up.values()) and not self.hand_overs:
+            if not any(c.sent for c in self.up.values()) and not self.handovers:
                 break
         else:
             raise AssertionError("it never comes to rest")
@@ -334,7 +334,7 @@ class TableMachine(RuleBasedStateMachine):
             assert row is None
             return
         assert row is not None
-        live = {node for node, actual in row.nodes.items() if actual is Actual.LIVE}
+        live = {node for node, actual in row.nodes.items() if actual is NodeStatus.LIVE}
         assert there == live, "what the table believes is what is"
         reachable = [node for node in self.wanted[target] if node in self.up]
         assert set(reachable) <= live
@@ -361,9 +361,9 @@ class TableMachine(RuleBasedStateMachine):
         for target, row in self.table.rows.items():
             for node, actual in row.nodes.items():
                 pending = self.up[node].pending
-                if actual is Actual.SUBSCRIBING:
+                if actual is NodeStatus.SUBSCRIBING:
                     assert Subscribe(node, target) in pending
-                elif actual is Actual.UNSUBSCRIBING:
+                elif actual is NodeStatus.UNSUBSCRIBING:
                     assert Unsubscribe(node, target) in pending
 
     @invariant()
@@ -381,7 +381,7 @@ class TableMachine(RuleBasedStateMachine):
             if (row.wanted or row.draining) and live:
                 assert row.source is not None, "live, and nobody listens"
             if row.leaving is not None:
-                assert any(h.target == target and h.old == row.leaving for h in self.hand_overs)
+                assert any(h.target == target and h.old == row.leaving for h in self.handovers)
 
     @invariant()
     def unwanted_targets_are_on_their_way_out(self) -> None:
@@ -391,7 +391,7 @@ class TableMachine(RuleBasedStateMachine):
             assert not row.wanted
             assert row.source is None or row.draining
             assert row.nodes, "a row that says nothing is gone"
-            assert Actual.LIVE not in row.nodes.values()
+            assert NodeStatus.LIVE not in row.nodes.values()
 
 
 TestTableMachine = TableMachine.TestCase

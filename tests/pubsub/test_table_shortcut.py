@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.table.state import Row
+from actors.pubsub.table.state import TargetState
 from actors.pubsub.table.table import Table
 
 NODES = st.sampled_from("ab")
@@ -36,7 +36,7 @@ class LongWay(Table):
     """Never takes the short way."""
 
     @staticmethod
-    def _is_plain(row: Row, node: str) -> bool:
+    def _is_plain(row: TargetState, node: str) -> bool:
         return False
 
 

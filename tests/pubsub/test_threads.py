@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Handler
-from actors.pubsub.handlers.worker_thread import LaneThread
+from actors.pubsub.handlers.worker_thread import WorkerThread
 from tests.pubsub.helpers import client_of
 from tests.pubsub.test_lanes import node_of
 from tests.servers import AnyServer
@@ -113,7 +113,7 @@ async def test_a_lane_whose_thread_hangs_leaves_the_others_their_work(shared_ser
 
 
 async def test_what_a_thread_raises_and_returns():
-    thread, variable = LaneThread("test"), contextvars.ContextVar("variable", default=0)
+    thread, variable = WorkerThread("test"), contextvars.ContextVar("variable", default=0)
     variable.set(5)
     assert await thread.run(lambda: variable.get() + 1) == 6
     with pytest.raises(ZeroDivisionError):

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Self
 
 from actors import ActorSystem
-from actors.pubsub.cluster.topology_watch import CALM, TopologyWatch, WatchDesk
+from actors.pubsub.cluster.topology_watch import CALM, TopologyRequests, TopologyWatch
 from actors.redis.topology.model import build_topology
 from actors.testing import VirtualClock
 
@@ -30,15 +30,15 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.desk = WatchDesk()
+        self.requests = TopologyRequests()
         self.pool = Pool()
         self.reports: list[Any] = []
-        self.desk.report = self.reports.append
+        self.requests.report = self.reports.append
         self.system = ActorSystem(clock=self.clock)
 
     async def __aenter__(self) -> Self:
         await self.system.__aenter__()
-        self.system.spawn(TopologyWatch, self.pool, self.desk)
+        self.system.spawn(TopologyWatch, self.pool, self.requests)
         await self.clock.advance(0)
         assert self.pool.looks == 1
         return self
@@ -50,8 +50,8 @@ class Stage:
 
 async def test_p8_whoever_does_not_know_gets_a_look_at_once():
     async with Stage() as stage:
-        stage.desk.look()
-        stage.desk.look()
+        stage.requests.look()
+        stage.requests.look()
         await stage.clock.advance(0)
         assert stage.pool.looks == len(stage.reports) == 2
 
@@ -59,7 +59,7 @@ async def test_p8_whoever_does_not_know_gets_a_look_at_once():
 async def test_p8_what_servers_said_is_confirmed_in_a_moment_once_for_all():
     async with Stage() as stage:
         for _ in range(9):
-            stage.desk.confirm()
+            stage.requests.confirm()
             await stage.clock.advance(0.01)
         assert stage.pool.looks == 1
         await stage.clock.advance(0.02)
@@ -72,8 +72,8 @@ async def test_p8_what_servers_said_is_confirmed_in_a_moment_once_for_all():
 
 async def test_p8_who_wants_to_know_does_not_wait_for_those_who_do():
     async with Stage() as stage:
-        stage.desk.confirm()
-        stage.desk.look()
+        stage.requests.confirm()
+        stage.requests.look()
         await stage.clock.advance(0)
         assert stage.pool.looks == 2
         await stage.clock.advance(0.2)
@@ -83,9 +83,9 @@ async def test_p8_who_wants_to_know_does_not_wait_for_those_who_do():
 async def test_p8_what_changes_during_a_look_is_confirmed_by_another_one():
     async with Stage() as stage:
         stage.pool.gate.clear()
-        stage.desk.look()
+        stage.requests.look()
         await stage.clock.advance(0)
-        stage.desk.confirm()
+        stage.requests.confirm()
         stage.pool.gate.set()
         await stage.clock.advance(0)
         assert stage.pool.looks == 2

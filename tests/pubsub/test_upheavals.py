@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pubsub.cluster.transitions import BUS_LAG, UNSETTLED, HandingOver, LastWords, Unsettled
+from actors.pubsub.cluster.transitions import (
+    BUS_LAG,
+    UNSETTLED,
+    LostPrimaries,
+    OngoingFailovers,
+    UnsettledSlots,
+)
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 
@@ -26,7 +32,7 @@ def topology(primary: str = "a", replica: str = "b") -> Topology:
 
 
 def test_p7_a_primary_that_hands_over_is_news_once():
-    handing_over = HandingOver()
+    handing_over = OngoingFailovers()
     assert handing_over.note("a", 1.0, 0.9, of_one_shard)
     assert not handing_over.note("a", 1.5, 1.4, of_one_shard)
     assert handing_over.free("a") == 0.9, "what it was seen to do before it began"
@@ -36,7 +42,7 @@ def test_p7_a_primary_that_hands_over_is_news_once():
 
 
 def test_p7_it_is_over_some_time_after_it_was_seen_last():
-    handing_over = HandingOver()
+    handing_over = OngoingFailovers()
     handing_over.note("a", 1.0, 0.9, of_one_shard)
     handing_over.note("a", 2.0, 0.9, of_one_shard)
     assert not handing_over.expire(1.0 + UNSETTLED + 0.1)
@@ -45,7 +51,7 @@ def test_p7_it_is_over_some_time_after_it_was_seen_last():
 
 
 def test_p7_of_one_shard_only_the_latest_hands_over():
-    handing_over = HandingOver()
+    handing_over = OngoingFailovers()
     for node in ("a", "c", "b"):
         assert handing_over.note(node, 1.0, 0.9, of_one_shard)
     assert handing_over.nodes == {"c", "b"}
@@ -62,7 +68,7 @@ def test_p7_of_one_shard_only_the_latest_hands_over():
     ],
 )
 def test_p5_a_slot_is_settled_the_sooner_where_it_is_heard_at_home(slot, heard_from, settled_at):
-    unsettled = Unsettled()
+    unsettled = UnsettledSlots()
     unsettled.note(slot, 0.0)
     sources = [(slot, heard_from), (7, "c")]
     assert not unsettled.expire(settled_at - 0.1, sources, topology())
@@ -72,13 +78,13 @@ def test_p5_a_slot_is_settled_the_sooner_where_it_is_heard_at_home(slot, heard_f
 
 
 def test_p5_of_several_channels_in_a_slot_all_must_be_at_home():
-    unsettled = Unsettled()
+    unsettled = UnsettledSlots()
     unsettled.note(5, 0.0)
     assert not unsettled.expire(1.0, [(5, "a"), (5, "c")], topology())
 
 
 def test_p5_a_look_after_it_was_taken_says_where_a_slot_is_if_roles_changed():
-    unsettled = Unsettled()
+    unsettled = UnsettledSlots()
     for slot in (5, 10):
         unsettled.note(slot, 1.0)
     unsettled.roles_known(topology("b", "a"), {"a"}, 0.9)
@@ -99,7 +105,7 @@ class Table:
 
 
 def test_p10_the_last_words_of_a_dead_primary_are_told_once_when_a_replica_is_promoted():
-    words, table = LastWords(), Table()
+    words, table = LostPrimaries(), Table()
     words.note("a", 5.0, topology(), table.live_since)
     assert table.asked == [(["b"], 5.0 - BUS_LAG)]
     assert words.take({"c": "d"}) == []
@@ -108,7 +114,7 @@ def test_p10_the_last_words_of_a_dead_primary_are_told_once_when_a_replica_is_pr
 
 
 def test_p10_a_replica_a_stranger_and_one_that_lives_have_no_last_words():
-    words, table = LastWords(), Table()
+    words, table = LostPrimaries(), Table()
     for node in ("b", "stranger"):
         words.note(node, 5.0, topology(), table.live_since)
     assert table.asked == []

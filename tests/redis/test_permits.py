@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from actors.redis.pools.permits import Permits
+from actors.redis.pools.permits import FairSemaphore
 from tests.support import eventually
 
 
 async def test_first_come_first_served():
-    permits = Permits(1)
+    permits = FairSemaphore(1)
     await permits.acquire()
     served = []
 
@@ -27,7 +27,7 @@ async def test_first_come_first_served():
 
 
 async def test_a_released_permit_cannot_be_taken_from_who_waits():
-    permits = Permits(1)
+    permits = FairSemaphore(1)
     await permits.acquire()
     waiter = asyncio.create_task(permits.acquire())
     await eventually(lambda: permits.waiting == 1)
@@ -41,7 +41,7 @@ async def test_a_released_permit_cannot_be_taken_from_who_waits():
 
 async def test_a_cancelled_waiter_takes_none_whenever_it_was_cancelled():
     for granted_first in (False, True):
-        permits = Permits(1)
+        permits = FairSemaphore(1)
         await permits.acquire()
         waiter = asyncio.create_task(permits.acquire())
         await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def test_a_cancelled_waiter_takes_none_whenever_it_was_cancelled():
 
 
 async def test_closing_fails_who_waits_and_who_comes_later():
-    permits = Permits(1)
+    permits = FairSemaphore(1)
     await permits.acquire()
     waiter = asyncio.create_task(permits.acquire())
     await eventually(lambda: permits.waiting == 1)

@@ -1,4 +1,4 @@
-"""Seats: places that outlive connections, go round among one user's, and are never lost."""
+"""Reservations: places that outlive connections, go round among one user's, and are never lost."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import pytest
 from actors.redis.config.locations import TCPLocation
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.pools.permits import Permits
-from actors.redis.pools.reservations import Seat, Seats
+from actors.redis.pools.permits import FairSemaphore
+from actors.redis.pools.reservations import Reservation, Reservations
 from tests.redis.helpers import peer, silent
 from tests.support import eventually
 
 
-def waits(seat: Seat, permits: Permits) -> asyncio.Task[None]:
-    return asyncio.create_task(seat.acquire(permits))
+def waits(reservation: Reservation, permits: FairSemaphore) -> asyncio.Task[None]:
+    return asyncio.create_task(reservation.acquire(permits))
 
 
 async def test_the_place_stays_when_the_connection_is_gone_and_ends_with_the_seat():
-    permits, seat = Permits(1), Seats().seat()
-    await seat.acquire(permits)
+    permits, reservation = FairSemaphore(1), Reservations().reservation()
+    await reservation.acquire(permits)
     stranger = asyncio.create_task(permits.acquire())
     await eventually(lambda: permits.waiting == 1)
     for _ in range(3):
-        seat.release()
-        await seat.acquire(permits)
-    assert seat.holds(permits)
+        reservation.release()
+        await reservation.acquire(permits)
+    assert reservation.holds(permits)
     assert not stranger.done()
-    seat.leave()
+    reservation.leave()
     await stranger
-    seat.leave()
-    seat.release()
+    reservation.leave()
+    reservation.release()
     assert permits.free == 0
     with pytest.raises(ConnectionError):
-        await seat.acquire(permits)
+        await reservation.acquire(permits)
 
 
 async def test_a_place_elsewhere_is_given_back_first():
-    one, two, seat = Permits(1), Permits(1), Seats().seat()
-    await seat.acquire(one)
+    one, two, reservation = FairSemaphore(1), FairSemaphore(1), Reservations().reservation()
+    await reservation.acquire(one)
     await two.acquire()
-    seat.release()
-    moving = waits(seat, two)
+    reservation.release()
+    moving = waits(reservation, two)
     await eventually(lambda: two.waiting == 1)
     assert one.free == 1  # else two who wait for each other's places would do so for ever
     two.release()
     await moving
-    assert seat.holds(two)
+    assert reservation.holds(two)
 
 
 async def test_one_whose_connection_is_lost_makes_way_for_a_mate_and_for_nobody_else():
-    permits, seats = Permits(1), Seats()
-    lost, other = seats.seat(), seats.seat()
+    permits, reservations = FairSemaphore(1), Reservations()
+    lost, other = reservations.reservation(), reservations.reservation()
     await lost.acquire(permits)
     stranger = asyncio.create_task(permits.acquire())
     await eventually(lambda: permits.waiting == 1)
@@ -75,8 +75,8 @@ async def test_one_whose_connection_is_lost_makes_way_for_a_mate_and_for_nobody_
 
 
 async def test_a_place_that_is_free_goes_before_a_mates():
-    permits, seats = Permits(2), Seats()
-    lost, other = seats.seat(), seats.seat()
+    permits, reservations = FairSemaphore(2), Reservations()
+    lost, other = reservations.reservation(), reservations.reservation()
     await lost.acquire(permits)
     lost.release()
     await other.acquire(permits)
@@ -85,11 +85,11 @@ async def test_a_place_that_is_free_goes_before_a_mates():
 
 
 async def test_the_end_of_a_seat_that_waits_leaves_nothing():
-    permits, seat = Permits(1), Seats().seat()
+    permits, reservation = FairSemaphore(1), Reservations().reservation()
     await permits.acquire()
-    waiting = waits(seat, permits)
+    waiting = waits(reservation, permits)
     await eventually(lambda: permits.waiting == 1)
-    seat.leave()
+    reservation.leave()
     permits.release()
     with pytest.raises(ConnectionError):
         await waiting
@@ -97,30 +97,30 @@ async def test_the_end_of_a_seat_that_waits_leaves_nothing():
 
 
 async def test_closed_permits_end_the_wait():
-    permits, seat = Permits(1), Seats().seat()
+    permits, reservation = FairSemaphore(1), Reservations().reservation()
     await permits.acquire()
-    waiting = waits(seat, permits)
+    waiting = waits(reservation, permits)
     await eventually(lambda: permits.waiting == 1)
     permits.close(ConnectionError("left"))
     with pytest.raises(ConnectionError, match="left"):
         await waiting
-    seat.leave()
+    reservation.leave()
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_happens_no_place_is_lost_and_none_is_made(seed):
     rng = random.Random(seed)
-    kinds = [Permits(2), Permits(1)]
-    users = [Seats(), Seats()]
+    kinds = [FairSemaphore(2), FairSemaphore(1)]
+    users = [Reservations(), Reservations()]
     sitting = 0
 
-    async def connection(seat: Seat) -> None:
+    async def connection(reservation: Reservation) -> None:
         nonlocal sitting
         for _ in range(rng.randrange(1, 6)):
             permits = rng.choice(kinds)
             try:
                 async with asyncio.timeout(rng.choice([0.001, None])):
-                    await seat.acquire(permits)
+                    await reservation.acquire(permits)
             except (TimeoutError, ConnectionError):
                 continue
             try:
@@ -130,7 +130,7 @@ async def test_whatever_happens_no_place_is_lost_and_none_is_made(seed):
                     await asyncio.sleep(0)
             finally:
                 sitting -= 1
-                seat.release()
+                reservation.release()
 
     async def stranger() -> None:
         permits = rng.choice(kinds)
@@ -141,14 +141,14 @@ async def test_whatever_happens_no_place_is_lost_and_none_is_made(seed):
             permits.release()
 
     async def reader() -> None:
-        seat = rng.choice(users).seat()
-        living = asyncio.create_task(connection(seat))
+        reservation = rng.choice(users).reservation()
+        living = asyncio.create_task(connection(reservation))
         if rng.random() < 0.5:
             for _ in range(rng.randrange(6)):
                 await asyncio.sleep(0)
             living.cancel()
         await asyncio.gather(living, return_exceptions=True)
-        seat.leave()
+        reservation.leave()
 
     for _ in range(20):
         async with asyncio.timeout(5):
@@ -161,32 +161,32 @@ async def test_a_pool_counts_a_seat_as_long_as_it_is_not_left(shared_server):
     async with ConnectionPool(
         host=shared_server.host, port=shared_server.port, max_connections=1, timeout=0.05
     ) as pool:
-        seat = Seats().seat()
+        reservation = Reservations().reservation()
         for _ in range(3):
-            connection = await pool.open_dedicated(seat)
+            connection = await pool.open_dedicated(reservation)
             pool.release(connection)
             assert not connection.usable
             with pytest.raises(TimeoutError, match="all 1 are in use"):
                 await pool.acquire()
-        seat.leave()
+        reservation.leave()
         pool.release(await pool.acquire())
 
 
 async def test_an_attempt_that_fails_keeps_the_place_and_says_what_it_waited_for():
-    seats = Seats()
-    assert seats.timed_out("1 s") is None
+    reservations = Reservations()
+    assert reservations.timed_out("1 s") is None
     async with (
         peer(silent) as port,
         ConnectionPool(
             location=TCPLocation("127.0.0.1", port), max_connections=1, timeout=0.1
         ) as pool,
     ):
-        seat = seats.seat()
+        reservation = reservations.reservation()
         with pytest.raises(TimeoutError):
-            await pool.open_dedicated(seat)
-        told = seats.timed_out("1 s")
+            await pool.open_dedicated(reservation)
+        told = reservations.timed_out("1 s")
         assert f"to 127.0.0.1:{port} within 1 s: it accepted the connection and" in str(told)
         assert isinstance(told, ConnectionError)
         with pytest.raises(TimeoutError, match="all 1 are in use"):
-            await pool.open_dedicated(Seats().seat())
-        seat.leave()
+            await pool.open_dedicated(Reservations().reservation())
+        reservation.leave()

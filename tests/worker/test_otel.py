@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from actors import Redis
-from actors.pubsub.delivery.receive_times import Receipts
+from actors.pubsub.delivery.receive_times import ReceiveTimes
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 
@@ -114,9 +114,9 @@ async def test_what_does_not_decode_has_a_span_and_sizes_are_bytes(server, expor
 
 def test_receipts_are_bounded():
     """Messages that were shed are asked for by nobody."""
-    receipts, messages = Receipts(), [{"data": str(number)} for number in range(70_000)]
-    receipts.note(messages)
-    assert len(receipts._times) < 66_000
-    assert receipts.take(messages[0]) is None
-    assert receipts.take(messages[-1]) is not None
-    assert receipts.take(messages[-1]) is None
+    receive_times, messages = ReceiveTimes(), [{"data": str(number)} for number in range(70_000)]
+    receive_times.note(messages)
+    assert len(receive_times._times) < 66_000
+    assert receive_times.take(messages[0]) is None
+    assert receive_times.take(messages[-1]) is not None
+    assert receive_times.take(messages[-1]) is None

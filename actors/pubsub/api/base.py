@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Any, AnyStr, ClassVar, Final, Generic, Self, TypeAlias
 
 from actors.pubsub.api.introspection import Insight, PubSubStats
-from actors.pubsub.delivery.message_queue import Inbox
+from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.lifecycle.drain import drain
-from actors.pubsub.lifecycle.handler_factory import Hiring
+from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.manager import GiveUp, Subscribe, Unsubscribe
 from actors.pubsub.lifecycle.session import Session
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import check_hooks, check_policy, consumer_mailbox
 from actors.pubsub.model.types import (
     GapCallback,
@@ -27,7 +27,7 @@ from actors.pubsub.model.types import (
     Target,
 )
 from actors.pubsub.subscriptions.pending_calls import Call
-from actors.pubsub.subscriptions.registry import Book, Subscription
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
 from actors.runtime.overflow import MailboxSpec, Overflow
@@ -108,10 +108,10 @@ class BasePubSub(Insight, Generic[AnyStr]):
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._session = Session(self._kind, system, start_timeout)
-        self._hiring: Hiring
-        self._inbox: Inbox
+        self._hiring: HandlerFactory
+        self._inbox: MessageQueue
         self._popleft: Callable[[], Any] = deque[Any]().popleft
-        self._book: Book
+        self._book: SubscriptionRegistry
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -145,24 +145,24 @@ class BasePubSub(Insight, Generic[AnyStr]):
             await self.connection_pool.__aexit__(None, None, None)
         self._session.reraise(error)
 
-    def _make(self, system: ActorSystem, name: str) -> Parts:
+    def _make(self, system: ActorSystem, name: str) -> PubSubTree:
         pool = self.connection_pool
-        self._inbox = inbox = Inbox(self._mailbox, system.loop)
-        self._popleft = inbox.mailbox.queue.popleft
-        self._book = book = Book(
-            inbox,
+        self._inbox = message_queue = MessageQueue(self._mailbox, system.loop)
+        self._popleft = message_queue.mailbox.queue.popleft
+        self._book = registry = SubscriptionRegistry(
+            message_queue,
             encoding=pool.encoding,
             decode=pool.decode_responses,
             ignore_subscribe_messages=self.ignore_subscribe_messages,
         )
-        book.on_gap = self._on_gap
-        inbox.on_lagged = self._on_lagged
-        inbox.ended = lambda: not book.subscriptions
-        parts = Parts(system, name, book)
-        self._hiring = Hiring(parts, self._mailbox, self._on_failure, self._on_lagged)
-        return parts
+        registry.on_gap = self._on_gap
+        message_queue.on_lagged = self._on_lagged
+        message_queue.ended = lambda: not registry.subscriptions
+        tree = PubSubTree(system, name, registry)
+        self._hiring = HandlerFactory(tree, self._mailbox, self._on_failure, self._on_lagged)
+        return tree
 
-    def _start(self, parts: Parts) -> None:
+    def _start(self, tree: PubSubTree) -> None:
         """Begin to start the tree, with the manager that keeps this kind of object subscribed."""
         raise NotImplementedError
 
@@ -206,20 +206,20 @@ class BasePubSub(Insight, Generic[AnyStr]):
     async def _subscribe(
         self, kind: Kind, names: Iterable[str | bytes], handlers: Mapping[Any, Any]
     ) -> None:
-        parts = self._session.require_open()
+        tree = self._session.require_open()
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
         subscriptions = [self._subscription(kind, name) for name in wanted]
         if not subscriptions:
             return
         self._hire(subscriptions, wanted.values())
-        call = self._session.track(Call((s.target for s in subscriptions), parts.system.loop))
-        parts.manager.tell(Subscribe(subscriptions, call))
+        call = self._session.track(Call((s.target for s in subscriptions), tree.system.loop))
+        tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with asyncio.timeout(self.subscription_timeout) as limit:
                 await call.future
         except BaseException as error:
             if self._session.is_open:
-                parts.manager.tell(GiveUp(call))
+                tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(
                     "Failed to receive acknowledgement of subscription within"
@@ -235,9 +235,9 @@ class BasePubSub(Insight, Generic[AnyStr]):
                 registered[subscription.label] = subscription.callback
 
     def _subscription(self, kind: Kind, name: str | bytes) -> Subscription:
-        book = self._book
-        target = Target(kind, book.encode(name))
-        return Subscription(target, book.label(target.name), book.inbox_inlet)
+        registry = self._book
+        target = Target(kind, registry.encode(name))
+        return Subscription(target, registry.label(target.name), registry.inbox_inlet)
 
     def _hire(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
         try:
@@ -250,16 +250,16 @@ class BasePubSub(Insight, Generic[AnyStr]):
             raise
 
     async def _unsubscribe(self, kind: Kind, names: Iterable[str | bytes]) -> None:
-        parts = self._session.require_open()
-        book = self._book
-        targets = [Target(kind, book.encode(name)) for name in dict.fromkeys(names)]
+        tree = self._session.require_open()
+        registry = self._book
+        targets = [Target(kind, registry.encode(name)) for name in dict.fromkeys(names)]
         if not targets:
-            targets = book.targets(kind)
+            targets = registry.targets(kind)
         if not targets:
             self._announce_nothing(kind)
             return
-        call = self._session.track(Call(targets, parts.system.loop))
-        parts.manager.tell(Unsubscribe(targets, call))
+        call = self._session.track(Call(targets, tree.system.loop))
+        tree.manager.tell(Unsubscribe(targets, call))
         try:
             async with asyncio.timeout(self.unsubscription_timeout):
                 await call.future
@@ -270,15 +270,15 @@ class BasePubSub(Insight, Generic[AnyStr]):
         self._deregister(targets)
 
     def _deregister(self, targets: Iterable[Target]) -> None:
-        book = self._book
+        registry = self._book
         for target in targets:
-            known = book.subscriptions.get(target)
+            known = registry.subscriptions.get(target)
             if known is None or known.draining:
                 of_kind: dict[Any, Any] = (
                     self.patterns if target.kind is Kind.PATTERN else self.channels
                 )
-                of_kind.pop(book.label(target.name), None)
-        if not book.subscriptions:
+                of_kind.pop(registry.label(target.name), None)
+        if not registry.subscriptions:
             self._inbox.wake_all()
 
     def _announce_nothing(self, kind: Kind) -> None:
@@ -311,11 +311,11 @@ class BasePubSub(Insight, Generic[AnyStr]):
         Raises:
             ConnectionError: the pubsub was not entered, or is closed.
         """
-        parts = self._session.require_open()
+        tree = self._session.require_open()
         targets = list(self._book.subscriptions)
-        call = self._session.track(Call(targets, parts.system.loop))
+        call = self._session.track(Call(targets, tree.system.loop))
         try:
-            return await drain(parts, call, timeout)
+            return await drain(tree, call, timeout)
         finally:
             self._deregister(targets)
 
@@ -343,7 +343,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
             ConnectionError: the pubsub was not entered, or is closed.
             Exception: what made it give up.
         """
-        if self._session.parts is None:
+        if self._session.tree is None:
             self._session.require_open()
         message = await self._inbox.get(timeout)
         if message is not None and ignore_subscribe_messages and "subscribe" in message["type"]:
@@ -366,6 +366,6 @@ class BasePubSub(Insight, Generic[AnyStr]):
         return await self._next()
 
     async def _next(self) -> PubSubMessage:
-        if self._session.parts is None:
+        if self._session.tree is None:
             raise StopAsyncIteration
         return await self._inbox.next()

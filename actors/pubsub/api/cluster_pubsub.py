@@ -10,17 +10,17 @@ from actors.pubsub.api.pubsub import PING_DEADLINE, PatternPubSub
 from actors.pubsub.cluster.any_node_manager import ClusterManager, NodePicker
 from actors.pubsub.cluster.seconds import first_of, is_second
 from actors.pubsub.cluster.shard_manager import NodeFailed, ShardManager
-from actors.pubsub.cluster.topology_watch import TopologyWatch, WatchDesk
-from actors.pubsub.connection.cluster_subscriber import ClusterLink
-from actors.pubsub.connection.shard_subscriber import ShardLink
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.cluster.topology_watch import TopologyRequests, TopologyWatch
+from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
+from actors.pubsub.connection.shard_subscriber import ShardSubscriber
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.lifecycle.manager import ManagerOptions
 from actors.pubsub.lifecycle.reader import ReaderOptions
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.pools.reservations import Seat
+from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.spec import ActorSpec
@@ -86,13 +86,13 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
         )
         self.read_from_replicas = read_from_replicas
 
-    def _start(self, parts: Parts) -> None:
-        pool, desk = self.connection_pool, WatchDesk()
+    def _start(self, tree: PubSubTree) -> None:
+        pool, desk = self.connection_pool, TopologyRequests()
         replicas = self.read_from_replicas
         picker = NodePicker(pool, pool.read_from_replicas if replicas is None else replicas)
-        reader = _reader_options(self, parts, link=ClusterLink, open=picker.open)
-        options = ManagerOptions(parts, reader, self.retry_policy)
-        parts.start(
+        reader = _reader_options(self, tree, subscriber=ClusterSubscriber, open=picker.open)
+        options = ManagerOptions(tree, reader, self.retry_policy)
+        tree.start(
             ActorSpec(ClusterManager, (options, picker, desk), name="manager", restart="permanent"),
             _watch(pool, desk),
         )
@@ -167,21 +167,25 @@ class ShardedPubSub(BasePubSub[AnyStr]):
     @property
     def shard_connections(self) -> dict[str, Connection]:
         """The connections that it listens on, and those kept ready to take over, by node id."""
-        parts = self._session.require_open()
-        links = parts.router.links
-        return {node: link.connection for node, link in links.items() if not is_second(node)}
+        tree = self._session.require_open()
+        subscribers = tree.reconciler.subscribers
+        return {
+            node: subscriber.connection
+            for node, subscriber in subscribers.items()
+            if not is_second(node)
+        }
 
-    def _start(self, parts: Parts) -> None:
-        pool, desk = self.connection_pool, WatchDesk()
+    def _start(self, tree: PubSubTree) -> None:
+        pool, desk = self.connection_pool, TopologyRequests()
         replicas = self.read_from_replicas
 
-        def connect(node: str, seat: Seat) -> Awaitable[Connection]:
-            opened: Awaitable[Connection] = pool.open_dedicated(first_of(node), seat)
+        def connect(node: str, reservation: Reservation) -> Awaitable[Connection]:
+            opened: Awaitable[Connection] = pool.open_dedicated(first_of(node), reservation)
             return opened
 
-        reader = _reader_options(self, parts, link=ShardLink, open=connect)
-        options = ManagerOptions(parts, reader, self.retry_policy)
-        parts.start(
+        reader = _reader_options(self, tree, subscriber=ShardSubscriber, open=connect)
+        options = ManagerOptions(tree, reader, self.retry_policy)
+        tree.start(
             ActorSpec(
                 ShardManager,
                 (options, pool, desk, pool.read_from_replicas if replicas is None else replicas),
@@ -192,27 +196,27 @@ class ShardedPubSub(BasePubSub[AnyStr]):
         )
 
 
-def _watch(pool: ClusterConnectionPool, desk: WatchDesk) -> ActorSpec:
+def _watch(pool: ClusterConnectionPool, desk: TopologyRequests) -> ActorSpec:
     return ActorSpec(TopologyWatch, (pool, desk), name="topology", restart="permanent")
 
 
 def _reader_options(
-    pubsub: BasePubSub[Any], parts: Parts, *, link: type[NodeLink], open: Any
+    pubsub: BasePubSub[Any], tree: PubSubTree, *, subscriber: type[Subscriber], open: Any
 ) -> ReaderOptions:
     pool = pubsub.connection_pool
 
     def failed(node: str, error: Exception) -> None:
-        parts.note_error(node, error)
-        if link is ShardLink:
-            parts.manager.tell(NodeFailed(node))
+        tree.note_error(node, error)
+        if subscriber is ShardSubscriber:
+            tree.manager.tell(NodeFailed(node))
 
     return ReaderOptions(
         open=open,
         release=pool.release,
-        router=lambda: parts.router,
+        reconciler=lambda: tree.reconciler,
         failed=failed,
-        ready=parts.ready.set,
-        link=link,
+        ready=tree.ready.set,
+        subscriber=subscriber,
         decode=pool.decode_responses,
         max_idle_seconds=pubsub.max_idle_seconds,
         ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,

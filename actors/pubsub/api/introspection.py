@@ -11,9 +11,9 @@ from actors.pubsub.model.types import Target
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.message_queue import Inbox
+    from actors.pubsub.delivery.message_queue import MessageQueue
     from actors.pubsub.lifecycle.session import Session
-    from actors.pubsub.subscriptions.registry import Book
+    from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 
 __all__ = ["Insight", "PubSubStats"]
 
@@ -42,24 +42,24 @@ class Insight:
     """The part of a pub/sub object that operators and the worker look at."""
 
     _session: Session
-    _book: Book
-    _inbox: Inbox
+    _book: SubscriptionRegistry
+    _inbox: MessageQueue
 
     @property
     def name(self) -> str:
         """What it is called in the tree; empty before it was entered."""
-        parts = self._session.parts
-        return "" if parts is None else parts.name
+        tree = self._session.tree
+        return "" if tree is None else tree.name
 
     def nodes(self) -> list[str]:
         """Return the nodes that it listens on now."""
-        links = self._session.require_open().router.links
-        return [node for node in links if not is_second(node)]
+        subscribers = self._session.require_open().reconciler.subscribers
+        return [node for node in subscribers if not is_second(node)]
 
     def sources(self) -> dict[str, list[Target]]:
         """Return the targets that are live, by the node whose messages of them are used."""
         found: dict[str, list[Target]] = {}
-        for target, row in self._session.require_open().router.table.rows.items():
+        for target, row in self._session.require_open().reconciler.table.rows.items():
             if row.source is not None and row.is_live(row.source):
                 found.setdefault(first_of(row.source), []).append(target)
         return found
@@ -70,10 +70,10 @@ class Insight:
         Raises:
             ConnectionError: the pubsub was not entered.
         """
-        parts = self._session.parts or self._session.require_open()
-        if parts.former_router is None:
+        tree = self._session.tree or self._session.require_open()
+        if tree.former_reconciler is None:
             return list(self._book.subscriptions)
-        rows = parts.router.table.rows
+        rows = tree.reconciler.table.rows
         return [
             target
             for target, subscription in self._book.subscriptions.items()
@@ -89,12 +89,12 @@ class Insight:
             proven_at: the loop's time of the last proof that messages came through, where that is
                 known: the gap begins there, and not with the last byte, which proves less.
         """
-        router = self._session.require_open().router
-        link = router.links.get(node)
-        if link is not None:
+        reconciler = self._session.require_open().reconciler
+        subscriber = reconciler.subscribers.get(node)
+        if subscriber is not None:
             reason = f"{node}: replaced: it does not deliver"
-            router.link_down(link, reason, proven_at=proven_at)
-            link.connection.abort(ConnectionError(reason))
+            reconciler.on_disconnected(subscriber, reason, proven_at=proven_at)
+            subscriber.connection.abort(ConnectionError(reason))
 
     def handlers_only(self) -> None:
         """Promise that nobody calls ``get_message``: no mailbox then holds notices for it."""
@@ -106,13 +106,15 @@ class Insight:
 
     def stats(self) -> PubSubStats:
         """Return what it has been through."""
-        parts = self._session.require_open()
-        mailbox, book = self._inbox.mailbox, self._book
+        tree = self._session.require_open()
+        mailbox, registry = self._inbox.mailbox, self._book
         return PubSubStats(
-            received=sum(link.received for link in parts.router.links.values()),
-            waiting=len(mailbox.queue) - book.inbox_inlet.own_places(),
+            received=sum(
+                subscriber.received for subscriber in tree.reconciler.subscribers.values()
+            ),
+            waiting=len(mailbox.queue) - registry.inbox_inlet.own_places(),
             shed=mailbox.shed,
-            gaps=book.gaps,
-            reconnects=book.reconnects,
-            revocations=book.revocations,
+            gaps=registry.gaps,
+            reconnects=registry.reconnects,
+            revocations=registry.revocations,
         )

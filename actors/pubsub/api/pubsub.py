@@ -11,11 +11,11 @@ from actors.pubsub.api.base import (
     Handlers,
     Names,
 )
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.lifecycle.reader import ReaderOptions
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import GapCallback, Kind, LagCallback
 from actors.redis.pools.connection_pool import ConnectionPool
 from actors.redis.wire.connection import Connection
@@ -46,8 +46,10 @@ class PatternPubSub(BasePubSub[AnyStr]):
     @property
     def connection(self) -> Connection | None:
         """The connection that it listens on; None while there is none."""
-        parts = self._session.require_open()
-        return next((link.connection for link in parts.router.links.values()), None)
+        tree = self._session.require_open()
+        return next(
+            (subscriber.connection for subscriber in tree.reconciler.subscribers.values()), None
+        )
 
 
 class PubSub(PatternPubSub[AnyStr]):
@@ -124,18 +126,18 @@ class PubSub(PatternPubSub[AnyStr]):
             system=system,
         )
 
-    def _start(self, parts: Parts) -> None:
+    def _start(self, tree: PubSubTree) -> None:
         pool = self.connection_pool
         reader = ReaderOptions(
-            open=lambda _, seat: pool.open_dedicated(seat),
+            open=lambda _, reservation: pool.open_dedicated(reservation),
             release=pool.release,
-            router=lambda: parts.router,
-            failed=parts.note_error,
-            ready=parts.ready.set,
-            link=NodeLink,
+            reconciler=lambda: tree.reconciler,
+            failed=tree.note_error,
+            ready=tree.ready.set,
+            subscriber=Subscriber,
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,
             ping_deadline=pool.settings.stream_timeout or PING_DEADLINE,
         )
-        options = ManagerOptions(parts, reader, self.retry_policy)
-        parts.start(ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"))
+        options = ManagerOptions(tree, reader, self.retry_policy)
+        tree.start(ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"))

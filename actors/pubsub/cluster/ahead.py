@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.model.types import Kind
 
 __all__ = ["Ahead"]
@@ -40,13 +40,13 @@ class Ahead:
     """What was sent ahead on one connection.
 
     Attributes:
-        link: the connection.
+        subscriber: the connection.
         waiting: how many tries the server has not come to yet.
         refused: the server does not let us; nothing is sent ahead any more.
     """
 
-    def __init__(self, link: NodeLink) -> None:
-        self.link = link
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
         self.waiting = 0
         self.refused = False
         self._lasts = _UNKNOWN
@@ -64,7 +64,7 @@ class Ahead:
             apart: milliseconds between two tries at the least.
         """
         missing = min(_MOST, max(_LEAST, int(_COVERED / self._lasts))) - self.waiting
-        if self.refused or missing <= 0 or not self.link.connection.usable:
+        if self.refused or missing <= 0 or not self.subscriber.connection.usable:
             return
         if not self.waiting:
             self._began = now
@@ -72,16 +72,16 @@ class Ahead:
         wait = ("WAIT", _ALL, max(apart, int(_MS_PER_SLOT * len(tried) * sharers)))
         for _ in range(missing):
             self.waiting += 1
-            self.link.put_query(wait, self._waited)
+            self.subscriber.put_query(wait, self._waited)
             for names in tried:
-                self.link.put_try(Kind.SHARD, names)
-        self.link.send()
+                self.subscriber.put_try(Kind.SHARD, names)
+        self.subscriber.send()
 
     def _waited(self, reply: Any) -> None:
         self.waiting -= 1
         if isinstance(reply, Exception):
             self.refused = True  # a user who may not, or a node that became a replica
             return
-        now = self.link.connection.last_read
+        now = self.subscriber.connection.last_read
         self._lasts += 0.2 * (max(0.001, now - self._began) - self._lasts)
         self._began = now

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from actors.pubsub.cluster.topology_watch import TopologyChecked, WatchDesk
+from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.pools.reservations import Seat
+from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.connection import Connection
 from supervisor import ExitReason
@@ -39,19 +39,19 @@ class NodePicker:
         self.current: str | None = None
         self._failed: set[str] = set()
 
-    async def open(self, _: str, seat: Seat) -> Connection:
+    async def open(self, _: str, reservation: Reservation) -> Connection:
         """Connect to one of the nodes; not to those that failed, as long as there are others."""
-        node = self._pick(self.pool.topology, seat)
+        node = self._pick(self.pool.topology, reservation)
         self.current = node.id
         try:
-            connection = await self.pool.open_dedicated(node.id, seat)
+            connection = await self.pool.open_dedicated(node.id, reservation)
         except BaseException:
             self._failed.add(node.id)
             raise
         self._failed.clear()
         return connection
 
-    def _pick(self, topology: Topology, seat: Seat) -> Node:
+    def _pick(self, topology: Topology, reservation: Reservation) -> Node:
         nodes = [node for node in topology.nodes.values() if node.addressable]
         wanted = [node for node in nodes if node.is_primary is not self.replicas]
         well = [node for node in wanted if self._good(node)]
@@ -62,7 +62,8 @@ class NodePicker:
         fresh = [node for node in well if node.id != self.current]
         # Where the limit is for each node, one may stay full for as long as others like.
         roomy = [
-            [n for n in some if self.pool.has_room(n.id, seat)] for some in (fresh, well, spare)
+            [n for n in some if self.pool.has_room(n.id, reservation)]
+            for some in (fresh, well, spare)
         ]
         candidates = next(filter(None, (*roomy, fresh, well, spare, wanted, nodes)), None)
         if not candidates:
@@ -76,27 +77,29 @@ class NodePicker:
 class ClusterManager(SubscriptionManager):
     """Keeps all targets on one node of a cluster."""
 
-    def __init__(self, options: ManagerOptions, picker: NodePicker, desk: WatchDesk) -> None:
+    def __init__(
+        self, options: ManagerOptions, picker: NodePicker, requests: TopologyRequests
+    ) -> None:
         super().__init__(options)
         self.picker = picker
-        self.desk = desk
+        self.requests = requests
         # When the cluster was last asked and called a node well, by node.
         self._well_at: dict[str, float] = {}
 
     async def on_start(self) -> None:
-        """Make a router; take reports."""
+        """Make a reconciler; take reports."""
         await super().on_start()
-        self.desk.report = self.context.self_ref.tell
+        self.requests.report = self.context.self_ref.tell
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Take no more reports."""
-        self.desk.report = lambda _: None
+        self.requests.report = lambda _: None
         await super().on_stop(reason)
 
     async def reconcile(self) -> None:
         """Look at what no event brings up."""
         await super().reconcile()
-        self.router.expire()
+        self.reconciler.expire()
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that any node accepted: the bus is late."""
@@ -113,11 +116,13 @@ class ClusterManager(SubscriptionManager):
             well_at = former.get(known.id) if known.failing else message.asked_at
             if well_at is not None:
                 self._well_at[known.id] = well_at
-        link, current = self.router.links.get(self.NODE), self.picker.current or ""
+        subscriber, current = self.reconciler.subscribers.get(self.NODE), self.picker.current or ""
         node = nodes.get(current)
-        if link is not None and (node is None or node.failing):
+        if subscriber is not None and (node is None or node.failing):
             why = "it left the cluster" if node is None else "the cluster calls it failing"
-            error = ConnectionError(f"{link.connection.location}: {why}")
+            error = ConnectionError(f"{subscriber.connection.location}: {why}")
             # It may have answered ever since and heard nothing from the others.
-            self.router.link_down(link, f"connection lost: {error}", proven_at=former.get(current))
-            link.connection.abort(error)
+            self.reconciler.on_disconnected(
+                subscriber, f"connection lost: {error}", proven_at=former.get(current)
+            )
+            subscriber.connection.abort(error)

@@ -25,7 +25,7 @@ from actors.pubsub.cluster.rhythm import (
     interval,
 )
 from actors.pubsub.cluster.used_slots import UsedSlots
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.slots import SlotRange
 
@@ -56,8 +56,8 @@ class _Pace:
         rate: how many messages come in a second.
     """
 
-    def __init__(self, link: NodeLink) -> None:
-        self.link = link
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
         self.last: dict[Question, float] = {}
         self.asked: dict[Question, float] = {}
         self.unknown: set[Question] = {Question.COUNT}
@@ -69,12 +69,12 @@ class _Pace:
         self._spoke_at = 0.0
         self._received = 0
         # Since when messages are counted, and how many there had been then.
-        self._counted = (0.0, link.received)
+        self._counted = (0.0, subscriber.received)
 
     def speaks(self, now: float) -> bool:
         """Whether messages come, or came a moment ago."""
-        if self.link.received != self._received:
-            self._received, self._spoke_at = self.link.received, now
+        if self.subscriber.received != self._received:
+            self._received, self._spoke_at = self.subscriber.received, now
         since, before = self._counted
         if now - since >= _COUNTED:
             self.rate = (self._received - before) / (now - since)
@@ -111,7 +111,7 @@ class MoveWatch:
         self._used = used
         self._runs_of = runs_of
         self._changed = changed
-        self._handing_over = handing_over
+        self._failovers = handing_over
         self._paces: dict[NodeId, _Pace] = {}
         # Where single slots go to, by the node that they leave, and when that was seen last.
         self._single: dict[NodeId, tuple[set[NodeId], float]] = {}
@@ -160,12 +160,12 @@ class MoveWatch:
         return max((pace.sharers for pace in self._paces.values()), default=1)
 
     def tick(
-        self, links: Mapping[NodeId, NodeLink], nodes: int, empty: Collection[NodeId] = ()
+        self, subscribers: Mapping[NodeId, Subscriber], nodes: int, empty: Collection[NodeId] = ()
     ) -> float:
-        """Ask what is due of the primaries in ``links``; return the seconds until the next time.
+        """Ask the primaries in ``subscribers`` what is due; return the seconds until the next time.
 
         Args:
-            links: by node.
+            subscribers: by node.
             nodes: how many the cluster has: so many lines has the answer about single slots.
             empty: those that have no slots.
         """
@@ -176,17 +176,17 @@ class MoveWatch:
         sources = self.moves.sources
         self._report(gone if len(sources) == before else set(self._used.all()))
         delay = SELDOM
-        for node, link in links.items():
-            if node not in self._paces or self._paces[node].link is not link:
-                self._paces[node] = _Pace(link)
-        speaking = {node for node in links if self._paces[node].speaks(now)}
+        for node, subscriber in subscribers.items():
+            if node not in self._paces or self._paces[node].subscriber is not subscriber:
+                self._paces[node] = _Pace(subscriber)
+        speaking = {node for node in subscribers if self._paces[node].speaks(now)}
         # Where nobody has subscribed yet, those who ask are not seen: they are elsewhere.
-        most = max((self._paces[node].sharers for node in links), default=1)
-        rate = sum(self._paces[node].rate for node in links)
+        most = max((self._paces[node].sharers for node in subscribers), default=1)
+        rate = sum(self._paces[node].rate for node in subscribers)
         ranges = self.moves.ranges(now)
         self._single = {k: v for k, v in self._single.items() if now - v[1] < BELIEVED}
         ends = self._single.keys() | set().union(*(takers for takers, _ in self._single.values()))
-        for node in links:
+        for node in subscribers:
             pace = self._paces[node]
             new = node in empty or node in self.moves.takers
             here = Situation(
@@ -196,17 +196,17 @@ class MoveWatch:
                 moving=bool(sources),
                 speaking=node in speaking,
                 nodes=nodes,
-                links=len(links),
+                subscribers=len(subscribers),
                 sharers=most if new else pace.sharers,
                 jobs=pace.jobs,
                 ranges=node in ranges,
                 imminent=ranges.get(node, False),
                 single=node in ends,
-                followed=node in self._single and self._single[node][0] <= links.keys(),
+                followed=node in self._single and self._single[node][0] <= subscribers.keys(),
                 rate=rate,
             )
             delay = min(delay, self._ask_what_is_due(node, pace, here, now))
-        for node in self._paces.keys() - links.keys():
+        for node in self._paces.keys() - subscribers.keys():
             del self._paces[node]
         return max(_TICK, delay)
 
@@ -223,18 +223,18 @@ class MoveWatch:
                 self._ask(node, pace, question)
                 pace.last[question], left = now, every
             delay = min(delay, left)
-        pace.link.send()
+        pace.subscriber.send()
         return delay
 
     def _ask(self, node: NodeId, pace: _Pace, question: Question) -> None:
-        if question in pace.asked or not pace.link.connection.usable:
+        if question in pace.asked or not pace.subscriber.connection.usable:
             return
         pace.asked[question] = self._now()
 
         def answered(reply: Any) -> None:
             self._heard(node, pace, question, reply, pace.asked.pop(question))
 
-        pace.link.put_query(question.value, answered)
+        pace.subscriber.put_query(question.value, answered)
 
     def _heard(
         self, node: NodeId, pace: _Pace, question: Question, reply: Any, asked_at: float
@@ -265,7 +265,7 @@ class MoveWatch:
         if b"paused_reason:" not in reply:
             pace.unknown.add(Question.CLIENTS)
         elif b"paused_reason:failover" in reply:
-            self._handing_over(node)
+            self._failovers(node)
         else:
             self.free[node] = asked_at
             if b"paused_reason:slot_migration" in reply:
@@ -288,7 +288,7 @@ class MoveWatch:
         """Ask at once: their own turn comes seldom where the log is long."""
         if node not in self.moves.ranges(self._now()) and Question.JOBS not in pace.unknown:
             self._ask(node, pace, Question.JOBS)
-            pace.link.send()
+            pace.subscriber.send()
 
     def _report(self, slots: set[int]) -> None:
         if slots:

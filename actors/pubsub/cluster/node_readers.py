@@ -9,7 +9,7 @@ from typing import Any
 from actors.pubsub.cluster.placement_rules import standbys
 from actors.pubsub.cluster.seconds import first_of, is_second
 from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import NodeId, Row
+from actors.pubsub.table.state import NodeId, TargetState
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.model import Topology
 from actors.runtime.ref import ActorRef
@@ -39,7 +39,7 @@ class ShardReaders:
         pool: ClusterConnectionPool,
         readers: dict[NodeId, ActorRef[Any]],
         keep: Callable[[NodeId, str], None],
-        rows: Callable[[], Mapping[Target, Row]],
+        rows: Callable[[], Mapping[Target, TargetState]],
     ) -> None:
         self._pool = pool
         self._readers = readers

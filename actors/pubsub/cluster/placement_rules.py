@@ -19,10 +19,10 @@ from actors.pubsub.cluster.seconds import second_of
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Node, Topology
 
-__all__ = ["Sight", "shard_places", "standbys"]
+__all__ = ["NodeHealth", "shard_places", "standbys"]
 
 
-class Sight(msgspec.Struct, frozen=True):
+class NodeHealth(msgspec.Struct, frozen=True):
     """What we see of the nodes ourselves.
 
     Attributes:
@@ -50,7 +50,7 @@ class Sight(msgspec.Struct, frozen=True):
     unsure: AbstractSet[NodeId] = frozenset()
 
 
-def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, ...] | None:
+def shard_places(topology: Topology, slot: int, health: NodeHealth) -> tuple[NodeId, ...] | None:
     """Return the nodes where the channels of ``slot`` should be live, best first.
 
     None: nobody is known to serve the slot.
@@ -63,20 +63,20 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     replicas = [*shard.replicas[turn:], *shard.replicas[:turn]]
     primaries = [] if shard.primary is None else [shard.primary]
     nodes = [*primaries, *replicas]
-    if sight.replicas_first:
-        preferred = [node for node in replicas if node.id not in sight.unsure]
+    if health.replicas_first:
+        preferred = [node for node in replicas if node.id not in health.unsure]
         nodes = [*preferred, *(node for node in nodes if node not in preferred)]
     nodes = [node for node in nodes if node.addressable]
     if not nodes:
         return None
-    places = _within_shard(nodes, slot, sight)
-    if slot in sight.unsettled:
-        places += [node for node in sight.connected if node not in places]
-    target = sight.moving.get(slot)
+    places = _within_shard(nodes, slot, health)
+    if slot in health.unsettled:
+        places += [node for node in health.connected if node not in places]
+    target = health.moving.get(slot)
     leaves = target is not None and target in topology.nodes
     for node in nodes:
         # A replica gives the slot up before all that its primary accepted has come to it.
-        if node.is_primary and node.id not in sight.down and (leaves or node.id in sight.giving):
+        if node.is_primary and node.id not in health.down and (leaves or node.id in health.giving):
             places += [] if node.id in places else [node.id]
     if leaves and target is not None and target not in places:
         places.append(target)
@@ -86,21 +86,21 @@ def shard_places(topology: Topology, slot: int, sight: Sight) -> tuple[NodeId, .
     return tuple(places)
 
 
-def _within_shard(nodes: list[Node], slot: int, sight: Sight) -> list[NodeId]:
+def _within_shard(nodes: list[Node], slot: int, health: NodeHealth) -> list[NodeId]:
     def sick(node: Node) -> bool:
-        return node.failing or node.id in sight.silent
+        return node.failing or node.id in health.silent
 
     main = nodes[0]
-    others = [node.id for node in nodes[1:] if not sick(node) and node.id not in sight.down]
-    if slot in sight.unsettled:
+    others = [node.id for node in nodes[1:] if not sick(node) and node.id not in health.down]
+    if slot in health.unsettled:
         # It was taken from us: by a move, or because another node of the shard took over.
         if not others:
             return [node.id for node in nodes]
-        sure = [node for node in others if node not in sight.unsure]
+        sure = [node for node in others if node not in health.unsure]
         return [*sure, main.id, *(node for node in others if node not in sure)]
     if sick(main):
         return [*others, main.id] if others else [node.id for node in nodes]
-    if main.id in sight.down or main.id in sight.handing_over:
+    if main.id in health.down or main.id in health.handing_over:
         return [main.id, *others] if others else [node.id for node in nodes]
     return [main.id]
 

@@ -57,7 +57,7 @@ class Situation(msgspec.Struct, frozen=True):
         moving: slots are leaving some node.
         speaking: messages come from it.
         nodes: how many the cluster has.
-        links: how many nodes we ask.
+        subscribers: how many nodes we ask.
         sharers: how many clients of the node may ask as we do.
         jobs: how many moves in one step it tells of: it keeps a log of them.
         ranges: slots are leaving it, or coming to it, in one step.
@@ -73,7 +73,7 @@ class Situation(msgspec.Struct, frozen=True):
     moving: bool = False
     speaking: bool = False
     nodes: int = 1
-    links: int = 1
+    subscribers: int = 1
     sharers: int = 1
     jobs: int = 0
     ranges: bool = False
@@ -139,12 +139,12 @@ def interval(question: Question, here: Situation) -> float | None:
     elif here.moving:
         seconds = elsewhere
     else:
-        seconds = max(speaking if busy else SELDOM, here.links / _MOST_ASKED)
+        seconds = max(speaking if busy else SELDOM, here.subscribers / _MOST_ASKED)
     alone = question is Question.SLOTS
     if (here.taking and alone) or (busy and not here.moving):
         # The more messages come, the more it costs to see something too late.
         often = max(terms.messages / max(here.rate, 1.0), 1 / terms.most_alone)
-        seconds = min(seconds, here.links * often)
+        seconds = min(seconds, here.subscribers * often)
     if alone:
         seconds = max(seconds, here.nodes * _A_LINE)
     if question is Question.JOBS:

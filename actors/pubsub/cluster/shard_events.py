@@ -9,8 +9,8 @@ from __future__ import annotations
 from actors.pubsub.cluster.seconds import first_of, is_second
 from actors.pubsub.cluster.shard_placement import ShardPlacement, Tick
 from actors.pubsub.cluster.shard_roles import Revocations, new_replicas, promoted
-from actors.pubsub.cluster.topology_watch import WatchDesk
-from actors.pubsub.cluster.transitions import LastWords
+from actors.pubsub.cluster.topology_watch import TopologyRequests
+from actors.pubsub.cluster.transitions import LostPrimaries
 from actors.pubsub.lifecycle.manager import ManagerOptions
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
@@ -38,14 +38,18 @@ class ShardReports(ShardPlacement):
     """Takes reports; see the module's docstring."""
 
     def __init__(
-        self, options: ManagerOptions, pool: ClusterConnectionPool, desk: WatchDesk, replicas: bool
+        self,
+        options: ManagerOptions,
+        pool: ClusterConnectionPool,
+        requests: TopologyRequests,
+        replicas: bool,
     ) -> None:
         super().__init__(options, pool, replicas)
-        self.desk = desk
+        self.requests = requests
         self._compared = self.topology
         self._checked_at = 0.0
         self._revocations = Revocations()
-        self._last_words = LastWords()
+        self._lost_primaries = LostPrimaries()
         # Nodes that took something from us.
         self._to_watch: set[NodeId] = set()
         self._refusals = False
@@ -58,37 +62,37 @@ class ShardReports(ShardPlacement):
             return False  # the first connection says what is to be done
         now = self.loop.time()
         self._down.setdefault(node, now)
-        self._silences.forget(node)
+        self._silent_nodes.forget(node)
         if self.replicas_first:
-            table = self.router.table
-            self._last_words.note(node, now, self.topology, table.live_since)
+            table = self.reconciler.table
+            self._lost_primaries.note(node, now, self.topology, table.live_since)
         # Where all of them end, nothing is to be done about it, and nobody would come to do it.
-        return not self.parts.winding_down and self._changed()
+        return not self.tree.winding_down and self._changed()
 
     def found(self, node: NodeId) -> bool:
         """A node is connected."""
         if is_second(node) or (node not in self._down and not self._unsettled):
             return False
-        self._last_words.lives(node)
+        self._lost_primaries.lives(node)
         known = self.topology.nodes.get(node)
         if self._down.pop(node, None) and self.replicas_first and known and not known.is_primary:
             now = self.loop.time()
             self._roles.back(node, now)
-            self.router.doubt(node, now, "the node was away")
+            self.reconciler.doubt(node, now, "the node was away")
         return self._changed()
 
     def _changed(self) -> bool:
         self._places.clear()
         self._place_soon()
-        self.desk.look()
+        self.requests.look()
         return True
 
     def _node_failed(self, node: NodeId) -> None:
         if node not in self._down and not is_second(node):
             self._down[node] = self.loop.time()
-            self.desk.look()
+            self.requests.look()
             self._replace()
-            self.router.queue_hopeless("no connection could be had")
+            self.reconciler.queue_hopeless("no connection could be had")
 
     def revoked(self, node: NodeId, target: Target) -> bool:
         """A node took a target away: because the slot moves, or because its shard changes (P5)."""
@@ -109,21 +113,21 @@ class ShardReports(ShardPlacement):
             # Else it is the new owner that takes over, and is asked again.
             self._places.drop(slot)
             self._place_soon()
-            self.desk.confirm()
+            self.requests.confirm()
             return False
         shard = self.topology.shard_for(slot)
-        mates = [] if shard is None else [mate.id for mate in shard.nodes]
-        former = next((mate for mate in mates if mate in self._handing_over.nodes), None)
+        peers = [] if shard is None else [peer.id for peer in shard.nodes]
+        former = next((peer for peer in peers if peer in self._failovers.nodes), None)
         if former is None:
             self._unsettled.note(slot, now)
-            self._roles.taken(node, mates, now)
+            self._roles.taken(node, peers, now)
             # If it is a move that nobody saw, there may be more of them. First this one.
             if not self._to_watch:
                 self.context.self_ref.tell(Tick.WATCH)
             self._to_watch.add(node)
             self._places.drop(slot)
             self._place_soon()
-        self.desk.look()
+        self.requests.look()
         return self._revocations.promoted(
             node,
             target,
@@ -138,7 +142,7 @@ class ShardReports(ShardPlacement):
         A replica may hear first that the slot has a new owner. Its primary accepts messages until
         it hears so itself, and says so then.
         """
-        row, giver = self.router.table.rows.get(target), self.giver(node, target)
+        row, giver = self.reconciler.table.rows.get(target), self.giver(node, target)
         return row is not None and row.is_live(giver)
 
     def _repeat(self, node: NodeId, target: Target) -> None:
@@ -146,10 +150,13 @@ class ShardReports(ShardPlacement):
 
         It says so, perhaps after those who publish were sent there: it is asked before all else.
         """
-        link, row = self.router.links.get(node), self.router.table.rows.get(target)
+        subscriber, row = (
+            self.reconciler.subscribers.get(node),
+            self.reconciler.table.rows.get(target),
+        )
         # Where it is being left, it is not asked again.
-        if link is not None and row is not None and row.wanted and row.asked(node):
-            link.repeat(target.kind, target.name)
+        if subscriber is not None and row is not None and row.wanted and row.asked(node):
+            subscriber.repeat(target.kind, target.name)
 
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait for what passes."""
@@ -159,18 +166,18 @@ class ShardReports(ShardPlacement):
                 return True
             if not self._follow(node, error):
                 return True  # it names the owner that we know
-            self.router.replace(targets)
+            self.reconciler.replace(targets)
         elif not isinstance(error, _PASSING):
             return False
         self._refusals = True
         self._place_soon()
-        self.desk.look()
+        self.requests.look()
         return True
 
     def _follow(self, node: NodeId, error: MovedError) -> bool:
         """Take what a MOVED says; return whether it is news."""
-        link = self.router.links.get(node)
-        location = None if link is None else link.connection.location
+        subscriber = self.reconciler.subscribers.get(node)
+        location = None if subscriber is None else subscriber.connection.location
         asked = (location.host, location.port) if isinstance(location, TCPLocation) else None
         reached = self.pool.resolve((error.host, error.port), asked=asked)
         owner = None if reached is None else self.topology.at(reached)
@@ -183,7 +190,7 @@ class ShardReports(ShardPlacement):
             # Roles are the topology's to tell, and any node of the shard takes a subscription. The
             # others go on to name the former primary for a while.
             return True
-        if owner.failing or owner.id in self._down or owner.id in self._silences:
+        if owner.failing or owner.id in self._down or owner.id in self._silent_nodes:
             return True  # some nodes name a dead one for a while
         if known is not None and known.id == node:
             self.moves.watch(node)
@@ -207,23 +214,23 @@ class ShardReports(ShardPlacement):
                 },
             )
         if topology != old:
-            self._mates.note(topology)
+            self._peers.note(topology)
             self._roles.note(old, topology, self.loop.time())
             self._unsettled.roles_known(topology, new_replicas(old, topology), asked_at)
             self._find_misplaced(old, topology)
-            for words in self._last_words.take(promoted(old, topology)):
-                self.router.missed(*words, "the primary died")
+            for words in self._lost_primaries.take(promoted(old, topology)):
+                self.reconciler.missed(*words, "the primary died")
             known = topology.nodes.keys()
             self._down = {node: at for node, at in self._down.items() if node in known}
-            self._silences.keep(known)
-            self._last_words.keep(known)
+            self._silent_nodes.keep(known)
+            self._lost_primaries.keep(known)
             self._replace()
-            self.router.finish_hand_overs(self.linger)
+            self.reconciler.finish_handovers(self.linger)
         self._checked_at = asked_at
 
     def _find_misplaced(self, old: Topology, new: Topology) -> None:
         """Find the sources that changed their shard: no server says so to their subscribers."""
-        for node in {row.source for row in self.router.table.rows.values() if row.source}:
+        for node in {row.source for row in self.reconciler.table.rows.values() if row.source}:
             before, after = old.nodes.get(node), new.nodes.get(node)
             if before is None or after is None or before.is_primary or after.is_primary:
                 continue
@@ -233,18 +240,20 @@ class ShardReports(ShardPlacement):
             stays = shard.slots if shard is not None else ()
             lost = [
                 target
-                for target, row in self.router.table.rows.items()
+                for target, row in self.reconciler.table.rows.items()
                 if row.source == node
                 and not any(start <= self.slot(target) <= end for start, end in stays)
             ]
             self._places.clear()
-            self.router.misplaced(node, lost, self._checked_at, "the replica changed its primary")
+            self.reconciler.misplaced(
+                node, lost, self._checked_at, "the replica changed its primary"
+            )
 
     def _hands_over(self, node: NodeId) -> None:
         """A primary holds its publishers until a replica has taken over: be there, too (P7)."""
         now = self.loop.time()
         free = self.moves.free.get(node)
-        if self._handing_over.note(node, now, free, self.same_stream):
+        if self._failovers.note(node, now, free, self.same_stream):
             self._revocations.forget(node, now if free is None else free)
             self._replace()
-            self.desk.look()
+            self.requests.look()

@@ -16,7 +16,7 @@ from actors.pubsub.cluster.move_watch import MoveWatch
 from actors.pubsub.cluster.seconds import first_of
 from actors.pubsub.cluster.shard_events import ShardReports
 from actors.pubsub.cluster.shard_placement import Tick
-from actors.pubsub.cluster.topology_watch import CALM, URGENT, TopologyChecked, WatchDesk
+from actors.pubsub.cluster.topology_watch import CALM, URGENT, TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import UNSETTLED
 from actors.pubsub.cluster.tries import Tries
 from actors.pubsub.cluster.used_slots import UsedSlots
@@ -51,12 +51,16 @@ class ShardManager(ShardReports):
     """Keeps shard channels live; see the module's docstring."""
 
     def __init__(
-        self, options: ManagerOptions, pool: ClusterConnectionPool, desk: WatchDesk, replicas: bool
+        self,
+        options: ManagerOptions,
+        pool: ClusterConnectionPool,
+        requests: TopologyRequests,
+        replicas: bool,
     ) -> None:
-        super().__init__(options, pool, desk, replicas)
+        super().__init__(options, pool, requests, replicas)
         self._used_slots = UsedSlots(
-            lambda: self.router.table.changes,
-            lambda: self.router.table.rows,
+            lambda: self.reconciler.table.changes,
+            lambda: self.reconciler.table.rows,
             self._slots.of,
         )
         self._look_due = inf
@@ -64,7 +68,7 @@ class ShardManager(ShardReports):
         self._retried_at = 0.0
 
     async def on_start(self) -> None:
-        """Make a router; take reports."""
+        """Make a reconciler; take reports."""
         now = self.context.system.loop.time
         self._checked_at = now()
         self.moves = MoveWatch(
@@ -75,15 +79,15 @@ class ShardManager(ShardReports):
             self._hands_over,
         )
         await super().on_start()
-        self._tries = Tries(self.router, self.moves, self.slot, self._used_slots.targets_in)
-        self.desk.report = self.context.self_ref.tell
-        self.desk.prefer = lambda: {first_of(node) for node in self.readers}
+        self._tries = Tries(self.reconciler, self.moves, self.slot, self._used_slots.targets_in)
+        self.requests.report = self.context.self_ref.tell
+        self.requests.prefer = lambda: {first_of(node) for node in self.readers}
         self._look_again(now(), _IDLE)
         self.context.timers.after(_IDLE, Tick.MOVES)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Take no more reports."""
-        self.desk.report = lambda _: None
+        self.requests.report = lambda _: None
         await super().on_stop(reason)
 
     async def receive(self, message: Any) -> None:
@@ -108,7 +112,7 @@ class ShardManager(ShardReports):
             case _:
                 await super().receive(message)
                 if message is READERS_READY:
-                    self.parts.ready.set()  # a cluster can be subscribed to without connections
+                    self.tree.ready.set()  # a cluster can be subscribed to without connections
                 self._place_soon()
 
     # -- slots on the move -------------------------------------------------------------------------
@@ -116,13 +120,15 @@ class ShardManager(ShardReports):
     def _watch_moves(self) -> None:
         """Ask the primaries that we listen on what they are about to do."""
         nodes = self.topology.nodes
-        links = {
-            node: link
-            for node, link in self.router.links.items()
-            if node in nodes and nodes[node].is_primary and node not in self._silences
+        subscribers = {
+            node: subscriber
+            for node, subscriber in self.reconciler.subscribers.items()
+            if node in nodes and nodes[node].is_primary and node not in self._silent_nodes
         }
         counts = self._slot_counts()
-        delay = self.moves.tick(links, len(nodes), {n for n in links if not counts.get(n)})
+        delay = self.moves.tick(
+            subscribers, len(nodes), {n for n in subscribers if not counts.get(n)}
+        )
         self.context.timers.after(delay, Tick.MOVES)
 
     def _try_jobs(self) -> None:
@@ -144,8 +150,8 @@ class ShardManager(ShardReports):
         for slot in slots:
             self._places.drop(slot)
         targets = self._used_slots.targets_in(slots)
-        self.router.replace(targets)
-        self.router.retry(targets)
+        self.reconciler.replace(targets)
+        self.reconciler.retry(targets)
         self._try_jobs()
         self._place_soon()
 
@@ -155,34 +161,34 @@ class ShardManager(ShardReports):
         """Look after what no event brings up."""
         now = self.loop.time()
         orphans = self._look_for_silence(now, now - self._look_due)
-        if self._unsettled or self._handing_over.nodes:
+        if self._unsettled or self._failovers.nodes:
             self._look_for_settled(now)
         if self._roles.expire(now):
             self._replace()
         for node in self._roles.trusted(self.topology):
-            if node not in self._silences:
-                self.router.trust(node, nothing_lost=False)
-                self.router.retrust()
+            if node not in self._silent_nodes:
+                self.reconciler.trust(node, nothing_lost=False)
+                self.reconciler.retrust()
         self._revocations.expire(now - 2 * UNSETTLED)
-        homeless = self.router.homeless()
+        homeless = self.reconciler.homeless()
         if self._refusals and now - self._retried_at > _RETRY:
             self._refusals, self._retried_at = False, now
-            self.router.retry()
+            self.reconciler.retry()
         elif homeless:
-            self.router.retry(homeless)
-        self.desk.interval = URGENT if homeless or self._unsettled else CALM
+            self.reconciler.retry(homeless)
+        self.requests.interval = URGENT if homeless or self._unsettled else CALM
         if homeless:
             self._refusals = True
             if self._hasten(now):
-                self.desk.look()
+                self.requests.look()
         self._shard_readers.let_go_unused(self.topology, self._down, now)
-        merging = self.router.expire()
+        merging = self.reconciler.expire()
         busy = (
             homeless
             or self._unsettled
-            or self._handing_over.nodes
+            or self._failovers.nodes
             or self._refusals
-            or self._silences.pinged
+            or self._silent_nodes.pinged
             or orphans
             or merging
         )
@@ -193,10 +199,10 @@ class ShardManager(ShardReports):
         self.context.timers.after(seconds, Tick.LOOK)
 
     def _look_for_settled(self, now: float) -> None:
-        rows = self.router.table.rows.items()
+        rows = self.reconciler.table.rows.items()
         sources = ((self.slot(target), first_of(row.source or "")) for target, row in rows)
         settled = self._unsettled.expire(now, sources, self.topology)
-        if self._handing_over.expire(now) or settled:
+        if self._failovers.expire(now) or settled:
             self._replace()
 
     def _look_for_silence(self, now: float, late: float) -> bool:
@@ -207,17 +213,21 @@ class ShardManager(ShardReports):
         before that.
         """
         nodes = self.topology.nodes
-        links = self.router.links
-        orphans = {node for node in links if node in nodes and nodes[node].primary_id in self._down}
-        news = self._silences.look(links, orphans, now, inf if self.router.paused else late)
+        subscribers = self.reconciler.subscribers
+        orphans = {
+            node for node in subscribers if node in nodes and nodes[node].primary_id in self._down
+        }
+        news = self._silent_nodes.look(
+            subscribers, orphans, now, inf if self.reconciler.paused else late
+        )
         for node in news.found:
-            self.router.trust(node, nothing_lost=True)
+            self.reconciler.trust(node, nothing_lost=True)
         for node in news.lost:
-            self.router.doubt(node, links[node].connection.proof, "the node fell silent")
-            self.desk.look()
+            self.reconciler.doubt(node, subscribers[node].connection.proof, "the node fell silent")
+            self.requests.look()
         if news.found or news.lost:
             self._replace()
-            self.router.retrust()
+            self.reconciler.retrust()
         return bool(orphans)
 
     def _hasten(self, now: float) -> bool:
@@ -226,9 +236,9 @@ class ShardManager(ShardReports):
             return False
         self._hastened_at = now
         for node in {node for places in self._places_in_use() for node in places}:
-            if node in self.readers and node not in self.router.links:
-                self.parts.hasten_reader(self.readers[node])
+            if node in self.readers and node not in self.reconciler.subscribers:
+                self.tree.hasten_reader(self.readers[node])
         return True
 
     def _places_in_use(self) -> set[tuple[NodeId, ...]]:
-        return set(self.places_of(self.router.homeless()))
+        return set(self.places_of(self.reconciler.homeless()))

@@ -11,13 +11,13 @@ from itertools import combinations
 
 from actors.redis.topology.model import Topology
 
-__all__ = ["Mates"]
+__all__ = ["ShardPeers"]
 
 #: Seconds for which nodes count as of one shard after they were seen to be.
 _REMEMBERED = 10.0
 
 
-class Mates:
+class ShardPeers:
     """The nodes of each shard, by pairs.
 
     Args:

@@ -13,16 +13,16 @@ from typing import Any
 
 from actors.pubsub.cluster.move_watch import MoveWatch
 from actors.pubsub.cluster.node_readers import ShardReaders
-from actors.pubsub.cluster.placement_rules import Sight
+from actors.pubsub.cluster.placement_rules import NodeHealth
 from actors.pubsub.cluster.seconds import first_of, is_second
-from actors.pubsub.cluster.shard_peers import Mates
+from actors.pubsub.cluster.shard_peers import ShardPeers
 from actors.pubsub.cluster.shard_roles import Roles
-from actors.pubsub.cluster.silent_nodes import Silences
-from actors.pubsub.cluster.slot_assignment import SlotPlaces, TargetSlots
-from actors.pubsub.cluster.transitions import BUS_LAG, HandingOver, Unsettled
+from actors.pubsub.cluster.silent_nodes import SilentNodes
+from actors.pubsub.cluster.slot_assignment import SlotAssignments, TargetSlots
+from actors.pubsub.cluster.transitions import BUS_LAG, OngoingFailovers, UnsettledSlots
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import HandOver, NodeId
+from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.model import Topology
 
@@ -60,24 +60,24 @@ class ShardPlacement(SubscriptionManager):
         self.moves: MoveWatch
         # Nodes whose connection was lost, or could not be had, and when.
         self._down: dict[NodeId, float] = {}
-        self._silences = Silences()
-        self._handing_over = HandingOver()
+        self._silent_nodes = SilentNodes()
+        self._failovers = OngoingFailovers()
         self._roles = Roles()
-        self._unsettled = Unsettled()
-        self._places = SlotPlaces(lambda: (self.topology, self._sight()), self._place_soon)
-        self._slots = TargetSlots(lambda: len(self.parts.book.subscriptions))
+        self._unsettled = UnsettledSlots()
+        self._places = SlotAssignments(lambda: (self.topology, self._health()), self._place_soon)
+        self._slots = TargetSlots(lambda: len(self.tree.registry.subscriptions))
         # How many slots each primary has, and the topology that says so.
         self._counted: tuple[Topology | None, dict[NodeId, int]] = (None, {})
         self._shard_readers = ShardReaders(
-            pool, self.readers, self.keep_reader, lambda: self.router.table.rows
+            pool, self.readers, self.keep_reader, lambda: self.reconciler.table.rows
         )
         self._placing, self._placed_at = False, -inf
 
     async def on_start(self) -> None:
-        """Make a router."""
+        """Make a reconciler."""
         self.loop = self.context.system.loop
-        self._mates = Mates(self.loop.time)
-        self._mates.note(self.topology)
+        self._peers = ShardPeers(self.loop.time)
+        self._peers.note(self.topology)
         await super().on_start()
 
     # -- placement ---------------------------------------------------------------------------------
@@ -94,18 +94,18 @@ class ShardPlacement(SubscriptionManager):
         """Return where each of ``targets`` should be live."""
         return list(map(self._places.all().__getitem__, self._slots.of(targets)))
 
-    def _sight(self) -> Sight:
-        connected = [] if not self._unsettled else list(self.router.links)
+    def _health(self) -> NodeHealth:
+        connected = [] if not self._unsettled else list(self.reconciler.subscribers)
         nodes = self.topology.nodes
         primaries = [node for node in connected if node in nodes and nodes[node].is_primary]
         if len(primaries) > 1:
             # Slots move to where there are few: that one is asked first.
             counts = self._slot_counts()
             primaries.sort(key=lambda node: counts.get(node, 0))
-        return Sight(
+        return NodeHealth(
             self._down.keys(),
-            self._silences.silent,
-            self._handing_over.nodes,
+            self._silent_nodes.silent,
+            self._failovers.nodes,
             self._unsettled.slots,
             self.moves.moves.sources.keys(),
             tuple(primaries[:_MOST_ASKED]),
@@ -140,12 +140,12 @@ class ShardPlacement(SubscriptionManager):
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether two nodes are of one shard."""
-        return self._mates.are(first_of(node), first_of(other))
+        return self._peers.are(first_of(node), first_of(other))
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and hears what its primary accepts."""
         node = first_of(node)
-        return node not in self._silences and not self._roles.returning(node)
+        return node not in self._silent_nodes and not self._roles.returning(node)
 
     def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
         """Return until when ``node`` delivered all that was accepted in its shard.
@@ -156,7 +156,7 @@ class ShardPlacement(SubscriptionManager):
         that accepts messages.
         """
         node = first_of(node)
-        free = self._handing_over.free(node)
+        free = self._failovers.free(node)
         if free is not None:
             return min(heard, free)
         known = self.topology.nodes.get(node)
@@ -171,8 +171,8 @@ class ShardPlacement(SubscriptionManager):
     def replica_until(self, node: NodeId) -> float:
         """Return when the primary that ``node`` takes over from was last seen not to hand over."""
         node = first_of(node)
-        mates = [mate for mate in self._handing_over.nodes if self.same_stream(mate, node)]
-        times = [self._handing_over.free(mate) for mate in mates if mate != node]
+        peers = [peer for peer in self._failovers.nodes if self.same_stream(peer, node)]
+        times = [self._failovers.free(peer) for peer in peers if peer != node]
         return max((free for free in times if free is not None), default=-inf)
 
     def giver(self, node: NodeId, target: Target) -> NodeId | None:
@@ -183,19 +183,19 @@ class ShardPlacement(SubscriptionManager):
             return None
         return known.primary_id
 
-    def linger(self, hand_over: HandOver) -> float | None:
+    def linger(self, handover: Handover) -> float | None:
         """Return how long both nodes feed a target."""
-        if not self.trusted(hand_over.old):
+        if not self.trusted(handover.old):
             return 0.0
-        if self.same_stream(hand_over.old, hand_over.new):
+        if self.same_stream(handover.old, handover.new):
             return _HAND_OVER
-        if self.asking(hand_over.new, hand_over.target):
+        if self.asking(handover.new, handover.target):
             return None  # until the slot has moved: both own it in turn, neither repeats the other
         return _HAND_OVER
 
     def _replace(self) -> None:
         self._places.clear()
-        self.router.replace()
+        self.reconciler.replace()
         self._place_soon()
 
     # -- readers -----------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class ShardPlacement(SubscriptionManager):
             return
         self._placing = True
         # At once, but with many channels not all the time: it looks at all of them.
-        rows = len(self.parts.book.subscriptions)
+        rows = len(self.tree.registry.subscriptions)
         left = self._placed_at + _PER_ROW * rows - self.loop.time()
         if left > 0:
             self.context.timers.after(left, Tick.PLACE)

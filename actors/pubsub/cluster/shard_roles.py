@@ -54,13 +54,13 @@ class Roles:
         """Take a topology that follows another one."""
         self.unsure |= dict.fromkeys(new_replicas(old, new), now + RELAYED)
 
-    def taken(self, node: NodeId, mates: Iterable[NodeId], now: float) -> None:
+    def taken(self, node: NodeId, peers: Iterable[NodeId], now: float) -> None:
         """``node`` took a target away, by a change of roles that nobody saw before.
 
         Where it was promoted and is a replica again, without our knowing, no topology will tell.
         """
-        for mate in mates:
-            self.unsure.pop(mate, None)
+        for peer in peers:
+            self.unsure.pop(peer, None)
         self.unsure[node] = now + RELAYED
 
     def back(self, node: NodeId, now: float) -> None:

@@ -14,10 +14,10 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 
-__all__ = ["News", "Silences"]
+__all__ = ["News", "SilentNodes"]
 
 #: Seconds of silence after which a node is asked for a sign of life, and in which it must give one.
 _QUIET, _SILENT = 0.5, 0.5
@@ -32,7 +32,7 @@ class News(msgspec.Struct, frozen=True):
     found: tuple[NodeId, ...] = ()
 
 
-class Silences:
+class SilentNodes:
     """The nodes that were asked for a sign of life, and those that gave none."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Silences:
 
     def look(
         self,
-        links: Mapping[NodeId, NodeLink],
+        subscribers: Mapping[NodeId, Subscriber],
         orphans: Collection[NodeId],
         now: float,
         held: float,
@@ -72,7 +72,7 @@ class Silences:
         """Have quiet nodes give a sign of life; return what has changed.
 
         Args:
-            links: the connections.
+            subscribers: the connections.
             orphans: nodes that are asked for signs of life all the time.
             now: the time.
             held: seconds for which nothing was read, because the loop was late, or on purpose
@@ -82,27 +82,27 @@ class Silences:
         if held > 0.0:
             self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
         lost, found = [], []
-        for node, link in links.items():
+        for node, subscriber in subscribers.items():
             if node in self._silent:
-                if link.pongs > self._silent[node]:
+                if subscriber.pongs > self._silent[node]:
                     del self._silent[node]
                     found.append(node)
-            elif self._falls_silent(node, link, now, ask=held != float("inf")):
-                self._silent[node] = link.pongs
+            elif self._falls_silent(node, subscriber, now, ask=held != float("inf")):
+                self._silent[node] = subscriber.pongs
                 lost.append(node)
-            elif node in orphans and _ORPHANED <= now - link.connection.last_read < _QUIET:
-                link.ping()
+            elif node in orphans and _ORPHANED <= now - subscriber.connection.last_read < _QUIET:
+                subscriber.ping()
         return News(tuple(lost), tuple(found))
 
-    def _falls_silent(self, node: NodeId, link: NodeLink, now: float, *, ask: bool) -> bool:
-        if now - link.connection.last_read < _QUIET:
+    def _falls_silent(self, node: NodeId, subscriber: Subscriber, now: float, *, ask: bool) -> bool:
+        if now - subscriber.connection.last_read < _QUIET:
             self._pinged.pop(node, None)
             return False
         pinged = self._pinged.get(node)
         if pinged is None:
             if ask:
                 self._pinged[node] = now
-                link.ping()
+                subscriber.ping()
             return False
         if now - pinged <= _SILENT:
             return False

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from actors.pubsub.cluster.placement_rules import Sight, shard_places
+from actors.pubsub.cluster.placement_rules import NodeHealth, shard_places
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 from actors.redis.topology.slots import SLOTS, key_slot
 
-__all__ = ["SlotPlaces", "TargetSlots", "all_places"]
+__all__ = ["SlotAssignments", "TargetSlots", "all_places"]
 
 _Places = tuple[NodeId, ...]
 #: So many slots are looked at one by one; more of them with all others, run by run.
 _FEW = 500
 
 
-def all_places(topology: Topology, sight: Sight, before: list[_Places]) -> list[_Places]:
+def all_places(topology: Topology, health: NodeHealth, before: list[_Places]) -> list[_Places]:
     """Return the places of each slot; those of a slot that nobody serves are what they were."""
     found = list(before)
-    calm = Sight(
-        sight.down,
-        sight.silent,
-        sight.handing_over,
-        giving=sight.giving,
-        replicas_first=sight.replicas_first,
-        unsure=sight.unsure,
+    calm = NodeHealth(
+        health.down,
+        health.silent,
+        health.handing_over,
+        giving=health.giving,
+        replicas_first=health.replicas_first,
+        unsure=health.unsure,
     )
     for shard in topology.shards:
         # What differs between the slots of a shard is whose turn it is; see shard_places.
@@ -44,12 +44,12 @@ def all_places(topology: Topology, sight: Sight, before: list[_Places]) -> list[
                 there = places[turn]
                 if there is not None:
                     found[first : end + 1 : turns] = [there] * len(range(first, end + 1, turns))
-    for slot in sight.unsettled | sight.moving.keys():
-        found[slot] = shard_places(topology, slot, sight) or before[slot]
+    for slot in health.unsettled | health.moving.keys():
+        found[slot] = shard_places(topology, slot, health) or before[slot]
     return found
 
 
-class SlotPlaces:
+class SlotAssignments:
     """The places of all slots, made when they are asked for.
 
     Args:
@@ -57,7 +57,9 @@ class SlotPlaces:
         made: called when they were made anew.
     """
 
-    def __init__(self, see: Callable[[], tuple[Topology, Sight]], made: Callable[[], None]) -> None:
+    def __init__(
+        self, see: Callable[[], tuple[Topology, NodeHealth]], made: Callable[[], None]
+    ) -> None:
         self._see = see
         self._made = made
         self._all: list[_Places] = [()] * SLOTS
@@ -77,12 +79,12 @@ class SlotPlaces:
         """Return the places by slot; equal ones are mostly the same object."""
         if self._valid and not self._stale:
             return self._all
-        topology, sight = self._see()
+        topology, health = self._see()
         if self._valid and len(self._stale) <= _FEW:
             for slot in self._stale:
-                self._all[slot] = shard_places(topology, slot, sight) or self._all[slot]
+                self._all[slot] = shard_places(topology, slot, health) or self._all[slot]
         else:
-            self._all = all_places(topology, sight, self._all)
+            self._all = all_places(topology, health, self._all)
         self._valid = True
         self._stale.clear()
         self._made()

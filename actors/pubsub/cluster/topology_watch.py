@@ -17,7 +17,7 @@ from supervisor import ExitReason
 from supervisor.log import get_logger
 from supervisor.throttle import Throttle
 
-__all__ = ["TopologyChecked", "TopologyWatch", "WatchDesk"]
+__all__ = ["TopologyChecked", "TopologyWatch", "TopologyRequests"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -43,7 +43,7 @@ class Tick(Enum):
     CONFIRM = "confirm"
 
 
-class WatchDesk:
+class TopologyRequests:
     """Where a manager asks its watch for a look.
 
     Attributes:
@@ -84,36 +84,36 @@ class WatchDesk:
 class TopologyWatch(Actor[Tick]):
     """Refreshes a cluster pool's topology."""
 
-    def __init__(self, pool: ClusterConnectionPool, desk: WatchDesk) -> None:
+    def __init__(self, pool: ClusterConnectionPool, requests: TopologyRequests) -> None:
         self.pool = pool
-        self.desk = desk
+        self.requests = requests
 
     async def on_start(self) -> None:
         """Begin with a look."""
         self.loop = self.context.system.loop
-        self.desk.watch = self.context.self_ref
-        self.desk.begun()
+        self.requests.watch = self.context.self_ref
+        self.requests.begun()
         self._throttle = Throttle(self.loop.time, 10.0)
         self.context.self_ref.tell(Tick.NOW)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Take no more requests."""
-        self.desk.watch = None
+        self.requests.watch = None
 
     async def receive(self, message: Tick) -> None:
         """Look, report, and plan the next look."""
         if message is Tick.CONFIRM:
             self.context.timers.after(_CONFIRMED, Tick.TIMER)
             return
-        self.desk.begun()
+        self.requests.begun()
         asked_at = self.loop.time()
         try:
-            topology = await self.pool.refresh(self.desk.prefer())
+            topology = await self.pool.refresh(self.requests.prefer())
         except Exception as error:
             suppressed = self._throttle.passes("refresh")
             if suppressed is not None:
                 log.warning("no_topology", error=str(error), suppressed=suppressed)
         else:
-            self.desk.report(TopologyChecked(topology, asked_at))
-        delay = self.desk.interval * random.uniform(1 - _JITTER, 1 + _JITTER)
+            self.requests.report(TopologyChecked(topology, asked_at))
+        delay = self.requests.interval * random.uniform(1 - _JITTER, 1 + _JITTER)
         self.context.timers.after(delay, Tick.TIMER)

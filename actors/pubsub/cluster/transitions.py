@@ -13,7 +13,7 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["BUS_LAG", "UNSETTLED", "HandingOver", "LastWords", "Unsettled"]
+__all__ = ["BUS_LAG", "UNSETTLED", "OngoingFailovers", "LostPrimaries", "UnsettledSlots"]
 
 #: Seconds by which the cluster bus may be late: seen were 32 ms at a replica, and 50 ms until a
 #: primary knew of its successor, under load.
@@ -23,7 +23,7 @@ BUS_LAG = 0.07
 _SETTLING, UNSETTLED = 0.5, 1.5
 
 
-class HandingOver:
+class OngoingFailovers:
     """Primaries that hand over, or just did."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class HandingOver:
         if node in self._seen:
             self._seen[node] = now, self._seen[node][1]
             return False
-        self._seen = {mate: seen for mate, seen in self._seen.items() if not are(mate, node)}
+        self._seen = {peer: seen for peer, seen in self._seen.items() if not are(peer, node)}
         self._seen[node] = now, free
         return True
 
@@ -65,7 +65,7 @@ class HandingOver:
         return bool(over)
 
 
-class Unsettled:
+class UnsettledSlots:
     """Slots that were taken from us, without our knowing where they are."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Unsettled:
         return bool(settled)
 
 
-class LastWords:
+class LostPrimaries:
     """Primaries that may have died: what they had not passed on to their replicas died with them.
 
     For each, what was live on its replicas, and between which times these may not have heard all.

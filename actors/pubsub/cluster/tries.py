@@ -17,7 +17,7 @@ from actors.pubsub.cluster.jobs import MOST_AHEAD
 from actors.pubsub.cluster.move_watch import MoveWatch
 from actors.pubsub.cluster.seconds import second_of
 from actors.pubsub.model.types import Target
-from actors.pubsub.subscriptions.reconciler import Router
+from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.table.state import NodeId
 
 __all__ = ["Tries"]
@@ -33,7 +33,7 @@ class Tries:
     """What is tried at the moment.
 
     Args:
-        router: subscribes.
+        reconciler: subscribes.
         watch: says what is to be tried.
         slot: returns the slot of a channel.
         targets_in: returns the channels in some slots.
@@ -41,12 +41,12 @@ class Tries:
 
     def __init__(
         self,
-        router: Router,
+        reconciler: Reconciler,
         watch: MoveWatch,
         slot: Callable[[Target], int],
         targets_in: Callable[[Iterable[int]], list[Target]],
     ) -> None:
-        self._router = router
+        self._router = reconciler
         self._watch = watch
         self._slot = slot
         self._targets_in = targets_in
@@ -72,20 +72,20 @@ class Tries:
 
     def _send_ahead(self, targets: Iterable[Target], now: float) -> None:
         by_node: dict[NodeId, dict[int, list[bytes]]] = {}
-        rows, links = self._router.table.rows, self._router.links
+        rows, subscribers = self._router.table.rows, self._router.subscribers
         moves, single = self._watch.moves, self._watch.moves.single()
         for target in islice(targets, MOST_AHEAD):
             slot, row = self._slot(target), rows.get(target)
             node = second_of(moves.targets.get(slot, ""))
-            if row is None or node not in links or row.is_live(node):
+            if row is None or node not in subscribers or row.is_live(node):
                 continue
             if row.is_tried(node) or (row.wanted and row.asked(node)):
                 by_node.setdefault(node, {}).setdefault(slot, []).append(target.name)
         for node, by_slot in by_node.items():
-            link = links[node]
+            subscriber = subscribers[node]
             ahead = self._ahead.get(node)
-            if ahead is None or ahead.link is not link:
-                ahead = self._ahead[node] = Ahead(link)
+            if ahead is None or ahead.subscriber is not subscriber:
+                ahead = self._ahead[node] = Ahead(subscriber)
             since = min((single[slot] for slot in by_slot.keys() & single.keys()), default=now)
             apart = 1 + min(_SLOWEST, int((now - since) * _SLOWER))
             ahead.top_up(by_slot.values(), self._watch.sharers(), now, apart)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 from actors.runtime.mailbox import Mailbox
 
-__all__ = ["Pauses"]
+__all__ = ["Backpressure"]
 
 
-class Pauses:
+class Backpressure:
     """The consumers that are waited for.
 
     Args:
-        links: the connections to pause.
+        subscribers: the connections to pause.
         loop: runs the waits.
     """
 
-    def __init__(self, links: Mapping[NodeId, NodeLink], loop: asyncio.AbstractEventLoop) -> None:
-        self._links = links
+    def __init__(
+        self, subscribers: Mapping[NodeId, Subscriber], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._links = subscribers
         self._loop = loop
         self._tasks: dict[Mailbox, asyncio.Task[None]] = {}
 
@@ -36,8 +38,8 @@ class Pauses:
         if mailbox in self._tasks:
             return
         if not self._tasks:
-            for link in self._links.values():
-                link.connection.pause_reading()
+            for subscriber in self._links.values():
+                subscriber.connection.pause_reading()
         task = self._loop.create_task(_room(mailbox), name="mailslot: waits for room")
         self._tasks[mailbox] = task
         task.add_done_callback(lambda _: self._caught_up(mailbox))
@@ -45,8 +47,8 @@ class Pauses:
     def _caught_up(self, mailbox: Mailbox) -> None:
         del self._tasks[mailbox]
         if not self._tasks:
-            for link in self._links.values():
-                link.connection.resume_reading()
+            for subscriber in self._links.values():
+                subscriber.connection.resume_reading()
 
     def cancel(self) -> None:
         """Wait no longer."""

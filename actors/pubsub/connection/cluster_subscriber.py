@@ -1,4 +1,4 @@
-"""A link of plain subscriptions that remembers, for a moment, what it delivered.
+"""A subscriber of plain subscriptions that remembers, for a moment, what it delivered.
 
 Another node of the cluster may take its place and deliver once more what came from this one: the
 cluster bus is late. What is remembered here tells the two apart; see ``merge``.
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.delivery.merge import LAG
 from actors.pubsub.model.types import Kind, Target
 
-__all__ = ["ClusterLink"]
+__all__ = ["ClusterSubscriber"]
 
 _MOST = 4096
 
 
-class ClusterLink(NodeLink):
+class ClusterSubscriber(Subscriber):
     """The channels and patterns on one connection.
 
     It takes messages as the data plane does, and keeps what was read as it is.

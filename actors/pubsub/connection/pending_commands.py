@@ -1,4 +1,4 @@
-"""What a link's commands wait for, among the pendings of its connection."""
+"""What a subscriber's commands wait for, among the pendings of its connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.redis.exceptions import ProtocolError, RedisError
 from actors.redis.wire.pending_reply import Pending
 
 if TYPE_CHECKING:
-    from actors.pubsub.connection.subscriber import NodeLink
+    from actors.pubsub.connection.subscriber import Subscriber
 
 __all__ = ["Command", "Ignored", "Query", "ShardLeave"]
 
@@ -18,10 +18,12 @@ __all__ = ["Command", "Ignored", "Query", "ShardLeave"]
 class Command(Pending):
     """A (un)subscription on its way: popped by its last ack, or resolved by its error."""
 
-    __slots__ = ("kind", "link", "names", "subscribe")
+    __slots__ = ("kind", "names", "subscribe", "subscriber")
 
-    def __init__(self, link: NodeLink, kind: Kind, names: Iterable[bytes], subscribe: bool) -> None:
-        self.link = link
+    def __init__(
+        self, subscriber: Subscriber, kind: Kind, names: Iterable[bytes], subscribe: bool
+    ) -> None:
+        self.subscriber = subscriber
         self.kind = kind
         self.names = set(names)
         self.subscribe = subscribe
@@ -31,14 +33,14 @@ class Command(Pending):
         targets = [Target(self.kind, name) for name in self.names]
         error = reply if isinstance(reply, RedisError) else ProtocolError(f"reply {reply!r:.100}")
         if self.subscribe:
-            self.link.events.link_refused(self.link, targets, error)
+            self.subscriber.events.on_refused(self.subscriber, targets, error)
         else:
             # A node that refuses to end a subscription has none: the slot has left it.
             for target in targets:
-                self.link.events.link_acked(self.link, target, False, 0)
+                self.subscriber.events.on_confirmed(self.subscriber, target, False, 0)
 
     def fail(self, error: BaseException) -> None:
-        """Hear of the connection's end, which the link is told of as a whole."""
+        """Hear of the connection's end, which the subscriber is told of as a whole."""
 
 
 class Repeat(Command):
@@ -65,7 +67,7 @@ class ShardLeave(Command):
         if isinstance(reply, RedisError):
             super().resolve(reply)
             return
-        fence = self.link.connection.pending.popleft()
+        fence = self.subscriber.connection.pending.popleft()
         assert isinstance(fence, Ignored)
 
 

@@ -1,4 +1,4 @@
-"""A link that remembers, for a moment, what it delivered.
+"""A subscriber that remembers, for a moment, what it delivered.
 
 When a shard's channel goes on at another node, that node may deliver once more what came from the
 last one: the cluster bus is late. What is remembered here tells the two apart; see ``merge``.
@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.cluster.seconds import is_second
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.model.types import Kind, Target
 
-__all__ = ["ShardLink"]
+__all__ = ["ShardSubscriber"]
 
 _MOST = 4096
 
 
-class ShardLink(NodeLink):
+class ShardSubscriber(Subscriber):
     """The shard subscriptions on one connection.
 
     It takes messages as the data plane does, with one line more: each reply that is a message is
@@ -84,12 +84,12 @@ class ShardLink(NodeLink):
                 continue
             if kind == b"smessage":
                 try:
-                    inlet, label = routes[reply[1]]
+                    writer, label = routes[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
                 remember(reply)
-                put = inlet.put
+                put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": reply[2]})
             else:
                 others += 1
@@ -109,7 +109,7 @@ class ShardLink(NodeLink):
                 continue
             if kind == b"smessage":
                 try:
-                    inlet, label = routes[reply[1]]
+                    writer, label = routes[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
@@ -119,7 +119,7 @@ class ShardLink(NodeLink):
                     data = text(data)
                 except UnicodeDecodeError:
                     pass  # a payload that is no text stays bytes
-                put = inlet.put
+                put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": data})
             else:
                 others += 1

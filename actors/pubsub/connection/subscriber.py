@@ -1,4 +1,4 @@
-"""One node's connection as the router uses it: commands, acknowledgements and pongs.
+"""One node's connection as the reconciler uses it: commands, acknowledgements and pongs.
 
 Messages are the data plane's, in plane.py.
 
@@ -15,15 +15,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from actors.pubsub.connection.pending_commands import Command, Ignored, Query, Repeat, ShardLeave
-from actors.pubsub.delivery.dispatcher import DataPlane
-from actors.pubsub.delivery.mailbox_writer import Inlet
+from actors.pubsub.delivery.dispatcher import Dispatcher
+from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import RedisError
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import PushNotification, pack
 
-__all__ = ["LinkEvents", "NodeLink"]
+__all__ = ["SubscriberEvents", "Subscriber"]
 
 _SUBSCRIBE = {Kind.CHANNEL: "SUBSCRIBE", Kind.PATTERN: "PSUBSCRIBE", Kind.SHARD: "SSUBSCRIBE"}
 _UNSUBSCRIBE = {
@@ -48,23 +48,25 @@ _PING = pack(("PING",))
 _new = tuple.__new__
 
 
-class LinkEvents(Protocol):
-    """Who is told what a link hears besides messages."""
+class SubscriberEvents(Protocol):
+    """Who is told what a subscriber hears besides messages."""
 
-    def link_acked(self, link: NodeLink, target: Target, subscribed: bool, count: int) -> None:
+    def on_confirmed(
+        self, subscriber: Subscriber, target: Target, subscribed: bool, count: int
+    ) -> None:
         """The node acknowledged a command."""
 
-    def link_revoked(self, link: NodeLink, target: Target, count: int) -> None:
+    def on_revoked(self, subscriber: Subscriber, target: Target, count: int) -> None:
         """The node ended a subscription by itself."""
 
-    def link_refused(self, link: NodeLink, targets: list[Target], error: RedisError) -> None:
+    def on_refused(self, subscriber: Subscriber, targets: list[Target], error: RedisError) -> None:
         """The node answered a subscription with an error."""
 
-    def link_batch_done(self, link: NodeLink) -> None:
+    def on_batch_done(self, subscriber: Subscriber) -> None:
         """All that was read has been handled."""
 
 
-class NodeLink(DataPlane):
+class Subscriber(Dispatcher):
     """The subscriptions on one connection.
 
     Attributes:
@@ -77,8 +79,8 @@ class NodeLink(DataPlane):
         self,
         node: str,
         connection: Connection,
-        events: LinkEvents,
-        touched: list[Inlet],
+        events: SubscriberEvents,
+        touched: list[MailboxWriter],
         *,
         decode: bool = False,
     ) -> None:
@@ -96,7 +98,7 @@ class NodeLink(DataPlane):
     # -- what is no message ------------------------------------------------------------------------
 
     def _batch_done(self) -> None:
-        self.events.link_batch_done(self)
+        self.events.on_batch_done(self)
 
     def _other(self, reply: Any) -> None:
         if type(reply) is not PushNotification:
@@ -123,9 +125,9 @@ class NodeLink(DataPlane):
             head.names.discard(name)
             if not head.names and type(head) is not ShardLeave:
                 pending.popleft()
-            self.events.link_acked(self, target, subscribed, count)
+            self.events.on_confirmed(self, target, subscribed, count)
         elif not subscribed:
-            self.events.link_revoked(self, target, count)
+            self.events.on_revoked(self, target, count)
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class NodeLink(DataPlane):
         """Send what :meth:`subscribe` and :meth:`unsubscribe` have collected, in one write."""
         outgoing, self._outgoing = self._outgoing, []
         expected, self._expected = self._expected, []
-        # Where the connection has ended, the news of that is on the way to the router.
+        # Where the connection has ended, the news of that is on the way to the reconciler.
         if outgoing and self.connection.usable:
             self.connection.write(b"".join(outgoing), *expected)
 

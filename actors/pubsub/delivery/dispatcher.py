@@ -10,27 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.pubsub.delivery.mailbox_writer import Inlet, flush
+from actors.pubsub.delivery.mailbox_writer import MailboxWriter, flush
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import INCOMPLETE, PushNotification
 
-__all__ = ["DataPlane", "Route"]
+__all__ = ["Dispatcher", "Route"]
 
 #: A consumer, and the target's name as it appears in messages.
 Route = tuple[Any, Any]
 
 
-class DataPlane:
+class Dispatcher:
     """Takes what was read, and gives messages to their consumers.
 
     Attributes:
-        channels: routes by channel, or by shard channel on a ShardLink.
+        channels: routes by channel, or by shard channel on a ShardSubscriber.
         patterns: routes by pattern.
         received: messages that came, wanted or not.
         discarded: messages that no route wanted: of targets whose source is elsewhere.
     """
 
-    def __init__(self, touched: list[Inlet], encoding: str | None) -> None:
+    def __init__(self, touched: list[MailboxWriter], encoding: str | None) -> None:
         self.channels: dict[bytes, Route] = {}
         self.patterns: dict[bytes, Route] = {}
         self.received = 0
@@ -80,20 +80,20 @@ class DataPlane:
                 continue
             if kind == b"message":
                 try:
-                    inlet, label = routes[reply[1]]
+                    writer, label = routes[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
                 # A local: a method that is found in a slot is called without a short cut.
-                put = inlet.put
+                put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": reply[2]})
             elif kind == b"pmessage":
                 try:
-                    inlet, label = patterns[reply[1]]
+                    writer, label = patterns[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
-                put = inlet.put
+                put = writer.put
                 channel, data = reply[2], reply[3]
                 put({"type": "pmessage", "pattern": label, "channel": channel, "data": data})
             else:
@@ -113,7 +113,7 @@ class DataPlane:
                 continue
             if kind == b"message":
                 try:
-                    inlet, label = routes[reply[1]]
+                    writer, label = routes[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
@@ -122,11 +122,11 @@ class DataPlane:
                     data = text(data)
                 except UnicodeDecodeError:
                     pass  # a payload that is no text stays bytes
-                put = inlet.put
+                put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": data})
             elif kind == b"pmessage":
                 try:
-                    inlet, label = patterns[reply[1]]
+                    writer, label = patterns[reply[1]]
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
@@ -135,7 +135,7 @@ class DataPlane:
                     channel, data = text(channel), text(data)
                 except UnicodeDecodeError:
                     channel, data = self._as_text(channel), self._as_text(data)
-                put = inlet.put
+                put = writer.put
                 put({"type": "pmessage", "pattern": label, "channel": channel, "data": data})
             else:
                 others += 1

@@ -1,9 +1,9 @@
 """Where messages enter a consumer: one append each, and one look at the consumer a batch.
 
-The first message of a batch goes through ``_first``, which puts the inlet on its link's list of
-touched ones and swaps ``put`` for the queue's own ``append``. When the batch is read, ``flush``
-swaps it back, enforces the bound and wakes the consumer. So a message costs an append, and a batch
-one bound check and one wake-up for each consumer that it touched.
+The first message of a batch goes through ``_first``, which puts the writer on its subscriber's
+list of touched writers and swaps ``put`` for the queue's own ``append``. When the batch is read,
+``flush`` swaps ``_first`` back, enforces the bound and wakes the consumer. So a message costs an
+append, and a batch costs one bound check and one wake-up for each consumer in it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.message_queue import Inbox
+    from actors.pubsub.delivery.message_queue import MessageQueue
 
-__all__ = ["HandlerInlet", "Inlet", "flush"]
+__all__ = ["HandlerWriter", "MailboxWriter", "flush"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -28,7 +28,7 @@ log = get_logger("mailslot.pubsub")
 _QUIET = 10.0
 
 
-class Inlet:
+class MailboxWriter:
     """The way into one mailbox.
 
     Attributes:
@@ -55,7 +55,7 @@ class Inlet:
     def __init__(
         self,
         mailbox: Mailbox,
-        touched: list[Inlet],
+        touched: list[MailboxWriter],
         path: str,
         pause: Callable[[Mailbox], None],
         bury: Callable[[Any], None] = lambda _: None,
@@ -79,7 +79,7 @@ class Inlet:
     def put_gap(self, notice: GapNotice) -> None:
         """Take the news of a gap."""
         self.news += 1
-        notice.inlet = self
+        notice.writer = self
         self.put(notice)
 
     def flush(self) -> None:
@@ -135,7 +135,7 @@ class Inlet:
         )
 
 
-class HandlerInlet(Inlet):
+class HandlerWriter(MailboxWriter):
     """The way into a handler's mailbox: what it is through with, ``get_message`` hears of.
 
     A notice follows the messages, one at a time however many batches come: what waits in the
@@ -147,14 +147,14 @@ class HandlerInlet(Inlet):
     def __init__(
         self,
         mailbox: Mailbox,
-        touched: list[Inlet],
+        touched: list[MailboxWriter],
         path: str,
         pause: Callable[[Mailbox], None],
-        inbox: Inbox,
+        message_queue: MessageQueue,
         bury: Callable[[Any], None] = lambda _: None,
     ) -> None:
         super().__init__(mailbox, touched, path, pause, bury)
-        self._inbox = inbox
+        self._inbox = message_queue
         self._notice = HandledNotice(self)
         self._waits = False  # the notice lies in the mailbox
         self._before = 0
@@ -198,8 +198,8 @@ class HandlerInlet(Inlet):
         return self.news + self._waits
 
 
-def flush(touched: list[Inlet]) -> None:
-    """Flush all inlets that a batch touched."""
-    for inlet in touched:
-        inlet.flush()
+def flush(touched: list[MailboxWriter]) -> None:
+    """Flush all writers that a batch touched."""
+    for writer in touched:
+        writer.flush()
     touched.clear()

@@ -38,9 +38,9 @@ from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from actors.pubsub.delivery.merge_input import Port
+from actors.pubsub.delivery.merge_input import MergeInput
 
-__all__ = ["LAG", "MEMORY", "OWED", "Merge", "Port"]
+__all__ = ["LAG", "MEMORY", "OWED", "Merge", "MergeInput"]
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
@@ -54,10 +54,10 @@ _MOST = 8192
 
 
 class Merge:
-    """The ways of several nodes into one inlet.
+    """The ways of several nodes into one writer.
 
     Args:
-        inlet: where messages go.
+        writer: where messages go.
         now: returns the time in seconds.
         key: returns what tells a message from others: its payload.
         memory: seconds for which what passed before a node was live may be repeated, or held.
@@ -67,19 +67,19 @@ class Merge:
 
     def __init__(
         self,
-        inlet: Any,
+        writer: Any,
         now: Callable[[], float],
         *,
         key: Callable[[Any], Any] = itemgetter("data"),
         memory: float = MEMORY,
         dropped: Callable[[float, float], None] = lambda _since, _until: None,
     ) -> None:
-        self.inlet = inlet
+        self.writer = writer
         self._key = key
         self._memory = memory
         self._dropped = dropped
-        self.ports: dict[Hashable, Port] = {}
-        self.leader: Port | None = None
+        self.ports: dict[Hashable, MergeInput] = {}
+        self.leader: MergeInput | None = None
         self.now = now
         #: Which stream a node delivers, or delivered; for whoever adds them.
         self.streams: dict[Hashable, Hashable] = {}
@@ -88,11 +88,11 @@ class Merge:
         self._forgotten = 0
         # The numbers of what passed with one payload, in one stream.
         self._numbers: dict[tuple[Hashable, Any], list[int]] = {}
-        self._closed: list[Port] = []
+        self._closed: list[MergeInput] = []
         # What was dropped lately: of another node it does not pass either, unless that one leads.
         self._gone: dict[tuple[Hashable, Any], float] = {}
         # Who leads, or led last.
-        self._led: Port | None = None
+        self._led: MergeInput | None = None
 
     def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
         """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
@@ -106,7 +106,7 @@ class Merge:
         *,
         repeats: bool = True,
         since: float | None = None,
-    ) -> Port:
+    ) -> MergeInput:
         """Return the way in for ``node``.
 
         Args:
@@ -116,7 +116,7 @@ class Merge:
             since: when it became live; None: now.
         """
         end = self._forgotten + len(self._passed)
-        port = self.ports[node] = Port(self, stream, self._forgotten if repeats else end, end)
+        port = self.ports[node] = MergeInput(self, stream, self._forgotten if repeats else end, end)
         if since is not None:
             port.since = since
         return port
@@ -148,7 +148,7 @@ class Merge:
             self._know_again(port)
         return one
 
-    def _know_again(self, port: Port) -> None:
+    def _know_again(self, port: MergeInput) -> None:
         """What is held of ``port`` passed already, it turns out, by another node."""
         held, port.held = port.held, deque()
         for message, came in held:
@@ -172,7 +172,7 @@ class Merge:
         self._release_in_order(port)
         self._led = port
 
-    def _earlier_mates(self, port: Port) -> list[Port]:
+    def _earlier_mates(self, port: MergeInput) -> list[MergeInput]:
         mates = [other for other in self.ports.values() if other.stream == port.stream]
         return [mate for mate in mates if mate.since < port.since]
 
@@ -209,7 +209,7 @@ class Merge:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def put(self, port: Port, message: Any) -> None:
+    def put(self, port: MergeInput, message: Any) -> None:
         """Take a message that ``port``'s node delivered."""
         if self._known(port, self._key(message)):
             return
@@ -220,7 +220,7 @@ class Merge:
             if len(port.held) > _MOST:
                 self._pass_late(port)
 
-    def _known(self, port: Port, key: Any) -> bool:
+    def _known(self, port: MergeInput, key: Any) -> bool:
         """Whether it passed already, and ``port`` has yet to deliver it."""
         numbers = self._numbers.get((port.stream, key))
         if numbers is None:
@@ -244,7 +244,7 @@ class Merge:
         """Since when the one that leads, or led last, is live."""
         return -inf if self._led is None else self._led.since
 
-    def _limit(self, port: Port) -> float:
+    def _limit(self, port: MergeInput) -> float:
         """Return until when what came from ``port`` may be from before the leader was live.
 
         It is no longer, once it delivers what the leader did; or by the time it takes at most.
@@ -253,11 +253,11 @@ class Merge:
             return -inf  # what it delivers, the leader never does
         return self._led_since + (LAG if port.met is self._led else self._memory)
 
-    def _owed(self, port: Port, numbers: list[int]) -> int | None:
+    def _owed(self, port: MergeInput, numbers: list[int]) -> int | None:
         start = bisect_left(numbers, max(port.owing, port.joined))
         return next((n for n in numbers[start:] if n not in port.delivered), None)
 
-    def _repeated(self, port: Port, numbers: list[int]) -> int | None:
+    def _repeated(self, port: MergeInput, numbers: list[int]) -> int | None:
         """Of what passed before the node was live, what it repeats: in order, or just passed."""
         now = self.now()
         before = numbers[bisect_left(numbers, port.first) : bisect_left(numbers, port.joined)]
@@ -270,7 +270,7 @@ class Merge:
                 late = number
         return late
 
-    def _pass(self, port: Port, message: Any) -> None:
+    def _pass(self, port: MergeInput, message: Any) -> None:
         key = self._key(message)
         holders = [port]
         for other in (*self.ports.values(), *self._closed):
@@ -288,29 +288,29 @@ class Merge:
             holder.deliver(number)
             if port is self._led:
                 holder.met = port
-        self.inlet.put(message)
+        self.writer.put(message)
 
-    def _release(self, port: Port) -> None:
+    def _release(self, port: MergeInput) -> None:
         while port.held:
             self._pass_late(port)
 
-    def _pass_late(self, port: Port) -> None:
+    def _pass_late(self, port: MergeInput) -> None:
         """Let the first that is held pass, unless it was dropped where another node had it."""
         message, _ = port.held.popleft()
         if (port.stream, self._key(message)) not in self._gone:
             self._pass(port, message)
 
-    def _release_in_order(self, port: Port) -> None:
+    def _release_in_order(self, port: MergeInput) -> None:
         """Let pass what is held, but not after later ones what may be from before all was live."""
         self._drop(port, min(self._led_since + LAG, self._last_passed(port)))
         self._release(port)
 
-    def _last_passed(self, port: Port) -> float:
+    def _last_passed(self, port: MergeInput) -> float:
         """Return when something of the port's stream passed last."""
         passed = (at for (stream, _), at in reversed(self._passed) if stream == port.stream)
         return next(passed, -inf)
 
-    def _drop(self, port: Port, limit: float) -> None:
+    def _drop(self, port: MergeInput, limit: float) -> None:
         dropped = port.drop(limit)
         if dropped:
             now = self.now()

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-__all__ = ["Port", "Taker"]
+__all__ = ["MergeInput", "Taker"]
 
 
 class Taker(Protocol):
@@ -14,12 +14,12 @@ class Taker(Protocol):
 
     now: Callable[[], float]
 
-    def put(self, port: Port, message: Any) -> None:
+    def put(self, port: MergeInput, message: Any) -> None:
         """Take a message that ``port``'s node delivered."""
 
 
-class Port:
-    """One node's way in: a consumer like an inlet.
+class MergeInput:
+    """One node's way in: a consumer like an writer.
 
     Attributes:
         stream: which sequence of messages it delivers.
@@ -54,7 +54,7 @@ class Port:
         self.joined = self.owing = joined
         self.delivered: set[int] = set()
         self.held: deque[tuple[Any, float]] = deque()
-        self.met: Port | None = None
+        self.met: MergeInput | None = None
 
     def delivered_since_live(self, number: int) -> bool:
         """Whether the node delivered what passed as ``number``, and was live when it did."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from actors.pubsub.delivery.mailbox_writer import Inlet
+from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.delivery.notices import GapNotice, begin_hook
 from actors.pubsub.delivery.pending_hooks import AtWork, Hooks
 from actors.pubsub.model.types import LagCallback, PubSubMessage
@@ -19,7 +19,7 @@ from actors.runtime.mailbox import Mailbox
 from actors.runtime.messages import Envelope, Lagged
 from actors.runtime.overflow import MailboxSpec
 
-__all__ = ["Inbox", "InboxInlet"]
+__all__ = ["MessageQueue", "InboxInlet"]
 
 # A reader that never has to wait would never let the loop run. So after this many messages there
 # is a breath in the queue: the reader looks at the clock, and lets the loop run after this many
@@ -30,7 +30,7 @@ _SLICE, _PRESSURE = 0.001, 0.004
 _MOST_NONES = 10_000
 
 
-class Inbox:
+class MessageQueue:
     """Messages on their way to whoever iterates.
 
     Attributes:
@@ -228,16 +228,20 @@ class _Breath(Envelope):
 _BREATH = _Breath()
 
 
-class InboxInlet(Inlet):
-    """The way into the inbox."""
+class InboxInlet(MailboxWriter):
+    """The way into the message_queue."""
 
     __slots__ = ("_inbox",)
 
     def __init__(
-        self, inbox: Inbox, touched: list[Inlet], path: str, pause: Callable[[Mailbox], None]
+        self,
+        message_queue: MessageQueue,
+        touched: list[MailboxWriter],
+        path: str,
+        pause: Callable[[Mailbox], None],
     ) -> None:
-        super().__init__(inbox.mailbox, touched, path, pause)
-        self._inbox = inbox
+        super().__init__(message_queue.mailbox, touched, path, pause)
+        self._inbox = message_queue
 
     def wake(self) -> None:
         """Wake readers."""
@@ -246,5 +250,5 @@ class InboxInlet(Inlet):
 
     def own_places(self) -> int:
         """Return the number of gaps, of breaths, and of what is being told."""
-        inbox = self._inbox
-        return self.news + inbox._breath + inbox.hooks.queued
+        message_queue = self._inbox
+        return self.news + message_queue._breath + message_queue.hooks.queued

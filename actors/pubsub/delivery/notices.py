@@ -14,7 +14,7 @@ from actors.runtime.messages import Envelope
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.mailbox_writer import HandlerInlet, Inlet
+    from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
     from actors.runtime.cell import Cell
 
 __all__ = ["GapNotice", "HandledNotice", "begin_hook", "call_back"]
@@ -62,13 +62,13 @@ def _failed(callback: Any, argument: Any, error: BaseException) -> None:
 class GapNotice(Envelope):
     """A gap, before the first message after it (P10). It is never shed."""
 
-    __slots__ = ("callback", "gap", "inlet", "told")
+    __slots__ = ("callback", "gap", "told", "writer")
 
     def __init__(self, gap: Gap, callback: Callable[[Gap], Any] | None) -> None:
         self.gap = gap
         self.callback = callback
         #: By which it came into the queue.
-        self.inlet: Inlet | None = None
+        self.writer: MailboxWriter | None = None
         #: Whether it has left the queue.
         self.told = False
 
@@ -78,8 +78,8 @@ class GapNotice(Envelope):
 
     def take(self) -> Gap:
         """Return the gap: it has left the queue, and is told of."""
-        if not self.told and self.inlet is not None:
-            self.inlet.news -= 1
+        if not self.told and self.writer is not None:
+            self.writer.news -= 1
         self.told = True
         return self.gap
 
@@ -96,12 +96,12 @@ class GapNotice(Envelope):
 class HandledNotice(Envelope):
     """Tells ``get_message`` that a handler was through with the messages before it."""
 
-    __slots__ = ("inlet",)
+    __slots__ = ("writer",)
 
-    def __init__(self, inlet: HandlerInlet) -> None:
-        self.inlet = inlet
+    def __init__(self, writer: HandlerWriter) -> None:
+        self.writer = writer
 
     def deliver(self, cell: Cell) -> None:
         """Have as many calls return None."""
         cell.processed -= 1  # it is no message
-        self.inlet.handled()
+        self.writer.handled()

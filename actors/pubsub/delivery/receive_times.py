@@ -1,7 +1,7 @@
 """When messages came, for those who ask: spans that begin with the receipt.
 
 A message carries no time, and a handler that nobody traces pays nothing for one. Where it is
-traced, the inlet of its mailbox notes the time of each batch for the messages in it.
+traced, the writer of its mailbox notes the time of each batch for the messages in it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from actors.pubsub.delivery.mailbox_writer import HandlerInlet
+from actors.pubsub.delivery.mailbox_writer import HandlerWriter
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.message_queue import Inbox
+    from actors.pubsub.delivery.message_queue import MessageQueue
     from actors.runtime.mailbox import Mailbox
 
-__all__ = ["Receipts", "StampingInlet"]
+__all__ = ["ReceiveTimes", "TimestampingWriter"]
 
 # Of messages that were shed nobody asks: the oldest notes are forgotten beyond so many.
 _MOST = 65_536
 
 
-class Receipts:
+class ReceiveTimes:
     """When each message came, from its receipt until somebody asks."""
 
     __slots__ = ("_times",)
@@ -48,7 +48,7 @@ class Receipts:
         return self._times.pop(id(message), None)
 
 
-class StampingInlet(HandlerInlet):
+class TimestampingWriter(HandlerWriter):
     """A way into a handler's mailbox that notes when messages come, once a batch."""
 
     __slots__ = ("_receipts",)
@@ -59,17 +59,17 @@ class StampingInlet(HandlerInlet):
         touched: list[Any],
         path: str,
         pause: Callable[[Mailbox], None],
-        inbox: Inbox,
+        message_queue: MessageQueue,
         bury: Callable[[Any], None],
-        receipts: Sequence[Receipts],
+        receive_times: Sequence[ReceiveTimes],
     ) -> None:
-        super().__init__(mailbox, touched, path, pause, inbox, bury)
-        self._receipts = receipts
+        super().__init__(mailbox, touched, path, pause, message_queue, bury)
+        self._receipts = receive_times
 
     def wake(self) -> None:
         """Note the batch, and wake the handler."""
         queue = self.mailbox.queue
         batch = list(islice(reversed(queue), len(queue) - self._before))
-        for receipts in self._receipts:
-            receipts.note(message for message in batch if type(message) is dict)
+        for receive_times in self._receipts:
+            receive_times.note(message for message in batch if type(message) is dict)
         super().wake()

@@ -12,13 +12,13 @@ from actors.pubsub.handlers.function_actor import (
     COMES_BACK,
     DrainLanes,
     HandlerActor,
-    Standing,
+    HandlerStatus,
     Work,
 )
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.handlers.key_scheduler import NO_KEY, Rota
+from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
 from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_decode, make_run
-from actors.pubsub.handlers.worker_thread import LaneThread
+from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
 from actors.runtime.failures import FailureSink
@@ -30,7 +30,7 @@ from supervisor import ExitReason
 from supervisor.log import get_logger
 from supervisor.throttle import Throttle
 
-__all__ = ["LanesActor"]
+__all__ = ["ConcurrentActor"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -38,7 +38,7 @@ log = get_logger("mailslot.pubsub")
 _QUIET: Final = 10.0
 
 
-class LanesActor(Actor[PubSubMessage]):
+class ConcurrentActor(Actor[PubSubMessage]):
     """Hands messages to ``concurrency`` lanes, those of one key one after another (P12).
 
     Each lane is an actor of its own, with one message at a time. While all of them are at work the
@@ -59,7 +59,7 @@ class LanesActor(Actor[PubSubMessage]):
     def __init__(
         self,
         handler: Handler,
-        standing: Standing,
+        standing: HandlerStatus,
         time: Callable[[], float],
         on_lagged: LagCallback | None,
         on_failure: FailureSink,
@@ -71,8 +71,8 @@ class LanesActor(Actor[PubSubMessage]):
         self._on_failure = on_failure
         self._decode = make_decode(handler)
         self._key = _key_function(handler.key)
-        self.rota = standing.rota = Rota(handler.concurrency)
-        self._threads: list[LaneThread] = []
+        self.rota = standing.rota = KeyScheduler(handler.concurrency)
+        self._threads: list[WorkerThread] = []
         self._lanes: list[ActorRef[Any]] = []
         self._moved: asyncio.Future[None] | None = None
         self._draining = False
@@ -88,7 +88,7 @@ class LanesActor(Actor[PubSubMessage]):
     def _open_lane(self, number: int) -> ActorRef[Any]:
         thread = None
         if self.handler.in_thread:
-            thread = LaneThread(f"{self.context.path}/lane-{number}")
+            thread = WorkerThread(f"{self.context.path}/lane-{number}")
             self._threads.append(thread)
         run = make_run(self.handler, make_call(self.handler, thread), thread)
         receive = self._lane(number, guard(run, self._standing.breaker, self._time), thread)
@@ -103,7 +103,7 @@ class LanesActor(Actor[PubSubMessage]):
             )
         )
 
-    def _lane(self, number: int, run: Run, thread: LaneThread | None) -> Callable[[Work], Any]:
+    def _lane(self, number: int, run: Run, thread: WorkerThread | None) -> Callable[[Work], Any]:
         def free() -> None:
             self._free(number)
 

@@ -17,7 +17,7 @@ from supervisor.throttle import Throttle
 __all__ = [
     "WRITER_PREFIX",
     "Begun",
-    "Desk",
+    "FailureDispatcher",
     "HandlerFailure",
     "HandlerFailureSink",
     "ListSink",
@@ -166,7 +166,7 @@ class Begun(msgspec.Struct, frozen=True):
             self.rest.close()
 
 
-class Desk:
+class FailureDispatcher:
     """Takes the failures of one handler to its sink.
 
     Args:

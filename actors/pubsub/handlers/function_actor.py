@@ -17,10 +17,10 @@ from actors.runtime.messages import Envelope, Lagged
 from supervisor import ExponentialBackoffRetryPolicy
 
 if TYPE_CHECKING:
-    from actors.pubsub.handlers.key_scheduler import Rota
-    from actors.pubsub.handlers.worker_thread import LaneThread
+    from actors.pubsub.handlers.key_scheduler import KeyScheduler
+    from actors.pubsub.handlers.worker_thread import WorkerThread
 
-__all__ = ["COMES_BACK", "DrainLanes", "HandlerActor", "Standing", "Work"]
+__all__ = ["COMES_BACK", "DrainLanes", "HandlerActor", "HandlerStatus", "Work"]
 
 #: How a handler's actor comes back after a crash: outside the restart intensity, so that one that
 #: crashes on every message takes nobody with it. The first delay is short: one that handled a
@@ -64,7 +64,7 @@ class DrainLanes(Envelope):
         actor.drain()
 
 
-class Standing:
+class HandlerStatus:
     """Where a handler stands; it outlives the incarnations of its actor.
 
     Attributes:
@@ -77,8 +77,8 @@ class Standing:
 
     def __init__(self, breaker: BreakerState | None) -> None:
         self.breaker = breaker
-        self.rota: Rota | None = None
-        self.threads: list[LaneThread] = []
+        self.rota: KeyScheduler | None = None
+        self.threads: list[WorkerThread] = []
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the tree shows: nothing, as long as there is nothing to be said."""

@@ -16,7 +16,7 @@ from actors.runtime.spec import ActorSpec
 from supervisor import SpecError
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.receive_times import Receipts
+    from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 __all__ = ["Around", "Handler", "Opener", "as_handler"]
 
@@ -65,7 +65,7 @@ class Handler:
     Attributes:
         around: what every message passes on its way to ``fn``; for the worker's middleware.
         adapt: makes of an actor's ``receive`` a function of the payload and the message.
-        receipts: note when this handler's messages came.
+        receive_times: note when this handler's messages came.
 
     Raises:
         SpecError: with every problem found.
@@ -86,7 +86,7 @@ class Handler:
         "on_gap",
         "on_lagged",
         "overflow",
-        "receipts",
+        "receive_times",
         "timeout",
         "wants_message",
     )
@@ -124,7 +124,7 @@ class Handler:
         self.wants_message = False
         self.around: Around | None = None
         self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
-        self.receipts: Sequence[Receipts] = ()
+        self.receive_times: Sequence[ReceiveTimes] = ()
         problems = self._problems()
         if problems:
             raise SpecError(f"handler {self.name}", problems)

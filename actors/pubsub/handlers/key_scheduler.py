@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Final
 
-__all__ = ["NO_KEY", "Rota"]
+__all__ = ["NO_KEY", "KeyScheduler"]
 
 
 class _NoKey:
@@ -22,7 +22,7 @@ class _NoKey:
 NO_KEY: Final = _NoKey()
 
 
-class Rota:
+class KeyScheduler:
     """Gives messages to ``lanes`` lanes, numbered from 0.
 
     Attributes:

@@ -23,7 +23,7 @@ from supervisor.log import get_logger
 from supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
-    from actors.pubsub.handlers.worker_thread import LaneThread
+    from actors.pubsub.handlers.worker_thread import WorkerThread
 
 __all__ = [
     "UNOPENED",
@@ -129,7 +129,7 @@ def _make_simple(
     return receive
 
 
-def make_run(handler: Handler, call: Call, thread: LaneThread | None = None) -> Run:
+def make_run(handler: Handler, call: Call, thread: WorkerThread | None = None) -> Run:
     """Return what is done with each message behind the breaker."""
     run = _opened(call, make_decode(handler))
     if handler.around is not None:
@@ -139,7 +139,7 @@ def make_run(handler: Handler, call: Call, thread: LaneThread | None = None) -> 
     return run if thread is None else _in_turn(run, thread, handler.name)
 
 
-def make_call(handler: Handler, thread: LaneThread | None = None) -> Call:
+def make_call(handler: Handler, thread: WorkerThread | None = None) -> Call:
     """Return the coroutine function that runs the handler's function."""
     fn: Any = handler.fn
     two = handler.wants_message
@@ -181,7 +181,7 @@ def note_success(breaker: BreakerState) -> None:
         log.warning("breaker_closed", handler=breaker.handler, channel=breaker.channel)
 
 
-# -- the parts -------------------------------------------------------------------------------------
+# -- the tree -------------------------------------------------------------------------------------
 
 
 def _opened(call: Call, decode: Callable[[Any], Any] | None) -> Run:
@@ -223,7 +223,7 @@ def _limited(run: Run, seconds: float) -> Run:
     return limited
 
 
-def _in_turn(run: Run, thread: LaneThread, name: str) -> Run:
+def _in_turn(run: Run, thread: WorkerThread, name: str) -> Run:
     """Wait for a thread that is at work still on a message whose time was up."""
 
     async def in_turn(message: PubSubMessage, payload: Any = UNOPENED) -> Any:
@@ -251,7 +251,7 @@ def _warn_overdue(name: str) -> None:
         )
 
 
-def _threaded(fn: Callable[..., Any], two: bool, thread: LaneThread) -> Call:
+def _threaded(fn: Callable[..., Any], two: bool, thread: WorkerThread) -> Call:
     if two:
         return lambda payload, message: thread.run(fn, payload, message)
     return lambda payload, _: thread.run(fn, payload)

@@ -17,13 +17,13 @@ from actors.pubsub.handlers.function_actor import HandlerActor
 from actors.pubsub.model.types import LagCallback
 from supervisor import ExitReason
 
-__all__ = ["LaneThread", "ThreadActor"]
+__all__ = ["WorkerThread", "ThreadActor"]
 
 #: The context to run in, the function, its arguments, and who waits for what it returns.
 _Job = tuple[contextvars.Context, Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]
 
 
-class LaneThread:
+class WorkerThread:
     """One thread, started with its first call and ended by :meth:`close`.
 
     Attributes:
@@ -119,7 +119,7 @@ class ThreadActor(HandlerActor):
         self,
         receive: Callable[[Any], Any],
         on_lagged: LagCallback | None,
-        thread: LaneThread,
+        thread: WorkerThread,
     ) -> None:
         super().__init__(receive, on_lagged)
         self._thread = thread

@@ -21,7 +21,7 @@ from supervisor.log import get_logger
 from supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
-    from actors.pubsub.lifecycle.tree import Parts
+    from actors.pubsub.lifecycle.tree import PubSubTree
     from supervisor import Child
 
 __all__ = ["HOLDS_LOOP", "LoopWatch"]
@@ -56,17 +56,17 @@ class LoopWatch:
         threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     @classmethod
-    def watch(cls, parts: Parts) -> None:
-        """Watch the loop of ``parts`` until they, and all others in it, have ended."""
-        loop = parts.system.loop
-        assert parts.child is not None
+    def watch(cls, tree: PubSubTree) -> None:
+        """Watch the loop of ``tree`` until they, and all others in it, have ended."""
+        loop = tree.system.loop
+        assert tree.child is not None
         with cls._lock:
             watch = cls._watches.get(loop)
             if watch is None:
                 watch = cls._watches[loop] = cls(loop)
-            if parts.child not in watch._for:
+            if tree.child not in watch._for:
                 watch._for = {child for child in watch._for if not child.forgotten}
-                watch._for.add(parts.child)
+                watch._for.add(tree.child)
 
     def _sign(self) -> None:
         self._asked = False

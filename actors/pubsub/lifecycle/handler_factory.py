@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
-from actors.pubsub.handlers.failure_sinks import Desk, HandlerFailure, HandlerFailureSink, LogSink
-from actors.pubsub.handlers.function_actor import HandlerActor, Standing, Work
+from actors.pubsub.handlers.failure_sinks import (
+    FailureDispatcher,
+    HandlerFailure,
+    HandlerFailureSink,
+    LogSink,
+)
+from actors.pubsub.handlers.function_actor import HandlerActor, HandlerStatus, Work
 from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Subscription
 from actors.runtime.failures import FailureSink
@@ -25,12 +30,12 @@ from supervisor.log import get_logger
 if TYPE_CHECKING:
     from actors.pubsub.lifecycle.sink_writers import Writers
 
-__all__ = ["Hiring"]
+__all__ = ["HandlerFactory"]
 
 log = get_logger("mailslot.pubsub")
 
 
-class Hiring:
+class HandlerFactory:
     """Makes the handlers of one pub/sub object.
 
     Args:
@@ -41,12 +46,12 @@ class Hiring:
 
     def __init__(
         self,
-        parts: Parts,
+        tree: PubSubTree,
         mailbox: MailboxSpec,
         on_failure: HandlerFailureSink | None,
         on_lagged: LagCallback | None,
     ) -> None:
-        self._parts = parts
+        self._tree = tree
         self._mailbox = mailbox
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
@@ -63,8 +68,8 @@ class Hiring:
         if handler.breaker is not None:
             breaker = BreakerState(handler.breaker, handler.name, subscription.label)
         sink = self._on_failure if handler.on_failure is None else handler.on_failure
-        desk = Desk(sink, self._writer)
-        standing = Standing(breaker)
+        desk = FailureDispatcher(sink, self._writer)
+        standing = HandlerStatus(breaker)
         report = self._reporter(handler, subscription, breaker, desk)
         spec = msgspec.structs.replace(
             self._spec(handler, standing, report),
@@ -75,32 +80,32 @@ class Hiring:
         subscription.callback = callback
         subscription.on_gap = handler.on_gap
         subscription.lanes = handler.concurrency > 1
-        self._parts.spawn_handler(subscription, spec)
+        self._tree.spawn_handler(subscription, spec)
         assert subscription.handler is not None
         desk.serve(subscription.handler)
-        if handler.receipts:
+        if handler.receive_times:
             self._stamp(subscription, handler)
         from actors.pubsub.lifecycle.blocked_loop import LoopWatch  # noqa: PLC0415 - a program may have none
 
-        LoopWatch.watch(self._parts)
+        LoopWatch.watch(self._tree)
 
-    def _spec(self, handler: Handler, standing: Standing, report: FailureSink) -> ActorSpec:
+    def _spec(self, handler: Handler, standing: HandlerStatus, report: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
-        clock, breaker = self._parts.system.loop.time, standing.breaker
+        clock, breaker = self._tree.system.loop.time, standing.breaker
         # Imported when asked for: most programs need one of these, or none.
         if handler.is_actor:
             from actors.pubsub.handlers.user_actor import actor_spec  # noqa: PLC0415
 
             return actor_spec(handler, breaker, clock)
         if handler.concurrency > 1:
-            from actors.pubsub.handlers.concurrent_actor import LanesActor  # noqa: PLC0415
+            from actors.pubsub.handlers.concurrent_actor import ConcurrentActor  # noqa: PLC0415
 
             args: Any = (handler, standing, clock, on_lagged, report)
-            return ActorSpec(LanesActor, args, restart="permanent")
+            return ActorSpec(ConcurrentActor, args, restart="permanent")
         if handler.in_thread:
-            from actors.pubsub.handlers.worker_thread import LaneThread, ThreadActor  # noqa: PLC0415
+            from actors.pubsub.handlers.worker_thread import ThreadActor, WorkerThread  # noqa: PLC0415
 
-            thread = LaneThread(f"mailslot {handler.name}")
+            thread = WorkerThread(f"mailslot {handler.name}")
             standing.threads.append(thread)
             run = make_run(handler, make_call(handler, thread), thread)
             args = (guard(run, breaker, clock), on_lagged, thread)
@@ -120,18 +125,18 @@ class Hiring:
 
     def _stamp(self, subscription: Subscription, handler: Handler) -> None:
         """Have it noted when messages of ``subscription`` come."""
-        from actors.pubsub.delivery.receive_times import StampingInlet  # noqa: PLC0415
+        from actors.pubsub.delivery.receive_times import TimestampingWriter  # noqa: PLC0415
 
         assert subscription.handler is not None
-        cell, book = subscription.handler._cell, self._parts.book
-        subscription.inlet = StampingInlet(
+        cell, registry = subscription.handler._cell, self._tree.registry
+        subscription.writer = TimestampingWriter(
             cell.mailbox,
-            book.touched,
+            registry.touched,
             cell.path,
-            book._pause,
-            book.inbox,
+            registry._pause,
+            registry.message_queue,
             cell.bury,
-            handler.receipts,
+            handler.receive_times,
         )
 
     # -- failures ----------------------------------------------------------------------------------
@@ -141,8 +146,8 @@ class Hiring:
         if self._writers is None:
             from actors.pubsub.lifecycle.sink_writers import Writers  # noqa: PLC0415
 
-            self._writers = Writers(self._parts)
-            self._parts.written = self._writers.written
+            self._writers = Writers(self._tree)
+            self._tree.written = self._writers.written
         return self._writers.hire(sink, handler)
 
     def _reporter(
@@ -150,9 +155,9 @@ class Hiring:
         handler: Handler,
         subscription: Subscription,
         breaker: BreakerState | None,
-        desk: Desk,
+        desk: FailureDispatcher,
     ) -> FailureSink:
-        clock = self._parts.system.loop.time
+        clock = self._tree.system.loop.time
 
         def report(failure: Failure) -> None:
             message = failure.message

@@ -1,8 +1,8 @@
 """The subscription manager: what takes time between what is desired and what is.
 
-The router keeps the two apart and acts on what can be acted on at once. The manager is the actor
-around it: it carries out the user's calls, keeps a reader for each node in use, and looks again at
-what was refused, on a timer.
+The reconciler keeps the two apart and acts on what can be acted on at once. The manager is the
+actor around it: it carries out the user's calls, keeps a reader for each node in use, and asks
+again, on a timer, for what was refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import msgspec
 
 from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions
 from actors.pubsub.lifecycle.reader_policy import ReaderPolicy
-from actors.pubsub.lifecycle.tree import READERS_READY, Parts
+from actors.pubsub.lifecycle.tree import READERS_READY, PubSubTree
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import Call
-from actors.pubsub.subscriptions.reconciler import Router
+from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription
-from actors.pubsub.table.state import HandOver, NodeId
+from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import RedisError
 from actors.runtime.actor import Actor
 from actors.runtime.messages import Terminated
@@ -79,12 +79,12 @@ class ManagerOptions(msgspec.Struct, frozen=True):
     """What a manager is made with.
 
     Attributes:
-        parts: the pub/sub object's parts.
+        tree: the pub/sub object's tree.
         reader: what its readers are made with.
         retry_policy: how readers are restarted; None: not at all.
     """
 
-    parts: Parts
+    tree: PubSubTree
     reader: ReaderOptions
     retry_policy: RetryPolicy | None
 
@@ -96,18 +96,18 @@ class SubscriptionManager(Actor[Any]):
 
     def __init__(self, options: ManagerOptions) -> None:
         self.options = options
-        self.parts = options.parts
+        self.tree = options.tree
         self.readers: dict[NodeId, ActorRef[Any]] = {}
-        self.router: Router
+        self.reconciler: Reconciler
         self._patience = self._waited = 1
 
     async def on_start(self) -> None:
-        """Make a router of what the book says; the readers come after."""
-        former = self.parts.former_router
-        self.router = Router(self.parts.book, self, self.context.system.loop)
+        """Make a reconciler of what the registry says; the readers come after."""
+        former = self.tree.former_reconciler
+        self.reconciler = Reconciler(self.tree.registry, self, self.context.system.loop)
         if former is not None:
-            self.router.inherit(former)
-        self.parts.router = self.router
+            self.reconciler.inherit(former)
+        self.tree.reconciler = self.reconciler
         # All at the same instants: where there are many connections, one wake-up of the loop each
         # second is for all of them.
         now = self.context.system.loop.time()
@@ -118,13 +118,13 @@ class SubscriptionManager(Actor[Any]):
         """Carry out a call, or look after the readers."""
         match message:
             case Subscribe(subscriptions, call):
-                await _in_portions(self.router.subscribe, subscriptions, call)
+                await _in_portions(self.reconciler.subscribe, subscriptions, call)
             case Unsubscribe(targets, call):
-                await _in_portions(self.router.unsubscribe, targets, call)
+                await _in_portions(self.reconciler.unsubscribe, targets, call)
             case Drain(targets, call):
-                self.router.drain(targets, call)
+                self.reconciler.drain(targets, call)
             case GiveUp(call):
-                self.router.give_up(call)
+                self.reconciler.give_up(call)
             case Tick.BEGIN:
                 self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
                 await self.reconcile()
@@ -136,20 +136,20 @@ class SubscriptionManager(Actor[Any]):
                 self.place_readers()
 
     async def on_stop(self, reason: ExitReason) -> None:
-        """Let the router go."""
-        self.router.close()
+        """Let the reconciler go."""
+        self.reconciler.close()
         if reason.normal:  # the handlers are next
-            self.parts.book.abandon()
+            self.tree.registry.abandon()
 
     async def reconcile(self) -> None:
         """Look at what no event brings up."""
-        if not self.router.refused:
+        if not self.reconciler.refused:
             self._patience = self._waited = 1
         elif self._waited < self._patience:
             self._waited += 1
         else:
             self._waited, self._patience = 1, min(2 * self._patience, _LONGEST_PATIENCE)
-            self.router.retry(list(self.router.refused))
+            self.reconciler.retry(list(self.reconciler.refused))
 
     # -- readers -----------------------------------------------------------------------------------
 
@@ -162,17 +162,17 @@ class SubscriptionManager(Actor[Any]):
         if node in self.readers:
             return
         policy = self.options.retry_policy
-        seat = self.parts.seats.seat()
-        ref = self.parts.spawn_reader(
+        reservation = self.tree.reservations.reservation()
+        ref = self.tree.spawn_reader(
             ActorSpec(
                 NodeReader,
-                (node, self.options.reader, seat),
+                (node, self.options.reader, reservation),
                 name=name or node,
                 retry_policy=None if policy is None else ReaderPolicy(policy),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
             ),
-            seat.leave,
+            reservation.leave,
         )
         if ref is not None:
             self.readers[node] = ref
@@ -183,7 +183,7 @@ class SubscriptionManager(Actor[Any]):
         for node in [node for node, other in self.readers.items() if other is ref]:
             del self.readers[node]
             if not reason.normal:
-                self.parts.failed(reason.error or RuntimeError(str(reason)))
+                self.tree.failed(reason.error or RuntimeError(str(reason)))
 
     # -- placement ---------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class SubscriptionManager(Actor[Any]):
 
     def hopeless(self, target: Target) -> bool:
         """Return whether nothing is connected that could take ``target``."""
-        return self.NODE not in self.router.table.up
+        return self.NODE not in self.reconciler.table.up
 
     def group(self, target: Target) -> int:
         """Return what must agree for two targets to share a command."""
@@ -223,7 +223,7 @@ class SubscriptionManager(Actor[Any]):
         """A single server is no replica."""
         return -inf
 
-    def linger(self, hand_over: HandOver) -> float | None:
+    def linger(self, handover: Handover) -> float | None:
         """Return how long a hand-over takes."""
         return 0.0
 
@@ -254,8 +254,8 @@ class SubscriptionManager(Actor[Any]):
 async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], call: Call) -> None:
     """Have ``handle`` take ``items``; where they are many, the loop has its turn in between.
 
-    Calls that come meanwhile wait in the mailbox. What links report does not: each portion leaves
-    the router as a call of its own would.
+    Calls that come meanwhile wait in the mailbox. What subscribers report does not: each portion
+    leaves the reconciler as a call of its own would.
     """
     handle(items[:_PORTION], call)
     for start in range(_PORTION, len(items), _PORTION):

@@ -1,6 +1,6 @@
 """The reader of one node: a connection as an actor.
 
-on_start: connect -> link up -> healthy
+on_start: connect -> subscriber up -> healthy
 running:  the data plane runs in the connection's callbacks; the actor keeps the proof of life
 lost:     the connection ended, or did not answer -> raise -> restarted by the retry policy
 
@@ -15,10 +15,10 @@ from enum import Enum
 
 import msgspec
 
-from actors.pubsub.connection.subscriber import NodeLink
-from actors.pubsub.subscriptions.reconciler import Router
+from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.redis import exceptions
-from actors.redis.pools.reservations import Seat
+from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
@@ -36,23 +36,23 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     """What all readers of one pub/sub object share.
 
     Attributes:
-        open: connects to a node, by the name that the table has for it, in a seat of the pool.
-        router: returns the router of the running manager.
+        open: connects to a node, by its name in the table, in a reservation of the pool.
+        reconciler: returns the reconciler of the running manager.
         release: takes a connection back.
         ready: called with each connection that was had.
         failed: hears of each connection that could not be had.
-        link: what takes the messages.
+        subscriber: what takes the messages.
         decode: whether payloads become str.
         max_idle_seconds: silence after which a PING is sent (P9).
         ping_deadline: seconds in which something must come back.
     """
 
-    open: Callable[[str, Seat], Awaitable[Connection]]
-    router: Callable[[], Router]
+    open: Callable[[str, Reservation], Awaitable[Connection]]
+    reconciler: Callable[[], Reconciler]
     release: Callable[[Connection], None]
     failed: Callable[[str, Exception], None]
     ready: Callable[[], None]
-    link: type[NodeLink]
+    subscriber: type[Subscriber]
     decode: bool
     max_idle_seconds: float
     ping_deadline: float
@@ -72,15 +72,15 @@ class NodeReader(Actor[Tick]):
     Args:
         node: which one, by the name that the table has for it.
         options: what it shares with other readers.
-        seat: its place in the pool, the same one for all its incarnations.
+        reservation: its place in the pool, the same one for all its incarnations.
     """
 
-    def __init__(self, node: str, options: ReaderOptions, seat: Seat) -> None:
+    def __init__(self, node: str, options: ReaderOptions, reservation: Reservation) -> None:
         self.node = node
         self.options = options
-        self.seat = seat
+        self.reservation = reservation
         self.connection: Connection | None = None
-        self.link: NodeLink | None = None
+        self.subscriber: Subscriber | None = None
         self._pinged_at = 0.0
 
     async def on_start(self) -> None:
@@ -96,14 +96,14 @@ class NodeReader(Actor[Tick]):
 
     def _take_over(self, connection: Connection) -> None:
         options = self.options
-        router = options.router()
-        self.link = options.link(
-            self.node, connection, router, router.book.touched, decode=options.decode
+        reconciler = options.reconciler()
+        self.subscriber = options.subscriber(
+            self.node, connection, reconciler, reconciler.registry.touched, decode=options.decode
         )
         connection.add_close_callback(self._ended)
-        router.link_up(self.link)
+        reconciler.on_connected(self.subscriber)
         if self.context.incarnation > 1:
-            router.book.reconnects += 1
+            reconciler.registry.reconnects += 1
         self.context.mark_healthy()
         options.ready()
         self.context.timers.after(options.max_idle_seconds, Tick.IDLE)
@@ -111,7 +111,7 @@ class NodeReader(Actor[Tick]):
 
     async def _connect(self) -> Connection:
         try:
-            return await self.options.open(self.node, self.seat)
+            return await self.options.open(self.node, self.reservation)
         except Exception as error:
             self.options.failed(self.node, error)
             raise
@@ -129,17 +129,19 @@ class NodeReader(Actor[Tick]):
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the connection go; the server ends its subscriptions with it."""
-        if self.link is not None and self.connection is not None:
+        if self.subscriber is not None and self.connection is not None:
             self.connection.abort()
             self.options.release(self.connection)
-            self.options.router().link_down(self.link, f"the reader stopped ({reason})")
+            self.options.reconciler().on_disconnected(
+                self.subscriber, f"the reader stopped ({reason})"
+            )
 
     # -- the end of the connection -----------------------------------------------------------------
 
     def _ended(self, connection: Connection, cause: BaseException) -> None:
-        assert self.link is not None
+        assert self.subscriber is not None
         # At once, not by a message: every subscription on it has to find another place.
-        self.options.router().link_down(self.link, f"connection lost: {cause}")
+        self.options.reconciler().on_disconnected(self.subscriber, f"connection lost: {cause}")
         self.context.crash(self._loss(cause))
 
     def _loss(self, cause: BaseException) -> BaseException:
@@ -154,24 +156,24 @@ class NodeReader(Actor[Tick]):
     def _check_idle(self) -> None:
         connection = self.connection
         assert connection is not None
-        assert self.link is not None
+        assert self.subscriber is not None
         now = asyncio.get_running_loop().time()
         quiet = now - connection.last_read
         allowed = self.options.max_idle_seconds
-        if self.options.router().paused:
+        if self.options.reconciler().paused:
             # Nothing is read on purpose: silence proves nothing.
             self.context.timers.after(allowed, Tick.IDLE)
         elif quiet < allowed:
             self.context.timers.after(allowed - quiet, Tick.IDLE)
         elif connection.usable:
             self._pinged_at = now
-            self.link.ping()
+            self.subscriber.ping()
             self.context.timers.after(self.options.ping_deadline, Tick.PONG)
 
     def _check_pong(self) -> None:
         connection = self.connection
         assert connection is not None
-        if connection.last_read >= self._pinged_at or self.options.router().paused:
+        if connection.last_read >= self._pinged_at or self.options.reconciler().paused:
             self._check_idle()
             return
         connection.abort(

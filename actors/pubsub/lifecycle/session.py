@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.ambient import current_system
@@ -51,7 +51,7 @@ class Session:
     def __init__(self, kind: str, system: ActorSystem | None, start_timeout: float | None) -> None:
         self.state = State.NEW
         self.failure: BaseException | None = None
-        self.parts: Parts | None = None
+        self.tree: PubSubTree | None = None
         self._kind = kind
         self._given = system
         self._own: ActorSystem | None = None
@@ -75,8 +75,8 @@ class Session:
         for call in list(self._calls):
             call.fail(error)
 
-    def require_open(self) -> Parts:
-        """Return the parts; ConnectionError when there are none, or it gave up."""
+    def require_open(self) -> PubSubTree:
+        """Return the tree; ConnectionError when there are none, or it gave up."""
         if self.state is State.NEW:
             raise ConnectionError(
                 "Connection not initialized correctly! Enter the pubsub first:"
@@ -84,14 +84,14 @@ class Session:
             )
         if self.failure is not None:
             raise _as_exception(self.failure)
-        if self.state is State.CLOSED or self.parts is None:
+        if self.state is State.CLOSED or self.tree is None:
             raise ConnectionError("this pubsub is closed: make a new one with client.pubsub()")
-        return self.parts
+        return self.tree
 
     async def open(
         self,
-        make: Callable[[ActorSystem, str], Parts],
-        start: Callable[[Parts], None],
+        make: Callable[[ActorSystem, str], PubSubTree],
+        start: Callable[[PubSubTree], None],
         apply: Callable[[], Awaitable[None]],
     ) -> None:
         """Start the tree, wait for the first connection, and ``apply`` the first subscriptions.
@@ -105,9 +105,9 @@ class Session:
         if system is None:
             self._own = system = ActorSystem("mailslot")
             await system.start()
-        self.parts = make(system, f"{self._kind}-{next(_numbers)}")
-        self.parts.on_failed = self._failed
-        start(self.parts)
+        self.tree = make(system, f"{self._kind}-{next(_numbers)}")
+        self.tree.on_failed = self._failed
+        start(self.tree)
         self.state = State.OPEN
         try:
             await self._first_connection()
@@ -122,28 +122,28 @@ class Session:
             self._cancel_body()
 
     async def _first_connection(self) -> None:
-        parts = self.parts
-        assert parts is not None
+        tree = self.tree
+        assert tree is not None
         try:
             async with asyncio.timeout(self._start_timeout):
-                await parts.ready.wait()
+                await tree.ready.wait()
         except TimeoutError:
-            raise self._why_not(parts) from None
+            raise self._why_not(tree) from None
         if self.failure is not None:
             raise self.failure
 
-    def _why_not(self, parts: Parts) -> BaseException:
+    def _why_not(self, tree: PubSubTree) -> BaseException:
         """Return why there is no connection: the latest attempt's error, or what it waits for."""
         within = f"{self._start_timeout} s (start_timeout)"
-        waits = parts.seats.timed_out(within)
-        return parts.last_error or waits or TimeoutError(f"no connection within {within}")
+        waits = tree.reservations.timed_out(within)
+        return tree.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
         """Take the tree down (P13)."""
         if self.state is not State.OPEN:
             return
         self.state = State.CLOSED
-        assert self.parts is not None
+        assert self.tree is not None
         self._body = None
         closed = ConnectionError("this pubsub is closed")
         self._end_calls(closed)
@@ -151,9 +151,9 @@ class Session:
             if self._own is not None:
                 await self._own.stop()
             else:
-                await self.parts.stop()
+                await self.tree.stop()
         finally:
-            self.parts.book.inbox.close(closed)
+            self.tree.registry.message_queue.close(closed)
 
     def reraise(self, error: BaseException | None) -> None:
         """Raise what ended it, where that is what made the body end."""
@@ -174,13 +174,13 @@ class Session:
         if self.failure is not None or self.state is State.CLOSED:
             return
         self.failure = error
-        assert self.parts is not None
-        self.parts.ready.set()
+        assert self.tree is not None
+        self.tree.ready.set()
         if self._body is not None:
             self._cancel_body()
         # Who waits elsewhere is told, and not ended by it as the body is.
         self._end_calls(_as_exception(error))
-        self.parts.book.inbox.fail(_as_exception(error))
+        self.tree.registry.message_queue.fail(_as_exception(error))
 
     def _cancel_body(self) -> None:
         assert self._body is not None

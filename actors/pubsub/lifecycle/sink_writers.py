@@ -18,7 +18,7 @@ from actors.pubsub.handlers.failure_sinks import (
     HandlerFailure,
     HandlerFailureSink,
 )
-from actors.pubsub.lifecycle.tree import Parts
+from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell
 from actors.runtime.messages import Envelope, Lagged, Terminated
@@ -41,11 +41,11 @@ class Writers:
     """The writers of one pub/sub object.
 
     Args:
-        parts: where they live.
+        tree: where they live.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, tree: PubSubTree) -> None:
+        self._tree = tree
         # By sink, those that handlers may still be given to; and all that have work.
         self._open: dict[int, _Post] = {}
         self._all: set[_Post] = set()
@@ -60,7 +60,7 @@ class Writers:
         if post is None or not post.ref.alive:
             post = _Post(self._leave)
             spec = ActorSpec(_Writer, (sink, post), mailbox=_BOUND, restart="permanent")
-            post.ref = self._parts.spawn_beside(spec, WRITER_PREFIX)
+            post.ref = self._tree.spawn_beside(spec, WRITER_PREFIX)
             post.key = id(sink)
             self._open[post.key] = post
             self._all.add(post)
@@ -80,7 +80,7 @@ class Writers:
         """Wait until all failures so far are with their sinks."""
         for post in list(self._all):
             if post.ref.alive:
-                future: asyncio.Future[None] = self._parts.system.loop.create_future()
+                future: asyncio.Future[None] = self._tree.system.loop.create_future()
                 post.ref._cell.mailbox.put_last(_Through(future))
                 await future
 

@@ -1,11 +1,11 @@
-"""The parts of one pub/sub object that its actors share, and how they form a tree.
+"""The tree of one pub/sub object that its actors share, and how they form a tree.
 
     pubsub      rest_for_one
     ├─ handlers     dynamic: an actor for each subscription with a handler
     ├─ manager      the subscription manager
     └─ readers      dynamic: an actor for each node in use
 
-A manager that crashes takes the readers with it, and comes back to the same book. Readers or
+A manager that crashes takes the readers with it, and comes back to the same registry. Readers or
 handlers that cannot be kept alive end the whole: that is the user's to hear of.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.handlers.function_actor import COMES_BACK
-from actors.pubsub.subscriptions.reconciler import Router
-from actors.pubsub.subscriptions.registry import Book, Subscription
+from actors.pubsub.subscriptions.reconciler import Reconciler
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.pools.reservations import Seats
+from actors.redis.pools.reservations import Reservations
 from actors.runtime.groups import actor_child
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
@@ -37,54 +37,54 @@ from supervisor import (
 )
 from supervisor.supervisor import Phase
 
-__all__ = ["Parts"]
+__all__ = ["PubSubTree"]
 
 # The end of these supervisors is final: the readers' policy has said all there is to say, and a
 # new supervisor of handlers would have none of them.
 _FINAL = ConstantRetryPolicy((BaseException,), retries=0)
 
 
-class Parts:
+class PubSubTree:
     """What the actors of one pub/sub object know of each other.
 
     Attributes:
-        book: the desired subscriptions.
-        seats: the readers' places in the pool.
-        router: the running manager's router.
+        registry: the desired subscriptions.
+        reservations: the readers' places in the pool.
+        reconciler: the running manager's reconciler.
         ready: set once the first reader is connected.
         last_error: why the latest connection could not be had.
         on_failed: called once with the error that ended it all.
         written: waits until all failures so far are with their sinks.
     """
 
-    def __init__(self, system: ActorSystem, name: str, book: Book) -> None:
+    def __init__(self, system: ActorSystem, name: str, registry: SubscriptionRegistry) -> None:
         self.system = system
         self.name = name
-        self.book = book
-        self.seats = Seats()
+        self.registry = registry
+        self.reservations = Reservations()
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.on_failed: Callable[[BaseException], None] = lambda _: None
         self.written: Callable[[], Awaitable[None]] | None = None
-        self._router: Router | None = None
+        self._router: Reconciler | None = None
         self._handlers: Supervisor | None = None
         self._readers: Supervisor | None = None
         self.manager: ActorRef[Any]
         self.child: Child | None = None
 
     @property
-    def router(self) -> Router:
-        """The running manager's router."""
+    def reconciler(self) -> Reconciler:
+        """The running manager's reconciler."""
         assert self._router is not None
         return self._router
 
-    @router.setter
-    def router(self, router: Router) -> None:
-        self._router = router
+    @reconciler.setter
+    def reconciler(self, reconciler: Reconciler) -> None:
+        self._router = reconciler
 
     @property
-    def former_router(self) -> Router | None:
-        """The router of the manager that ran last; None: there was none."""
+    def former_reconciler(self) -> Reconciler | None:
+        """The reconciler of the manager that ran last; None: there was none."""
         return self._router
 
     def note_error(self, node: str, error: Exception) -> None:
@@ -176,7 +176,7 @@ class Parts:
             spec = msgspec.structs.replace(spec, retry_policy=COMES_BACK)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
-        subscription.inlet = self.book.inlet(ref._cell.mailbox, ref.path, ref._cell.bury)
+        subscription.writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.bury)
 
     def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
         """Spawn an actor among the handlers, called ``name`` or like it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from actors.pubsub.model.types import Kind, Target
 from actors.pubsub.subscriptions.placement import Placement
-from actors.pubsub.subscriptions.registry import Book
+from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId
 from actors.pubsub.table.table import Table
 
-__all__ = ["Acks"]
+__all__ = ["Confirmations"]
 
 _TYPES = {
     (Kind.CHANNEL, True): "subscribe",
@@ -20,28 +20,28 @@ _TYPES = {
 }
 
 
-class Acks:
+class Confirmations:
     """Makes them, unless they are ignored.
 
     Args:
-        book: whose iterator gets them.
+        registry: whose iterator gets them.
         table: what is counted.
         placement: where targets belong.
     """
 
-    def __init__(self, book: Book, table: Table, placement: Placement) -> None:
-        self._book = book
+    def __init__(self, registry: SubscriptionRegistry, table: Table, placement: Placement) -> None:
+        self._book = registry
         self._table = table
         self._placement = placement
 
     def surface(self, target: Target, subscribed: bool, count: int) -> None:
         """Put one into the iterator's queue."""
-        book = self._book
-        if book.ignore_subscribe_messages:
-            book.inbox.owe_nones(1)
+        registry = self._book
+        if registry.ignore_subscribe_messages:
+            registry.message_queue.owe_nones(1)
             return
-        label = book.label(target.name)
-        book.inbox_inlet.put(
+        label = registry.label(target.name)
+        registry.inbox_inlet.put(
             {
                 "type": _TYPES[target.kind, subscribed],
                 "pattern": label if target.kind is Kind.PATTERN else None,

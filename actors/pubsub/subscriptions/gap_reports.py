@@ -1,4 +1,4 @@
-"""What a router tells of: gaps to whoever consumes the target, and lines of the log, in sums."""
+"""What a reconciler reports: gaps to the consumers of a target, and sums to the log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import time
 
 from actors.pubsub.model.types import Gap, Target
-from actors.pubsub.subscriptions.registry import Book
+from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import GapEnded, NodeId
 from actors.redis.exceptions import RedisError
 from supervisor.log import get_logger
 
-__all__ = ["Reports"]
+__all__ = ["GapReports"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -19,16 +19,16 @@ log = get_logger("mailslot.pubsub")
 _GAPS_SECONDS = 0.5
 
 
-class Reports:
+class GapReports:
     """Gaps and refusals of one pub/sub object.
 
     Args:
-        book: knows who consumes what.
+        registry: knows who consumes what.
         loop: whose time gaps come in.
     """
 
-    def __init__(self, book: Book, loop: asyncio.AbstractEventLoop) -> None:
-        self._book = book
+    def __init__(self, registry: SubscriptionRegistry, loop: asyncio.AbstractEventLoop) -> None:
+        self._book = registry
         self._loop = loop
         self._gaps: list[Gap] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -7,15 +7,15 @@ import math
 from collections.abc import Callable
 
 from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import HandOver
+from actors.pubsub.table.state import Handover
 
-__all__ = ["HandOvers"]
+__all__ = ["Handovers"]
 
 #: Seconds to the end of which hand-overs are ended together.
 _ROW_SECONDS = 0.01
 
 
-class HandOvers:
+class Handovers:
     """The hand-overs that end after a time.
 
     Args:
@@ -24,38 +24,38 @@ class HandOvers:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, end: Callable[[list[HandOver]], None]
+        self, loop: asyncio.AbstractEventLoop, end: Callable[[list[Handover]], None]
     ) -> None:
         self._loop = loop
         self._end = end
-        self._rows: dict[int, list[HandOver]] = {}
+        self._rows: dict[int, list[Handover]] = {}
         # When the latest hand-over of a target is due: there may be another one between the same
         # nodes before the first one's time.
         self._due: dict[Target, int] = {}
 
-    def put(self, hand_over: HandOver, seconds: float | None) -> None:
-        """End ``hand_over`` after ``seconds``; None: not before :meth:`hasten`."""
+    def put(self, handover: Handover, seconds: float | None) -> None:
+        """End ``handover`` after ``seconds``; None: not before :meth:`hasten`."""
         if seconds is None:
-            self._due.pop(hand_over.target, None)
+            self._due.pop(handover.target, None)
         else:
-            self._plan(hand_over, self._row(seconds))
+            self._plan(handover, self._row(seconds))
 
-    def hasten(self, hand_over: HandOver, seconds: float) -> None:
-        """End ``hand_over`` after ``seconds``, or when it is due if that is before."""
+    def hasten(self, handover: Handover, seconds: float) -> None:
+        """End ``handover`` after ``seconds``, or when it is due if that is before."""
         due = self._row(seconds)
-        if self._due.get(hand_over.target, due + 1) > due:
-            self._plan(hand_over, due)
+        if self._due.get(handover.target, due + 1) > due:
+            self._plan(handover, due)
 
     def _row(self, seconds: float) -> int:
         return math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
 
-    def _plan(self, hand_over: HandOver, due: int) -> None:
-        self._due[hand_over.target] = due
+    def _plan(self, handover: Handover, due: int) -> None:
+        self._due[handover.target] = due
         row = self._rows.get(due)
         if row is None:
             row = self._rows[due] = []
             self._loop.call_at(due * _ROW_SECONDS, self._turn, due)
-        row.append(hand_over)
+        row.append(handover)
 
     def _turn(self, due: int) -> None:
         row = [one for one in self._rows.pop(due) if self._due.get(one.target) == due]

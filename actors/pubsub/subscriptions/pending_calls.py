@@ -12,7 +12,7 @@ from actors.redis.exceptions import AuthorizationError, RedisError
 if TYPE_CHECKING:
     from actors.pubsub.subscriptions.registry import Subscription
 
-__all__ = ["Call", "Waiting", "named"]
+__all__ = ["Call", "PendingCalls", "named"]
 
 
 class Call:
@@ -48,7 +48,7 @@ class Call:
             self.future.set_exception(error)
 
 
-class Waiting:
+class PendingCalls:
     """The calls that wait, by target."""
 
     __slots__ = ("_calls",)

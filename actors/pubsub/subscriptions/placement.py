@@ -1,4 +1,4 @@
-"""What a router asks of whoever knows where targets belong: a manager."""
+"""What a reconciler asks of whoever knows where targets belong: a manager."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import HandOver, NodeId
+from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import RedisError
 
 __all__ = ["Placement"]
@@ -55,7 +55,7 @@ class Placement(Protocol):
         come to its replica when that one gives the target up.
         """
 
-    def linger(self, hand_over: HandOver) -> float | None:
+    def linger(self, handover: Handover) -> float | None:
         """Return the seconds that a hand-over takes; None: until the placement says so."""
 
     def lost(self, node: NodeId) -> bool:

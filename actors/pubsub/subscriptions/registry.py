@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.pubsub.delivery.mailbox_writer import HandlerInlet, Inlet
-from actors.pubsub.delivery.message_queue import Inbox, InboxInlet
+from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
+from actors.pubsub.delivery.message_queue import InboxInlet, MessageQueue
 from actors.pubsub.delivery.notices import GapNotice
 from actors.pubsub.handlers.function_actor import DrainLanes
 from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
@@ -17,7 +17,7 @@ from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
-__all__ = ["Book", "Subscription"]
+__all__ = ["SubscriptionRegistry", "Subscription"]
 
 
 log = get_logger("mailslot.pubsub")
@@ -31,7 +31,7 @@ class Subscription:
 
     Attributes:
         label: the target's name as it appears in messages.
-        inlet: the way to the consumer.
+        writer: the way to the consumer.
         callback: the user's handler; None: the iterator consumes it.
         handler: the handler's actor.
         lanes: whether the handler spreads its messages over lanes.
@@ -44,17 +44,17 @@ class Subscription:
         "callback",
         "draining",
         "handler",
-        "inlet",
         "label",
         "lanes",
         "on_gap",
         "target",
+        "writer",
     )
 
-    def __init__(self, target: Target, label: Any, inlet: Inlet) -> None:
+    def __init__(self, target: Target, label: Any, writer: MailboxWriter) -> None:
         self.target = target
         self.label = label
-        self.inlet = inlet
+        self.writer = writer
         self.callback: Any = None
         self.handler: ActorRef[Any] | None = None
         self.lanes = False
@@ -73,7 +73,7 @@ class Subscription:
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
             self._untold.append(notice)
-            self.inlet.put_gap(notice)
+            self.writer.put_gap(notice)
         else:
             self._untold[-1].extend(gap)
 
@@ -82,16 +82,16 @@ class Subscription:
         if self.handler is None:
             return
         if self.lanes:
-            self.inlet.mailbox.put_last(DrainLanes())
+            self.writer.mailbox.put_last(DrainLanes())
         else:
             self.handler.request_stop(drain=True)
 
 
-class Book:
+class SubscriptionRegistry:
     """The desired subscriptions of one pub/sub object, and its counters.
 
     Attributes:
-        touched: the inlets that the batch in hand touched; see ``inlet``.
+        touched: the writers that the batch in hand touched; see ``writer``.
         pause: called with a mailbox whose consumer must catch up before anything more is read.
         gaps: gaps reported so far.
         reconnects: connections that had to be replaced so far.
@@ -99,14 +99,19 @@ class Book:
     """
 
     def __init__(
-        self, inbox: Inbox, *, encoding: str, decode: bool, ignore_subscribe_messages: bool
+        self,
+        message_queue: MessageQueue,
+        *,
+        encoding: str,
+        decode: bool,
+        ignore_subscribe_messages: bool,
     ) -> None:
         self.subscriptions: dict[Target, Subscription] = {}
-        self.touched: list[Inlet] = []
+        self.touched: list[MailboxWriter] = []
         self.pause: Callable[[Mailbox], None] = lambda _: None
-        self.inbox = inbox
+        self.message_queue = message_queue
         self.ignore_subscribe_messages = ignore_subscribe_messages
-        self.inbox_inlet = InboxInlet(inbox, self.touched, "the iterator", self._pause)
+        self.inbox_inlet = InboxInlet(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
         self.decode = decode
@@ -117,9 +122,9 @@ class Book:
     def _pause(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
 
-    def inlet(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> Inlet:
+    def writer(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> MailboxWriter:
         """Return a way into a handler's mailbox; ``bury`` takes what comes after its end."""
-        return HandlerInlet(mailbox, self.touched, path, self._pause, self.inbox, bury)
+        return HandlerWriter(mailbox, self.touched, path, self._pause, self.message_queue, bury)
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""
@@ -139,7 +144,7 @@ class Book:
         for subscription in self.subscriptions.values():
             if subscription.handler is None:
                 continue
-            mailbox = subscription.inlet.mailbox
+            mailbox = subscription.writer.mailbox
             left = mailbox.clear()
             mailbox.queue.extend(news for news in left if type(news) is not dict)
             if count := len(left) - len(mailbox.queue):

@@ -12,15 +12,15 @@ from itertools import combinations
 from operator import itemgetter
 from typing import Any, Protocol
 
-from actors.pubsub.connection.subscriber import NodeLink
+from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.delivery.dispatcher import Route
 from actors.pubsub.delivery.merge import LAG, MEMORY, Merge
 from actors.pubsub.model.types import Kind, Target
-from actors.pubsub.subscriptions.registry import Book
-from actors.pubsub.table.state import NodeId, Row
+from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
 
-__all__ = ["Routes", "Streams"]
+__all__ = ["FeedRoutes", "Streams"]
 
 #: Seconds for which it counts that a node took a target away.
 _REMEMBERED = 10.0
@@ -42,13 +42,13 @@ class Streams(Protocol):
         """Return whether ``node`` takes the target although it does not own the slot yet."""
 
 
-class Routes:
-    """Routes and merges of one pub/sub object.
+class FeedRoutes:
+    """FeedRoutes and merges of one pub/sub object.
 
     Args:
-        book: what is subscribed to.
+        registry: what is subscribed to.
         table: who has what.
-        links: by node.
+        subscribers: by node.
         streams: tells which nodes deliver the same.
         now: returns the time in seconds.
         missed: called with a target and the times between which messages of it were dropped.
@@ -56,24 +56,24 @@ class Routes:
 
     def __init__(
         self,
-        book: Book,
+        registry: SubscriptionRegistry,
         table: Table,
-        links: Mapping[NodeId, NodeLink],
+        subscribers: Mapping[NodeId, Subscriber],
         streams: Streams,
         now: Callable[[], float],
         missed: Callable[[Target, float, float], None],
     ) -> None:
-        self._book = book
+        self._book = registry
         self._missed = missed
         self._table = table
-        self._links = links
+        self._links = subscribers
         self._streams = streams
         self._now = now
         self._merges: dict[Target, Merge] = {}
         # Who took a target away lately, and when.
         self._revoked: dict[Target, dict[NodeId, float]] = {}
-        # The link that the target's messages came from last.
-        self._last: dict[Target, NodeLink] = {}
+        # The subscriber that the target's messages came from last.
+        self._last: dict[Target, Subscriber] = {}
         # Since when each is live without interruption.
         self._live: dict[Target, float] = {}
 
@@ -97,7 +97,7 @@ class Routes:
             and target not in self._merges
             and (leader is None or (leader in self._links and self._goes_on(target, leader)))
         ):
-            self._update_alone(target, leader, (subscription.inlet, subscription.label))
+            self._update_alone(target, leader, (subscription.writer, subscription.label))
             return
         nodes = [node for node in row.nodes if self._counts(row, node)]
         if leader not in nodes:
@@ -106,9 +106,9 @@ class Routes:
         if merge is None and leader is not None:
             merge = self._new_merge(target, leader, nodes)
         if merge is None:
-            self._set(target, {leader: subscription.inlet}, subscription.label)
+            self._set(target, {leader: subscription.writer}, subscription.label)
         else:
-            merge.inlet = subscription.inlet
+            merge.writer = subscription.writer
             self._fit(merge, target, nodes, leader)
             self._set(target, merge.ports, subscription.label)
         if leader is not None:
@@ -117,12 +117,12 @@ class Routes:
     def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
         """One node delivers, or none, and what it delivers cannot have come before."""
         name = target.name
-        for node, link in self._links.items():
+        for node, subscriber in self._links.items():
             if node == leader:
-                link.set_route(target, route)
-                self._last[target] = link
-            elif name in link.channels or name in link.patterns:
-                link.set_route(target, None)
+                subscriber.set_route(target, route)
+                self._last[target] = subscriber
+            elif name in subscriber.channels or name in subscriber.patterns:
+                subscriber.set_route(target, None)
 
     def update_merged(self, target: Target) -> None:
         """Do so where several nodes are, or were, involved."""
@@ -159,14 +159,14 @@ class Routes:
                 del self._revoked[target]
         return bool(self._merges)
 
-    # -- parts -------------------------------------------------------------------------------------
+    # -- tree -------------------------------------------------------------------------------------
 
     def _goes_on(self, target: Target, node: NodeId) -> bool:
         """Whether what ``node`` delivers follows on what came last: it is the same server."""
         last = self._last.get(target)
         return last is None or last.origin == self._links[node].origin
 
-    def _counts(self, row: Row, node: NodeId) -> bool:
+    def _counts(self, row: TargetState, node: NodeId) -> bool:
         """Whether what ``node`` delivers counts: it is live there, and up to date."""
         if not row.feeds(node) or node not in self._links:
             return False
@@ -174,12 +174,12 @@ class Routes:
 
     def _set(self, target: Target, ways: Mapping[Any, Any], label: Any) -> None:
         name = target.name
-        for node, link in self._links.items():
+        for node, subscriber in self._links.items():
             way = ways.get(node)
             if way is not None:
-                link.set_route(target, (way, label))
-            elif name in link.channels or name in link.patterns:
-                link.set_route(target, None)
+                subscriber.set_route(target, (way, label))
+            elif name in subscriber.channels or name in subscriber.patterns:
+                subscriber.set_route(target, None)
 
     def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
         last = self._last.get(target)
@@ -266,5 +266,5 @@ class Routes:
             merge.finish()
         self._last.pop(target, None)
         self._live.pop(target, None)
-        for link in self._links.values():
-            link.set_route(target, None)
+        for subscriber in self._links.values():
+            subscriber.set_route(target, None)

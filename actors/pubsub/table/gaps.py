@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from actors.pubsub.table.state import Actual, Command, GapEnded, NodeId, Row
+from actors.pubsub.table.state import Command, GapEnded, NodeId, NodeStatus, TargetState
 
 __all__ = ["Gaps"]
 
@@ -29,7 +29,7 @@ class Gaps:
     def __init__(self) -> None:
         self.doubted: set[NodeId] = set()
 
-    def doubt(self, rows: Iterable[Row], node: NodeId, proof: float, reason: str) -> None:
+    def doubt(self, rows: Iterable[TargetState], node: NodeId, proof: float, reason: str) -> None:
         """Being live on ``node`` proves nothing from ``proof`` on."""
         self.doubted.add(node)
         for row in rows:
@@ -38,7 +38,7 @@ class Gaps:
                 row.gap_reason, row.gap_doubt = reason, node
 
     def trust(
-        self, rows: Iterable[Row], node: NodeId, now: float, *, nothing_lost: bool
+        self, rows: Iterable[TargetState], node: NodeId, now: float, *, nothing_lost: bool
     ) -> list[Command]:
         """Being live on ``node`` is a proof again; ``nothing_lost``: it was one all the time."""
         self.doubted.discard(node)
@@ -50,7 +50,7 @@ class Gaps:
                 commands += self.end(row, now)
         return commands
 
-    def confirmed(self, row: Row, node: NodeId, now: float) -> list[Command]:
+    def confirmed(self, row: TargetState, node: NodeId, now: float) -> list[Command]:
         """``node`` acknowledged the subscription, and the target is live there."""
         if row.gap_since is None:
             return []
@@ -60,7 +60,7 @@ class Gaps:
             return self.end(row, now)
         return []
 
-    def took_over(self, row: Row, node: NodeId, proof: float, end: float) -> None:
+    def took_over(self, row: TargetState, node: NodeId, proof: float, end: float) -> None:
         """``node`` took over, and ended the subscription: what it accepts reaches nobody for sure.
 
         Args:
@@ -75,19 +75,19 @@ class Gaps:
         row.gap_reason = "another node took over"
         row.gap_awaits = node if self.proven(row) else None
 
-    def sure(self, row: Row) -> list[NodeId]:
+    def sure(self, row: TargetState) -> list[NodeId]:
         """Return the nodes that the target is live on, and that are sure to receive it."""
         return [
             node
             for node, actual in row.nodes.items()
-            if actual is Actual.LIVE and node not in self.doubted
+            if actual is NodeStatus.LIVE and node not in self.doubted
         ]
 
-    def proven(self, row: Row) -> bool:
+    def proven(self, row: TargetState) -> bool:
         """Whether the target is live on a node that is sure to receive it."""
         return bool(self.sure(row))
 
-    def covered(self, row: Row, since: float) -> float:
+    def covered(self, row: TargetState, since: float) -> float:
         """Return until when the target was surely live somewhere from ``since`` on."""
         sure = self.sure(row)
         spans = [
@@ -99,12 +99,12 @@ class Gaps:
         return since
 
     @staticmethod
-    def owed(row: Row, proof: float) -> float:
+    def owed(row: TargetState, proof: float) -> float:
         """Return ``proof``, or what is later: the first acknowledgement, the end of a told gap."""
         first = min((begin for begin, _ in row.spans.values()), default=proof)
         return max(proof, first, row.told)
 
-    def end(self, row: Row, now: float) -> list[Command]:
+    def end(self, row: TargetState, now: float) -> list[Command]:
         """End the gap, if there is one: the target is live, and was not until ``now``."""
         if row.gap_since is None or not row.wanted:
             return []
@@ -114,10 +114,10 @@ class Gaps:
         return [ended]
 
     def lost(
-        self, row: Row, actual: Actual, node: NodeId, proof: float, reason: str
+        self, row: TargetState, actual: NodeStatus, node: NodeId, proof: float, reason: str
     ) -> list[Command]:
         """``node`` was lost, where it was ``actual``; until ``proof`` it surely delivered."""
-        if actual is not Actual.LIVE or not row.wanted:
+        if actual is not NodeStatus.LIVE or not row.wanted:
             return []
         row.spans[node] = row.spans[node][0], proof
         for other in [n for n, (_, end) in row.spans.items() if end < proof - _REMEMBERED]:
@@ -137,7 +137,7 @@ class Gaps:
         # Another one is live, and was not yet when this one was surely heard last.
         return self.end(row, min(row.spans[live][0] for live in self.sure(row)))
 
-    def called_off(self, row: Row, node: NodeId) -> list[Command]:
+    def called_off(self, row: TargetState, node: NodeId) -> list[Command]:
         """``node`` did not take over, after all: it counts where else it was live meanwhile."""
         if row.gap_awaits != node:
             return []

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from actors.pubsub.table.state import Actual, Command, HandOver, NodeId, Row, SetSource
+from actors.pubsub.table.state import Command, Handover, NodeId, NodeStatus, SetSource, TargetState
 
 __all__ = ["choose_source", "is_surplus"]
 
 #: An attribute of an enumeration is looked up by a function.
-_LIVE = Actual.LIVE
+_LIVE = NodeStatus.LIVE
 
 
-def choose_source(row: Row, commands: list[Command]) -> None:
+def choose_source(row: TargetState, commands: list[Command]) -> None:
     """Let the target come from where it should; ``commands`` get what is to be done for it."""
     old = row.source
     best = _best_source(row)
@@ -23,27 +23,27 @@ def choose_source(row: Row, commands: list[Command]) -> None:
     if best is not None and row.feeds(old) and row.leaving is None:
         assert old is not None
         row.source, row.leaving = best, old
-        commands.append(HandOver(row.target, old, best))
+        commands.append(Handover(row.target, old, best))
     elif best is not None and row.leaving not in (None, best) and not row.feeds(old):
         # The one in between is gone. What the first one has yet to deliver still counts.
         assert row.leaving is not None
         row.source = best
         commands.append(SetSource(row.target, row.leaving))
-        commands.append(HandOver(row.target, row.leaving, best))
+        commands.append(Handover(row.target, row.leaving, best))
     elif best is None or not row.feeds(old):
         row.source, row.leaving = best, None
         commands.append(SetSource(row.target, best))
     # Else a second hand-over while one is under way: it begins when the first one is done.
 
 
-def is_surplus(row: Row, node: NodeId) -> bool:
+def is_surplus(row: TargetState, node: NodeId) -> bool:
     """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""
     if not row.wanted:
         return True
     return node not in row.places and node not in (row.source, row.leaving)
 
 
-def _best_source(row: Row) -> NodeId | None:
+def _best_source(row: TargetState) -> NodeId | None:
     if row.wanted:
         # Asked for each acknowledgement of thousands: the usual case first, without a tuple.
         nodes = row.nodes

@@ -13,12 +13,12 @@ import msgspec
 from actors.pubsub.model.types import Target
 
 __all__ = [
-    "Actual",
+    "NodeStatus",
     "Command",
     "GapEnded",
-    "HandOver",
+    "Handover",
     "NodeId",
-    "Row",
+    "TargetState",
     "SetSource",
     "Subscribe",
     "Unsubscribe",
@@ -27,7 +27,7 @@ __all__ = [
 NodeId = str
 
 
-class Actual(Enum):
+class NodeStatus(Enum):
     """What a target is on one node; absent where there is no entry."""
 
     SUBSCRIBING = "subscribing"
@@ -60,8 +60,8 @@ class SetSource(msgspec.Struct, frozen=True, gc=False):
     node: NodeId | None
 
 
-class HandOver(msgspec.Struct, frozen=True, gc=False):
-    """Let the messages of ``target`` come from both, each once, until ``Table.handed_over``."""
+class Handover(msgspec.Struct, frozen=True, gc=False):
+    """Let the messages of ``target`` come from both, each once, until ``Table.handover_done``."""
 
     target: Target
     old: NodeId
@@ -77,10 +77,10 @@ class GapEnded(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Command = Subscribe | Unsubscribe | SetSource | HandOver | GapEnded
+Command = Subscribe | Unsubscribe | SetSource | Handover | GapEnded
 
 
-class Row(msgspec.Struct, gc=False):
+class TargetState(msgspec.Struct, gc=False):
     """All that is known of one target.
 
     Attributes:
@@ -103,7 +103,7 @@ class Row(msgspec.Struct, gc=False):
     places: tuple[NodeId, ...] = ()
     wanted: bool = True
     draining: bool = False
-    nodes: dict[NodeId, Actual] = msgspec.field(default_factory=dict)
+    nodes: dict[NodeId, NodeStatus] = msgspec.field(default_factory=dict)
     blocked: set[NodeId] = msgspec.field(default_factory=set)
     source: NodeId | None = None
     leaving: NodeId | None = None
@@ -116,11 +116,11 @@ class Row(msgspec.Struct, gc=False):
 
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""
-        return node is not None and self.nodes.get(node) is Actual.LIVE
+        return node is not None and self.nodes.get(node) is NodeStatus.LIVE
 
     def asked(self, node: NodeId) -> bool:
         """Whether the target is live on ``node``, or will be when that one answers."""
-        return self.nodes.get(node) in (Actual.LIVE, Actual.SUBSCRIBING)
+        return self.nodes.get(node) in (NodeStatus.LIVE, NodeStatus.SUBSCRIBING)
 
     def was_live(self, node: NodeId, since: float) -> bool:
         """Whether the target is or was live on ``node``, and was already at ``since``."""
@@ -133,7 +133,7 @@ class Row(msgspec.Struct, gc=False):
     def feeds(self, node: NodeId | None) -> bool:
         """Whether what ``node`` delivers counts: until its last word, where the target drains."""
         actual = None if node is None else self.nodes.get(node)
-        return actual is Actual.LIVE or (self.draining and actual is Actual.UNSUBSCRIBING)
+        return actual is NodeStatus.LIVE or (self.draining and actual is NodeStatus.UNSUBSCRIBING)
 
     def is_all(self, node: NodeId) -> bool:
         """Whether ``node``, lost by now, was all that there was of it, without a gap."""

@@ -24,27 +24,27 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.gaps import Gaps
 from actors.pubsub.table.source_choice import choose_source, is_surplus
 from actors.pubsub.table.state import (
-    Actual,
     Command,
     GapEnded,
     NodeId,
-    Row,
+    NodeStatus,
     SetSource,
     Subscribe,
+    TargetState,
     Unsubscribe,
 )
 
 __all__ = ["Table"]
 
 #: An attribute of an enumeration is looked up by a function.
-_LIVE, _SUBSCRIBING = Actual.LIVE, Actual.SUBSCRIBING
+_LIVE, _SUBSCRIBING = NodeStatus.LIVE, NodeStatus.SUBSCRIBING
 
 
 class Table:
     """The subscriptions of one pub/sub object."""
 
     def __init__(self) -> None:
-        self.rows: dict[Target, Row] = {}
+        self.rows: dict[Target, TargetState] = {}
         #: Nodes with a connection.
         self.up: set[NodeId] = set()
         self._gaps = Gaps()
@@ -57,7 +57,7 @@ class Table:
         """``target`` is desired, and should be live at ``places``."""
         row = self.rows.get(target)
         if row is None:
-            row = self.rows[target] = Row(target)
+            row = self.rows[target] = TargetState(target)
             self.changes += 1
         row.wanted, row.draining = True, False
         row.places = places
@@ -160,7 +160,7 @@ class Table:
     def removed(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` acknowledged the end of the subscription of ``target``."""
         row = self.rows.get(target)
-        if row is None or row.nodes.get(node) is not Actual.UNSUBSCRIBING:
+        if row is None or row.nodes.get(node) is not NodeStatus.UNSUBSCRIBING:
             return []
         del row.nodes[node]
         return self._settle(row)
@@ -192,17 +192,17 @@ class Table:
         """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
-        if row is None or actual is None or actual is Actual.SUBSCRIBING:
+        if row is None or actual is None or actual is NodeStatus.SUBSCRIBING:
             # What ended was there before the command on its way, which is answered by itself.
             return []
         del row.nodes[node]
         commands: list[Command] = []
-        if promoted and actual is Actual.LIVE and row.wanted and row.gap_since is None:
+        if promoted and actual is NodeStatus.LIVE and row.wanted and row.gap_since is None:
             self._gaps.took_over(row, node, proof, proof if heard is None else heard)
         else:
             since, reason = self._gaps.owed(row, proof), "the slot moved"
             commands = self._gaps.lost(row, actual, node, proof, reason)
-            if missed_until is not None and actual is Actual.LIVE and row.gap_since is None:
+            if missed_until is not None and actual is NodeStatus.LIVE and row.gap_since is None:
                 # One gap, up to where the longer one ends.
                 until = max(row.told, missed_until)
                 commands = []
@@ -217,7 +217,7 @@ class Table:
     def refused(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` answered the subscription of ``target`` with an error."""
         row = self.rows.get(target)
-        if row is None or row.nodes.get(node) is not Actual.SUBSCRIBING:
+        if row is None or row.nodes.get(node) is not NodeStatus.SUBSCRIBING:
             return []
         del row.nodes[node]
         row.blocked.add(node)
@@ -240,10 +240,10 @@ class Table:
     def misplaced(self, node: NodeId, target: Target, proof: float, reason: str) -> list[Command]:
         """``node`` no longer receives ``target``, without having said so; ``proof``: see above."""
         row = self.rows.get(target)
-        if row is None or row.nodes.get(node) is not Actual.LIVE:
+        if row is None or row.nodes.get(node) is not NodeStatus.LIVE:
             return []
-        row.nodes[node] = Actual.UNSUBSCRIBING
-        commands = self._gaps.lost(row, Actual.LIVE, node, proof, reason)
+        row.nodes[node] = NodeStatus.UNSUBSCRIBING
+        commands = self._gaps.lost(row, NodeStatus.LIVE, node, proof, reason)
         return [*commands, Unsubscribe(node, target), *self._settle(row)]
 
     def doubt(self, node: NodeId, proof: float, reason: str) -> None:
@@ -276,7 +276,7 @@ class Table:
             return []
         return self._gaps.trust(self.rows.values(), node, now, nothing_lost=nothing_lost)
 
-    def handed_over(self, target: Target, old: NodeId) -> list[Command]:
+    def handover_done(self, target: Target, old: NodeId) -> list[Command]:
         """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
         row = self.rows.get(target)
         if row is None or row.leaving != old:
@@ -286,21 +286,21 @@ class Table:
 
     # -- what follows ------------------------------------------------------------------------------
 
-    def _settle(self, row: Row) -> list[Command]:
+    def _settle(self, row: TargetState) -> list[Command]:
         commands: list[Command] = []
         if row.wanted:
             self._ask(row, commands)
         choose_source(row, commands)
         for node, actual in row.nodes.items():
             if actual is _LIVE and is_surplus(row, node):
-                row.nodes[node] = Actual.UNSUBSCRIBING
+                row.nodes[node] = NodeStatus.UNSUBSCRIBING
                 commands.append(Unsubscribe(node, row.target))
         if not row.wanted and not row.nodes:
             self.rows.pop(row.target, None)
             self.changes += 1
         return commands
 
-    def _ask(self, row: Row, commands: list[Command]) -> None:
+    def _ask(self, row: TargetState, commands: list[Command]) -> None:
         """Have ``row`` subscribed at its places, where it is not."""
         nodes = row.nodes
         for node in row.places:

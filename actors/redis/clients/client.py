@@ -42,7 +42,7 @@ class RedisClient(Commands[AnyStr], Generic[AnyStr]):
         username: with ``password``: who to authenticate as, ``default`` where only that is given.
         credential_provider: asked for credentials by each connection, instead of these two.
         stream_timeout: seconds until a reply must be there; None: as long as it takes.
-        connect_timeout: seconds from the dial to the end of the handshake; None: as long as it
+        connect_timeout: seconds from the connect to the end of the handshake; None: as long as it
             takes.
         pool_timeout: seconds to wait for a connection; None: as long as it takes.
         connection_pool: use this one; all options that concern connections are then its own.

@@ -11,7 +11,7 @@ from actors.redis import exceptions
 from actors.redis.clients.commands import Commands
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import route, words
-from actors.redis.cluster.redirects import Dispatch, MayHaveRunError
+from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall
 from actors.redis.exceptions import ClusterDownError
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.resp import Argument, decode
@@ -71,7 +71,7 @@ class ClusterCommands(Commands[AnyStr]):
                 return await self._gather(gathering, args)
         pool = self.connection_pool
         to = route(args, pool.encoding, node=node, slot=slot)
-        dispatch = Dispatch(pool, args, to, repeatable=repeatable, noreply=self.noreply)
+        dispatch = RedirectingCall(pool, args, to, repeatable=repeatable, noreply=self.noreply)
         try:
             reply = await self.retry_policy.call_with_retries(
                 dispatch.attempt, failure_hook=dispatch.recover

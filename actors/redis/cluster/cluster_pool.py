@@ -19,7 +19,7 @@ from actors.redis.config.cluster_url import (
 )
 from actors.redis.config.settings import ConnectionOptions, check_limits
 from actors.redis.pools.node_pools import NodePools
-from actors.redis.pools.reservations import Seat
+from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.parse import AddressRemap
 from actors.redis.wire.connection import Connection, ConnectionSettings
@@ -253,25 +253,27 @@ class ClusterConnectionPool:
         """Return a connection to the node at ``address``, as :meth:`acquire`."""
         return await self._entered().acquire(address)
 
-    async def open_dedicated(self, node_id: str, seat: Seat | None = None) -> Connection:
+    async def open_dedicated(
+        self, node_id: str, reservation: Reservation | None = None
+    ) -> Connection:
         """Return a new connection that :meth:`release` will close: for subscriptions.
 
         Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
 
         Args:
             node_id: where to.
-            seat: has the place, and keeps it for the next connection until it is left; None: the
+            reservation: has the place, and keeps it for the next connection; None: the
                 place ends with the connection.
         """
         address = self.address_of(node_id)
-        return await self._entered().pools.lease(address, dedicated=True, seat=seat)
+        return await self._entered().pools.lease(address, dedicated=True, reservation=reservation)
 
-    def has_room(self, node_id: str, seat: Seat) -> bool:
-        """Whether ``seat`` gets a connection to a node without waiting for others.
+    def has_room(self, node_id: str, reservation: Reservation) -> bool:
+        """Whether ``reservation`` gets a connection to a node without waiting for others.
 
         Raises what :meth:`address_of` does.
         """
-        return self._entered().pools.has_room(self.address_of(node_id), seat)
+        return self._entered().pools.has_room(self.address_of(node_id), reservation)
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased."""

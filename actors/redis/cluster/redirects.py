@@ -23,7 +23,7 @@ from actors.redis.topology.model import Address, Health, Node
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument
 
-__all__ = ["Dispatch", "MayHaveRunError"]
+__all__ = ["RedirectingCall", "MayHaveRunError"]
 
 _MAX_REDIRECTIONS: Final = 8
 
@@ -50,7 +50,7 @@ _STALE: Final = (
 )
 
 
-class Dispatch:
+class RedirectingCall:
     """The attempts to have one command executed.
 
     Args:

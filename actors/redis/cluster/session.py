@@ -9,7 +9,7 @@ from typing import Final
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.single_flight import SingleFlight
-from actors.redis.cluster.stuck_commands import Patrol
+from actors.redis.cluster.stuck_commands import StuckCommandWatch
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.topology.model import Address, Node, Topology
 from actors.redis.topology.parse import AddressRemap
@@ -62,7 +62,7 @@ class ClusterSession:
         self._current = current
         self._observer = observer
         self._remap = remap
-        self._patrol = Patrol(pools, self.refresh_soon)
+        self._patrol = StuckCommandWatch(pools, self.refresh_soon)
         self._loaded = False
         self._load = SingleFlight(self._find)
         self._refresh = SingleFlight(self._look)

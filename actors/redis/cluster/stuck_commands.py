@@ -14,13 +14,13 @@ from actors.redis import exceptions
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.topology.model import Health, Topology
 
-__all__ = ["Patrol"]
+__all__ = ["StuckCommandWatch"]
 
 # Seconds between two looks at what waits, and after which something has waited for long.
 _PERIOD: Final = 0.5
 
 
-class Patrol:
+class StuckCommandWatch:
     """Looks after the leases of ``pools``; runs only while there are any for commands."""
 
     def __init__(self, pools: NodePools, refresh_soon: Callable[[], None]) -> None:

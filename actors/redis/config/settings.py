@@ -72,7 +72,7 @@ class ConnectionSettings:
     db: int | None = 0
     #: Speak TLS with this context; None: plain.
     ssl_context: ssl.SSLContext | None = None
-    #: Seconds from the dial to the last reply of the handshake; None: as long as it takes.
+    #: Seconds from the connect to the last reply of the handshake; None: as long as it takes.
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
     #: Seconds until a reply must be there; None: as long as it takes.
     stream_timeout: float | None = None

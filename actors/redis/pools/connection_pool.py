@@ -20,9 +20,9 @@ from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
 from actors.redis.config.url import parse_url, refuse_place, with_tls
-from actors.redis.pools.permits import Permits
-from actors.redis.pools.reservations import Seat
-from actors.redis.wire.connect_progress import Progress
+from actors.redis.pools.permits import FairSemaphore
+from actors.redis.pools.reservations import Reservation
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection, ConnectionSettings
 
 __all__ = ["ConnectionPool"]
@@ -79,13 +79,13 @@ class ConnectionPool:
             max_idle_time=max_idle_time,
         )
         self._entries = 0
-        self._permits: Permits | None = None
+        self._permits: FairSemaphore | None = None
         self._opening = 0
         self._open: set[Connection] = set()
         self._idle: deque[tuple[Connection, float]] = deque()
         # A lease remembers whose permit it is: it may outlive the context it was made in. Where it
-        # is a seat's, that takes the connection's end, and keeps the permit.
-        self._leased: dict[Connection, Permits | Seat] = {}
+        # is a reservation's, that takes the connection's end, and keeps the permit.
+        self._leased: dict[Connection, FairSemaphore | Reservation] = {}
         self._reaper: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -154,17 +154,17 @@ class ConnectionPool:
         """
         return await self._lease(self._reuse_or_connect)
 
-    async def open_dedicated(self, seat: Seat | None = None) -> Connection:
+    async def open_dedicated(self, reservation: Reservation | None = None) -> Connection:
         """Return a new connection that :meth:`release` will close: for subscriptions.
 
         Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
 
         Args:
-            seat: has the place, and keeps it for the next connection until it is left; None: the
+            reservation: has the place, and keeps it for the next connection; None: the
                 place ends with the connection.
         """
-        progress = None if seat is None else seat.progress
-        return await self._lease(partial(self._connect_dedicated, progress=progress), seat)
+        progress = None if reservation is None else reservation.progress
+        return await self._lease(partial(self._connect_dedicated, progress=progress), reservation)
 
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased.
@@ -193,7 +193,9 @@ class ConnectionPool:
             self.release(connection)
 
     async def _lease(
-        self, get: Callable[[Permits], Awaitable[Connection]], seat: Seat | None = None
+        self,
+        get: Callable[[FairSemaphore], Awaitable[Connection]],
+        reservation: Reservation | None = None,
     ) -> Connection:
         permits = self._permits
         if permits is None:
@@ -202,15 +204,15 @@ class ConnectionPool:
                 "do so inside `async with client:` or `async with pool:`"
             )
         missing = f"all {self.max_connections} are in use; raise max_connections, or release sooner"
-        place: Permits | Seat = permits
+        place: FairSemaphore | Reservation = permits
         try:
             async with asyncio.timeout(self.timeout) as limit:
-                if seat is None:
+                if reservation is None:
                     await permits.acquire()
                 else:
-                    place = seat
-                    seat.progress.waits(self.location, missing)
-                    await seat.acquire(permits)
+                    place = reservation
+                    reservation.progress.waits(self.location, missing)
+                    await reservation.acquire(permits)
                 missing = "the server did not accept a new one in time"
                 try:
                     connection = await get(permits)
@@ -227,7 +229,7 @@ class ConnectionPool:
         self._leased[connection] = place
         return connection
 
-    async def _reuse_or_connect(self, permits: Permits) -> Connection:
+    async def _reuse_or_connect(self, permits: FairSemaphore) -> Connection:
         while self._idle:
             # The latest first: what is never needed at the other end can age and go.
             connection, since = self._idle.pop()
@@ -248,13 +250,18 @@ class ConnectionPool:
             connection.close()
             raise
 
-    async def _connect_dedicated(self, permits: Permits, progress: Progress | None) -> Connection:
+    async def _connect_dedicated(
+        self, permits: FairSemaphore, progress: ConnectProgress | None
+    ) -> Connection:
         connection = await self._connect(permits, replace(self.settings, noreply=False), progress)
         connection.tainted = True
         return connection
 
     async def _connect(
-        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+        self,
+        permits: FairSemaphore,
+        settings: ConnectionSettings,
+        progress: ConnectProgress | None = None,
     ) -> Connection:
         if self._idle and len(self._open) + self._opening >= self.max_connections:
             self._idle.popleft()[0].close()
@@ -295,7 +302,7 @@ class ConnectionPool:
     async def __aenter__(self) -> Self:
         self._entries += 1
         if self._permits is None:
-            self._permits = Permits(self.max_connections)
+            self._permits = FairSemaphore(self.max_connections)
         return self
 
     async def __aexit__(

@@ -13,10 +13,10 @@ from actors.redis import exceptions
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.pools.permits import Permits
-from actors.redis.pools.reservations import Seat
+from actors.redis.pools.permits import FairSemaphore
+from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Address
-from actors.redis.wire.connect_progress import Progress
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 
 __all__ = ["NodePools"]
@@ -58,12 +58,15 @@ class _NodePool(ConnectionPool):
         connection.tainted |= self.retired
         super().release(connection)
 
-    async def connect(self, progress: Progress | None) -> Connection:
+    async def connect(self, progress: ConnectProgress | None) -> Connection:
         """Open a dedicated connection in a place that somebody else counts."""
         return await self._lease(partial(self._connect_dedicated, progress=progress))
 
     async def _connect(
-        self, permits: Permits, settings: ConnectionSettings, progress: Progress | None = None
+        self,
+        permits: FairSemaphore,
+        settings: ConnectionSettings,
+        progress: ConnectProgress | None = None,
     ) -> Connection:
         self.make_room(self)
         return await super()._connect(permits, settings, progress)
@@ -73,7 +76,7 @@ class _Lease(NamedTuple):
     """A lease remembers whose permit it is: that may have been replaced meanwhile."""
 
     pool: _NodePool
-    place: Permits | Seat
+    place: FairSemaphore | Reservation
     since: float
     dedicated: bool
 
@@ -101,7 +104,7 @@ class NodePools:
         self._options = options
         self._pools: dict[Address, _NodePool] = {}
         self._retired: set[_NodePool] = set()
-        self._permits: dict[Address | None, Permits] = {}
+        self._permits: dict[Address | None, FairSemaphore] = {}
         self._leased: dict[Connection, _Lease] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -118,12 +121,12 @@ class NodePools:
     # --- Leases -----------------------------------------------------------------------------------
 
     async def lease(
-        self, address: Address, *, dedicated: bool = False, seat: Seat | None = None
+        self, address: Address, *, dedicated: bool = False, reservation: Reservation | None = None
     ) -> Connection:
         """Return a connection to ``address``; a new and tainted one if it is ``dedicated``.
 
         Args:
-            seat: whose place it takes; that stays the seat's when the connection is released.
+            reservation: keeps its place when the connection is released.
 
         Raises:
             TimeoutError: none within ``timeout``.
@@ -131,7 +134,7 @@ class NodePools:
         """
         permits = self._permits_for(address)
         where = TCPLocation(*address)
-        place: Permits | Seat = permits
+        place: FairSemaphore | Reservation = permits
         scope = "of this node" if self.per_node else "of the cluster"
         missing = (
             f"all {self.max_connections} {scope} are in use; raise max_connections, "
@@ -139,15 +142,15 @@ class NodePools:
         )
         try:
             async with asyncio.timeout(self.timeout) as limit:
-                if seat is None:
+                if reservation is None:
                     await permits.acquire()
                 else:
-                    place = seat
-                    seat.progress.waits(where, missing)
-                    await seat.acquire(permits)
+                    place = reservation
+                    reservation.progress.waits(where, missing)
+                    await reservation.acquire(permits)
                 missing = "the server did not accept a new one in time"
                 pool = await self._pool_at(address)
-                progress = None if seat is None else seat.progress
+                progress = None if reservation is None else reservation.progress
                 try:
                     connection = await (pool.connect(progress) if dedicated else pool.acquire())
                 except BaseException:
@@ -173,14 +176,14 @@ class NodePools:
         lease.place.release()
         self._leave_if_unused(lease.pool)
 
-    def has_room(self, address: Address, seat: Seat) -> bool:
-        """Whether ``seat`` gets a connection to ``address`` without waiting for others."""
+    def has_room(self, address: Address, reservation: Reservation) -> bool:
+        """Whether ``reservation`` gets a connection to ``address`` without waiting for others."""
         permits = self._permits_for(address)
-        return seat.holds(permits) or permits.free > 0
+        return reservation.holds(permits) or permits.free > 0
 
-    def _permits_for(self, address: Address) -> Permits:
+    def _permits_for(self, address: Address) -> FairSemaphore:
         key = address if self.per_node else None
-        return self._permits.setdefault(key, Permits(self.max_connections))
+        return self._permits.setdefault(key, FairSemaphore(self.max_connections))
 
     async def _pool_at(self, address: Address) -> _NodePool:
         pool = self._pools.get(address)

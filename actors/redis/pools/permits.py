@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-__all__ = ["Permits", "Waiter", "granted"]
+__all__ = ["FairSemaphore", "Waiter", "granted"]
 
 Waiter = asyncio.Future[None]
 
 
-class Permits:
+class FairSemaphore:
     """Like a semaphore, and its waiters can be told that there will be no more.
 
     A permit that is released goes straight to the one who waited longest: nobody who comes later

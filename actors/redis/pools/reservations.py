@@ -2,7 +2,7 @@
 
 A lease ends with its connection, and the next one queues anew. For a subscriber that would be too
 late: others may hold on to the place that it had for as long as they live. So each of its
-connections has a seat, and what the seat holds is given back when the seat is left.
+connections has a reservation, and the place is given back when the reservation is left.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 import asyncio
 
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.pools.permits import Permits, Waiter, granted
-from actors.redis.wire.connect_progress import Progress
+from actors.redis.pools.permits import FairSemaphore, Waiter, granted
+from actors.redis.wire.connect_progress import ConnectProgress
 
-__all__ = ["Seat", "Seats"]
+__all__ = ["Reservation", "Reservations"]
 
 
-class Seats:
-    """The seats of one user: at most one place for each, and places go round among them.
+class Reservations:
+    """The reservations of one user: at most one place for each, and places go round among them.
 
-    A seat whose connection is lost keeps its place, unless another one of them has none: that one's
-    server may be the one to go on with, and the lost one's may be gone for long.
+    A reservation whose connection is lost keeps its place, unless another one of them has none:
+    that one's server may be the one to go on with, and the lost one's may be gone for long.
     """
 
     def __init__(self) -> None:
-        self._used: dict[Seat, None] = {}
+        self._used: dict[Reservation, None] = {}
 
-    def seat(self) -> Seat:
+    def reservation(self) -> Reservation:
         """Return one more; it holds nothing yet."""
-        return Seat(self._used)
+        return Reservation(self._used)
 
     def timed_out(self, within: str) -> TimeoutError | None:
         """Return the error for who does without the first connection; None: nobody tried yet."""
@@ -36,8 +36,8 @@ class Seats:
         return None if first is None else first.progress.timed_out(within)
 
 
-class Seat:
-    """A place for one connection after another; see :class:`Seats`.
+class Reservation:
+    """A place for one connection after another; see :class:`Reservations`.
 
     Attributes:
         progress: what the latest attempt to connect waits for.
@@ -45,29 +45,29 @@ class Seat:
 
     __slots__ = ("_busy", "_left", "_mates", "_place", "_waiter", "_wanted", "progress")
 
-    def __init__(self, mates: dict[Seat, None]) -> None:
-        self.progress = Progress()
+    def __init__(self, mates: dict[Reservation, None]) -> None:
+        self.progress = ConnectProgress()
         self._mates = mates
         # What its permit is of, None where it has none.
-        self._place: Permits | None = None
-        self._wanted: Permits | None = None
+        self._place: FairSemaphore | None = None
+        self._wanted: FairSemaphore | None = None
         self._waiter: Waiter | None = None
         # Whether there is a connection, or one is being made.
         self._busy = False
         self._left = False
 
-    def holds(self, permits: Permits) -> bool:
+    def holds(self, permits: FairSemaphore) -> bool:
         """Whether its place is among ``permits``."""
         return self._place is permits
 
-    async def acquire(self, permits: Permits) -> None:
+    async def acquire(self, permits: FairSemaphore) -> None:
         """Have a place among ``permits`` for a connection, waiting where there is none.
 
         One among others is given back before: two who wait for each other's would do so for ever.
 
         Raises:
             BaseException: what the permits were closed with.
-            ConnectionError: the seat was left.
+            ConnectionError: the reservation was left.
         """
         self._check()
         self._mates[self] = None
@@ -97,7 +97,7 @@ class Seat:
         if self._left:
             raise ConnectionError("nobody needs this connection any more")
 
-    async def _take(self, permits: Permits) -> None:
+    async def _take(self, permits: FairSemaphore) -> None:
         if not permits.take():
             spare = (mate for mate in self._mates if mate._place is permits and not mate._busy)
             mate = next(spare, None)
@@ -107,7 +107,7 @@ class Seat:
                 mate._place = None
         self._place = permits
 
-    async def _wait(self, permits: Permits) -> None:
+    async def _wait(self, permits: FairSemaphore) -> None:
         waiter = permits.queue()
         self._waiter, self._wanted = waiter, permits
         try:

@@ -12,7 +12,7 @@ from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 
-__all__ = ["dial"]
+__all__ = ["connect"]
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
@@ -24,7 +24,7 @@ _TLS_SHUTDOWN_TIMEOUT: Final = 0.5
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
-async def dial(
+async def connect(
     factory: Callable[[], ProtocolT], settings: ConnectionSettings, location: Location
 ) -> ProtocolT:
     """Connect to ``location``, TLS handshake included, and return the protocol of the transport.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from actors.redis.config.locations import Location
 
-__all__ = ["Progress"]
+__all__ = ["ConnectProgress"]
 
 
-class Progress:
+class ConnectProgress:
     """How far an attempt has come.
 
     Its own time limit is not the only one there is, and a cancelled attempt says nothing.

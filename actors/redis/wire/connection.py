@@ -10,11 +10,11 @@ from actors.redis.config.credentials import UserPass
 from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectTimeoutError
-from actors.redis.wire.connect import dial
-from actors.redis.wire.connect_progress import Progress
+from actors.redis.wire.connect import connect
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.handshake import greet
 from actors.redis.wire.pending_reply import FuturePending, Pending
-from actors.redis.wire.protocol import CloseCallback, Wire
+from actors.redis.wire.protocol import CloseCallback, RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
 __all__ = ["CloseCallback", "Connection", "ConnectionSettings", "FuturePending", "Pending"]
@@ -24,7 +24,7 @@ _OR_TLS: Final = " or did not finish the TLS handshake; does that port speak TLS
 _SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
 
 
-class Connection(Wire):
+class Connection(RespProtocol):
     """A connection to one server, speaking RESP3. Made by :meth:`open`."""
 
     def __init__(self, settings: ConnectionSettings, location: Location) -> None:
@@ -41,7 +41,7 @@ class Connection(Wire):
         settings: ConnectionSettings,
         *,
         location: Location | None = None,
-        progress: Progress | None = None,
+        progress: ConnectProgress | None = None,
     ) -> Self:
         """Connect and greet.
 
@@ -57,7 +57,7 @@ class Connection(Wire):
             Exception: what the credential provider raised.
         """
         where = location or settings.location
-        progress = progress or Progress()
+        progress = progress or ConnectProgress()
         progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
         connection: Self | None = None
         try:
@@ -66,7 +66,7 @@ class Connection(Wire):
                 tls = "" if settings.ssl_context is None else _OR_TLS
                 missing = f"it did not accept the connection{tls}"
                 progress.waits(where, missing, ConnectTimeoutError)
-                connection = await dial(lambda: cls(settings, where), settings, where)
+                connection = await connect(lambda: cls(settings, where), settings, where)
                 missing = "it accepted the connection and did not answer; is it a Redis server?"
                 progress.waits(where, missing, ConnectTimeoutError)
                 await connection._greet(credentials)

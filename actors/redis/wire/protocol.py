@@ -21,7 +21,7 @@ from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
 from supervisor.log import get_logger
 
-__all__ = ["CloseCallback", "Wire"]
+__all__ = ["CloseCallback", "RespProtocol"]
 
 log = get_logger("mailslot.redis")
 
@@ -37,7 +37,7 @@ _SLICE: Final = 32 * 1024
 _MAX_BUFFER: Final = 256 * 1024
 
 
-class Wire(asyncio.BufferedProtocol):
+class RespProtocol(asyncio.BufferedProtocol):
     """The protocol of one transport.
 
     ``drain`` and ``on_push`` are attributes that a subscriber replaces by its own. Whoever used a

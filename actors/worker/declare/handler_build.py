@@ -54,7 +54,7 @@ class Wiring:
 
     def _surrounded(self, handler: Handler) -> Handler:
         handler.around = self._around
-        handler.receipts = self._receipts
+        handler.receive_times = self._receipts
         return handler
 
     # -- the parts ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from actors.pubsub.model.types import PubSubMessage
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.receive_times import Receipts
+    from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 __all__ = ["Middleware", "Next", "compose", "middleware_problems", "receipts_of"]
 
@@ -21,7 +21,7 @@ Middleware: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
 #: Runs the chain around what it ends with.
 Chain: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
 
-_RECEIPTS = "receipts"
+_RECEIPTS = "receive_times"
 
 
 def compose(chain: Sequence[Middleware]) -> Chain | None:
@@ -30,15 +30,15 @@ def compose(chain: Sequence[Middleware]) -> Chain | None:
         return None
     *outer, run = chain
     for middleware in reversed(outer):
-        receipts = (*receipts_of(middleware), *receipts_of(run))
+        receive_times = (*receipts_of(middleware), *receipts_of(run))
         run = functools.partial(_around, middleware, run)
-        setattr(run, _RECEIPTS, receipts)
+        setattr(run, _RECEIPTS, receive_times)
     return run
 
 
-def receipts_of(middleware: Middleware | None) -> Sequence[Receipts]:
-    """Return where ``middleware`` wants it noted when messages came: its attribute ``receipts``."""
-    found: Sequence[Receipts] = getattr(middleware, _RECEIPTS, ())
+def receipts_of(middleware: Middleware | None) -> Sequence[ReceiveTimes]:
+    """Return the ``receive_times`` of ``middleware``: where receipt times are noted."""
+    found: Sequence[ReceiveTimes] = getattr(middleware, _RECEIPTS, ())
     return found
 
 

@@ -12,13 +12,13 @@ from actors.pubsub.model.types import Gap, GapCallback
 from actors.worker.observe.snapshot import FailureNote, GapNote
 from supervisor import ChildRestarting, Event, EventSink
 
-__all__ = ["Journal", "handler_of"]
+__all__ = ["Counters", "handler_of"]
 
 _RECENT: Final = 50
 _LONGEST: Final = 300
 
 
-class Journal:
+class Counters:
     """Counts, and remembers the latest.
 
     Attributes:
@@ -96,8 +96,8 @@ class Journal:
 
 
 class _CountingSink:
-    def __init__(self, journal: Journal, sink: EventSink) -> None:
-        self._journal = journal
+    def __init__(self, counters: Counters, sink: EventSink) -> None:
+        self._journal = counters
         self._sink = sink
         self.wants_routine = getattr(sink, "wants_routine", lambda: True)
 

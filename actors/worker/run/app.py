@@ -18,7 +18,7 @@ from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import Registry
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
-from actors.worker.run.lifecycle import Drained, Life, Previous
+from actors.worker.run.lifecycle import Drained, Previous, WorkerRun
 from actors.worker.run.partition import WHOLE, Partition
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
 
@@ -107,7 +107,7 @@ class Worker(Registry[C]):
         self.on_gap = on_gap
         self.restart_limit = (intensity, period)
         self.sink = sink
-        self._life = Life(self)
+        self._life = WorkerRun(self)
 
     # -- before it runs ----------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Worker(Registry[C]):
             )
         self.validate()
         if self.state is State.STOPPED:
-            self._life = Life(self)
+            self._life = WorkerRun(self)
             self.drained = None
         self.state = State.STARTING
         life = self._life
@@ -209,10 +209,10 @@ class Worker(Registry[C]):
     @property
     def client(self) -> Any:
         """Its client of the broker, for handlers that publish; RuntimeError before the start."""
-        engine = self._life.engine
-        if engine is None or engine.client is None:
+        components = self._life.components
+        if components is None or components.client is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return engine.client
+        return components.client
 
     @property
     def system(self) -> ActorSystem:

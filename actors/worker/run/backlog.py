@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from actors.pubsub.handlers.concurrent_actor import LanesActor
+from actors.pubsub.handlers.concurrent_actor import ConcurrentActor
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.runtime.overflow import Overflow
 from actors.runtime.system import ActorSystem
@@ -95,7 +95,7 @@ def _counts(cell: Cell) -> tuple[int, int, int]:
     mailbox = cell.mailbox
     waiting = len(mailbox.queue)
     actor = getattr(cell, "actor", None)  # not before it first began
-    if isinstance(actor, LanesActor):
+    if isinstance(actor, ConcurrentActor):
         rota = actor.rota
         # Those that it holds until a lane is free count, too.
         return rota.through, rota.taken - rota.through + _in_hand(cell), waiting

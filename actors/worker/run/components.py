@@ -27,7 +27,7 @@ from actors.runtime.system import ActorSystem
 from actors.worker.declare.handler_build import Wiring
 from actors.worker.declare.middleware import compose
 from actors.worker.declare.routes import KINDS, Route, actor_spec
-from actors.worker.observe.counters import Journal
+from actors.worker.observe.counters import Counters
 from actors.worker.run.broker import Broker, connect
 from actors.worker.run.delivery_probe import Prober
 from actors.worker.run.delivery_proof import Paths
@@ -35,7 +35,7 @@ from actors.worker.run.partition import Partition
 from supervisor import TreeNode
 from supervisor.log import get_logger
 
-__all__ = ["Engine", "EngineOptions"]
+__all__ = ["RunComponents", "EngineOptions"]
 
 log = get_logger("mailslot.worker")
 
@@ -74,11 +74,11 @@ class EngineOptions(msgspec.Struct, frozen=True):
     on_failure: HandlerFailureSink
 
 
-class Engine:
+class RunComponents:
     """What runs while a worker runs."""
 
     def __init__(
-        self, app: Any, system: ActorSystem, journal: Journal, options: EngineOptions
+        self, app: Any, system: ActorSystem, counters: Counters, options: EngineOptions
     ) -> None:
         self.system = system
         self.options = options
@@ -87,7 +87,7 @@ class Engine:
         self.client: Any = None
         self.routes = [route for route in options.routes if options.partition.has(route.name)]
         self._app = app
-        self._journal = journal
+        self._journal = counters
         self._actors: list[ActorRef[Any]] = []
         self._probers: list[ActorRef[Any]] = []
         self._gate = asyncio.Event() if options.missed_since is not None else None

@@ -12,10 +12,10 @@ import msgspec
 
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.registry import Hook, takes_worker
-from actors.worker.observe.counters import Journal
+from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
 from actors.worker.run.backlog import Backlog
-from actors.worker.run.components import Engine, EngineOptions
+from actors.worker.run.components import EngineOptions, RunComponents
 from actors.worker.run.exit_codes import HOOK
 from actors.worker.run.observer import Observer, Sampler
 from supervisor.log import get_logger
@@ -23,7 +23,7 @@ from supervisor.log import get_logger
 if TYPE_CHECKING:
     from actors.worker.run.app import Worker
 
-__all__ = ["Drained", "Life", "Previous"]
+__all__ = ["Drained", "WorkerRun", "Previous"]
 
 log = get_logger("mailslot.worker")
 
@@ -54,14 +54,14 @@ class Previous(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Life:
+class WorkerRun:
     """One run of ``app``.
 
     Attributes:
         stop_asked: set by whoever wants it to end.
         stack: what is undone at the end.
         system: the actor system that it is, once it has begun to start.
-        engine: what runs on it.
+        components: what runs on it.
         observer: makes snapshots of it.
     """
 
@@ -70,10 +70,10 @@ class Life:
         self.stop_asked = asyncio.Event()
         self.stack = AsyncExitStack()
         self.system: ActorSystem | None = None
-        self.engine: Engine | None = None
-        self.journal = Journal()
+        self.components: RunComponents | None = None
+        self.counters = Counters()
         self._hooks_ran = False
-        self.observer = Observer(app.name, app.process, self.journal)
+        self.observer = Observer(app.name, app.process, self.counters)
 
     async def start(self) -> None:
         """Start everything; what must be undone is put on ``stack``, and hooks are taken back."""
@@ -88,7 +88,7 @@ class Life:
         app, observer = self._app, self.observer
         intensity, period = app.restart_limit
         system = ActorSystem(
-            app.name, intensity=intensity, period=period, sink=self.journal.events(app.sink)
+            app.name, intensity=intensity, period=period, sink=self.counters.events(app.sink)
         )
         observer.process = app.process
         self.system = await self.stack.enter_async_context(system)
@@ -100,8 +100,10 @@ class Life:
             self._hooks_ran = True
         if app.wants_context:
             app.context  # noqa: B018 - raises, now instead of for each message
-        self.engine = observer.engine = Engine(app, system, self.journal, self._options())
-        await self.engine.start(self.stack)
+        self.components = observer.components = RunComponents(
+            app, system, self.counters, self._options()
+        )
+        await self.components.start(self.stack)
         system.spawn(Sampler, observer, name="sampler", restart="permanent")
         observer.up_since = time.monotonic()
 
@@ -109,8 +111,8 @@ class Life:
         """Run the shutdown hooks, after what would use what they close; all within the deadline."""
         try:
             async with asyncio.timeout(self._app.drain_timeout):
-                if self.engine is not None:
-                    await self.engine.abandon()
+                if self.components is not None:
+                    await self.components.abandon()
                 await self._shut_down()
         except Exception as error:
             # Why the start failed is what surfaces.
@@ -134,12 +136,12 @@ class Life:
     async def drain(self, *, hurry: bool) -> Drained:
         """Let go of all work, within the deadline; in a ``hurry`` only the hooks are run."""
         assert self.system is not None
-        assert self.engine is not None
+        assert self.components is not None
         begun = self.system.loop.time()
         try:
             async with asyncio.timeout(self._app.drain_timeout) as limit:
                 if not hurry:
-                    await self.engine.drain()
+                    await self.components.drain()
                 await self._shut_down()
         except TimeoutError:
             if not limit.expired():
@@ -147,7 +149,7 @@ class Life:
         except asyncio.CancelledError:
             await self._kill()
             raise
-        left = self.engine.left()
+        left = self.components.left()
         seconds = self.system.loop.time() - begun
         if limit.expired():
             log.error("drain_deadline_passed", seconds=round(seconds, 1), left=left)
@@ -155,10 +157,10 @@ class Life:
         return Drained(not limit.expired(), seconds, left)
 
     async def _kill(self) -> None:
-        assert self.engine is not None
+        assert self.components is not None
         if self.observer.backlog is not None:
             self.observer.backlog.close()
-        await self.engine.kill()
+        await self.components.kill()
 
     async def _shut_down(self) -> None:
         """Run all shutdown hooks, those after one that raises, too."""

@@ -10,11 +10,11 @@ from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.model.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
-from actors.worker.observe.counters import Journal
+from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
 from actors.worker.observe.snapshot import HandlerState, PathState, Snapshot, State
 from actors.worker.run.backlog import Backlog
-from actors.worker.run.components import Engine
+from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
 from supervisor import TreeNode
 
@@ -30,26 +30,26 @@ class Observer:
     Args:
         name: the worker's.
         process: which process of several this is.
-        journal: its counters.
+        counters: its counters.
     """
 
-    def __init__(self, name: str, process: int, journal: Journal) -> None:
+    def __init__(self, name: str, process: int, counters: Counters) -> None:
         self._name = name
         self.process = process
-        self._journal = journal
+        self._journal = counters
         self._received: dict[str, tuple[int, int]] = {}
         self._received_shown = 0
         self.backlog: Backlog | None = None
-        self.engine: Engine | None = None
+        self.components: RunComponents | None = None
         self.lag: LagMeter | None = None
         self.up_since: float | None = None
 
     def snapshot(self, state: State, tree: TreeNode) -> Snapshot:
         """Return what there is to see now."""
         self.look()
-        engine, now, journal = self.engine, time.monotonic(), self._journal
-        running = engine is not None and state in (State.RUNNING, State.DRAINING)
-        stats = [pubsub.stats() for pubsub in engine.pubsubs] if engine and running else []
+        components, now, counters = self.components, time.monotonic(), self._journal
+        running = components is not None and state in (State.RUNNING, State.DRAINING)
+        stats = [pubsub.stats() for pubsub in components.pubsubs] if components and running else []
         return Snapshot(
             name=self._name,
             process=self.process,
@@ -58,18 +58,18 @@ class Observer:
             at=time.time(),
             uptime=0.0 if self.up_since is None else now - self.up_since,
             lag=0.0 if self.lag is None else self.lag.worst,
-            partition=str(engine.options.partition) if engine else "0/1",
+            partition=str(components.options.partition) if components else "0/1",
             unconfirmed=self._unconfirmed() if running else (),
             handlers=self._handlers(tree),
             paths=self._paths(now) if running else (),
-            probe_interval=engine.options.probe_interval if engine else None,
+            probe_interval=components.options.probe_interval if components else None,
             received=self._received_so_far(),
-            gaps=journal.gaps,
+            gaps=counters.gaps,
             reconnects=sum(one.reconnects for one in stats),
-            restarts=journal.restarts,
-            failed=journal.failed.total(),
-            recent_gaps=tuple(journal.recent_gaps),
-            recent_failures=tuple(journal.recent_failures),
+            restarts=counters.restarts,
+            failed=counters.failed.total(),
+            recent_gaps=tuple(counters.recent_gaps),
+            recent_failures=tuple(counters.recent_failures),
             tree=tree,
         )
 
@@ -110,28 +110,28 @@ class Observer:
         )
 
     def _unconfirmed(self) -> tuple[str, ...]:
-        assert self.engine is not None
+        assert self.components is not None
         return tuple(
             f"{Kind(target.kind).value} {target.name.decode('utf-8', 'backslashreplace')}"
-            for pubsub in self.engine.pubsubs
+            for pubsub in self.components.pubsubs
             for target in pubsub.unconfirmed()
             if not target.name.startswith(PROBE_PREFIX.encode())
         )
 
     def _paths(self, now: float) -> tuple[PathState, ...]:
-        assert self.engine is not None
+        assert self.components is not None
         return tuple(
             state
-            for pubsub, paths in self.engine.paths
+            for pubsub, paths in self.components.paths
             for state in path_states(pubsub, paths, now)
         )
 
     def _received_so_far(self) -> int:
         """Return a count that only grows, out of counts that begin anew with each connection."""
-        engine = self.engine
-        if engine is None:
+        components = self.components
+        if components is None:
             return 0
-        for pubsub in engine.pubsubs:
+        for pubsub in components.pubsubs:
             name = pubsub.name
             before, last = self._received.get(name, (0, 0))
             try:
@@ -140,7 +140,7 @@ class Observer:
                 now = last
             self._received[name] = (before + last if now < last else before, now)
         came = sum(before + last for before, last in self._received.values())
-        came -= sum(paths.came_back for _, paths in engine.paths)
+        came -= sum(paths.came_back for _, paths in components.paths)
         # A probe is counted a moment before it is known to be one.
         self._received_shown = max(self._received_shown, came)
         return self._received_shown

@@ -33,13 +33,13 @@ class Link(Actor[int]):
 
     following: ActorRef[int]
 
-    def __init__(self, counted: Countdown, links: list[ActorRef[int]], number: int) -> None:
+    def __init__(self, counted: Countdown, subscribers: list[ActorRef[int]], number: int) -> None:
         self.counted = counted
-        self.links = links
+        self.subscribers = subscribers
         self.number = number
 
     async def on_start(self) -> None:
-        self.following = self.links[(self.number + 1) % len(self.links)]
+        self.following = self.subscribers[(self.number + 1) % len(self.subscribers)]
 
     async def receive(self, message: int) -> None:
         if message:
@@ -84,14 +84,14 @@ async def ring(meter: Meter) -> None:
 async def _pass_around(meter: Meter, size: int) -> None:
     counted = Countdown()
     async with ActorSystem() as system:
-        links: list[ActorRef[int]] = []
-        links += [system.spawn(Link, counted, links, number) for number in range(size)]
-        for link in links:
-            await link.started()
+        subscribers: list[ActorRef[int]] = []
+        subscribers += [system.spawn(Link, counted, subscribers, number) for number in range(size)]
+        for subscriber in subscribers:
+            await subscriber.started()
         count = meter.ready()
         while True:
             zero = counted.of(0)
-            links[0].tell(count - 1)
+            subscribers[0].tell(count - 1)
             await zero
             count = meter.done()
 
