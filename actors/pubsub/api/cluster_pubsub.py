@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any, AnyStr, Never
 
 from actors.pubsub.api.base import DEFAULT_RETRY_POLICY, BasePubSub, Handlers, Names
 from actors.pubsub.api.pubsub import PING_DEADLINE, PatternPubSub
-from actors.pubsub.cluster.any_node_manager import ClusterManager, NodePicker
-from actors.pubsub.cluster.seconds import first_of, is_second
-from actors.pubsub.cluster.shard_manager import NodeFailed, ShardManager
+from actors.pubsub.cluster.any_node_manager import AnyNodeRole
+from actors.pubsub.cluster.node_picker import NodePicker
+from actors.pubsub.cluster.shard_manager import NodeFailed, ShardRole
 from actors.pubsub.cluster.topology_watch import TopologyRequests, TopologyWatch
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.lifecycle.manager import ManagerOptions
+from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.lifecycle.reader import ReaderOptions
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.spec import ActorSpec
@@ -87,15 +85,14 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
         self.read_from_replicas = read_from_replicas
 
     def _start(self, tree: PubSubTree) -> None:
-        pool, desk = self.connection_pool, TopologyRequests()
+        pool, requests = self.connection_pool, TopologyRequests()
         replicas = self.read_from_replicas
         picker = NodePicker(pool, pool.read_from_replicas if replicas is None else replicas)
         reader = _reader_options(self, tree, subscriber=ClusterSubscriber, open=picker.open)
-        options = ManagerOptions(tree, reader, self.retry_policy)
-        tree.start(
-            ActorSpec(ClusterManager, (options, picker, desk), name="manager", restart="permanent"),
-            _watch(pool, desk),
+        options = ManagerOptions(
+            tree, reader, self.retry_policy, lambda: AnyNodeRole(picker, requests)
         )
+        tree.start(_manager(options), _watch(pool, requests))
 
 
 class ShardedPubSub(BasePubSub[AnyStr]):
@@ -169,35 +166,30 @@ class ShardedPubSub(BasePubSub[AnyStr]):
         """The connections that it listens on, and those kept ready to take over, by node id."""
         tree = self._session.require_open()
         subscribers = tree.reconciler.subscribers
-        return {
-            node: subscriber.connection
-            for node, subscriber in subscribers.items()
-            if not is_second(node)
-        }
+        return {node: subscriber.connection for node, subscriber in subscribers.items()}
 
     def _start(self, tree: PubSubTree) -> None:
-        pool, desk = self.connection_pool, TopologyRequests()
+        pool, requests = self.connection_pool, TopologyRequests()
         replicas = self.read_from_replicas
 
-        def connect(node: str, reservation: Reservation) -> Awaitable[Connection]:
-            opened: Awaitable[Connection] = pool.open_dedicated(first_of(node), reservation)
-            return opened
-
-        reader = _reader_options(self, tree, subscriber=ShardSubscriber, open=connect)
-        options = ManagerOptions(tree, reader, self.retry_policy)
-        tree.start(
-            ActorSpec(
-                ShardManager,
-                (options, pool, desk, pool.read_from_replicas if replicas is None else replicas),
-                name="manager",
-                restart="permanent",
+        reader = _reader_options(self, tree, subscriber=ShardSubscriber, open=pool.open_dedicated)
+        options = ManagerOptions(
+            tree,
+            reader,
+            self.retry_policy,
+            lambda: ShardRole(
+                pool, requests, replicas=pool.read_from_replicas if replicas is None else replicas
             ),
-            _watch(pool, desk),
         )
+        tree.start(_manager(options), _watch(pool, requests))
 
 
-def _watch(pool: ClusterConnectionPool, desk: TopologyRequests) -> ActorSpec:
-    return ActorSpec(TopologyWatch, (pool, desk), name="topology", restart="permanent")
+def _manager(options: ManagerOptions) -> ActorSpec:
+    return ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent")
+
+
+def _watch(pool: ClusterConnectionPool, requests: TopologyRequests) -> ActorSpec:
+    return ActorSpec(TopologyWatch, (pool, requests), name="topology", restart="permanent")
 
 
 def _reader_options(

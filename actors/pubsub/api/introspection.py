@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors.pubsub.cluster.seconds import first_of, is_second
 from actors.pubsub.model.types import Target
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
@@ -53,15 +52,14 @@ class Insight:
 
     def nodes(self) -> list[str]:
         """Return the nodes that it listens on now."""
-        subscribers = self._session.require_open().reconciler.subscribers
-        return [node for node in subscribers if not is_second(node)]
+        return list(self._session.require_open().reconciler.subscribers)
 
     def sources(self) -> dict[str, list[Target]]:
         """Return the targets that are live, by the node whose messages of them are used."""
         found: dict[str, list[Target]] = {}
         for target, row in self._session.require_open().reconciler.table.rows.items():
             if row.source is not None and row.is_live(row.source):
-                found.setdefault(first_of(row.source), []).append(target)
+                found.setdefault(row.source, []).append(target)
         return found
 
     def unconfirmed(self) -> list[Target]:

@@ -1,71 +1,81 @@
-"""Which nodes of a cluster have a reader: those that something is placed on, and stand-bys."""
+"""Which nodes of a cluster have a reader: those that channels belong on, and standbys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from math import inf
 from operator import attrgetter
 from typing import Any
 
 from actors.pubsub.cluster.placement_rules import standbys
-from actors.pubsub.cluster.seconds import first_of, is_second
-from actors.pubsub.model.types import Target
-from actors.pubsub.table.state import NodeId, TargetState
+from actors.pubsub.cluster.shard_state import ShardState
+from actors.pubsub.lifecycle.manager import ReaderKeeper
+from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.topology.model import Topology
-from actors.runtime.ref import ActorRef
 
-__all__ = ["ShardReaders"]
+__all__ = ["NodeReaders"]
 
 _places_of_row, _nodes_of_row = attrgetter("places"), attrgetter("nodes")
 
-#: Seconds after which a reader that nothing is placed on is let go.
+#: Seconds after which a reader that nothing belongs on is ended.
 _UNUSED = 5.0
-#: Second connections are made where each node may have so many, and so many at a time.
-_ROOMY, _MOST_SECONDS = 4, 2
+#: Seconds between two looks at which readers are needed, for each channel: one costs a tenth.
+_PER_ROW = 0.000_003
+#: Seconds between two attempts to connect to a node that a target has no other place than.
+_HASTEN = 0.25
 
 
-class ShardReaders:
-    """Has readers made, and lets go of them.
+class NodeReaders:
+    """Has readers made, and ends those that are not needed any more.
 
     Args:
+        keeper: makes and has the readers.
+        state: what is known of the nodes.
         pool: says how many connections there may be.
-        readers: those that there are.
-        keep: makes one for a node, by a name.
-        rows: returns the table's.
+        place: the message by which :meth:`place` is asked for.
     """
 
     def __init__(
-        self,
-        pool: ClusterConnectionPool,
-        readers: dict[NodeId, ActorRef[Any]],
-        keep: Callable[[NodeId, str], None],
-        rows: Callable[[], Mapping[Target, TargetState]],
+        self, keeper: ReaderKeeper, state: ShardState, pool: ClusterConnectionPool, place: Any
     ) -> None:
+        self._keeper = keeper
+        self._state = state
         self._pool = pool
-        self._readers = readers
-        self._keep = keep
-        self._rows = rows
+        self._place = place
         self._idle_since: dict[NodeId, float] = {}
+        self._placing, self._placed_at = False, -inf
+        self._hastened_at = -inf
 
-    def place(self, topology: Topology, down: Collection[NodeId]) -> None:
+    def place_soon(self) -> None:
+        """Have :meth:`place` called soon: at once, but with many channels not all the time."""
+        if self._placing:
+            return
+        self._placing = True
+        rows = len(self._keeper.tree.registry.subscriptions)
+        left = self._placed_at + _PER_ROW * rows - self._state.now()
+        if left > 0:
+            self._keeper.after(left, self._place)
+        else:
+            self._keeper.tell(self._place)
+
+    def place(self) -> None:
         """Have a reader for each node in use, and for none that left the cluster."""
-        known, readers = topology.nodes, self._readers
-        used = self._used()
-        for node in [*used, *self._standbys(used, topology, down)]:
-            where = known.get(first_of(node))
-            if where is not None and node not in readers and self._has_room(node):
-                name = f"{where.host}:{where.port} {where.id[:8]}"
-                self._keep(node, f"{name} (second)" if is_second(node) else name)
-        for node in [node for node in readers if first_of(node) not in known]:
+        self._placing, self._placed_at = False, self._state.now()
+        known, readers = self._state.topology.nodes, self._keeper.readers
+        used = self.used()
+        for node in [*used, *self._standbys(used)]:
+            there = known.get(node)
+            if there is not None and node not in readers:
+                self._keeper.keep_reader(node, f"{there.host}:{there.port} {there.id[:8]}")
+        for node in [node for node in readers if node not in known]:
             readers[node].request_stop()
 
-    def let_go_unused(self, topology: Topology, down: Collection[NodeId], now: float) -> None:
+    def let_go_unused(self, now: float) -> None:
         """End the readers that were not needed for a while."""
-        readers = self._readers
+        readers = self._keeper.readers
         if len(readers) == len(self._idle_since) == 0:
             return
-        used = self._used()
-        used |= self._standbys(used, topology, down)
+        used = self.used()
+        used |= self._standbys(used)
         for node in list(readers):
             if node in used:
                 self._idle_since.pop(node, None)
@@ -73,28 +83,32 @@ class ShardReaders:
                 self._idle_since.pop(node, None)
                 readers[node].request_stop()
 
+    def hasten(self, nodes: set[NodeId], now: float) -> bool:
+        """Have the readers of ``nodes`` that wait for a restart connect now, if it is time again.
+
+        Returns:
+            whether it was time.
+        """
+        if now - self._hastened_at < _HASTEN:
+            return False
+        self._hastened_at = now
+        readers, subscribers = self._keeper.readers, self._keeper.reconciler.subscribers
+        for node in nodes:
+            if node in readers and node not in subscribers:
+                self._keeper.tree.hasten_reader(readers[node])
+        return True
+
     def ended(self, node: NodeId) -> None:
-        """The reader of ``node`` ended."""
+        """Take that the reader of ``node`` ended."""
         self._idle_since.pop(node, None)
 
-    def _has_room(self, node: NodeId) -> bool:
-        """Whether ``node`` may have a connection: a second one is never one that others lack."""
-        if not is_second(node):
-            return True
-        pool, seconds = self._pool, sum(map(is_second, self._readers))
-        if pool.max_connections_per_node:
-            return pool.max_connections >= _ROOMY
-        return len(self._readers) + 1 <= pool.max_connections // 2 and seconds < _MOST_SECONDS
-
-    def _used(self) -> set[NodeId]:
-        rows = self._rows().values()
-        # Tens of thousands of rows, and a handful of nodes: without a line of ours for each row.
+    def used(self) -> set[NodeId]:
+        """Return the nodes that channels belong on, or are still subscribed on."""
+        rows = self._keeper.reconciler.table.rows.values()
+        # There may be tens of thousands of rows: no line of Python for each of them.
         return set().union(*set(map(_places_of_row, rows)), *map(_nodes_of_row, rows))
 
-    def _standbys(
-        self, used: set[NodeId], topology: Topology, down: Collection[NodeId]
-    ) -> set[NodeId]:
+    def _standbys(self, used: set[NodeId]) -> set[NodeId]:
         pool = self._pool
         most = None if pool.max_connections_per_node else pool.max_connections // 2
-        firsts = {node for node in used if not is_second(node)}
-        return standbys(topology, firsts, down, most)
+        return standbys(self._state.topology, used, self._state.down, most)

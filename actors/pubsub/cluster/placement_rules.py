@@ -1,10 +1,10 @@
-"""Where a shard channel should be live, pure: a topology and what we see ourselves in, nodes out.
+"""Where a shard channel should be live: a topology and the health of nodes in, nodes out (pure).
 
-The owner of the slot, as long as it is well. When its connection is lost, or it is silent or about
-to hand over, or the cluster calls it failing, the other nodes of its shard, too: a replica accepts
-subscriptions at any time, receives what the primary published, and is live already when it is
-promoted (P6). While the slot is on its way to another shard, that shard's primary, too, last: it
-takes a subscription before it owns the slot, and takes over when the slot's owner ends its own.
+A channel belongs on the owner of its slot. When the connection to the owner is lost, or the owner
+is silent, or the cluster calls the owner failing, the channel belongs on the other nodes of the
+shard, too: a replica accepts subscriptions at any time, delivers what its primary publishes, and is
+already subscribed when it is promoted (P6). While a slot moves to another shard, the channel also
+belongs on that shard's primary, which accepts subscriptions after ASKING before it owns the slot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from itertools import islice
 
 import msgspec
 
-from actors.pubsub.cluster.seconds import second_of
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Node, Topology
 
@@ -23,42 +22,35 @@ __all__ = ["NodeHealth", "shard_places", "standbys"]
 
 
 class NodeHealth(msgspec.Struct, frozen=True):
-    """What we see of the nodes ourselves.
+    """What a manager has seen of the nodes itself, beside the topology.
 
     Attributes:
-        down: their connection was lost, or could not be had.
-        silent: connected, and not answering.
-        handing_over: primaries about to hand over to a replica.
-        unsettled: slots that were just taken from us: their owner is being found out.
-        giving: primaries that slots leave.
-        connected: primaries with a connection, asked for unsettled slots, too: whoever publishes
-            learns of a move at the same moment as we, and is one hop from the new owner.
-        moving: slots that are about to leave, each with the node that they go to.
+        down: nodes whose connection was lost or could not be made.
+        silent: connected nodes that do not answer PING.
+        unsettled: slots that a node has just taken from us and whose owner is not known yet.
+        moving: the node that a slot moves to, by slot, for the slots that are moving.
         replicas_first: whether replicas are preferred to primaries.
-        unsure: nodes that may not get all that their primary accepts, yet, if they are replicas:
-            not preferred.
+        unsure: nodes that may not receive everything from their primary yet, if they are replicas;
+            they are not preferred.
     """
 
     down: AbstractSet[NodeId] = frozenset()
     silent: AbstractSet[NodeId] = frozenset()
-    handing_over: AbstractSet[NodeId] = frozenset()
     unsettled: AbstractSet[int] = frozenset()
-    giving: AbstractSet[NodeId] = frozenset()
-    connected: tuple[NodeId, ...] = ()
     moving: Mapping[int, NodeId] = msgspec.field(default_factory=dict)
     replicas_first: bool = False
     unsure: AbstractSet[NodeId] = frozenset()
 
 
 def shard_places(topology: Topology, slot: int, health: NodeHealth) -> tuple[NodeId, ...] | None:
-    """Return the nodes where the channels of ``slot`` should be live, best first.
+    """Return the nodes where the channels of ``slot`` should be live, the preferred one first.
 
-    None: nobody is known to serve the slot.
+    None: the topology shows no node that serves the slot.
     """
     shard = topology.shard_for(slot)
     if shard is None:
         return None
-    # Another replica for each slot, so that the load of one shard is spread over its replicas.
+    # Each slot begins with another replica, so that the replicas of a shard share its channels.
     turn = slot % len(shard.replicas) if shard.replicas else 0
     replicas = [*shard.replicas[turn:], *shard.replicas[:turn]]
     primaries = [] if shard.primary is None else [shard.primary]
@@ -70,19 +62,9 @@ def shard_places(topology: Topology, slot: int, health: NodeHealth) -> tuple[Nod
     if not nodes:
         return None
     places = _within_shard(nodes, slot, health)
-    if slot in health.unsettled:
-        places += [node for node in health.connected if node not in places]
     target = health.moving.get(slot)
-    leaves = target is not None and target in topology.nodes
-    for node in nodes:
-        # A replica gives the slot up before all that its primary accepted has come to it.
-        if node.is_primary and node.id not in health.down and (leaves or node.id in health.giving):
-            places += [] if node.id in places else [node.id]
-    if leaves and target is not None and target not in places:
+    if target is not None and target in topology.nodes and target not in places:
         places.append(target)
-    if leaves and target is not None:
-        # There the moment is not missed in which it takes the slot over: see ``tries``.
-        places.append(second_of(target))
     return tuple(places)
 
 
@@ -93,14 +75,14 @@ def _within_shard(nodes: list[Node], slot: int, health: NodeHealth) -> list[Node
     main = nodes[0]
     others = [node.id for node in nodes[1:] if not sick(node) and node.id not in health.down]
     if slot in health.unsettled:
-        # It was taken from us: by a move, or because another node of the shard took over.
+        # Either the slot moved, or another node of the shard took over.
         if not others:
             return [node.id for node in nodes]
         sure = [node for node in others if node not in health.unsure]
         return [*sure, main.id, *(node for node in others if node not in sure)]
     if sick(main):
         return [*others, main.id] if others else [node.id for node in nodes]
-    if main.id in health.down or main.id in health.handing_over:
+    if main.id in health.down:
         return [main.id, *others] if others else [node.id for node in nodes]
     return [main.id]
 
@@ -108,15 +90,16 @@ def _within_shard(nodes: list[Node], slot: int, health: NodeHealth) -> list[Node
 def standbys(
     topology: Topology, used: AbstractSet[NodeId], down: Collection[NodeId], most: int | None
 ) -> set[NodeId]:
-    """Return nodes to be connected to beside those in use, so that channels go on there (P6).
+    """Return the nodes to keep connected without subscriptions, so that channels can move there.
 
-    That is one more of each shard in use, and each primary without slots: it will get some.
+    One more node of each shard in use, and every primary without slots: slots will move there (P6).
 
     Args:
         topology: the cluster's.
         used: nodes that channels are, or should be, live on.
-        down: nodes that cannot be had.
-        most: so many connections in all, or none beside those in use; None: any number.
+        down: nodes that cannot be connected to.
+        most: the largest number of connections, those in use included; no standby is kept where
+            all of them together would exceed it. None: any number.
     """
     found: set[NodeId] = set()
     for shard in topology.shards:

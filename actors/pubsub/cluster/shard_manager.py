@@ -1,41 +1,29 @@
-"""The manager of shard subscriptions: moves them as slots, roles and connections move.
-
-Where a channel belongs: see ``shard_placement``; what it does about what it is told:
-``shard_reports``; what to do about the difference: the table. Here is what it does by itself, on
-timers: it asks servers about slots on the move, tries channels where these go, and looks after what
-no event brings up.
-"""
+"""The role of a manager of shard channels: its parts, its timers, and its periodic look."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from enum import Enum
 from math import inf
 from typing import Any
 
-from actors.pubsub.cluster.move_watch import MoveWatch
-from actors.pubsub.cluster.seconds import first_of
-from actors.pubsub.cluster.shard_events import ShardReports
-from actors.pubsub.cluster.shard_placement import Tick
-from actors.pubsub.cluster.topology_watch import CALM, URGENT, TopologyChecked, TopologyRequests
+from actors.pubsub.cluster.node_readers import NodeReaders
+from actors.pubsub.cluster.shard_events import ShardEvents
+from actors.pubsub.cluster.shard_placement import ShardPlacement
+from actors.pubsub.cluster.shard_state import ShardState
+from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import UNSETTLED
-from actors.pubsub.cluster.tries import Tries
-from actors.pubsub.cluster.used_slots import UsedSlots
-from actors.pubsub.lifecycle.manager import ManagerOptions
-from actors.pubsub.lifecycle.tree import READERS_READY
+from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.model.types import Target
+from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.topology.slots import SlotRange
-from supervisor import ExitReason
 
-__all__ = ["NodeFailed", "ShardManager"]
+__all__ = ["NodeFailed", "ShardRole"]
 
-#: Seconds between two looks at what is not as it should be, and at what is.
+#: Seconds between two periodic looks: while something is not as it should be, and otherwise.
 _BUSY, _IDLE = 0.05, 0.25
-#: Seconds between two attempts to subscribe to what is live elsewhere at nodes that refused it.
-_RETRY = 0.25
-#: Seconds between two attempts to connect to a node that a target has no other place than.
-_HASTEN = 0.25
+#: Seconds between two attempts to subscribe where a node refused for now: at first and at most.
+_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
 
 class NodeFailed:
@@ -47,198 +35,157 @@ class NodeFailed:
         self.node = node
 
 
-class ShardManager(ShardReports):
-    """Keeps shard channels live; see the module's docstring."""
+class ShardTick(Enum):
+    """The role's own timers."""
+
+    LOOK = "look"
+    PLACE = "place"
+
+
+class ShardRole:
+    """Keeps shard channels live: places them, follows what servers say, looks after the rest.
+
+    Args:
+        pool: the cluster's.
+        requests: where looks at the topology are asked for.
+        replicas: whether channels are consumed from replicas.
+    """
 
     def __init__(
-        self,
-        options: ManagerOptions,
-        pool: ClusterConnectionPool,
-        requests: TopologyRequests,
-        replicas: bool,
+        self, pool: ClusterConnectionPool, requests: TopologyRequests, *, replicas: bool
     ) -> None:
-        super().__init__(options, pool, requests, replicas)
-        self._used_slots = UsedSlots(
-            lambda: self.reconciler.table.changes,
-            lambda: self.reconciler.table.rows,
-            self._slots.of,
-        )
+        self._pool = pool
+        self._requests = requests
+        self._replicas = replicas
         self._look_due = inf
-        self._hastened_at = 0.0
-        self._retried_at = 0.0
+        self._retry_after = _RETRY
+        self._retried_at = -inf
+        self._keeper: ReaderKeeper
+        self.placement: ShardPlacement
+        self.events: ShardEvents
 
-    async def on_start(self) -> None:
-        """Make a reconciler; take reports."""
-        now = self.context.system.loop.time
-        self._checked_at = now()
-        self.moves = MoveWatch(
-            now,
-            self._used_slots,
-            self._runs_of,
-            self._moves_changed,
-            self._hands_over,
+    @property
+    def reconciler(self) -> Reconciler:
+        """The manager's reconciler."""
+        return self._keeper.reconciler
+
+    @property
+    def winding_down(self) -> bool:
+        """Whether there are no readers any more, or they are about to end together."""
+        return self._keeper.tree.winding_down
+
+    def start(self, keeper: ReaderKeeper) -> None:
+        """Make the parts, and begin to look."""
+        self._keeper = keeper
+        state = self._state = ShardState(
+            self._pool.topology, keeper.loop.time, replicas_first=self._replicas
         )
-        await super().on_start()
-        self._tries = Tries(self.reconciler, self.moves, self.slot, self._used_slots.targets_in)
-        self.requests.report = self.context.self_ref.tell
-        self.requests.prefer = lambda: {first_of(node) for node in self.readers}
-        self._look_again(now(), _IDLE)
-        self.context.timers.after(_IDLE, Tick.MOVES)
+        readers = self._readers = NodeReaders(keeper, state, self._pool, ShardTick.PLACE)
+        registry = keeper.tree.registry
+        self.placement = ShardPlacement(
+            state, lambda: len(registry.subscriptions), readers.place_soon
+        )
+        self.events = ShardEvents(self, state, self.placement, readers, self._pool, self._requests)
+        self._requests.report = keeper.tell
+        self._requests.used = self._nodes_with_subscriptions
+        self._look_again(_IDLE)
 
-    async def on_stop(self, reason: ExitReason) -> None:
+    def stop(self) -> None:
         """Take no more reports."""
-        self.requests.report = lambda _: None
-        await super().on_stop(reason)
+        self._requests.report = lambda _: None
 
-    async def receive(self, message: Any) -> None:
-        """Take a report, look after everything, or do what every manager does."""
+    def place_readers(self) -> None:
+        """Have a reader for each node in use."""
+        self._readers.place()
+        # A cluster can be subscribed to before there is a connection: channels decide where to.
+        self._keeper.tree.ready.set()
+
+    def reader_ended(self, node: NodeId) -> None:
+        """Take that a reader ended for good."""
+        self._readers.ended(node)
+        self._state.down.pop(node, None)
+        self._readers.place_soon()
+
+    def reconcile(self) -> None:
+        """Have readers where they are needed."""
+        self._readers.place_soon()
+
+    def receive(self, message: Any) -> None:
+        """Take a report or a timer's message."""
         match message:
             case TopologyChecked(_, asked_at):
-                self._topology_checked(asked_at)
-                self._watch_moves()  # who is a primary by now is asked at once
+                self.events.topology_checked(asked_at)
             case NodeFailed():
-                self._node_failed(message.node)
-            case Tick.LOOK:
+                self.events.unreachable(message.node)
+            case ShardTick.LOOK:
                 self._look()
-            case Tick.PLACE:
-                self.place_readers()
-            case Tick.WATCH:
-                while self._to_watch:
-                    self.moves.watch(self._to_watch.pop())
-            case Tick.MOVES:
-                self._watch_moves()
-            case Tick.JOBS:
-                self._try_jobs()
-            case _:
-                await super().receive(message)
-                if message is READERS_READY:
-                    self.tree.ready.set()  # a cluster can be subscribed to without connections
-                self._place_soon()
+            case ShardTick.PLACE:
+                self._readers.place()
 
-    # -- slots on the move -------------------------------------------------------------------------
+    def _nodes_with_subscriptions(self) -> set[NodeId]:
+        return self._readers.used() & self.reconciler.subscribers.keys()
 
-    def _watch_moves(self) -> None:
-        """Ask the primaries that we listen on what they are about to do."""
-        nodes = self.topology.nodes
-        subscribers = {
-            node: subscriber
-            for node, subscriber in self.reconciler.subscribers.items()
-            if node in nodes and nodes[node].is_primary and node not in self._silent_nodes
-        }
-        counts = self._slot_counts()
-        delay = self.moves.tick(
-            subscribers, len(nodes), {n for n in subscribers if not counts.get(n)}
-        )
-        self.context.timers.after(delay, Tick.MOVES)
-
-    def _try_jobs(self) -> None:
-        pause = self._tries.again(self.loop.time())
-        if pause is not None:
-            self.context.timers.after(pause, Tick.JOBS)
-
-    def accepted(self, node: NodeId, target: Target) -> None:
-        """Hear that ``node`` took ``target``: a move in one step may be at its end."""
-        if self.moves.moves.jobs and self.asking(node, target):
-            self.moves.taken(self.slot(target))
-
-    def _runs_of(self, node: NodeId) -> Iterable[SlotRange]:
-        shard = self.topology.shard_of(node)
-        owns = shard is not None and shard.primary is not None and shard.primary.id == node
-        return shard.slots if shard is not None and owns else ()
-
-    def _moves_changed(self, slots: set[int]) -> None:
-        for slot in slots:
-            self._places.drop(slot)
-        targets = self._used_slots.targets_in(slots)
-        self.reconciler.replace(targets)
-        self.reconciler.retry(targets)
-        self._try_jobs()
-        self._place_soon()
-
-    # -- the look ----------------------------------------------------------------------------------
+    # -- the periodic look -------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Look after what no event brings up."""
-        now = self.loop.time()
-        orphans = self._look_for_silence(now, now - self._look_due)
-        if self._unsettled or self._failovers.nodes:
-            self._look_for_settled(now)
-        if self._roles.expire(now):
-            self._replace()
-        for node in self._roles.trusted(self.topology):
-            if node not in self._silent_nodes:
-                self.reconciler.trust(node, nothing_lost=False)
-                self.reconciler.retrust()
-        self._revocations.expire(now - 2 * UNSETTLED)
-        homeless = self.reconciler.homeless()
-        if self._refusals and now - self._retried_at > _RETRY:
-            self._refusals, self._retried_at = False, now
-            self.reconciler.retry()
-        elif homeless:
-            self.reconciler.retry(homeless)
-        self.requests.interval = URGENT if homeless or self._unsettled else CALM
+        """Look after what no event reports."""
+        state, reconciler = self._state, self.reconciler
+        now = state.now()
+        self._look_for_silence(now)
+        self._look_for_settled(now)
+        for node in state.roles.trusted(state.topology):
+            if node not in state.silent:
+                reconciler.trust(node, nothing_lost=False)
+                reconciler.update_routes()
+        state.revocations.expire(now - 2 * UNSETTLED)
+        homeless = reconciler.homeless()
+        self._requests.urgent = bool(homeless or state.unsettled)
         if homeless:
-            self._refusals = True
-            if self._hasten(now):
-                self.requests.look()
-        self._shard_readers.let_go_unused(self.topology, self._down, now)
-        merging = self.reconciler.expire()
-        busy = (
-            homeless
-            or self._unsettled
-            or self._failovers.nodes
-            or self._refusals
-            or self._silent_nodes.pinged
-            or orphans
-            or merging
-        )
-        self._look_again(now, _BUSY if busy else _IDLE)
+            state.refusals = True
+            if self._readers.hasten(self._places_of(homeless), now):
+                self._requests.look()
+        self._retry(now)
+        self._readers.let_go_unused(now)
+        merging = reconciler.expire()
+        busy = homeless or state.unsettled or state.refusals or state.silent.pinged or merging
+        self._look_again(_BUSY if busy else _IDLE)
 
-    def _look_again(self, now: float, seconds: float) -> None:
-        self._look_due = now + seconds
-        self.context.timers.after(seconds, Tick.LOOK)
+    def _look_again(self, seconds: float) -> None:
+        self._look_due = self._state.now() + seconds
+        self._keeper.after(seconds, ShardTick.LOOK)
+
+    def _retry(self, now: float) -> None:
+        """Ask again the nodes that refused for now; each time after twice as long."""
+        if not self._state.refusals:
+            self._retry_after = _RETRY
+        elif now - self._retried_at > self._retry_after:
+            self._state.refusals, self._retried_at = False, now
+            self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
+            self.reconciler.retry()
 
     def _look_for_settled(self, now: float) -> None:
-        rows = self.reconciler.table.rows.items()
-        sources = ((self.slot(target), first_of(row.source or "")) for target, row in rows)
-        settled = self._unsettled.expire(now, sources, self.topology)
-        if self._failovers.expire(now) or settled:
-            self._replace()
+        state = self._state
+        rows = self.reconciler.table.rows.items() if state.unsettled else ()
+        sources = ((self.placement.slots[target], row.source) for target, row in rows)
+        settled = state.unsettled.expire(now, sources, state.topology)
+        if state.roles.expire(now) or settled:
+            self.events.replace()
 
-    def _look_for_silence(self, now: float, late: float) -> bool:
-        """Do without the nodes that fell silent; return whether there are orphans.
-
-        Those are replicas of a dead primary. They have nothing to deliver, and one of them will
-        take its targets away when it is promoted: the gap begins with the latest sign of life
-        before that.
-        """
-        nodes = self.topology.nodes
-        subscribers = self.reconciler.subscribers
-        orphans = {
-            node for node in subscribers if node in nodes and nodes[node].primary_id in self._down
-        }
-        news = self._silent_nodes.look(
-            subscribers, orphans, now, inf if self.reconciler.paused else late
-        )
+    def _look_for_silence(self, now: float) -> None:
+        """Do without the nodes that fell silent; trust those that answer again."""
+        state, reconciler = self._state, self.reconciler
+        late = inf if reconciler.paused else now - self._look_due
+        subscribers = reconciler.subscribers
+        news = state.silent.look(subscribers, self._nodes_with_subscriptions(), now, late)
         for node in news.found:
-            self.reconciler.trust(node, nothing_lost=True)
+            reconciler.trust(node, nothing_lost=True)
         for node in news.lost:
-            self.reconciler.doubt(node, subscribers[node].connection.proof, "the node fell silent")
-            self.requests.look()
+            proof = subscribers[node].connection.proof
+            reconciler.doubt(node, proof, "the node fell silent")
+            self._requests.look()
         if news.found or news.lost:
-            self._replace()
-            self.reconciler.retrust()
-        return bool(orphans)
+            self.events.replace()
+            reconciler.update_routes()
 
-    def _hasten(self, now: float) -> bool:
-        """Connect to the nodes that something has no other place than."""
-        if now - self._hastened_at < _HASTEN:
-            return False
-        self._hastened_at = now
-        for node in {node for places in self._places_in_use() for node in places}:
-            if node in self.readers and node not in self.reconciler.subscribers:
-                self.tree.hasten_reader(self.readers[node])
-        return True
-
-    def _places_in_use(self) -> set[tuple[NodeId, ...]]:
-        return set(self.places_of(self.reconciler.homeless()))
+    def _places_of(self, targets: list[Target]) -> set[NodeId]:
+        return {node for places in set(self.placement.places_of(targets)) for node in places}

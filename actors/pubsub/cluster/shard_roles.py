@@ -1,27 +1,30 @@
-"""Who just changed its role, and what that means; pure: times and topologies in, answers out.
+"""Roles within a shard, and what follows when they change (pure).
 
-After a change of roles the nodes of a shard do not relay to each other for a while: Redis 7.0
-closes the connections between them and opens them anew. The promoted node delivers what it accepts
-at once; what another one delivers in that time proves nothing.
+After a failover the nodes of a shard do not relay messages to each other for a while: Redis 7.0
+closes the cluster bus connections between them and opens new ones. The promoted node delivers what
+it accepts; that another node of the shard delivers nothing in that time proves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["RELAYED", "Revocations", "Roles", "new_replicas", "promoted"]
+__all__ = ["RELAYED", "Revocations", "Roles", "ShardPeers", "new_replicas", "promoted"]
 
-#: Seconds after a change of roles until a replica is sure to get what its primary accepts: seen
-#: were 0.7 s, and the change is seen a moment late or early.
+#: Seconds after a change of roles until a replica surely receives what its primary accepts (seen:
+#: 0.7 s; when the roles changed is known only roughly).
 RELAYED = 1.5
+#: Seconds for which two nodes count as of one shard after the topology showed them so.
+_REMEMBERED = 10.0
 
 
 def new_replicas(old: Topology, new: Topology) -> set[NodeId]:
-    """Return the replicas that were none before, or that follow another primary now."""
+    """Return the replicas of ``new`` that were none in ``old``, or followed another primary."""
     return {
         node
         for node, now in new.nodes.items()
@@ -31,7 +34,7 @@ def new_replicas(old: Topology, new: Topology) -> set[NodeId]:
 
 
 def promoted(old: Topology, new: Topology) -> dict[NodeId, NodeId]:
-    """Return the primaries that were replicas before, each with its primary of then."""
+    """Return the primaries of ``new`` that ``old`` shows as replicas, with their former primary."""
     return {
         node: before.primary_id
         for node, now in new.nodes.items()
@@ -39,11 +42,45 @@ def promoted(old: Topology, new: Topology) -> dict[NodeId, NodeId]:
     }
 
 
+class ShardPeers:
+    """Which nodes are of one shard, or were within the last seconds.
+
+    In the middle of a failover the topology may show the nodes of one shard as two shards. They
+    deliver the same messages all the time.
+
+    Args:
+        now: returns the time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._current: set[frozenset[NodeId]] = set()
+        self._former: dict[frozenset[NodeId], float] = {}
+
+    def note(self, topology: Topology) -> None:
+        """Take the topology that counts from now on."""
+        now = self._now()
+        former = {pair: at for pair, at in self._former.items() if now - at < _REMEMBERED}
+        self._former = former | dict.fromkeys(self._current, now)
+        self._current = {
+            frozenset((one.id, other.id))
+            for shard in topology.shards
+            for one, other in combinations(shard.nodes, 2)
+        }
+
+    def are(self, node: NodeId, other: NodeId) -> bool:
+        """Return whether the two nodes are of one shard and deliver the same messages."""
+        pair = frozenset((node, other))
+        if node == other or pair in self._current:
+            return True
+        return self._now() - self._former.get(pair, -_REMEMBERED) < _REMEMBERED
+
+
 class Roles:
-    """The nodes that may not get all that their primary accepts, yet, if they are replicas.
+    """Nodes that, as replicas, may not receive everything that their primary accepts yet.
 
     Attributes:
-        unsure: until when each of them is one of those.
+        unsure: those nodes, each with the time until which that is so.
     """
 
     def __init__(self) -> None:
@@ -51,32 +88,38 @@ class Roles:
         self._back: set[NodeId] = set()
 
     def note(self, old: Topology, new: Topology, now: float) -> None:
-        """Take a topology that follows another one."""
+        """Take a topology that follows another one: its new replicas are unsure."""
         self.unsure |= dict.fromkeys(new_replicas(old, new), now + RELAYED)
 
     def taken(self, node: NodeId, peers: Iterable[NodeId], now: float) -> None:
-        """``node`` took a target away, by a change of roles that nobody saw before.
+        """Note that ``node`` ended a subscription, by a change of roles that no topology showed.
 
-        Where it was promoted and is a replica again, without our knowing, no topology will tell.
+        Only ``node`` is unsure then. (A node that was promoted and demoted again between two looks
+        at the topology is shown by neither.)
+
+        Args:
+            node: the node.
+            peers: the nodes of its shard.
+            now: the time in seconds.
         """
         for peer in peers:
             self.unsure.pop(peer, None)
         self.unsure[node] = now + RELAYED
 
     def back(self, node: NodeId, now: float) -> None:
-        """``node``, a replica, is connected again.
+        """Note that ``node``, a replica, is connected again.
 
-        If it was restarted, it hears nothing before the other nodes have connected to it.
+        If it was restarted, it receives nothing until the other nodes have connected to it.
         """
         self.unsure[node] = now + RELAYED
         self._back.add(node)
 
     def returning(self, node: NodeId) -> bool:
-        """Return whether ``node`` is one of those of :meth:`back`, and not sure yet."""
+        """Return whether ``node`` came :meth:`back` and is still unsure."""
         return node in self._back
 
     def trusted(self, topology: Topology) -> list[NodeId]:
-        """Return, once, those that were :meth:`back` and are sure by now, or primaries."""
+        """Return, once each, the nodes that came :meth:`back` and are sure now, or primaries."""
         sure = [
             node
             for node in self._back
@@ -87,7 +130,7 @@ class Roles:
         return sure
 
     def expire(self, now: float) -> bool:
-        """Forget those that are sure by now; return whether there were any."""
+        """Forget the nodes that are sure by now; return whether there were any."""
         over = [node for node, until in self.unsure.items() if until <= now]
         for node in over:
             del self.unsure[node]
@@ -95,39 +138,36 @@ class Roles:
 
 
 class Revocations:
-    """What primaries took away lately: the first time they hand over, then they are promoted."""
+    """Which subscriptions a node has ended lately: tells a promoted node from a demoted one.
+
+    In a failover every node of the shard ends its subscriptions. The former primary ends them
+    because it was demoted; a replica because it was promoted, or because its primary changed.
+    """
 
     def __init__(self) -> None:
         self._taken: dict[NodeId, tuple[float, set[Target]]] = {}
 
-    def promoted(
-        self, node: NodeId, target: Target, *, replica: bool, former: NodeId | None, now: float
-    ) -> bool:
-        """Whether ``node`` took ``target`` away because it is the primary now.
+    def promoted(self, node: NodeId, target: Target, *, replica: bool, now: float) -> bool:
+        """Return whether ``node`` may have ended ``target`` because it is the primary now.
 
-        In doubt it is: that costs a gap that ends with its next word.
+        Where that is not certain the answer is True: it costs a gap that the next confirmation of
+        ``node`` ends.
 
         Args:
             node: the node.
             target: the target.
-            replica: it was one of the shard's replicas at the last look.
-            former: the node of the shard that hands over, or just did; None: nobody was seen to.
-            now: the time.
+            replica: whether the last topology shows ``node`` as a replica of the slot's shard.
+            now: the time in seconds.
         """
-        if former not in (None, node) or (former is None and replica):
+        if replica:
             return True
         _, taken = self._taken.setdefault(node, (now, set()))
         if target in taken:
-            return True
+            return True  # the first time it was demoted
         taken.add(target)
         return False
 
-    def forget(self, node: NodeId, before: float) -> None:
-        """``node`` hands over, and did not yet at ``before``: what it took until then is past."""
-        if node in self._taken and self._taken[node][0] < before:
-            del self._taken[node]
-
     def expire(self, limit: float) -> None:
-        """Forget what was taken before ``limit``."""
+        """Forget what was ended before ``limit``."""
         for node in [node for node, (at, _) in self._taken.items() if at < limit]:
             del self._taken[node]

@@ -1,15 +1,18 @@
-"""Which connected nodes do not answer (P9), and which do again; pure but for its PINGs.
+"""Which connected nodes do not answer (P9); pure but for the PINGs that are sent.
 
     HEARD --quiet for QUIET--> PINGED --nothing for SILENT--> SILENT --a pong--> HEARD
       ^                          |  any byte
       +--------------------------+
 
-One that speaks again is believed with its pong, after all that it had still to say.
+A silent node that sends bytes again is trusted with its next pong, which comes behind everything
+that the node still had to deliver.
+
+Quiet nodes are asked in turn, so that all PINGs together stay within the budget of P6b.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -17,16 +20,22 @@ import msgspec
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 
-__all__ = ["News", "SilentNodes"]
+__all__ = ["NodeNews", "SilentNodes", "ping_interval"]
 
-#: Seconds of silence after which a node is asked for a sign of life, and in which it must give one.
+#: Seconds without a byte after which a node is asked, and in which it must answer then.
 _QUIET, _SILENT = 0.5, 0.5
-#: Seconds of silence after which an orphan is.
-_ORPHANED = 0.025
 
 
-class News(msgspec.Struct, frozen=True):
-    """What a look has found: nodes that fell silent, and nodes that speak again."""
+def ping_interval(nodes: int) -> float:
+    """Return the seconds between two PINGs to one node of so many nodes in use.
+
+    All of them together get at most 3 PINGs a second where there are three, and never more than 9.
+    """
+    return max(1.0, nodes / min(9.0, 3.0 + nodes / 4.0))
+
+
+class NodeNews(msgspec.Struct, frozen=True):
+    """What a look has found: nodes that fell silent, and nodes that answer again."""
 
     lost: tuple[NodeId, ...] = ()
     found: tuple[NodeId, ...] = ()
@@ -36,9 +45,11 @@ class SilentNodes:
     """The nodes that were asked for a sign of life, and those that gave none."""
 
     def __init__(self) -> None:
-        # Nodes that do not answer, each with the pongs that it gave before.
+        # Nodes that do not answer, each with the number of pongs that it had sent before.
         self._silent: dict[NodeId, int] = {}
+        # Nodes that owe an answer, since when; and when each node was asked last.
         self._pinged: dict[NodeId, float] = {}
+        self._asked: dict[NodeId, float] = {}
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._silent
@@ -54,57 +65,55 @@ class SilentNodes:
         return bool(self._pinged)
 
     def forget(self, node: NodeId) -> None:
-        """``node`` has no connection any more."""
+        """Note that ``node`` has no connection any more."""
         self._silent.pop(node, None)
         self._pinged.pop(node, None)
+        self._asked.pop(node, None)
 
-    def keep(self, known: Collection[NodeId]) -> None:
-        """Forget those that are not ``known``."""
-        self._silent = {node: pongs for node, pongs in self._silent.items() if node in known}
+    def keep(self, known: AbstractSet[NodeId]) -> None:
+        """Forget the nodes that are not ``known``."""
+        for node in {*self._silent, *self._asked} - known:
+            self.forget(node)
 
     def look(
         self,
         subscribers: Mapping[NodeId, Subscriber],
-        orphans: Collection[NodeId],
+        used: AbstractSet[NodeId],
         now: float,
         held: float,
-    ) -> News:
-        """Have quiet nodes give a sign of life; return what has changed.
+    ) -> NodeNews:
+        """Ask quiet nodes for a sign of life; return what has changed.
 
         Args:
             subscribers: the connections.
-            orphans: nodes that are asked for signs of life all the time.
-            now: the time.
-            held: seconds for which nothing was read, because the loop was late, or on purpose
-                (infinity): for that time the nodes' clocks stand still, for what they said was not
-                heard.
+            used: the nodes that something is subscribed on. The others are not asked here: their
+                readers do so, after ``max_idle_seconds``.
+            now: the time in seconds.
+            held: seconds for which nothing was read, because the event loop was late or reading is
+                paused (infinity). What a node sent in that time was not heard, so the deadlines of
+                all nodes move by as much.
         """
         if held > 0.0:
             self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
         lost, found = [], []
+        interval = ping_interval(len(used))
         for node, subscriber in subscribers.items():
             if node in self._silent:
                 if subscriber.pongs > self._silent[node]:
                     del self._silent[node]
                     found.append(node)
-            elif self._falls_silent(node, subscriber, now, ask=held != float("inf")):
-                self._silent[node] = subscriber.pongs
-                lost.append(node)
-            elif node in orphans and _ORPHANED <= now - subscriber.connection.last_read < _QUIET:
-                subscriber.ping()
-        return News(tuple(lost), tuple(found))
+            elif now - subscriber.connection.last_read < _QUIET:
+                self._pinged.pop(node, None)
+            elif node in self._pinged:
+                if now - self._pinged[node] > _SILENT:
+                    del self._pinged[node]
+                    self._silent[node] = subscriber.pongs
+                    lost.append(node)
+            elif node in used and held != float("inf"):
+                self._ask(node, subscriber, now, interval)
+        return NodeNews(tuple(lost), tuple(found))
 
-    def _falls_silent(self, node: NodeId, subscriber: Subscriber, now: float, *, ask: bool) -> bool:
-        if now - subscriber.connection.last_read < _QUIET:
-            self._pinged.pop(node, None)
-            return False
-        pinged = self._pinged.get(node)
-        if pinged is None:
-            if ask:
-                self._pinged[node] = now
-                subscriber.ping()
-            return False
-        if now - pinged <= _SILENT:
-            return False
-        del self._pinged[node]
-        return True
+    def _ask(self, node: NodeId, subscriber: Subscriber, now: float, interval: float) -> None:
+        if now - self._asked.get(node, 0.0) >= interval:
+            self._pinged[node] = self._asked[node] = now
+            subscriber.ping()

@@ -27,8 +27,6 @@ def all_places(topology: Topology, health: NodeHealth, before: list[_Places]) ->
     calm = NodeHealth(
         health.down,
         health.silent,
-        health.handing_over,
-        giving=health.giving,
         replicas_first=health.replicas_first,
         unsure=health.unsure,
     )

@@ -1,10 +1,11 @@
-"""The topology watch: asks the cluster who serves what, on every signal and on a timer (P8)."""
+"""The topology watch: looks at who serves what, on a timer and on request (P8)."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from enum import Enum
+from math import inf
 from typing import Any
 
 import msgspec
@@ -17,15 +18,32 @@ from supervisor import ExitReason
 from supervisor.log import get_logger
 from supervisor.throttle import Throttle
 
-__all__ = ["TopologyChecked", "TopologyWatch", "TopologyRequests"]
+__all__ = ["TopologyChecked", "TopologyRequests", "TopologyWatch", "calm_interval"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds between two looks when all is well, and while a target has no source.
+#: Seconds between two looks while every target has a source, and while one has none.
 CALM, URGENT = 1.0, 0.1
-#: Seconds until a look that only confirms what servers said already.
-_CONFIRMED = 0.1
+#: Seconds between two looks in which each node on which nothing is subscribed is asked once.
+_UNUSED = 10.0
+#: Consumers of one cluster that may each look every second; more of them look less often, up to
+#: every so many seconds.
+_CONSUMERS, _LONGEST = 50, 10.0
+#: Seconds for which a target without a source makes looks urgent.
+_URGENT_FOR = 10.0
 _JITTER = 0.2
+
+
+def calm_interval(nodes: int, used: int, consumers: int) -> float:
+    """Return the seconds between two looks while every target has a source (P6b).
+
+    Args:
+        nodes: how many nodes the cluster has.
+        used: on how many of them something is subscribed.
+        consumers: how many clients are subscribed on a node.
+    """
+    crowded = min(CALM * consumers / _CONSUMERS, _LONGEST)
+    return max(CALM, crowded) if used else max(CALM, crowded, _UNUSED / max(nodes, 1))
 
 
 class TopologyChecked(msgspec.Struct, frozen=True):
@@ -35,58 +53,48 @@ class TopologyChecked(msgspec.Struct, frozen=True):
     asked_at: float
 
 
-class Tick(Enum):
+class WatchTick(Enum):
     """Reasons to look."""
 
     TIMER = "timer"
-    NOW = "now"
-    CONFIRM = "confirm"
+    REQUESTED = "requested"
 
 
 class TopologyRequests:
-    """Where a manager asks its watch for a look.
+    """Through this object a manager asks its topology watch for looks.
 
     Attributes:
-        interval: seconds between two looks, jittered.
-        prefer: the nodes to ask in any case.
-        report: takes the result.
+        urgent: whether a target has no live source.
+        used: returns the ids of the nodes that something is subscribed on.
+        report: called with the result of each look.
     """
 
     def __init__(self) -> None:
-        self.interval = CALM
-        self.prefer: Callable[[], Iterable[str]] = lambda: ()
+        self.urgent = False
+        self.used: Callable[[], Collection[str]] = lambda: ()
         self.report: Callable[[TopologyChecked], None] = lambda _: None
         self.watch: ActorRef[Any] | None = None
         self._asked = False
-        self._to_confirm = False
 
     def look(self) -> None:
-        """Have a look taken as soon as possible; asked again before it began, it is one."""
+        """Have a look taken soon; requests that come before the look begins share it."""
         if not self._asked and self.watch is not None:
             self._asked = True
-            self.watch.tell(Tick.NOW)
-
-    def confirm(self) -> None:
-        """Have a look taken in a moment: of many changes in a row, one for all.
-
-        Reading what all nodes say takes some milliseconds, in which we hear nothing else: while
-        slots move one after another, that is what a subscription would be late by.
-        """
-        if not self._asked and not self._to_confirm and self.watch is not None:
-            self._to_confirm = True
-            self.watch.tell(Tick.CONFIRM)
+            self.watch.tell(WatchTick.REQUESTED)
 
     def begun(self) -> None:
-        """A look begins: whoever asks from now on wants another one."""
-        self._asked = self._to_confirm = False
+        """Note that a look begins: requests from now on want another one."""
+        self._asked = False
 
 
-class TopologyWatch(Actor[Tick]):
-    """Refreshes a cluster pool's topology."""
+class TopologyWatch(Actor[WatchTick]):
+    """Refreshes a cluster pool's topology, never more often than every ``URGENT`` seconds."""
 
     def __init__(self, pool: ClusterConnectionPool, requests: TopologyRequests) -> None:
         self.pool = pool
         self.requests = requests
+        self._looked_at = -inf
+        self._urgent_since: float | None = None
 
     async def on_start(self) -> None:
         """Begin with a look."""
@@ -94,26 +102,40 @@ class TopologyWatch(Actor[Tick]):
         self.requests.watch = self.context.self_ref
         self.requests.begun()
         self._throttle = Throttle(self.loop.time, 10.0)
-        self.context.self_ref.tell(Tick.NOW)
+        self.context.self_ref.tell(WatchTick.TIMER)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Take no more requests."""
         self.requests.watch = None
 
-    async def receive(self, message: Tick) -> None:
+    async def receive(self, message: WatchTick) -> None:
         """Look, report, and plan the next look."""
-        if message is Tick.CONFIRM:
-            self.context.timers.after(_CONFIRMED, Tick.TIMER)
+        left = self._looked_at + URGENT - self.loop.time()
+        if left > 0:
+            self.context.timers.after(left, WatchTick.TIMER)
             return
         self.requests.begun()
-        asked_at = self.loop.time()
+        used = self.requests.used()
+        asked_at = self._looked_at = self.loop.time()
+        urgent = self._is_urgent(asked_at)
         try:
-            topology = await self.pool.refresh(self.requests.prefer())
+            topology = await self.pool.refresh(used, urgent=urgent)
         except Exception as error:
             suppressed = self._throttle.passes("refresh")
             if suppressed is not None:
                 log.warning("no_topology", error=str(error), suppressed=suppressed)
         else:
             self.requests.report(TopologyChecked(topology, asked_at))
-        delay = self.requests.interval * random.uniform(1 - _JITTER, 1 + _JITTER)
-        self.context.timers.after(delay, Tick.TIMER)
+        nodes = len(self.pool.topology.nodes)
+        calm = calm_interval(nodes, len(used), self.pool.consumers)
+        interval = URGENT if self._is_urgent(self.loop.time()) else calm
+        delay = interval * random.uniform(1 - _JITTER, 1 + _JITTER)
+        self.context.timers.after(delay, WatchTick.TIMER)
+
+    def _is_urgent(self, now: float) -> bool:
+        if not self.requests.urgent:
+            self._urgent_since = None
+            return False
+        if self._urgent_since is None:
+            self._urgent_since = now
+        return now - self._urgent_since < _URGENT_FOR

@@ -1,7 +1,7 @@
-"""What is known of shards in upheaval; pure: times and topologies in, answers out.
+"""Slots and primaries in transition (pure): times and topologies in, answers out.
 
-A primary hands over to a replica, or dies; slots are taken from us, and for a while their nodes
-name owners that they have no more. Each of these is over by itself, at a time that is known.
+A server that ends a shard subscription says that the slot has moved, or that its shard has a new
+primary. For up to 1.5 s afterwards nodes may still name the former owner.
 """
 
 from __future__ import annotations
@@ -13,60 +13,18 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["BUS_LAG", "UNSETTLED", "OngoingFailovers", "LostPrimaries", "UnsettledSlots"]
+__all__ = ["BUS_LAG", "UNSETTLED", "LostPrimaries", "UnsettledSlots"]
 
-#: Seconds by which the cluster bus may be late: seen were 32 ms at a replica, and 50 ms until a
-#: primary knew of its successor, under load.
+#: Seconds by which the cluster bus may be late. Observed under load: 32 ms until a replica
+#: delivered a message, 50 ms until a primary knew of its successor.
 BUS_LAG = 0.07
-#: Seconds for which a slot that was taken from us is looked for on all nodes of its shard, at least
-#: and at most: nodes may name the old owner for a while.
+#: Seconds for which the channels of an unsettled slot are subscribed on all nodes of its shard: if
+#: the slot's owner delivers them already, and otherwise.
 _SETTLING, UNSETTLED = 0.5, 1.5
 
 
-class OngoingFailovers:
-    """Primaries that hand over, or just did."""
-
-    def __init__(self) -> None:
-        # When each was last seen to hold its publishers for that, and last not to, before.
-        self._seen: dict[NodeId, tuple[float, float | None]] = {}
-
-    @property
-    def nodes(self) -> AbstractSet[NodeId]:
-        """All of them."""
-        return self._seen.keys()
-
-    def note(
-        self, node: NodeId, now: float, free: float | None, are: Callable[[str, str], bool]
-    ) -> bool:
-        """``node`` holds its publishers for a hand-over; return whether that is news.
-
-        Args:
-            node: the node.
-            now: the time in seconds.
-            free: when it was seen last not to; None: never.
-            are: tells whether two nodes are of one shard: only one of a shard hands over.
-        """
-        if node in self._seen:
-            self._seen[node] = now, self._seen[node][1]
-            return False
-        self._seen = {peer: seen for peer, seen in self._seen.items() if not are(peer, node)}
-        self._seen[node] = now, free
-        return True
-
-    def free(self, node: NodeId) -> float | None:
-        """Return when ``node`` was last seen not to hand over, before it began; None: unknown."""
-        return self._seen[node][1] if node in self._seen else None
-
-    def expire(self, now: float) -> bool:
-        """Forget those that are done with it; return whether there were any."""
-        over = [node for node, (since, _) in self._seen.items() if now - since > UNSETTLED]
-        for node in over:
-            del self._seen[node]
-        return bool(over)
-
-
 class UnsettledSlots:
-    """Slots that were taken from us, without our knowing where they are."""
+    """Slots whose subscriptions a server ended, and whose new owner is not known yet."""
 
     def __init__(self) -> None:
         self._since: dict[int, float] = {}
@@ -80,17 +38,20 @@ class UnsettledSlots:
         return self._since.keys()
 
     def note(self, slot: int, now: float) -> None:
-        """``slot`` was taken from us."""
+        """Note that a server ended the subscriptions of ``slot``."""
         self._since[slot] = now
 
     def found(self, slot: int) -> None:
-        """Where ``slot`` is, is known."""
+        """Note that the owner of ``slot`` is known."""
         self._since.pop(slot, None)
 
     def roles_known(self, topology: Topology, replicas: Collection[NodeId], asked: float) -> None:
-        """Take a topology that was asked for at ``asked``, and who became a replica in it.
+        """Settle the slots whose shard has changed roles.
 
-        Slots that were taken because nodes changed their roles are found by it.
+        Args:
+            topology: what the cluster looked like.
+            replicas: the nodes that became replicas in ``topology``.
+            asked: when the cluster was asked; slots that were noted later stay unsettled.
         """
         for slot, since in list(self._since.items()):
             shard = topology.shard_for(slot)
@@ -100,12 +61,12 @@ class UnsettledSlots:
     def expire(
         self, now: float, sources: Iterable[tuple[int, NodeId | None]], topology: Topology
     ) -> bool:
-        """Forget those that are settled by now; return whether there were any.
+        """Settle the slots whose time is over; return whether there were any.
 
         Args:
             now: the time in seconds.
-            sources: the slot of each channel, and the node that it is heard from.
-            topology: says whose the slots are: the sooner are they settled that are heard there.
+            sources: for each channel its slot and the node that delivers it.
+            topology: says who owns the slots; a slot whose owner delivers is settled sooner.
         """
         if not self._since:
             return False
@@ -125,9 +86,11 @@ class UnsettledSlots:
 
 
 class LostPrimaries:
-    """Primaries that may have died: what they had not passed on to their replicas died with them.
+    """Primaries whose connection ended and that may be dead.
 
-    For each, what was live on its replicas, and between which times these may not have heard all.
+    A primary may have accepted messages that had not reached its replicas when it died; nobody
+    delivers these. Where channels are consumed from replicas, such messages are reported as a gap
+    once a replica is promoted.
     """
 
     def __init__(self) -> None:
@@ -140,13 +103,13 @@ class LostPrimaries:
         topology: Topology,
         live_since: Callable[[list[NodeId], float], list[Target]],
     ) -> None:
-        """The connection to ``node`` ended.
+        """Note that the connection to ``node`` ended.
 
         Args:
-            node: the node; of one that is no primary nothing is to be told.
+            node: any node; nothing is noted of one that is no primary.
             now: the time in seconds.
-            topology: says which are its replicas.
-            live_since: returns what is live on some nodes, and was at a time.
+            topology: says which nodes are its replicas.
+            live_since: returns the targets that are live on some nodes, and were at a time.
         """
         shard = topology.shard_of(node)
         if shard is None or shard.primary is None or shard.primary.id != node:
@@ -156,14 +119,18 @@ class LostPrimaries:
         self._of[node] = live_since(replicas, since), since, now
 
     def lives(self, node: NodeId) -> None:
-        """``node`` is connected again."""
+        """Forget ``node``: it is connected again."""
         self._of.pop(node, None)
 
     def take(self, promoted: Mapping[NodeId, NodeId]) -> list[tuple[list[Target], float, float]]:
-        """Return what is to be told of primaries whose replicas were promoted, by the new one."""
-        told = [self._of.pop(former, None) for former in promoted.values()]
-        return [words for words in told if words is not None]
+        """Return the gaps to report, as (targets, since, until), and forget their primaries.
+
+        Args:
+            promoted: the former primary of each promoted node.
+        """
+        found = [self._of.pop(former, None) for former in promoted.values()]
+        return [gap for gap in found if gap is not None]
 
     def keep(self, known: Collection[NodeId]) -> None:
-        """Forget the nodes that are not in the cluster any more."""
-        self._of = {node: words for node, words in self._of.items() if node in known}
+        """Forget the nodes that have left the cluster."""
+        self._of = {node: gap for node, gap in self._of.items() if node in known}

@@ -6,16 +6,17 @@ cluster bus is late. What is remembered here tells the two apart; see ``merge``.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
-from actors.pubsub.connection.subscriber import Subscriber
-from actors.pubsub.delivery.merge import LAG
+from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.model.types import Kind, Target
 
 __all__ = ["ClusterSubscriber"]
 
-_MOST = 4096
+#: Replies that are remembered at most, and for how many seconds: long enough to learn which
+#: payloads come more than once.
+_MOST, _KEPT_SECONDS = 4096, 2.0
 
 
 class ClusterSubscriber(Subscriber):
@@ -29,7 +30,7 @@ class ClusterSubscriber(Subscriber):
         # When each batch was read, and what it was; how many replies that is.
         self._batches: deque[tuple[float, list[Any]]] = deque()
         self._kept = 0
-        self._index: dict[Target, list[Any]] | None = None
+        self._index: dict[Target, Recent] | None = None
         self._take_batch, self._take = self._take, self._keep_and_take
 
     def _keep_and_take(self, replies: list[Any]) -> None:
@@ -37,29 +38,38 @@ class ClusterSubscriber(Subscriber):
         now = self.connection.last_read
         batches.append((now, replies))
         self._kept += len(replies)
-        while batches[0][0] < now - LAG or (self._kept > _MOST and len(batches) > 1):
+        while batches[0][0] < now - _KEPT_SECONDS or (self._kept > _MOST and len(batches) > 1):
             self._kept -= len(batches.popleft()[1])
         self._index = None
         self._take_batch(replies)
 
-    def recent(self, target: Target, since: float) -> list[Any]:
-        """Return what tells apart the messages of ``target`` that came after ``since``."""
+    def recent(self, target: Target, since: float) -> Recent:
+        """Return which messages of ``target`` were delivered after ``since``."""
         # Targets are asked for in rows, after the connection's end.
         if self._index is None:
             self._index = self._make_index(since)
-        return self._index.get(target, [])
+        return self._index.get(target, Recent())
 
-    def _make_index(self, since: float) -> dict[Target, list[Any]]:
-        index: dict[Target, list[Any]] = {}
+    def _make_index(self, since: float) -> dict[Target, Recent]:
+        late: dict[Target, list[Any]] = {}
+        counts: dict[Target, Counter[Any]] = {}
         word = bytes if self._encoding is None else self._as_text
+        key: Any
         for at, replies in self._batches:
-            if at < since:
-                continue
             for reply in replies:
                 match reply:
                     case [b"message", name, data]:
-                        index.setdefault(Target(Kind.CHANNEL, name), []).append(word(data))
+                        target, key = Target(Kind.CHANNEL, name), word(data)
                     case [b"pmessage", name, channel, data]:
-                        key = word(channel), word(data)
-                        index.setdefault(Target(Kind.PATTERN, name), []).append(key)
-        return index
+                        target, key = Target(Kind.PATTERN, name), (word(channel), word(data))
+                    case _:
+                        continue
+                counts.setdefault(target, Counter())[key] += 1
+                if at >= since:
+                    late.setdefault(target, []).append(key)
+        return {
+            target: Recent(
+                late.get(target, []), frozenset(key for key, count in counter.items() if count > 1)
+            )
+            for target, counter in counts.items()
+        }

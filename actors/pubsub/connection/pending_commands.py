@@ -43,15 +43,6 @@ class Command(Pending):
         """Hear of the connection's end, which the subscriber is told of as a whole."""
 
 
-class Repeat(Command):
-    """A subscription that was there, once more; another command's answer counts, if it fails."""
-
-    __slots__ = ()
-
-    def resolve(self, reply: Any) -> None:
-        """Take an error."""
-
-
 class ShardLeave(Command):
     """The end of a shard subscription on its way, with a PING behind it.
 

@@ -6,13 +6,12 @@ last one: the cluster bus is late. What is remembered here tells the two apart; 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from actors.pubsub.cluster.seconds import is_second
-from actors.pubsub.connection.subscriber import Subscriber
-from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.connection.subscriber import Recent, Subscriber
+from actors.pubsub.model.types import Target
 
 __all__ = ["ShardSubscriber"]
 
@@ -28,43 +27,39 @@ class ShardSubscriber(Subscriber):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._recent: deque[Any] = deque(maxlen=_MOST)
-        self._index: tuple[Any, dict[bytes, list[bytes]]] = (None, {})
+        self._index: tuple[Any, dict[bytes, Recent]] = (None, {})
         super().__init__(*args, **options)
-        if is_second(self.node):
-            self.origin = (self.origin, "second")  # what it delivers, the first one may repeat
 
-    def subscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
-        """Have the subscription of ``names`` sent; a second connection's waits for the slot."""
-        super().subscribe(kind, names, asking=asking and not is_second(self.node))
-
-    def recent(self, target: Target, since: float) -> list[Any]:
-        """Return the payloads of a channel that came after ``since``, as they were delivered."""
+    def recent(self, target: Target, since: float) -> Recent:
+        """Return the payloads of a channel that were delivered after ``since``."""
         recent = self._recent
-        if not recent or self.connection.last_read < since:
-            return []
+        if not recent:
+            return Recent()
         # Channels are asked for in rows: after a batch, or after the connection's end.
         if self._index[0] is not recent[-1]:
             self._index = (recent[-1], self._make_index(since))
-        payloads = self._index[1].get(target.name, ())
-        decode = bytes if self._encoding is None else self._as_text
-        return [decode(payload) for payload in payloads]
+        return self._index[1].get(target.name, Recent())
 
-    def _make_index(self, since: float) -> dict[bytes, list[bytes]]:
-        # From the end: while a slot moves this is asked for often, and publishers do not wait.
-        found: list[Any] = []
-        batch = 0
-        for entry in reversed(self._recent):
-            if type(entry) is not float:
-                found.append(entry)
-            elif entry >= since:
-                batch = len(found)
-            else:
-                del found[batch:]
-                break
-        index: dict[bytes, list[bytes]] = {}
-        for entry in reversed(found):
-            index.setdefault(entry[1], []).append(entry[2])
-        return index
+    def _make_index(self, since: float) -> dict[bytes, Recent]:
+        late: dict[bytes, list[Any]] = {}
+        counts: dict[bytes, Counter[Any]] = {}
+        word = bytes if self._encoding is None else self._as_text
+        is_late = False
+        for entry in self._recent:
+            if type(entry) is float:  # the time of the batch that follows
+                is_late = entry >= since
+                continue
+            payload = word(entry[2])
+            counts.setdefault(entry[1], Counter())[payload] += 1
+            if is_late:
+                late.setdefault(entry[1], []).append(payload)
+        return {
+            name: Recent(
+                late.get(name, []),
+                frozenset(payload for payload, count in counter.items() if count > 1),
+            )
+            for name, counter in counts.items()
+        }
 
     def drain(self, gets: Callable[[], Any]) -> None:
         """Take all replies there are."""

@@ -10,11 +10,12 @@ the server took the subscription away by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from actors.pubsub.connection.pending_commands import Command, Ignored, Query, Repeat, ShardLeave
+import msgspec
+
+from actors.pubsub.connection.pending_commands import Command, Ignored, Query, ShardLeave
 from actors.pubsub.delivery.dispatcher import Dispatcher
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Kind, Target
@@ -23,7 +24,7 @@ from actors.redis.wire.connection import Connection
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import PushNotification, pack
 
-__all__ = ["SubscriberEvents", "Subscriber"]
+__all__ = ["Recent", "Subscriber", "SubscriberEvents"]
 
 _SUBSCRIBE = {Kind.CHANNEL: "SUBSCRIBE", Kind.PATTERN: "PSUBSCRIBE", Kind.SHARD: "SSUBSCRIBE"}
 _UNSUBSCRIBE = {
@@ -46,6 +47,20 @@ _NAMES_PER_COMMAND = 500
 _ASKING = pack(("ASKING",))
 _PING = pack(("PING",))
 _new = tuple.__new__
+
+
+class Recent(msgspec.Struct, frozen=True):
+    """What one connection delivered of one target.
+
+    A message's key is its payload, with its channel where the target is a pattern.
+
+    Attributes:
+        keys: of the messages delivered after some time, in order.
+        repeated: the keys that were delivered more than once, also longer ago.
+    """
+
+    keys: list[Any] = []
+    repeated: frozenset[Any] = frozenset()
 
 
 class SubscriberEvents(Protocol):
@@ -145,18 +160,6 @@ class Subscriber(Dispatcher):
         """Have the end of the subscription of ``names`` sent."""
         self._send(_UNSUBSCRIBE[kind], kind, names, False)
 
-    def repeat(self, kind: Kind, name: bytes) -> None:
-        """Send a subscription that is there, or on its way, once more, at once.
-
-        For when the node has just ended it, perhaps: if it says so, this is on its way already.
-        """
-        self._send(_SUBSCRIBE[kind], kind, [name], True, asking=True, answered=Repeat)
-        self.send()
-
-    def put_try(self, kind: Kind, names: list[bytes]) -> None:
-        """Have a subscription sent with the next that is; another command's answer counts."""
-        self._send(_SUBSCRIBE[kind], kind, names, True, answered=Repeat)
-
     def _send(
         self,
         command: str,
@@ -164,7 +167,6 @@ class Subscriber(Dispatcher):
         names: list[bytes],
         subscribe: bool,
         asking: bool = False,
-        answered: type[Command] = Command,
     ) -> None:
         for start in range(0, len(names), _NAMES_PER_COMMAND):
             part = names[start : start + _NAMES_PER_COMMAND]
@@ -173,7 +175,7 @@ class Subscriber(Dispatcher):
                 self._expected.append(Ignored())
             self._outgoing.append(pack((command, *part)))
             if subscribe or kind is not Kind.SHARD:
-                self._expected.append(answered(self, kind, part, subscribe))
+                self._expected.append(Command(self, kind, part, subscribe))
             else:
                 self._outgoing.append(_PING)
                 self._expected += ShardLeave(self, kind, part, subscribe), Ignored()
@@ -186,19 +188,11 @@ class Subscriber(Dispatcher):
         if outgoing and self.connection.usable:
             self.connection.write(b"".join(outgoing), *expected)
 
-    def query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
-        """Run another command; ``heard`` gets the reply, or the error in place of one."""
-        self.put_query(command, heard)
-        self.send()
-
-    def put_query(self, command: tuple[Any, ...], heard: Callable[[Any], None]) -> None:
-        """Have another command run with the next that is sent: a write costs more than a query."""
-        self._outgoing.append(pack(command))
-        self._expected.append(Query(heard))
-
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""
-        self.query(("PING",), partial(self._ponged, asyncio.get_running_loop().time()))
+        self._outgoing.append(_PING)
+        self._expected.append(Query(partial(self._ponged, asyncio.get_running_loop().time())))
+        self.send()
 
     def _ponged(self, asked_at: float, reply: Any) -> None:
         if isinstance(reply, Exception):
@@ -206,10 +200,9 @@ class Subscriber(Dispatcher):
         self.pongs += 1
         self.connection.proof = max(self.connection.proof, asked_at)
 
-    def recent(self, target: Target, since: float) -> list[Any]:
-        """Return what tells apart the messages of ``target`` delivered after ``since``.
+    def recent(self, target: Target, since: float) -> Recent:
+        """Return which messages of ``target`` were delivered after ``since``.
 
-        That is the payload of each, with the channel where ``target`` is a pattern; nothing where
-        it is not remembered.
+        Nothing, where this kind of connection remembers none.
         """
-        return []
+        return Recent()

@@ -18,6 +18,11 @@ another there. One node *leads*:
 
 What is dropped so is told: it may be from after the leader was live, which missed it.
 
+Equal payloads. Messages carry no number. Where a payload is known to come more than once, a node
+that has just become live and delivers that payload again may repeat a message, or deliver the next
+one: nobody can decide. The message is taken for a repeat, and the *doubt* is reported as a gap
+before the next message passes.
+
 Messages are told apart by their payloads, those of a pattern by their channels, too. A node *owes*
 each message that passed since it is live: the next one of that payload from it is the one it owes,
 in whatever order, for ``OWED`` seconds. Of what passed before it was live it may repeat the end: in
@@ -61,8 +66,8 @@ class Merge:
         now: returns the time in seconds.
         key: returns what tells a message from others: its payload.
         memory: seconds for which what passed before a node was live may be repeated, or held.
-        dropped: called with the times between which messages came, or were published, that did not
-            pass because later ones had.
+        dropped: called with the times between which messages were accepted that did not pass, or
+            may not have, and with the reason.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class Merge:
         *,
         key: Callable[[Any], Any] = itemgetter("data"),
         memory: float = MEMORY,
-        dropped: Callable[[float, float], None] = lambda _since, _until: None,
+        dropped: Callable[[float, float, str], None] = lambda _since, _until, _why: None,
     ) -> None:
         self.writer = writer
         self._key = key
@@ -91,13 +96,23 @@ class Merge:
         self._closed: list[MergeInput] = []
         # What was dropped lately: of another node it does not pass either, unless that one leads.
         self._gone: dict[tuple[Hashable, Any], float] = {}
+        # Payloads that came more than once, by stream; and since when a doubt is to be reported.
+        self._repeated_keys: set[tuple[Hashable, Any]] = set()
+        self._doubtful_since = inf
         # Who leads, or led last.
         self._led: MergeInput | None = None
 
-    def remember(self, keys: Iterable[Any], stream: Hashable) -> None:
-        """Note what passed of ``stream`` before there was a merge; later ports may repeat it."""
+    def remember(self, keys: Iterable[Any], stream: Hashable, repeated: Iterable[Any] = ()) -> None:
+        """Note what passed of ``stream`` before there was a merge; later ports may repeat it.
+
+        Args:
+            keys: of the messages that passed lately, in order.
+            stream: which stream they are of.
+            repeated: the keys that came more than once, also longer ago.
+        """
         for key in keys:
             self._note((stream, key))
+        self._repeated_keys.update((stream, key) for key in repeated)
 
     def add(
         self,
@@ -141,6 +156,7 @@ class Merge:
             port.stream = one
         self._passed = deque(((one, key[1]), at) for key, at in self._passed)
         self._gone = {(one, key[1]): at for key, at in self._gone.items()}
+        self._repeated_keys = {(one, key[1]) for key in self._repeated_keys}
         self._numbers = {}
         for number, (key, _) in enumerate(self._passed, self._forgotten):
             self._numbers.setdefault(key, []).append(number)
@@ -160,6 +176,9 @@ class Merge:
         port = self.ports[node]
         if port is self.leader:
             return
+        if self.leader is None and port.ambiguous_at > self.now() - self._memory:
+            # The former leader is gone, and cannot deliver what was taken for its messages.
+            self._doubt(self.now() - self._memory)
         self.leader = port
         # Nobody else will say when what ended nodes had before the change is due: it is, now.
         for closed in self._closed:
@@ -189,6 +208,7 @@ class Merge:
                 while port.held and port.held[0][1] < due:
                     self._pass_late(port)
         self._closed = [port for port in self._closed if port.held]
+        self._report_doubt()
         self._forget(now - OWED)
         self._gone = {key: at for key, at in self._gone.items() if at >= now - OWED}
         if len(self.ports) > 1 or self._closed:
@@ -206,6 +226,7 @@ class Merge:
         """No node delivers any more: what is still held, nobody else has."""
         for port in [*self.ports.values(), *self._closed]:
             self._release(port)
+        self._report_doubt()
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -230,6 +251,8 @@ class Merge:
             number = self._repeated(port, numbers)
         if number is None:
             return False
+        if (port.stream, key) in self._repeated_keys:
+            self._may_be_new(port, number)
         port.deliver(number)
         # What came before it and waits, the leader may deliver late, or never.
         if port.held:
@@ -238,6 +261,24 @@ class Merge:
         if self._led is not None and self._led.delivered_since_live(number):
             port.met = self._led
         return True
+
+    def _may_be_new(self, port: MergeInput, number: int) -> None:
+        """What is taken for a repeat of ``number`` may be another message of its payload."""
+        passed_at, now = self._passed[number - self._forgotten][1], self.now()
+        if number < port.joined:
+            self._doubt(passed_at - LAG)
+        elif port is not self.leader:
+            port.ambiguous_at = now  # the leader delivers it, as long as there is one
+        elif passed_at < now - LAG:
+            self._doubt(passed_at - LAG)
+
+    def _doubt(self, since: float) -> None:
+        self._doubtful_since = min(self._doubtful_since, since)
+
+    def _report_doubt(self) -> None:
+        since, self._doubtful_since = self._doubtful_since, inf
+        if since < inf:
+            self._dropped(since, self.now(), "equal payloads: a repeat, or another message")
 
     @property
     def _led_since(self) -> float:
@@ -288,6 +329,7 @@ class Merge:
             holder.deliver(number)
             if port is self._led:
                 holder.met = port
+        self._report_doubt()
         self.writer.put(message)
 
     def _release(self, port: MergeInput) -> None:
@@ -315,12 +357,16 @@ class Merge:
         if dropped:
             now = self.now()
             self._gone.update(((port.stream, self._key(one)), now) for one, _ in dropped)
-            self._dropped(min(self._led_since, dropped[0][1]), dropped[-1][1])
+            since = min(self._led_since, dropped[0][1])
+            self._dropped(since, dropped[-1][1], "messages came too late to be in order")
 
     def _note(self, key: tuple[Hashable, Any]) -> int:
         number = self._forgotten + len(self._passed)
         self._passed.append((key, self.now()))
-        self._numbers.setdefault(key, []).append(number)
+        numbers = self._numbers.setdefault(key, [])
+        numbers.append(number)
+        if len(numbers) > 1:
+            self._repeated_keys.add(key)
         if len(self._passed) > _MOST:
             self._drop_first()
         return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
+from math import inf
 from typing import Any, Protocol
 
 __all__ = ["MergeInput", "Taker"]
@@ -31,10 +32,13 @@ class MergeInput:
         held: messages, each with when it came, that have not passed.
         since: when the node became live.
         met: of which leader it has delivered a message that this one delivered, too.
+        ambiguous_at: when it last delivered a payload that comes more than once and was taken for
+            one that the leader delivers, too.
     """
 
     __slots__ = (
         "_merge",
+        "ambiguous_at",
         "delivered",
         "first",
         "held",
@@ -55,6 +59,7 @@ class MergeInput:
         self.delivered: set[int] = set()
         self.held: deque[tuple[Any, float]] = deque()
         self.met: MergeInput | None = None
+        self.ambiguous_at = -inf
 
     def delivered_since_live(self, number: int) -> bool:
         """Whether the node delivered what passed as ``number``, and was live when it did."""

@@ -1,78 +1,171 @@
-"""The subscription manager: what takes time between what is desired and what is.
+"""The subscription manager: the actor that carries out the user's calls and keeps the readers.
 
-The reconciler keeps the two apart and acts on what can be acted on at once. The manager is the
-actor around it: it carries out the user's calls, keeps a reader for each node in use, and asks
-again, on a timer, for what was refused.
+The reconciler, a synchronous object, keeps what the user wants and what the servers have in step.
+The manager is the actor around the reconciler. What differs between one server, a cluster's plain
+channels and shard channels is the manager's *role*: which nodes need a reader, and what its own
+timers and reports mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
-from math import inf
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions
-from actors.pubsub.lifecycle.reader_policy import ReaderPolicy
+from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions, ReaderPolicy
 from actors.pubsub.lifecycle.tree import READERS_READY, PubSubTree
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import Call
+from actors.pubsub.subscriptions.placement import Placement, PlacementEvents
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription
-from actors.pubsub.table.state import Handover, NodeId
-from actors.redis.exceptions import RedisError
+from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
+from actors.pubsub.table.state import NodeId
 from actors.runtime.actor import Actor
 from actors.runtime.messages import Terminated
 from actors.runtime.ref import ActorRef
 from actors.runtime.spec import ActorSpec
 from supervisor import ExitReason, RetryPolicy
 
-__all__ = ["Drain", "GiveUp", "ManagerOptions", "Subscribe", "SubscriptionManager", "Unsubscribe"]
+__all__ = [
+    "Drain",
+    "GiveUp",
+    "ManagerOptions",
+    "ManagerRole",
+    "ReaderKeeper",
+    "SingleServerRole",
+    "Subscribe",
+    "SubscriptionManager",
+    "Unsubscribe",
+]
 
 _RECONCILE_SECONDS = 1.0
-# What was refused is asked again after 1, 2, 4 ... reconciles, this many at most.
-_LONGEST_PATIENCE = 32
-# Targets of one call that are handled at once: about five milliseconds of the loop.
+# What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
+_LONGEST_PAUSE = 32
+# Targets of one call that are handled at once: about five milliseconds of the event loop.
 _PORTION = 500
 
 T = TypeVar("T")
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Make these subscriptions desired."""
+    """Make these subscriptions wanted."""
 
     subscriptions: list[Subscription]
     call: Call
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
-    """Make these targets desired no longer."""
+    """Make these targets unwanted."""
 
     targets: list[Target]
     call: Call
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """Make these targets desired no longer, and take what comes until they have ended."""
+    """Make these targets unwanted, and deliver what still comes until their subscriptions end."""
 
     targets: list[Target]
     call: Call
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """Nobody waits for this ``subscribe`` call any more, and it did not succeed."""
+    """Forget this ``subscribe`` call: it did not succeed, and nobody waits for it any more."""
 
     call: Call
 
 
-class Tick(Enum):
+class ManagerTick(Enum):
     """The manager's own timers."""
 
     BEGIN = "begin"
     RECONCILE = "reconcile"
+
+
+class ReaderKeeper(Protocol):
+    """What a role may ask of its manager.
+
+    Attributes:
+        tree: the pub/sub object's tree.
+        readers: the reader of each node that has one.
+        reconciler: the manager's reconciler.
+        loop: the event loop, whose time everything is in.
+    """
+
+    tree: PubSubTree
+    readers: dict[NodeId, ActorRef[Any]]
+    reconciler: Reconciler
+    loop: asyncio.AbstractEventLoop
+
+    def keep_reader(self, node: NodeId, name: str) -> None:
+        """Have a reader for ``node``, an actor called ``name``."""
+
+    def tell(self, message: Any) -> None:
+        """Have the role receive ``message`` in its turn."""
+
+    def after(self, seconds: float, message: Any) -> None:
+        """Have the role receive ``message`` later; an equal message replaces an earlier one."""
+
+
+class ManagerRole(Protocol):
+    """What differs between the kinds of pub/sub objects."""
+
+    @property
+    def placement(self) -> Placement:
+        """Answers where targets belong."""
+
+    @property
+    def events(self) -> PlacementEvents:
+        """Is told what connections report."""
+
+    def start(self, keeper: ReaderKeeper) -> None:
+        """Begin: ``keeper`` and its reconciler are ready."""
+
+    def stop(self) -> None:
+        """Ask and tell nobody anything any more."""
+
+    def place_readers(self) -> None:
+        """Have a reader for each node that needs one."""
+
+    def reader_ended(self, node: NodeId) -> None:
+        """Take that the reader of ``node`` ended for good."""
+
+    def reconcile(self) -> None:
+        """Look after what no event reports; called every second."""
+
+    def receive(self, message: Any) -> None:
+        """Take a message that is no call: a timer's, or a report."""
+
+
+class SingleServerRole:
+    """The role for one server: one reader, nothing to decide."""
+
+    def __init__(self) -> None:
+        self.placement = self.events = SinglePlacement()
+        self._keeper: ReaderKeeper
+
+    def start(self, keeper: ReaderKeeper) -> None:
+        """Begin."""
+        self._keeper = keeper
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+    def place_readers(self) -> None:
+        """Have the one reader."""
+        self._keeper.keep_reader(SERVER, "connection")
+
+    def reader_ended(self, node: NodeId) -> None:
+        """Nothing depends on it."""
+
+    def reconcile(self) -> None:
+        """Every event of one server is reported."""
+
+    def receive(self, message: Any) -> None:
+        """Take none: this role has no timers."""
 
 
 class ManagerOptions(msgspec.Struct, frozen=True):
@@ -82,83 +175,87 @@ class ManagerOptions(msgspec.Struct, frozen=True):
         tree: the pub/sub object's tree.
         reader: what its readers are made with.
         retry_policy: how readers are restarted; None: not at all.
+        role: makes the role of one incarnation.
     """
 
     tree: PubSubTree
     reader: ReaderOptions
     retry_policy: RetryPolicy | None
+    role: Callable[[], ManagerRole] = SingleServerRole
 
 
 class SubscriptionManager(Actor[Any]):
-    """Keeps all targets on one node, called ``server``; subclasses know of more."""
-
-    NODE: NodeId = "server"
+    """Carries out calls, keeps readers, and asks again for what servers refused."""
 
     def __init__(self, options: ManagerOptions) -> None:
         self.options = options
         self.tree = options.tree
         self.readers: dict[NodeId, ActorRef[Any]] = {}
+        self.role = options.role()
         self.reconciler: Reconciler
-        self._patience = self._waited = 1
+        self.loop: asyncio.AbstractEventLoop
+        self._pause = self._waited = 1
 
     async def on_start(self) -> None:
-        """Make a reconciler of what the registry says; the readers come after."""
+        """Make a reconciler for what the registry holds; the readers come after."""
+        self.loop = self.context.system.loop
         former = self.tree.former_reconciler
-        self.reconciler = Reconciler(self.tree.registry, self, self.context.system.loop)
+        role = self.role
+        role.start(self)
+        self.reconciler = Reconciler(self.tree.registry, role.placement, role.events, self.loop)
         if former is not None:
             self.reconciler.inherit(former)
         self.tree.reconciler = self.reconciler
-        # All at the same instants: where there are many connections, one wake-up of the loop each
-        # second is for all of them.
-        now = self.context.system.loop.time()
-        begin = _RECONCILE_SECONDS * (1.5 - (now / _RECONCILE_SECONDS + 0.5) % 1)
-        self.context.timers.after(begin, Tick.BEGIN)
+        # Managers reconcile at the same instants, so that where there are many, the event loop
+        # wakes up once a second for all of them.
+        begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)
+        self.after(begin, ManagerTick.BEGIN)
 
     async def receive(self, message: Any) -> None:
-        """Carry out a call, or look after the readers."""
+        """Carry out a call, look after the readers, or hand the message to the role."""
         match message:
             case Subscribe(subscriptions, call):
-                await _in_portions(self.reconciler.subscribe, subscriptions, call)
+                await _in_portions(self.reconciler.calls.subscribe, subscriptions, call)
             case Unsubscribe(targets, call):
-                await _in_portions(self.reconciler.unsubscribe, targets, call)
+                await _in_portions(self.reconciler.calls.unsubscribe, targets, call)
             case Drain(targets, call):
-                self.reconciler.drain(targets, call)
+                self.reconciler.calls.drain(targets, call)
             case GiveUp(call):
-                self.reconciler.give_up(call)
-            case Tick.BEGIN:
-                self.context.timers.every(_RECONCILE_SECONDS, Tick.RECONCILE)
-                await self.reconcile()
-            case Tick.RECONCILE:
-                await self.reconcile()
+                self.reconciler.calls.give_up(call)
+            case ManagerTick.BEGIN:
+                self.context.timers.every(_RECONCILE_SECONDS, ManagerTick.RECONCILE)
+                self._reconcile()
+            case ManagerTick.RECONCILE:
+                self._reconcile()
             case Terminated(ref, reason):
-                self.reader_ended(ref, reason)
+                self._reader_ended(ref, reason)
             case _ if message is READERS_READY:
-                self.place_readers()
+                self.role.place_readers()
+            case _:
+                self.role.receive(message)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the reconciler go."""
+        self.role.stop()
         self.reconciler.close()
-        if reason.normal:  # the handlers are next
+        if reason.normal:  # the handlers end next
             self.tree.registry.abandon()
 
-    async def reconcile(self) -> None:
-        """Look at what no event brings up."""
-        if not self.reconciler.refused:
-            self._patience = self._waited = 1
-        elif self._waited < self._patience:
+    def _reconcile(self) -> None:
+        refused = self.reconciler.refusals.targets
+        if not refused:
+            self._pause = self._waited = 1
+        elif self._waited < self._pause:
             self._waited += 1
         else:
-            self._waited, self._patience = 1, min(2 * self._patience, _LONGEST_PATIENCE)
-            self.reconciler.retry(list(self.reconciler.refused))
+            self._waited, self._pause = 1, min(2 * self._pause, _LONGEST_PAUSE)
+            self.reconciler.retry(list(refused))
+        self.role.reconcile()
 
-    # -- readers -----------------------------------------------------------------------------------
+    # -- for the role ------------------------------------------------------------------------------
 
-    def place_readers(self) -> None:
-        """Have a reader for each node in use."""
-        self.keep_reader(self.NODE, "connection")
-
-    def keep_reader(self, node: NodeId, name: str | None = None) -> None:
-        """Have a reader for ``node``."""
+    def keep_reader(self, node: NodeId, name: str) -> None:
+        """Have a reader for ``node``; see :class:`ReaderKeeper`."""
         if node in self.readers:
             return
         policy = self.options.retry_policy
@@ -167,7 +264,7 @@ class SubscriptionManager(Actor[Any]):
             ActorSpec(
                 NodeReader,
                 (node, self.options.reader, reservation),
-                name=name or node,
+                name=name,
                 retry_policy=None if policy is None else ReaderPolicy(policy),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
@@ -178,84 +275,28 @@ class SubscriptionManager(Actor[Any]):
             self.readers[node] = ref
             self.context.watch(ref)
 
-    def reader_ended(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        """A reader ended for good: by our wish, or because nothing restarts it."""
+    def tell(self, message: Any) -> None:
+        """Put ``message`` into this manager's mailbox."""
+        self.context.self_ref.tell(message)
+
+    def after(self, seconds: float, message: Any) -> None:
+        """Put ``message`` into this manager's mailbox later."""
+        self.context.timers.after(seconds, message)
+
+    def _reader_ended(self, ref: ActorRef[Any], reason: ExitReason) -> None:
+        """A reader ended for good: on request, or because nothing restarts it."""
         for node in [node for node, other in self.readers.items() if other is ref]:
             del self.readers[node]
             if not reason.normal:
                 self.tree.failed(reason.error or RuntimeError(str(reason)))
-
-    # -- placement ---------------------------------------------------------------------------------
-
-    def places(self, target: Target) -> tuple[NodeId, ...]:
-        """Return where ``target`` should be live."""
-        return (self.NODE,)
-
-    def places_of(self, targets: Iterable[Target]) -> list[tuple[NodeId, ...]]:
-        """Return where each of ``targets`` should be live."""
-        return [self.places(target) for target in targets]
-
-    def hopeless(self, target: Target) -> bool:
-        """Return whether nothing is connected that could take ``target``."""
-        return self.NODE not in self.reconciler.table.up
-
-    def group(self, target: Target) -> int:
-        """Return what must agree for two targets to share a command."""
-        return 0
-
-    def asking(self, node: NodeId, target: Target) -> bool:
-        """A single server imports nothing."""
-        return False
-
-    def same_stream(self, node: NodeId, other: NodeId) -> bool:
-        """All that is placed here is of one server."""
-        return True
-
-    def trusted(self, node: NodeId) -> bool:
-        """What a server delivers is up to date."""
-        return True
-
-    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
-        """A single server is never behind itself."""
-        return heard
-
-    def replica_until(self, node: NodeId) -> float:
-        """A single server is no replica."""
-        return -inf
-
-    def linger(self, handover: Handover) -> float | None:
-        """Return how long a hand-over takes."""
-        return 0.0
-
-    def lost(self, node: NodeId) -> bool:
-        """Nothing is placed elsewhere for a lost connection: it is restored."""
-        return False
-
-    def found(self, node: NodeId) -> bool:
-        """Nothing is placed elsewhere, so nothing comes back."""
-        return False
-
-    def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
-        """No error of a single server says where else to ask."""
-        return False
-
-    def giver(self, node: NodeId, target: Target) -> NodeId | None:
-        """None: a single server gives nothing away."""
-        return None
-
-    def accepted(self, node: NodeId, target: Target) -> None:
-        """Nothing: what was asked for came."""
-
-    def revoked(self, node: NodeId, target: Target) -> bool:
-        """Nothing beyond what the table does: it asks again."""
-        return False
+            self.role.reader_ended(node)
 
 
 async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], call: Call) -> None:
-    """Have ``handle`` take ``items``; where they are many, the loop has its turn in between.
+    """Have ``handle`` take ``items``, in portions between which the event loop gets its turn.
 
-    Calls that come meanwhile wait in the mailbox. What subscribers report does not: each portion
-    leaves the reconciler as a call of its own would.
+    Calls that arrive meanwhile wait in the mailbox. Connections may report in between: after each
+    portion the reconciler is as consistent as after a call of its own.
     """
     handle(items[:_PORTION], call)
     for start in range(_PORTION, len(items), _PORTION):

@@ -21,13 +21,15 @@ from actors.redis import exceptions
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import Actor
-from supervisor import ExitReason
+from supervisor import ExitReason, RetryPolicy
 from supervisor.log import get_logger
+from supervisor.retry_session import Decision, Refused, RetrySession, Spent
 
-__all__ = ["NodeReader", "ReaderOptions"]
+__all__ = ["NodeReader", "ReaderOptions", "ReaderPolicy"]
 
 log = get_logger("mailslot.pubsub")
 
+_OF_CONNECTIONS = (exceptions.RedisError, TimeoutError, OSError)
 # Credentials are renewed when this share of their life is left.
 _RENEW_AT = 0.2
 
@@ -58,7 +60,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     ping_deadline: float
 
 
-class Tick(Enum):
+class ReaderTick(Enum):
     """The reader's own timers."""
 
     IDLE = "idle"
@@ -66,7 +68,7 @@ class Tick(Enum):
     RENEW = "renew"
 
 
-class NodeReader(Actor[Tick]):
+class NodeReader(Actor[ReaderTick]):
     """Keeps one node's subscriptions connected; see the module's docstring.
 
     Args:
@@ -106,7 +108,7 @@ class NodeReader(Actor[Tick]):
             reconciler.registry.reconnects += 1
         self.context.mark_healthy()
         options.ready()
-        self.context.timers.after(options.max_idle_seconds, Tick.IDLE)
+        self.context.timers.after(options.max_idle_seconds, ReaderTick.IDLE)
         self._plan_renewal()
 
     async def _connect(self) -> Connection:
@@ -116,14 +118,14 @@ class NodeReader(Actor[Tick]):
             self.options.failed(self.node, error)
             raise
 
-    def receive(self, message: Tick) -> Awaitable[None] | None:
+    def receive(self, message: ReaderTick) -> Awaitable[None] | None:
         """Act on a timer."""
         match message:
-            case Tick.IDLE:
+            case ReaderTick.IDLE:
                 self._check_idle()
-            case Tick.PONG:
+            case ReaderTick.PONG:
                 self._check_pong()
-            case Tick.RENEW:
+            case ReaderTick.RENEW:
                 return self._renew()
         return None
 
@@ -162,13 +164,13 @@ class NodeReader(Actor[Tick]):
         allowed = self.options.max_idle_seconds
         if self.options.reconciler().paused:
             # Nothing is read on purpose: silence proves nothing.
-            self.context.timers.after(allowed, Tick.IDLE)
+            self.context.timers.after(allowed, ReaderTick.IDLE)
         elif quiet < allowed:
-            self.context.timers.after(allowed - quiet, Tick.IDLE)
+            self.context.timers.after(allowed - quiet, ReaderTick.IDLE)
         elif connection.usable:
             self._pinged_at = now
             self.subscriber.ping()
-            self.context.timers.after(self.options.ping_deadline, Tick.PONG)
+            self.context.timers.after(self.options.ping_deadline, ReaderTick.PONG)
 
     def _check_pong(self) -> None:
         connection = self.connection
@@ -190,7 +192,7 @@ class NodeReader(Actor[Tick]):
         expires_at = connection.credentials_expire_at
         if expires_at is not None:
             left = expires_at - asyncio.get_running_loop().time()
-            self.context.timers.after(max(0.0, left * (1 - _RENEW_AT)), Tick.RENEW)
+            self.context.timers.after(max(0.0, left * (1 - _RENEW_AT)), ReaderTick.RENEW)
 
     async def _renew(self) -> None:
         assert self.connection is not None
@@ -199,6 +201,39 @@ class NodeReader(Actor[Tick]):
         except Exception as error:
             # The connection is good until the old credentials end; the next try comes before that.
             log.error("reauthentication_failed", node=self.node, error=str(error))
-            self.context.timers.after(1.0, Tick.RENEW)
+            self.context.timers.after(1.0, ReaderTick.RENEW)
         else:
             self._plan_renewal()
+
+
+class ReaderPolicy(RetryPolicy):
+    """The user's retry policy; an error of the connection that it does not retry is final.
+
+    For a supervisor an error that no policy retries is a crash like any other, worth a few restarts
+    (S5). That is right for bugs. Wrong credentials, say, are reported to the user at once.
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        super().__init__(policy.retryable_exceptions, policy.retries)
+        self._policy = policy
+
+    def delay(self, attempt_number: int) -> float:
+        """Return the policy's delay."""
+        return self._policy.delay(attempt_number)
+
+    def session(self, now: float) -> RetrySession:
+        """Return a session of the user's policy whose refusals are final."""
+        return _Session(self._policy.session(now))
+
+
+class _Session(RetrySession):
+    __slots__ = ("_session",)
+
+    def __init__(self, session: RetrySession) -> None:
+        self._session = session
+
+    def failed(self, error: BaseException, now: float) -> Decision:
+        decision = self._session.failed(error, now)
+        if isinstance(decision, Refused) and isinstance(error, _OF_CONNECTIONS):
+            return Spent(0)
+        return decision

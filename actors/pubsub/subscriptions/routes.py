@@ -8,11 +8,12 @@ delivered before it was lost, so that a merge begins with what was delivered lat
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from itertools import combinations
 from operator import itemgetter
 from typing import Any, Protocol
 
-from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
 from actors.pubsub.delivery.merge import LAG, MEMORY, Merge
 from actors.pubsub.model.types import Kind, Target
@@ -51,7 +52,8 @@ class FeedRoutes:
         subscribers: by node.
         streams: tells which nodes deliver the same.
         now: returns the time in seconds.
-        missed: called with a target and the times between which messages of it were dropped.
+        missed: called with a target, the times between which messages of it were dropped, or may
+            have been, and the reason.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class FeedRoutes:
         subscribers: Mapping[NodeId, Subscriber],
         streams: Streams,
         now: Callable[[], float],
-        missed: Callable[[Target, float, float], None],
+        missed: Callable[[Target, float, float, str], None],
     ) -> None:
         self._book = registry
         self._missed = missed
@@ -183,11 +185,11 @@ class FeedRoutes:
 
     def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
         last = self._last.get(target)
-        keys: list[Any] = []
+        recent = Recent()
         memory = MEMORY if target.kind is Kind.SHARD else LAG
         if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
-            keys = last.recent(target, self._now() - memory)
-        if len(nodes) == 1 and not keys:
+            recent = last.recent(target, self._now() - memory)
+        if len(nodes) == 1 and not recent.keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
         merge = self._merges[target] = Merge(
@@ -195,11 +197,11 @@ class FeedRoutes:
             self._now,
             key=key,
             memory=memory,
-            dropped=lambda since, until: self._missed(target, since, until),
+            dropped=partial(self._missed, target),
         )
         if last is not None:
             stream = self._stream(merge, target, last.node)
-            merge.remember(keys, stream)
+            merge.remember(recent.keys, stream, recent.repeated)
             if last.node in nodes and self._goes_on(target, last.node):
                 merge.add(last.node, stream, repeats=False, since=self._live.get(target))
         return merge

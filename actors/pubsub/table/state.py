@@ -118,17 +118,9 @@ class TargetState(msgspec.Struct, gc=False):
         """Whether the target is live on ``node``."""
         return node is not None and self.nodes.get(node) is NodeStatus.LIVE
 
-    def asked(self, node: NodeId) -> bool:
-        """Whether the target is live on ``node``, or will be when that one answers."""
-        return self.nodes.get(node) in (NodeStatus.LIVE, NodeStatus.SUBSCRIBING)
-
     def was_live(self, node: NodeId, since: float) -> bool:
         """Whether the target is or was live on ``node``, and was already at ``since``."""
         return node in self.spans and self.spans[node][0] <= since
-
-    def is_tried(self, node: NodeId) -> bool:
-        """Whether ``node`` refused the target, and may take it at the next try."""
-        return self.wanted and node in self.blocked and node in self.places
 
     def feeds(self, node: NodeId | None) -> bool:
         """Whether what ``node`` delivers counts: until its last word, where the target drains."""

@@ -142,7 +142,7 @@ class Table:
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
         """``node`` acknowledged the subscription of ``target``."""
         row = self.rows.get(target)
-        if row is None or (row.nodes.get(node) is not _SUBSCRIBING and not row.is_tried(node)):
+        if row is None or row.nodes.get(node) is not _SUBSCRIBING:
             return []
         row.blocked.discard(node)
         row.nodes[node] = _LIVE

@@ -170,21 +170,28 @@ class ClusterConnectionPool:
 
     # --- The topology -----------------------------------------------------------------------------
 
-    async def refresh(self, prefer: Iterable[str] = ()) -> Topology:
-        """Ask the nodes who serves what; the answer becomes :attr:`topology`, and is returned.
+    async def refresh(self, prefer: Iterable[str] = (), *, urgent: bool = False) -> Topology:
+        """Ask who serves what; the answer becomes :attr:`topology`, and is returned.
+
+        One node is asked, and others where its answer disagrees with what was known.
 
         Calls at the same time share their run, and none gets an answer older than its call. How
         long it takes: see :mod:`actors.redis.cluster.discovery`.
 
         Args:
-            prefer: ids of nodes to ask in any case; in clusters of more than eight nodes only some
-                of the others are.
+            prefer: ids of nodes that are asked in turn; empty: all nodes are.
+            urgent: a channel has no live source: more nodes may be asked in a second.
 
         Raises:
             RuntimeError: the pool was not entered.
             RedisError: no node answered, each with the reason; the topology stays as it was.
         """
-        return await self._entered().refresh(prefer)
+        return await self._entered().refresh(prefer, urgent=urgent)
+
+    @property
+    def consumers(self) -> int:
+        """How many clients were subscribed on a node when one was last asked; 0: not known."""
+        return self._session.consumers if self._session is not None else 0
 
     def refresh_soon(self) -> None:
         """Have the topology refreshed in the background, if the pool is still entered."""

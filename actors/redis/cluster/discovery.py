@@ -1,10 +1,12 @@
-"""What the nodes of a cluster say of it: whom to ask, how long to wait, what to make of it.
+"""Asks the nodes of a cluster for its topology: one at a time, more only where they disagree.
 
-How long a look takes. All nodes that are asked get the question at once. The answer is made as
-soon as each of them has answered or failed. Nodes that did not answer the last time are asked, too,
-and not waited for. A node that fell silent since then holds the others up once, and briefly: when
-more than half of the nodes have answered, the rest get as long again as those took (20 to 100 ms).
-Without such a majority, and without any answer at all, the look ends after half a second.
+A look asks one node, in turn. Where its answer confirms what is known, the look is over. Where the
+answer disagrees, or does not come, other nodes are asked at once, as many as :class:`AskBudget`
+allows, and their views are merged.
+
+How long a look takes: the asked node gets half a second. When others are asked, and more than half
+of them have answered, the rest get as long again as those took (20 to 100 ms). Nodes that did not
+answer the last time are asked again after a pause, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from actors.redis import exceptions
+from actors.redis.cluster.ask_budget import AskBudget
 from actors.redis.cluster.errors import nobody_answered
 from actors.redis.cluster.node_probe import ANSWER_TIMEOUT, NodeProbe
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.confirm import carry_over, confirm
 from actors.redis.topology.merge_views import in_touch, merge
 from actors.redis.topology.model import Address, Node, Topology
 from actors.redis.topology.parse import AddressRemap
@@ -30,11 +34,10 @@ __all__ = ["ClusterObserver"]
 
 log = get_logger("mailslot.redis")
 
-# Clusters of so many nodes are asked as a whole, larger ones by samples of every fifth node, and
-# no more than this: reading an answer costs more, the larger the cluster is.
-_ASK_ALL: Final = 8
-_SAMPLE: Final = 5
-_LEAST: Final = 3
+# Other nodes that one look asks at the most.
+_MOST_OTHERS: Final = 7
+# Seconds between two counts of the clients that are subscribed as we are.
+_COUNT_PERIOD: Final = 30.0
 # Startup nodes asked at once.
 _STARTUP_BATCH: Final = 8
 # Seconds that the slower half of the nodes gets at least and at most, once the faster one answered.
@@ -62,6 +65,10 @@ class ClusterObserver:
         self._endpoints: dict[tuple[str, Address], Address] = {}
         self._learn_again_at = 0.0
         self._turn = 0
+        self._budget = AskBudget()
+        self._counted_at = -math.inf
+        #: How many clients were subscribed on a node when one was last asked.
+        self.consumers = 0
 
     async def close(self) -> None:
         """End all connections."""
@@ -92,29 +99,63 @@ class ClusterObserver:
             longest = max(probe.longest for probe in probes) + ANSWER_TIMEOUT
             views = await self._collect(probes, errors, wait=longest, enough=1)
             if views:
-                topology = await self.look(await self._finish(views), ())
+                topology = await self._look_at_all(await self._finish(views))
                 self._check_reachable(topology)
                 return topology
         raise nobody_answered(errors, "nodes")
 
-    async def look(self, known: Topology, prefer: Collection[str]) -> Topology:
-        """Ask nodes of ``known``, those with the ids ``prefer`` among them.
+    async def look(
+        self, known: Topology, prefer: Collection[str] = (), *, urgent: bool = False
+    ) -> Topology:
+        """Ask one node of ``known``; ask others where its answer disagrees or does not come.
 
-        Where none of them answers, the startup nodes are asked.
+        Args:
+            known: what is known; returned as it is where the node confirms it.
+            prefer: ids of nodes that are asked in turn; empty: all nodes are.
+            urgent: a channel has no live source: more nodes may be asked in a second.
 
         Raises:
             RedisError: no node answered; each with the reason.
         """
-        probes = self._choose(known, prefer)
+        now = asyncio.get_running_loop().time()
         errors: dict[Address, BaseException] = {}
+        probe = self._next(known, prefer)
+        views = await self._collect([probe], errors, wait=ANSWER_TIMEOUT, enough=1) if probe else []
+        self._ask_silent_ones(known)
+        if views and now - self._counted_at >= _COUNT_PERIOD:
+            self._counted_at = now
+            self.consumers = await views[0][0].subscribed_clients()
+        if views and (confirmed := confirm(known, await self._as_seen(views))) is not None:
+            return confirmed
+        others = self._others(known, prefer, probe)
+        granted = self._budget.take(min(len(others), _MOST_OTHERS), now, urgent=urgent)
+        if views and not granted and others:
+            return known  # the next look asks more nodes
+        others = others[:granted] if views else others[: max(granted, 1)]
+        enough = len(others) // 2 + 1
+        views += await self._collect(others, errors, wait=ANSWER_TIMEOUT, enough=enough)
+        if not views:
+            return await self._look_at_startup_nodes(errors, {probe, *others})
+        return carry_over(known, await self._finish(views), {view.myself for _, view in views})
+
+    async def _look_at_startup_nodes(
+        self, errors: dict[Address, BaseException], asked: Collection[NodeProbe | None]
+    ) -> Topology:
+        probes = [self._probe((node.host, node.port)) for node in self._startup]
+        probes = [probe for probe in probes if probe not in asked]
+        views = await self._collect(probes, errors, wait=ANSWER_TIMEOUT, enough=1)
+        if not views:
+            raise nobody_answered(errors, "nodes")
+        return await self._finish(views)
+
+    async def _look_at_all(self, known: Topology) -> Topology:
+        """Ask every node of a small cluster, some of a large one."""
+        errors: dict[Address, BaseException] = {}
+        probes = self._others(known, (), None)[: _MOST_OTHERS + 1]
         majority = len(probes) // 2 + 1
         views = await self._collect(probes, errors, wait=ANSWER_TIMEOUT, enough=majority)
         if not views:
-            more = [self._probe((node.host, node.port)) for node in self._startup]
-            more = [probe for probe in more if probe not in probes]
-            views = await self._collect(more, errors, wait=ANSWER_TIMEOUT, enough=1)
-        if not views:
-            raise nobody_answered(errors, "nodes")
+            return await self._look_at_startup_nodes(errors, probes)
         return await self._finish(views)
 
     def _check_reachable(self, topology: Topology) -> None:
@@ -127,22 +168,35 @@ class ClusterObserver:
                 " with TLS they need tls-cluster yes",
             )
 
-    def _choose(self, known: Topology, prefer: Collection[str]) -> list[NodeProbe]:
-        """Return probes of the nodes to ask, in an order that does not depend on the answers."""
-        nodes = sorted((n for n in known.nodes.values() if n.addressable), key=lambda n: n.id)
-        if len(nodes) <= _ASK_ALL:
-            chosen = [self._probe(node.address) for node in nodes]
-        else:
-            chosen = [self._probe(node.address) for node in nodes if node.id in prefer]
-            others = [self._probe(node.address) for node in nodes if node.id not in prefer]
-            quiet = [probe for probe in others if probe.silent]
-            others = [probe for probe in others if not probe.silent]
-            count = min(max(_LEAST, math.ceil(len(others) / _SAMPLE)), _ASK_ALL, len(others))
-            chosen += [others[(self._turn + i) % len(others)] for i in range(count)]
-            chosen += quiet
-            self._turn += count
-        answering = [probe for probe in chosen if not probe.silent]
-        return [probe for probe in chosen if probe.due or not answering]
+    def _next(self, known: Topology, prefer: Collection[str]) -> NodeProbe | None:
+        """Return the probe of the node whose turn it is; None where all are silent."""
+        nodes = _by_id(known)
+        wanted = [node for node in nodes if node.id in prefer]
+        for some in (wanted, nodes):
+            answering = [p for p in map(self._probe_of, some) if not p.silent]
+            if answering:
+                self._turn += 1
+                return answering[self._turn % len(answering)]
+        return None
+
+    def _others(
+        self, known: Topology, prefer: Collection[str], asked: NodeProbe | None
+    ) -> list[NodeProbe]:
+        """Return the probes of all nodes but ``asked``, those of ``prefer`` first."""
+        nodes = _by_id(known)
+        nodes.sort(key=lambda node: node.id not in prefer)
+        probes = [probe for probe in map(self._probe_of, nodes) if probe is not asked]
+        answering = [probe for probe in probes if not probe.silent]
+        return answering or [probe for probe in probes if probe.due] or probes
+
+    def _ask_silent_ones(self, known: Topology) -> None:
+        """Ask the silent nodes whose pause is over; nobody waits for their answers."""
+        for probe in map(self._probe_of, _by_id(known)):
+            if probe.silent and probe.due and not probe.busy:
+                probe.ask()
+
+    def _probe_of(self, node: Node) -> NodeProbe:
+        return self._probe(node.address)
 
     def _probe(self, address: Address) -> NodeProbe:
         probe = self._probes.get(address)
@@ -193,12 +247,16 @@ class ClusterObserver:
 
     # --- What becomes of the answers --------------------------------------------------------------
 
-    async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
+    async def _as_seen(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
+        """Return what the nodes say, at the addresses that clients should use."""
         # A node that was asked by two of its addresses has one voice.
         views = list({view.myself or id(view): view for _, view in answers}.values())
-        merged = tidy(merge(views))
+        merged = merge(views)
         await self._learn_endpoints(merged, answers)
-        topology = at_addresses(merged, self._address_of)
+        return at_addresses(merged, self._address_of)
+
+    async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
+        topology = tidy(await self._as_seen(answers))
         await self._forget_others({node.address for node in topology.nodes.values()})
         return topology
 
@@ -251,3 +309,8 @@ def _error(task: asyncio.Task[Topology]) -> BaseException | None:
     if task.cancelled():
         return exceptions.ConnectionError("the pool was left")
     return task.exception()
+
+
+def _by_id(topology: Topology) -> list[Node]:
+    """Return the nodes that can be reached, in an order that does not depend on the answers."""
+    return sorted((n for n in topology.nodes.values() if n.addressable), key=lambda n: n.id)

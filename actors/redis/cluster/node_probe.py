@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -21,8 +22,11 @@ __all__ = ["ANSWER_TIMEOUT", "NodeProbe"]
 
 #: Seconds in which a node must answer, and accept a connection the first time.
 ANSWER_TIMEOUT: Final = 0.5
-# Seconds between two questions to a node that did not answer the last one.
-_SILENT_PAUSE: Final = 0.2
+# Seconds between two questions to a node that did not answer the last one, at first and at most.
+_SILENT_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+
+_SUBSCRIBED = re.compile(rb"pubsub_clients:(\d+)")
+_CONNECTED = re.compile(rb"connected_clients:(\d+)")
 
 
 class NodeProbe:
@@ -49,6 +53,7 @@ class NodeProbe:
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._flight: SingleFlight[Topology] = SingleFlight(self._ask)
+        self._pause = _SILENT_PAUSE
         self._ask_again_at = 0.0
         # What the node was found to allow, the one that says the most first.
         self._ways: list[Callable[[Connection], Any]] = [self._nodes, self._shards, self._slots]
@@ -84,6 +89,18 @@ class NodeProbe:
         except (AuthorizationError, UnknownCommandError):
             return await self._slots(connection)
 
+    async def subscribed_clients(self) -> int:
+        """Return how many clients of the node are subscribed to something; 0 where it hides that.
+
+        Servers before Valkey 8 and Redis 7.4 count all their clients instead.
+        """
+        try:
+            reply = await self._execute(await self._connected(), "INFO", "clients")
+        except (exceptions.RedisError, TimeoutError):
+            return 0
+        found = _SUBSCRIBED.search(reply) or _CONNECTED.search(reply)
+        return 0 if found is None else int(found[1])
+
     async def close(self) -> None:
         """End the connection and what is asked on it."""
         await self._flight.close()
@@ -97,12 +114,14 @@ class NodeProbe:
             view = await self._view(await self._connected())
         except (exceptions.ConnectionError, TimeoutError) as error:
             self.silent = True
-            self._ask_again_at = asyncio.get_running_loop().time() + _SILENT_PAUSE
+            self._ask_again_at = asyncio.get_running_loop().time() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             if isinstance(error, TimeoutError):
                 self.patience = min(2 * self.patience, self.longest)
             raise
         self.silent = False
         self.patience = min(ANSWER_TIMEOUT, self.longest)
+        self._pause = _SILENT_PAUSE
         return view
 
     async def _connected(self) -> Connection:

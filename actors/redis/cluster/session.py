@@ -69,6 +69,7 @@ class ClusterSession:
         self._soon: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
         self._prefer: set[str] = set()
+        self._urgent = False
         # What was moved while the nodes were being asked: their answers may be older than that.
         self._moved: list[tuple[int, str]] = []
 
@@ -81,9 +82,10 @@ class ClusterSession:
         while not self._loaded:
             await self._load()
 
-    async def refresh(self, prefer: Iterable[str]) -> Topology:
+    async def refresh(self, prefer: Iterable[str], *, urgent: bool = False) -> Topology:
         """Ask the nodes; see :meth:`ClusterConnectionPool.refresh`."""
         self._prefer.update(prefer)
+        self._urgent |= urgent
         return await self._refresh()
 
     def refresh_soon(self) -> None:
@@ -114,6 +116,11 @@ class ClusterSession:
         connection = await self.pools.lease(address)
         self._patrol.begin()
         return connection
+
+    @property
+    def consumers(self) -> int:
+        """How many clients were subscribed on a node when one was last asked."""
+        return self._observer.consumers
 
     def silent(self, address: Address) -> bool:
         """Whether the node at ``address`` did not answer when it was last asked."""
@@ -171,12 +178,13 @@ class ClusterSession:
 
     async def _look(self) -> Topology:
         prefer, self._prefer = self._prefer, set()
+        urgent, self._urgent = self._urgent, False
         self._moved.clear()
         self._looked_at = asyncio.get_running_loop().time()
         known = self._current.value
         assert known is not None, "the first entry loads the topology"
         try:
-            topology = await self._observer.look(known, prefer)
+            topology = await self._observer.look(known, prefer, urgent=urgent)
         except exceptions.RedisError as error:
             # Who asked in the background will not see it.
             log.debug("topology_refresh_failed", error=str(error))

@@ -20,7 +20,7 @@ from itertools import pairwise
 from actors.redis.topology.model import Health, Node, Topology, build_topology
 from actors.redis.topology.slots import SLOTS
 
-__all__ = ["choose", "in_touch", "merge", "reporters"]
+__all__ = ["choose", "in_touch", "merge", "moves_of"]
 
 _GRAVITY = (Health.ONLINE, Health.LOADING, Health.SUSPECTED, Health.FAILED)
 
@@ -47,24 +47,17 @@ def _trust(view: Topology) -> tuple[bool, int, int, int]:
     return (in_touch(view), served, view.epoch, len(view.nodes))
 
 
-def reporters(views: Sequence[Topology]) -> dict[str, frozenset[str]]:
-    """Return, for each node called failing, the ids of the nodes in touch that call it so.
-
-    Views that do not tell who gave them are left out.
-    """
-    found: dict[str, set[str]] = {}
-    for view in views:
-        if view.myself is not None and in_touch(view):
-            for node_id in view.failing:
-                found.setdefault(node_id, set()).add(view.myself)
-    return {node_id: frozenset(by) for node_id, by in found.items()}
+def moves_of(view: Topology) -> dict[int, str]:
+    """Return where slots are moving to, by slot: those that leave the asked node or come to it."""
+    coming = {} if view.myself is None else dict.fromkeys(view.importing, view.myself)
+    return {**coming, **view.migrating}
 
 
 def merge(views: Sequence[Topology]) -> Topology:
     """Combine what several nodes said into one topology; ValueError without any view."""
     sane = [view for view in views if in_touch(view)] or [choose(views)]
     if len(sane) == 1:
-        return sane[0]
+        return replace(sane[0], migrating=moves_of(sane[0]))
     own = {view.myself: view for view in sane if view.myself is not None}
     ids = {node_id: None for view in sane for node_id in view.nodes}
     nodes = {node_id: _merge_node(node_id, sane) for node_id in ids}
@@ -76,7 +69,7 @@ def merge(views: Sequence[Topology]) -> Topology:
     return build_topology(
         nodes.values(),
         owned,
-        migrating={k: v for view in sane for k, v in view.migrating.items()},
+        migrating={slot: to for view in sane for slot, to in moves_of(view).items()},
         importing={k: v for view in sane for k, v in view.importing.items()},
     )
 

@@ -115,7 +115,8 @@ class Topology:
     myself: str | None = None
     """Id of the node that gave this view; None for a merged view or where not told."""
     migrating: Mapping[int, str] = field(default_factory=dict)
-    """Slot to the id of the node it is on its way to. Only the source of a move tells."""
+    """Slot to the id of the node that it moves to. In the view of one node only the source of the
+    move tells; in a merged topology either end has told."""
     importing: Mapping[int, str] = field(default_factory=dict)
     """Slot to the id of the node it comes from. Only the target of a move tells."""
     _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)

@@ -1,0 +1,104 @@
+"""What the manager of shard channels knows of the cluster: topology, connections, transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.pubsub.cluster.placement_rules import NodeHealth
+from actors.pubsub.cluster.shard_roles import Revocations, Roles, ShardPeers, new_replicas
+from actors.pubsub.cluster.silent_nodes import SilentNodes
+from actors.pubsub.cluster.transitions import BUS_LAG, LostPrimaries, UnsettledSlots
+from actors.pubsub.table.state import NodeId
+from actors.redis.topology.model import Topology
+
+__all__ = ["ShardState"]
+
+
+class ShardState:
+    """Holds what is known; decides nothing.
+
+    Attributes:
+        topology: the latest one, with what servers have said since.
+        replicas_first: whether channels are consumed from replicas where there are any.
+        down: nodes whose connection was lost or could not be made, each with the time.
+        silent: connected nodes that do not answer.
+        roles: nodes that may not receive everything yet, as replicas.
+        peers: which nodes are of one shard.
+        unsettled: slots whose owner is being found out.
+        revocations: which subscriptions nodes have ended lately.
+        lost_primaries: primaries that may be dead, where replicas are consumed from.
+        refusals: whether a node has refused a subscription for now.
+
+    Args:
+        topology: the one that is known at the beginning.
+        now: returns the time in seconds.
+        replicas_first: see above.
+    """
+
+    def __init__(
+        self, topology: Topology, now: Callable[[], float], *, replicas_first: bool
+    ) -> None:
+        self.topology = topology
+        self.now = now
+        self.replicas_first = replicas_first
+        self.down: dict[NodeId, float] = {}
+        self.silent = SilentNodes()
+        self.roles = Roles()
+        self.peers = ShardPeers(now)
+        self.peers.note(topology)
+        self.unsettled = UnsettledSlots()
+        self.revocations = Revocations()
+        self.lost_primaries = LostPrimaries()
+        self.refusals = False
+
+    def health(self) -> NodeHealth:
+        """Return what decides where channels belong, beside the topology."""
+        return NodeHealth(
+            self.down.keys(),
+            self.silent.silent,
+            self.unsettled.slots,
+            self.topology.migrating,
+            self.replicas_first,
+            self.roles.unsure.keys(),
+        )
+
+    def trusted(self, node: NodeId) -> bool:
+        """Return whether ``node`` answers, and surely receives what its primary accepts."""
+        return node not in self.silent and not self.roles.returning(node)
+
+    def complete(self, node: NodeId, heard: float) -> float:
+        """Return until when ``node`` has delivered everything that its shard accepted.
+
+        Any node of a shard accepts messages, a demoted primary too, and passes them on over the
+        cluster bus, which is late. Of a primary that died long enough ago nothing is on its way.
+        """
+        known = self.topology.nodes.get(node)
+        ended = None if known is None else self.down.get(known.primary_id or "")
+        if ended is not None and heard - ended >= BUS_LAG:
+            return heard
+        return heard - BUS_LAG
+
+    def lost_slot(self, node: NodeId, slot: int) -> bool:
+        """Return whether ``node`` is a replica and ``slot`` is moving, or moved, off its shard."""
+        known = self.topology.nodes.get(node)
+        if known is None or known.is_primary:
+            return False
+        owner = self.topology.migrating.get(slot)
+        if owner is None:
+            primary = self.topology.primary_for(slot)
+            owner = None if primary is None else primary.id
+        return owner is not None and not self.peers.are(node, owner)
+
+    def take(self, topology: Topology, asked_at: float) -> None:
+        """Take a topology that the cluster was asked for at ``asked_at``."""
+        old, self.topology = self.topology, topology
+        self.peers.note(topology)
+        self.roles.note(old, topology, self.now())
+        self.unsettled.roles_known(topology, new_replicas(old, topology), asked_at)
+
+    def forget_others(self) -> None:
+        """Forget the nodes that are not in the topology."""
+        known = self.topology.nodes.keys()
+        self.down = {node: at for node, at in self.down.items() if node in known}
+        self.silent.keep(known)
+        self.lost_primaries.keep(known)
