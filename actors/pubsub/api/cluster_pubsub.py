@@ -22,8 +22,8 @@ from actors.pubsub.model.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
+from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
