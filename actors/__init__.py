@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from actors.redis import exceptions
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
     from actors.redis.pools.connection_pool import ConnectionPool
-    from actors.runtime.actor import Actor
-    from actors.runtime.context import ActorContext, Deferred
-    from actors.runtime.dead_letters import DeadLetter
+    from actors.runtime.actor import Actor, ActorContext, ActorSpec
+    from actors.runtime.ask import Deferred
+    from actors.runtime.death_watch import Terminated
+    from actors.runtime.envelopes import Lagged
     from actors.runtime.errors import (
         ActorCrashed,
         ActorError,
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
         MailboxFull,
         NameTaken,
     )
-    from actors.runtime.groups import SupervisorRef
-    from actors.runtime.messages import Failure, Lagged, Terminated
+    from actors.runtime.lost_messages import DeadLetter, Failure
     from actors.runtime.overflow import MailboxSpec, Overflow
     from actors.runtime.ref import ActorRef
-    from actors.runtime.spec import ActorSpec
+    from actors.runtime.spawning import SupervisorRef
     from actors.runtime.system import ActorSystem
     from actors.worker.run.app import Worker
 
@@ -94,9 +94,10 @@ _HOMES = {
     "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),
     "actors.redis.exceptions": ("exceptions",),
     "actors.redis.pools.connection_pool": ("ConnectionPool",),
-    "actors.runtime.actor": ("Actor",),
-    "actors.runtime.context": ("ActorContext", "Deferred"),
-    "actors.runtime.dead_letters": ("DeadLetter",),
+    "actors.runtime.actor": ("Actor", "ActorContext", "ActorSpec"),
+    "actors.runtime.ask": ("Deferred",),
+    "actors.runtime.death_watch": ("Terminated",),
+    "actors.runtime.envelopes": ("Lagged",),
     "actors.runtime.errors": (
         "ActorCrashed",
         "ActorError",
@@ -104,11 +105,10 @@ _HOMES = {
         "MailboxFull",
         "NameTaken",
     ),
-    "actors.runtime.groups": ("SupervisorRef",),
-    "actors.runtime.messages": ("Failure", "Lagged", "Terminated"),
+    "actors.runtime.lost_messages": ("DeadLetter", "Failure"),
     "actors.runtime.overflow": ("MailboxSpec", "Overflow"),
     "actors.runtime.ref": ("ActorRef",),
-    "actors.runtime.spec": ("ActorSpec",),
+    "actors.runtime.spawning": ("SupervisorRef",),
     "actors.runtime.system": ("ActorSystem",),
     "actors.worker.run.app": ("Worker",),
 }

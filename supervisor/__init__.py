@@ -37,7 +37,7 @@ from supervisor.reasons import (
     Shutdown,
     StartFailed,
 )
-from supervisor.retry import (
+from supervisor.retry_policy import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,
     ExponentialBackoffRetryPolicy,

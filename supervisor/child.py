@@ -15,7 +15,7 @@ from supervisor.strategy import DOWN, RUNNING
 
 if TYPE_CHECKING:
     from supervisor.clock import Timer
-    from supervisor.retry import RetrySession
+    from supervisor.retry_policy import RetrySession
 
 __all__ = ["Child"]
 

@@ -79,3 +79,16 @@ class Deadlines:
             earliest = min(self._at.values())
             if earliest < self._next:
                 self._arm(earliest)
+
+
+def stop_deadline(now: float, allowance: float | None, total: float | None) -> float | None:
+    """Return when a child that is asked to stop at ``now`` is cancelled; None: never.
+
+    Args:
+        allowance: the child's own seconds; None: as long as it needs; 0: cancelled at once.
+        total: the deadline of everything around it, or None.
+    """
+    own = None if allowance is None else now + allowance
+    if own is None:
+        return total
+    return own if total is None else min(own, total)

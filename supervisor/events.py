@@ -18,9 +18,8 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from supervisor.log import get_logger
+from supervisor.log import Throttle, get_logger
 from supervisor.reasons import Escalated, ExitReason
-from supervisor.throttle import Throttle
 
 __all__ = [
     "ChildExited",

@@ -16,10 +16,10 @@ import contextvars
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from supervisor.deadlines import stop_deadline
 from supervisor.errors import SupervisorExit
 from supervisor.log import get_logger
 from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
-from supervisor.shutdown import stop_deadline
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervisor.child import Child
-from supervisor.retry import RetryPolicy
+from supervisor.retry_policy import RetryPolicy
 from supervisor.spec import ChildSpec, Restart, SupervisorSpec
 from supervisor.tree import TreeNode
 

@@ -10,11 +10,18 @@ from supervisor.events import (
     ChildStartFailed,
     ChildUnkillable,
 )
-from supervisor.exits import GiveUp, RestartAfter, Verdict, after_exit, is_restartable
-from supervisor.intensity import Window, add_restart
 from supervisor.log import get_logger
 from supervisor.machine import Machine, Phase
 from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
+from supervisor.restart_decision import (
+    GiveUp,
+    RestartAfter,
+    Verdict,
+    Window,
+    add_restart,
+    after_exit,
+    is_restartable,
+)
 from supervisor.retry_session import Decision
 from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with

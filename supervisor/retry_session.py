@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from supervisor.retry import RetryPolicy
+    from supervisor.retry_policy import RetryPolicy
 
 __all__ = [
     "CompositeSession",

@@ -11,7 +11,7 @@ import msgspec
 
 from supervisor.errors import SpecError
 from supervisor.reasons import ExitReason
-from supervisor.retry import RetryPolicy
+from supervisor.retry_policy import RetryPolicy
 
 if TYPE_CHECKING:
     from supervisor.child import Child

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
-from actors.runtime.messages import Envelope
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
     from supervisor import Clock
     from supervisor.clock import Timer
 
-__all__ = ["Ask", "Expired", "TimeoutWheel", "ending"]
+__all__ = ["Ask", "Deferred", "Expired", "TimeoutWheel", "ending"]
 
 _TICK = 0.02
 # A timeout of more than a thousand ticks is rounded up by up to a thousandth.
@@ -77,6 +77,25 @@ class Ask(Envelope, msgspec.Struct, eq=False):
     def bury(self, cell: Cell) -> None:
         """Tell the asker that the actor ended before it got to this message."""
         self.fail(ending(cell, None))
+
+
+class Deferred:
+    """An answer that is given later, from another message or task."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def send(self, answer: Any) -> None:
+        """Answer the ask; ignored when the asker gave up or the actor crashed since."""
+        reply = self._ask.reply
+        if not reply.done():
+            reply.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        """Answer the ask with an exception; ignored as in :meth:`send`."""
+        self._ask.fail(error)
 
 
 def ending(cell: Cell, error: BaseException | None) -> ActorError:

@@ -12,17 +12,15 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorContext, ActorSpec
 from actors.runtime.ask import Ask
-from actors.runtime.context import ActorContext
+from actors.runtime.death_watch import Watching
+from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped
 from actors.runtime.incarnation import DRAINED, live
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Envelope
 from actors.runtime.overflow import Overflow, as_mailbox_spec
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
-from actors.runtime.watching import Watching
 from supervisor import Child, ExitReason, Status, Supervisor, SupervisorExit
 from supervisor.errors import to_exception
 

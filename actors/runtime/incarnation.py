@@ -12,11 +12,10 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorContext
 from actors.runtime.ask import Ask, ending
-from actors.runtime.context import ActorContext
-from actors.runtime.messages import Envelope
-from actors.runtime.turns import handle_messages
+from actors.runtime.envelopes import Envelope
+from actors.runtime.message_loop import handle_messages
 from supervisor import Child, Crashed, Killed, Shutdown, Status
 from supervisor.log import get_logger
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from actors.runtime.messages import Envelope, Lagged
+from actors.runtime.envelopes import Envelope, Lagged
 from supervisor import SpecError
 
 __all__ = [

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from actors.runtime.ask import Ask, Expired
+from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped
-from actors.runtime.messages import Envelope
 from supervisor import ExitReason
 
 if TYPE_CHECKING:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from actors.runtime import ambient
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.ask import TimeoutWheel
-from actors.runtime.dead_letters import DeadLetter, DeadLetters
-from actors.runtime.failures import FailureSink, LogFailures
-from actors.runtime.groups import SupervisorRef, spawn_under, supervise_under
-from actors.runtime.messages import Failure
-from actors.runtime.pacing import Pacer
+from actors.runtime.lost_messages import DeadLetter, DeadLetters, Failure, FailureSink, LogFailures
+from actors.runtime.message_loop import Pacer
 from actors.runtime.ref import ActorRef
 from actors.runtime.registry import Registry
-from actors.runtime.spec import ActorSpec
+from actors.runtime.spawning import SupervisorRef, spawn_under, supervise_under
 from supervisor import (
     Clock,
     EventSink,
@@ -34,7 +31,7 @@ from supervisor.errors import to_exception
 from supervisor.log import get_logger
 from supervisor.supervisor import Phase
 
-__all__ = ["ActorSystem"]
+__all__ = ["ActorSystem", "current_system"]
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -126,7 +123,7 @@ class ActorSystem:
     async def __aenter__(self) -> Self:
         await self.start()
         self._body = asyncio.current_task()
-        ambient.enter(self)
+        _current.set(self)
         return self
 
     async def __aexit__(
@@ -246,3 +243,15 @@ class ActorSystem:
     def tree(self) -> TreeNode:
         """Return what runs, as a value that prints as a tree."""
         return self.root.tree()
+
+
+_current: ContextVar[ActorSystem | None] = ContextVar("mailslot_system", default=None)
+
+
+def current_system() -> ActorSystem | None:
+    """Return the innermost ``async with ActorSystem()`` around the caller, if it still runs.
+
+    Actors run in the context in which they were spawned, so it works inside them, too.
+    """
+    system = _current.get()
+    return system if system is not None and system.running else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped, MailboxFull
-from actors.runtime.messages import Envelope
 from supervisor import Clock
 from supervisor.clock import Timer
 

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from actors.runtime.actor import Actor
-from actors.runtime.spec import ActorSpec
+from actors.runtime.actor import Actor, ActorSpec
 
 __all__ = ["Probe"]
 

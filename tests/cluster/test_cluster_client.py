@@ -19,7 +19,7 @@ from actors.redis.wire.resp import pack
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from actors.testing.proxies.proxy import Direction
-from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy
+from supervisor.retry_policy import ConstantRetryPolicy, NoRetryPolicy
 from tests.cluster.clusters import NODE_TIMEOUT, connect
 from tests.support import eventually
 

@@ -7,7 +7,7 @@ import pytest
 from actors.redis.clients.cluster_client import RedisClusterClient
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.config.locations import TCPLocation
-from supervisor.retry import NoRetryPolicy
+from supervisor.retry_policy import NoRetryPolicy
 
 
 def test_options_that_make_no_sense():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from actors import Lagged, MailboxFull, MailboxSpec
 from actors.runtime.ask import Ask
+from actors.runtime.envelopes import Envelope
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Envelope
 from actors.runtime.overflow import Overflow
 
 

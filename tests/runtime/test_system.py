@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors import ActorSystem
-from actors.runtime.ambient import current_system
+from actors.runtime.system import current_system
 from supervisor import EscalatedError, SupervisorError, TreeNode
 
 from .support import Boom, Crash, Echo, Gate, Recorder, Told, turns

@@ -26,7 +26,7 @@ from supervisor import (
     format_tree,
     log_event,
 )
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle
 
 from .helpers import node, raising
 

@@ -1,4 +1,4 @@
-"""supervisor.intensity against a naive model (S4)."""
+"""Restart intensity against a naive model (S4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.intensity import Window, add_restart
+from supervisor.restart_decision import Window, add_restart
 
 
 def allowed_at(times, limit, period):

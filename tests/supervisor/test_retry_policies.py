@@ -1,4 +1,4 @@
-"""supervisor.retry and its sessions: delays, counts, deadlines (S5)."""
+"""Retry policies and sessions: delays, counts, deadlines (S5)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervisor import (
     ExponentialBackoffRetryPolicy,
     NoRetryPolicy,
 )
-from supervisor.retry import Refused, Retry, RetryPolicy, Spent
+from supervisor.retry_policy import Refused, Retry, RetryPolicy, Spent
 
 LOST = ConnectionError("lost")
 LATE = TimeoutError("late")

@@ -29,9 +29,8 @@ from actors.pubsub.model.types import (
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor import (
     CompositeRetryPolicy,

@@ -20,8 +20,8 @@ from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import GapCallback, Kind, LagCallback
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.wire.connection import Connection
+from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 

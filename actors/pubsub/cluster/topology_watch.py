@@ -15,8 +15,7 @@ from actors.redis.topology.model import Topology
 from actors.runtime.actor import Actor
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
 __all__ = ["TopologyChecked", "TopologyRequests", "TopologyWatch", "calm_interval"]
 

@@ -15,8 +15,8 @@ from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.delivery.notices import GapNotice, begin_hook
 from actors.pubsub.delivery.pending_hooks import AtWork, Hooks
 from actors.pubsub.model.types import LagCallback, PubSubMessage
+from actors.runtime.envelopes import Envelope, Lagged
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.messages import Envelope, Lagged
 from actors.runtime.overflow import MailboxSpec
 
 __all__ = ["MessageQueue", "InboxInlet"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.pubsub.model.types import Gap
-from actors.runtime.messages import Envelope
+from actors.runtime.envelopes import Envelope
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
-from actors.runtime.messages import Envelope
+from actors.runtime.envelopes import Envelope
 
 __all__ = ["AtWork", "Hooks"]
 

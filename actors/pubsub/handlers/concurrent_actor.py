@@ -20,15 +20,13 @@ from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
 from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_decode, make_run
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
-from actors.runtime.actor import Actor
-from actors.runtime.failures import FailureSink
-from actors.runtime.messages import Lagged
+from actors.runtime.actor import Actor, ActorSpec
+from actors.runtime.envelopes import Lagged
+from actors.runtime.lost_messages import FailureSink
 from actors.runtime.overflow import Overflow
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
 from supervisor import ExitReason
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
 __all__ = ["ConcurrentActor"]
 

@@ -11,8 +11,7 @@ import msgspec
 
 from actors.runtime.ref import ActorRef
 from supervisor import SupervisorError
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
 __all__ = [
     "WRITER_PREFIX",

@@ -13,7 +13,7 @@ from actors.pubsub.handlers.pipeline import UNOPENED
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell
-from actors.runtime.messages import Envelope, Lagged
+from actors.runtime.envelopes import Envelope, Lagged
 from supervisor import ExponentialBackoffRetryPolicy
 
 if TYPE_CHECKING:

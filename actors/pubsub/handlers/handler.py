@@ -10,9 +10,8 @@ from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from supervisor import SpecError
 
 if TYPE_CHECKING:

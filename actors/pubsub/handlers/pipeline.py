@@ -19,8 +19,7 @@ import msgspec
 from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, BreakerStatus
 from actors.pubsub.handlers.handler import Handler, Opener
 from actors.pubsub.model.types import PubSubMessage
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
 if TYPE_CHECKING:
     from actors.pubsub.handlers.worker_thread import WorkerThread

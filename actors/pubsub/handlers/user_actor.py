@@ -16,9 +16,8 @@ from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, Break
 from actors.pubsub.handlers.function_actor import COMES_BACK
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.pipeline import Call, admit, is_undecodable, make_run, note_success
-from actors.runtime.actor import Actor
-from actors.runtime.messages import Failure
-from actors.runtime.spec import ActorSpec
+from actors.runtime.actor import Actor, ActorSpec
+from actors.runtime.lost_messages import Failure
 
 __all__ = ["actor_spec"]
 

@@ -16,9 +16,8 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from actors.runtime.turns import handle_messages
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from actors.runtime.message_loop import handle_messages
+from supervisor.log import Throttle, get_logger
 
 if TYPE_CHECKING:
     from actors.pubsub.lifecycle.tree import PubSubTree

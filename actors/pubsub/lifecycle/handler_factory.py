@@ -20,11 +20,10 @@ from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, ma
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Subscription
-from actors.runtime.failures import FailureSink
-from actors.runtime.messages import Failure
+from actors.runtime.actor import ActorSpec
+from actors.runtime.lost_messages import Failure, FailureSink
 from actors.runtime.overflow import MailboxSpec
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:

@@ -24,10 +24,9 @@ from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription
 from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
-from actors.runtime.actor import Actor
-from actors.runtime.messages import Terminated
+from actors.runtime.actor import Actor, ActorSpec
+from actors.runtime.death_watch import Terminated
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
 from supervisor import ExitReason, RetryPolicy
 
 __all__ = [

@@ -18,8 +18,7 @@ from typing import Any
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.runtime.ambient import current_system
-from actors.runtime.system import ActorSystem
+from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
 from supervisor.log import get_logger
 

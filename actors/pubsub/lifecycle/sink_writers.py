@@ -19,15 +19,14 @@ from actors.pubsub.handlers.failure_sinks import (
     HandlerFailureSink,
 )
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.cell import Cell
-from actors.runtime.messages import Envelope, Lagged, Terminated
+from actors.runtime.death_watch import Terminated
+from actors.runtime.envelopes import Envelope, Lagged
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
 from supervisor import ExitReason
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
 __all__ = ["Writers"]
 

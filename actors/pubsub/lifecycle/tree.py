@@ -23,9 +23,9 @@ from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.reservations import Reservations
-from actors.runtime.groups import actor_child
+from actors.runtime.actor import ActorSpec
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
+from actors.runtime.spawning import actor_child
 from actors.runtime.system import ActorSystem
 from supervisor import (
     Child,

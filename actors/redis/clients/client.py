@@ -17,7 +17,7 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the defa
 from actors.redis.pools.connection_pool import ConnectionPool
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument, decode
-from supervisor.retry import ConstantRetryPolicy, NoRetryPolicy, RetryPolicy
+from supervisor.retry_policy import ConstantRetryPolicy, NoRetryPolicy, RetryPolicy
 
 __all__ = ["DEFAULT_RETRY_POLICY", "RedisClient"]
 

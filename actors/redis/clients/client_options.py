@@ -9,7 +9,7 @@ from typing import TypedDict
 from actors.redis.config.credentials import AbstractCredentialProvider
 from actors.redis.config.tls import CertReqs
 from actors.redis.pools.connection_pool import ConnectionPool
-from supervisor.retry import RetryPolicy
+from supervisor.retry_policy import RetryPolicy
 
 __all__ = ["ClientOptions", "CommonOptions", "URLOptions"]
 

@@ -26,7 +26,7 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.topology.parse import AddressRemap
-from supervisor.retry import (
+from supervisor.retry_policy import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,
     ExponentialBackoffRetryPolicy,

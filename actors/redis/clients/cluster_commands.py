@@ -15,7 +15,7 @@ from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall
 from actors.redis.exceptions import ClusterDownError
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.resp import Argument, decode
-from supervisor.retry import RetryPolicy
+from supervisor.retry_policy import RetryPolicy
 
 __all__ = ["ClusterCommands"]
 

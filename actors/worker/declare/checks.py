@@ -13,8 +13,8 @@ import msgspec
 
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.handler import Opener
+from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.spec import ActorSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
 __all__ = ["actor_problems", "option_problems", "worker_problems"]

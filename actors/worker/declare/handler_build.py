@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.pubsub.handlers.handler import Around, Handler, Opener
 from actors.pubsub.model.types import PubSubMessage
-from actors.runtime.spec import ActorSpec
+from actors.runtime.actor import ActorSpec
 from actors.worker.declare.middleware import Chain, receipts_of
 from actors.worker.declare.signature import Binding, Role
 

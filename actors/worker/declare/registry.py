@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, cast
 
-from actors.runtime.spec import ActorSpec
+from actors.runtime.actor import ActorSpec
 from actors.worker.declare.checks import actor_problems
 from actors.worker.declare.middleware import Middleware, middleware_problems
 from actors.worker.declare.routes import Route, is_actor_class, route_problems

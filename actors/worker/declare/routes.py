@@ -10,8 +10,7 @@ import msgspec
 
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Kind
-from actors.runtime.actor import Actor
-from actors.runtime.spec import ActorSpec
+from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.checks import option_problems
 from actors.worker.declare.handler_build import Wiring
 from actors.worker.declare.signature import Binding, bind, wants_context

@@ -21,8 +21,8 @@ from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Gap, GapCallback, Kind
 from actors.redis.exceptions import AuthorizationError
+from actors.runtime.actor import ActorSpec
 from actors.runtime.ref import ActorRef
-from actors.runtime.spec import ActorSpec
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.handler_build import Wiring
 from actors.worker.declare.middleware import compose

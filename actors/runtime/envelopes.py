@@ -5,36 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import msgspec
-
-from supervisor import ExitReason
-
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
-    from actors.runtime.ref import ActorRef
 
-__all__ = ["Envelope", "Failure", "Lagged", "Terminated"]
-
-
-class Terminated(msgspec.Struct, frozen=True):
-    """A watched actor ended for good (A6): delivered once, ahead of every backlog."""
-
-    ref: ActorRef[Any]
-    reason: ExitReason
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """A message that its handler failed on, as the failure sink gets it (A4).
-
-    Attributes:
-        path: the actor that had it in hand.
-        message: the message; it is not delivered again.
-        error: what was raised.
-    """
-
-    path: str
-    message: Any
-    error: BaseException
+__all__ = ["Envelope", "Lagged"]
 
 
 class Envelope:

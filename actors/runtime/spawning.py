@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.cell import Cell
 from actors.runtime.errors import ActorError, NameTaken
-from actors.runtime.spec import ActorSpec
 from supervisor import (
     Child,
     ChildSpec,

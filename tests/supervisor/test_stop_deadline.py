@@ -1,4 +1,4 @@
-"""supervisor.shutdown: a child's own allowance within a total (S7)."""
+"""A child's own allowance within a total (S7)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.shutdown import stop_deadline
+from supervisor.deadlines import stop_deadline
 
 MAYBE = st.none() | st.floats(0, 100)
 

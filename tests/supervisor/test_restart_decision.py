@@ -1,4 +1,4 @@
-"""supervisor.exits: what follows the unasked end of a child (S1, S2, S5)."""
+"""What follows the unasked end of a child (S1, S2, S5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from supervisor import Crashed, Escalated, Killed, Normal, Restart, Shutdown, StartFailed
-from supervisor.exits import GiveUp, RestartAfter, Verdict, after_exit, is_restartable
+from supervisor.restart_decision import GiveUp, RestartAfter, Verdict, after_exit, is_restartable
 from supervisor.retry_session import Refused, Retry, Spent
 
 ERROR = ValueError("boom")

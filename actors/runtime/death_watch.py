@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.messages import Envelope, Terminated
+import msgspec
+
+from actors.runtime.envelopes import Envelope
+from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
 
-__all__ = ["Watching"]
+__all__ = ["Terminated", "Watching"]
+
+
+class Terminated(msgspec.Struct, frozen=True):
+    """A watched actor ended for good (A6): delivered once, ahead of every backlog."""
+
+    ref: ActorRef[Any]
+    reason: ExitReason
 
 
 class _End(Envelope):

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from supervisor.log import get_logger
-from supervisor.throttle import Throttle
+from supervisor.log import Throttle, get_logger
 
-__all__ = ["DeadLetter", "DeadLetters"]
+__all__ = ["DeadLetter", "DeadLetters", "Failure", "FailureSink", "LogFailures"]
 
 log = get_logger("mailslot.actors")
 
@@ -63,4 +62,41 @@ class DeadLetters:
                 message_type=type(message).__name__,
                 suppressed=suppressed,
                 total=self.count,
+            )
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A message that its handler failed on, as the failure sink gets it (A4).
+
+    Attributes:
+        path: the actor that had it in hand.
+        message: the message; it is not delivered again.
+        error: what was raised.
+    """
+
+    path: str
+    message: Any
+    error: BaseException
+
+
+#: Takes a failure and returns at once.
+FailureSink = Callable[[Failure], None]
+
+
+class LogFailures:
+    """The default sink: a log line for each, at most one a second for a path and type of error."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self._throttle = Throttle(time)
+
+    def __call__(self, failure: Failure) -> None:
+        """Log ``failure``, or count it as suppressed."""
+        suppressed = self._throttle.passes((failure.path, type(failure.error)))
+        if suppressed is not None:
+            log.warning(
+                "message_failed",
+                path=failure.path,
+                error=repr(failure.error),
+                suppressed=suppressed,
+                exc_info=failure.error,
             )

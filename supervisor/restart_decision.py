@@ -77,3 +77,23 @@ def after_exit(
     if isinstance(reason, StartFailed) and not was_up:
         return Verdict.FAIL_START if starting else Verdict.LET_GO
     return Verdict.RESTART if is_restartable(restart, reason) else Verdict.LET_GO
+
+
+#: The times of the restarts within the period, oldest first, in monotonic seconds.
+Window = tuple[float, ...]
+
+
+def add_restart(
+    window: Window, now: float, limit: int | None, period: float
+) -> tuple[Window, bool]:
+    """Add a restart at ``now``; return the new window and whether the restart is allowed.
+
+    Args:
+        limit: how many are allowed within ``period``; None: any number.
+        period: seconds.
+    """
+    if limit is None:
+        return (), True
+    # Entries beyond the limit change no later answer: while they are kept the answer is no anyway.
+    kept = (*(at for at in window if at >= now - period), now)[-(limit + 1) :]
+    return kept, len(kept) <= limit
