@@ -15,7 +15,7 @@ import msgspec
 from actors.redis.config.locations import TCPLocation
 from actors.redis.topology.slots import SLOTS, key_slot
 
-__all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels"]
+__all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels", "word_of"]
 
 _PUBLISHER = Path(__file__).with_name("publisher.py")
 _PATIENCE = 10.0
@@ -65,6 +65,11 @@ def even_channels(count: int) -> list[str]:
     return names
 
 
+def word_of(number: int) -> str:
+    """Return the word that the publisher sends for a number, where it sends words."""
+    return ("tick", "tock")[(number * 2654435761 >> 16) & 1]
+
+
 class Load:
     """A publisher that runs from :meth:`start` to :meth:`stop`.
 
@@ -72,13 +77,22 @@ class Load:
         nodes: where it learns of the cluster; the real addresses, not those of proxies.
         channels: to publish to, in turn.
         rate: messages a second, over all channels.
+        words: payloads are one of two words instead of numbers.
     """
 
-    def __init__(self, nodes: Sequence[TCPLocation], channels: Sequence[str], rate: float) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[TCPLocation],
+        channels: Sequence[str],
+        rate: float,
+        *,
+        words: bool = False,
+    ) -> None:
         self._plan = {
             "nodes": [(node.host, node.port) for node in nodes],
             "channels": list(channels),
             "rate": rate,
+            "words": words,
         }
         self._process: asyncio.subprocess.Process | None = None
 

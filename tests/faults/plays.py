@@ -68,11 +68,8 @@ async def setslot(stage: Stage) -> None:
 
 
 def _move(stage: Stage, names: Collection[str]) -> None:
-    stage.interrupts(names)
-    if stage.read_from_replicas:
-        # A replica gives a slot up before all that its primary accepted has come to it. From the
-        # first move that is seen on the primary is listened to as well.
-        stage.concerns(names)
+    # The new owner accepts messages as soon as it owns the slot; a subscriber hears of that then.
+    stage.concerns(names)
     stage.time(stage.interrupted)
 
 

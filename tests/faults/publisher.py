@@ -51,13 +51,20 @@ def slot_of(name: bytes) -> int:
 class Channel:
     """A channel, and the number of its next message."""
 
-    def __init__(self, index: int, name: bytes, due: float) -> None:
+    def __init__(self, index: int, name: bytes, due: float, *, words: bool) -> None:
         self.index = index
         self.name = name
         self.slot = slot_of(name)
         self.number = 0
         self.due = due
         self.asked: Address | None = None
+        self.words = words
+
+    def payload(self) -> bytes:
+        """Return the next message: its number, or one of two words in irregular order."""
+        if not self.words:
+            return b"%d" % self.number
+        return (b"tick", b"tock")[(self.number * 2654435761 >> 16) & 1]
 
 
 class Peer:
@@ -78,7 +85,7 @@ class Peer:
     def send(self, channel: Channel, asking: bool) -> None:
         """Publish the channel's next message; OSError when it cannot be sent."""
         now = time.time()
-        data = b"%d" % channel.number
+        data = channel.payload()
         name = channel.name
         command = b"*3\r\n$8\r\nSPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n"
         command %= (len(name), name, len(data), data)
@@ -193,13 +200,13 @@ def ask_slots(node: Address) -> dict[int, Address]:
 class Publisher:
     """Publishes; see the module's docstring."""
 
-    def __init__(self, nodes: list[Address], names: list[str], rate: float) -> None:
+    def __init__(self, nodes: list[Address], names: list[str], rate: float, *, words: bool) -> None:
         self.map = Map(nodes)
         self.peers: dict[Address, Peer] = {}
         self.period = len(names) / rate
         begin = time.time() + 0.05
         self.channels = [
-            Channel(i, name.encode(), begin + i / rate) for i, name in enumerate(names)
+            Channel(i, name.encode(), begin + i / rate, words=words) for i, name in enumerate(names)
         ]
         self.queue = [(channel.due, channel.index) for channel in self.channels]
         #: (channel, number, sent at, answered at, port)
@@ -314,7 +321,7 @@ class Publisher:
 def main() -> None:
     plan = json.loads(STDIN.readline())
     nodes = [(host, port) for host, port in plan["nodes"]]
-    publisher = Publisher(nodes, plan["channels"], plan["rate"])
+    publisher = Publisher(nodes, plan["channels"], plan["rate"], words=plan["words"])
     publisher.run()
     report = {
         "accepted": publisher.accepted,

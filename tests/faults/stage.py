@@ -19,6 +19,7 @@ from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from tests.faults.load import Load, Report, even_channels
 from tests.faults.verdict import Seen, Verdict, back_after, judge
+from tests.faults.words import judge_words
 from tests.support import eventually
 
 __all__ = ["CHANNELS", "Stage"]
@@ -41,6 +42,7 @@ class Stage:
         rate: messages a second, over all channels.
         read_from_replicas: listen on replicas.
         proxied: have a proxy between the subscriber and each node.
+        words: payloads are one of two words instead of numbers; see ``words``.
         after: seconds for which it goes on when all is live again.
     """
 
@@ -51,6 +53,7 @@ class Stage:
         *,
         read_from_replicas: bool = False,
         proxied: bool = False,
+        words: bool = False,
         after: float = 0.5,
     ) -> None:
         self.cluster = cluster
@@ -71,6 +74,8 @@ class Stage:
         self.proxies: ClusterProxies | None = None
         self.read_from_replicas = read_from_replicas
         self._proxied = proxied
+        self.words = words
+        self.arrived_words: dict[str, list[str]] = {name: [] for name in CHANNELS}
         self._exit = AsyncExitStack()
 
     # -- life --------------------------------------------------------------------------------------
@@ -110,12 +115,17 @@ class Stage:
         await self._exit.enter_async_context(self.pubsub)
         consumer = asyncio.create_task(self._consume(), name="consumer")
         self._exit.push_async_callback(self._end, consumer)
-        self.load = Load(self.cluster.startup_nodes, self.channels, self.rate)
+        self.load = Load(self.cluster.startup_nodes, self.channels, self.rate, words=self.words)
         self._exit.push_async_callback(self.load.close)
         await self.load.start()
 
     async def _consume(self) -> None:
         messages, now = self.messages, time.time
+        if self.words:
+            async for message in self.pubsub:
+                arrived = messages[message["channel"]]
+                arrived.append((len(arrived), now()))
+                self.arrived_words[message["channel"]].append(message["data"])
         async for message in self.pubsub:
             messages[message["channel"]].append((int(message["data"]), now()))
 
@@ -142,6 +152,15 @@ class Stage:
         await asyncio.sleep(self.after)
         self.report = await self.load.stop()
         await self._quiet()
+        if self.words:
+            self.verdict = judge_words(
+                self.channels,
+                self.report,
+                self.seen(),
+                self.arrived_words,
+                settled_at=settled_at,
+            )
+            return self.verdict
         self.verdict = judge(
             self.channels,
             self.report,
@@ -231,7 +250,7 @@ class Stage:
 
     def back(self) -> dict[str, float | None]:
         """Return how long what is timed took."""
-        if self.timed is None:
+        if self.timed is None or self.words:
             return {}
         names, since, ports = self.timed
         return back_after(self.channels, self.report, self.seen(), names, since, ports)

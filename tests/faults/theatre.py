@@ -36,12 +36,16 @@ class Theatre:
     ) -> None:
         await self.clear()
 
-    async def play(self, fault: Fault, rate: float) -> Stage:
+    async def play(self, fault: Fault, rate: float, *, words: bool = False) -> Stage:
         """Play a fault, and return the stage with what it showed."""
         cluster = await self.cluster(fault.shape)
         try:
             async with Stage(
-                cluster, rate, read_from_replicas=fault.replicas, proxied=fault.proxied
+                cluster,
+                rate,
+                read_from_replicas=fault.replicas,
+                proxied=fault.proxied,
+                words=words,
             ) as stage:
                 await stage.play(fault.play)
             if not fault.spoils:

@@ -24,7 +24,7 @@ import msgspec
 from actors.pubsub.model.types import Gap
 from tests.faults.load import Accepted, Report
 
-__all__ = ["Seen", "Verdict", "back_after", "judge"]
+__all__ = ["Seen", "Verdict", "back_after", "covers", "judge"]
 
 #: Seconds by which the clocks of publisher, server and consumer may seem to differ.
 SKEW = 0.02
@@ -116,7 +116,7 @@ def judge(
         unreported=[
             (name, message)
             for name, message in lost
-            if not any(_covers(gap, message) for gap in gaps[name])
+            if not any(covers(gap, message) for gap in gaps[name])
         ],
         twice=[pair for name in channels for pair in _twice(name, seen)],
         disordered=[(name, number) for name, number, elsewhere in late if not elsewhere],
@@ -128,7 +128,7 @@ def judge(
     )
 
 
-def _covers(gap: Gap, message: Accepted) -> bool:
+def covers(gap: Gap, message: Accepted) -> bool:
     """Whether the message was accepted, at one time or other while it was sent, in the gap."""
     return gap.since - SKEW <= message.answered and message.sent <= gap.until + SKEW
 

@@ -136,6 +136,7 @@ class ShardEvents:
         if new is not None and new in state.topology.nodes:
             # The new owner ends what it took before it owned the slot, and is asked again.
             if new != node:
+                state.moved(slot, new)
                 state.topology = move_slot(state.topology, slot, new)
             return Revocation(missed=missed)
         shard = state.topology.shard_for(slot)
@@ -179,6 +180,8 @@ class ShardEvents:
             return True
         if owner.failing or owner.id in state.down or owner.id in state.silent:
             return True  # some nodes name a dead one for a while
+        if known is not None and not state.peers.are(known.id, owner.id):
+            state.moved(error.slot, owner.id)
         pool.note_moved(error.slot, (error.host, error.port), asked=asked)
         state.topology = pool.topology
         state.unsettled.found(error.slot)

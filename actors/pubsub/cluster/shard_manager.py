@@ -138,6 +138,7 @@ class ShardRole:
                 reconciler.trust(node, nothing_lost=False)
                 reconciler.update_routes()
         state.revocations.expire(now - 2 * UNSETTLED)
+        state.expire()
         homeless = reconciler.homeless()
         self._requests.urgent = bool(homeless or state.unsettled)
         if homeless:

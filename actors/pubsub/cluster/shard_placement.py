@@ -57,6 +57,10 @@ class ShardPlacement:
         """Return whether ``node`` is importing the target's slot."""
         return self._state.topology.migrating.get(self.slots[target]) == node
 
+    def imports(self, node: NodeId, target: Target) -> bool:
+        """Return whether the target's slot moves to ``node`` from another shard, or just did."""
+        return self._state.imports(node, self.slots[target])
+
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether two nodes are of one shard."""
         return self._state.peers.are(node, other)

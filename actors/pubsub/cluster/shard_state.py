@@ -13,6 +13,9 @@ from actors.redis.topology.model import Topology
 
 __all__ = ["ShardState"]
 
+#: Seconds for which it counts that a slot has moved.
+_REMEMBERED = 10.0
+
 
 class ShardState:
     """Holds what is known; decides nothing.
@@ -27,6 +30,7 @@ class ShardState:
         unsettled: slots whose owner is being found out.
         revocations: which subscriptions nodes have ended lately.
         lost_primaries: primaries that may be dead, where replicas are consumed from.
+        arrived: slots that have just moved to another shard, each with the node and the time.
         refusals: whether a node has refused a subscription for now.
 
     Args:
@@ -49,6 +53,7 @@ class ShardState:
         self.unsettled = UnsettledSlots()
         self.revocations = Revocations()
         self.lost_primaries = LostPrimaries()
+        self.arrived: dict[int, tuple[NodeId, float]] = {}
         self.refusals = False
 
     def health(self) -> NodeHealth:
@@ -89,12 +94,26 @@ class ShardState:
             owner = None if primary is None else primary.id
         return owner is not None and not self.peers.are(node, owner)
 
+    def moved(self, slot: int, node: NodeId) -> None:
+        """Note that ``slot`` has moved to ``node``, from another shard."""
+        self.arrived[slot] = node, self.now()
+
+    def imports(self, node: NodeId, slot: int) -> bool:
+        """Return whether ``slot`` is moving to ``node`` from another shard, or has just arrived."""
+        arrived = slot in self.arrived and self.arrived[slot][0] == node
+        return arrived or self.topology.migrating.get(slot) == node
+
     def take(self, topology: Topology, asked_at: float) -> None:
         """Take a topology that the cluster was asked for at ``asked_at``."""
         old, self.topology = self.topology, topology
         self.peers.note(topology)
         self.roles.note(old, topology, self.now())
         self.unsettled.roles_known(topology, new_replicas(old, topology), asked_at)
+
+    def expire(self) -> None:
+        """Forget the slots that arrived a while ago."""
+        limit = self.now() - _REMEMBERED
+        self.arrived = {slot: one for slot, one in self.arrived.items() if one[1] >= limit}
 
     def forget_others(self) -> None:
         """Forget the nodes that are not in the topology."""

@@ -176,9 +176,9 @@ class Merge:
         port = self.ports[node]
         if port is self.leader:
             return
-        if self.leader is None and port.ambiguous_at > self.now() - self._memory:
+        if self.leader is None and port.ambiguous_at > self.now() - OWED:
             # The former leader is gone, and cannot deliver what was taken for its messages.
-            self._doubt(self.now() - self._memory)
+            self._doubt(port.ambiguous_at - self._memory)
         self.leader = port
         # Nobody else will say when what ended nodes had before the change is due: it is, now.
         for closed in self._closed:
@@ -264,13 +264,10 @@ class Merge:
 
     def _may_be_new(self, port: MergeInput, number: int) -> None:
         """What is taken for a repeat of ``number`` may be another message of its payload."""
-        passed_at, now = self._passed[number - self._forgotten][1], self.now()
-        if number < port.joined:
-            self._doubt(passed_at - LAG)
-        elif port is not self.leader:
-            port.ambiguous_at = now  # the leader delivers it, as long as there is one
-        elif passed_at < now - LAG:
-            self._doubt(passed_at - LAG)
+        if port is self.leader:
+            self._doubt(self._passed[number - self._forgotten][1] - LAG)
+        else:
+            port.ambiguous_at = self.now()  # the leader delivers it, as long as there is one
 
     def _doubt(self, since: float) -> None:
         self._doubtful_since = min(self._doubtful_since, since)

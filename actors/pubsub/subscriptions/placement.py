@@ -36,6 +36,9 @@ class Placement(Protocol):
     def asking(self, node: NodeId, target: Target) -> bool:
         """Return whether ``node`` takes ``target`` only after ASKING: it imports the slot."""
 
+    def imports(self, node: NodeId, target: Target) -> bool:
+        """Return whether the target's slot moves to ``node`` from another shard, or just did."""
+
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether the two nodes deliver the same messages: they are of one shard."""
 

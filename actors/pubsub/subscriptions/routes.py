@@ -39,8 +39,8 @@ class Streams(Protocol):
     def trusted(self, node: NodeId) -> bool:
         """Return whether what ``node`` delivers is up to date: it answers."""
 
-    def asking(self, node: NodeId, target: Target) -> bool:
-        """Return whether ``node`` takes the target although it does not own the slot yet."""
+    def imports(self, node: NodeId, target: Target) -> bool:
+        """Return whether the target's slot moves to ``node`` from another shard, or just did."""
 
 
 class FeedRoutes:
@@ -254,11 +254,11 @@ class FeedRoutes:
         replicas = [
             gone
             for gone, at in self._revoked.get(target, {}).items()
-            if at > limit and not self._streams.asking(gone, target)
+            if at > limit and not self._streams.imports(gone, target)
         ]
         if any(gone in merge.ports for gone in replicas):
             return True
-        if self._streams.asking(node, target):
+        if self._streams.imports(node, target):
             return False
         return any(self._streams.same_stream(node, gone) for gone in replicas)
 

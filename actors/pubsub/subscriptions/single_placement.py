@@ -46,6 +46,10 @@ class SinglePlacement:
         """Return False: the server imports no slots."""
         return False
 
+    def imports(self, node: NodeId, target: Target) -> bool:
+        """Return False: no slot moves."""
+        return False
+
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return True: whichever server it is, it delivers the same messages."""
         return True
