@@ -16,8 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from actors.testing import find_binary
 from tests.benchmarks.report import machine
-from tests.footprint.measure import Figures, cluster_of, measure
+from tests.footprint.figures import Figures
+from tests.footprint.measure import cluster_of, measure
 from tests.footprint.rows import CLIENTS, ROWS, Row, chosen, quick_rows
 from tests.footprint.table import markdown, plain
 from tests.footprint.verdict import excesses
@@ -32,14 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := {*options.contestants} - {*CLIENTS}:
         parser.error(f"no such client: {', '.join(sorted(unknown))}; one of {', '.join(CLIENTS)}")
-    rows = chosen(quick_rows() if options.quick else ROWS, options.rows, options.contestants)
+    rows = quick_rows() if options.quick and not options.rows else ROWS
+    rows = chosen(rows, options.rows, options.contestants)
     if not rows:
         parser.error("no such row; --list shows them")
     if options.list:
         print(*(f"{row.place:<16}{row.client}" for row in rows), sep="\n")
         return 0
     begun = time.monotonic()
-    print(" ".join(f"{name}={value}" for name, value in machine().items()), end="\n\n")
+    print(" ".join(f"{name}={value}" for name, value in machine().items()))
+    print(f"servers: {find_binary()}", end="\n\n")
     found = asyncio.run(_measure_all(rows, quick=options.quick))
     print(plain(found))
     if options.markdown is not None:
@@ -55,17 +59,10 @@ async def _measure_all(rows: Sequence[Row], *, quick: bool) -> list[Figures]:
     for nodes, of_one_size in groupby(rows, lambda row: row.nodes):
         async with cluster_of(nodes) as cluster:
             for row in of_one_size:
-                _progress(f"{len(found) + 1} of {len(rows)}: {row.place} {row.client}")
+                print(f"{len(found) + 1}/{len(rows)} {row.place} {row.client}", file=sys.stderr)
                 options = {"seconds": _QUICK_WINDOW, "warm": _QUICK_WARM} if quick else {}
                 found.append(await measure(row, cluster, **options))
-    _progress("")
     return found
-
-
-def _progress(line: str) -> None:
-    """Say what is going on, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _report(found: Sequence[Figures], seconds: float) -> int:
@@ -81,7 +78,9 @@ def _report(found: Sequence[Figures], seconds: float) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make footprint", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rows, in about two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="few rows (or those of --rows), and shorter windows"
+    )
     parser.add_argument(
         "--rows",
         nargs="+",

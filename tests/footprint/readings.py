@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["Client", "Cost", "Reading", "cost", "parse_clients", "parse_commands"]
+__all__ = ["Client", "Cost", "Reading", "consumers", "cost", "parse_clients", "parse_commands"]
 
 #: Sent by the publisher, and by replicas to acknowledge what they were sent.
 _NOT_THE_CONSUMERS: Final = frozenset({"spublish", "replconf"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tests.footprint.measure import Figures, NodeFigures
+from tests.footprint.figures import Figures, NodeFigures
 
 __all__ = ["HEAD", "cells", "footnotes", "markdown", "plain"]
 
@@ -18,11 +18,11 @@ HEAD: Final = (
     "received/s",
     "CPU ms/s",
     "connections",
-    "kB/s in",
-    "kB/s out",
+    "kB/s to nodes",
+    "kB/s from nodes",
     "commands/s",
-    "a primary",
-    "a replica",
+    "to a primary",
+    "to a replica",
     "by name",
 )
 # Columns of words; all others are of numbers, and stand to the right.

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.footprint.readings import Client, Reading, consumers, cost, parse_clients, parse_commands
+from tests.footprint.consumer import Sample
+from tests.footprint.figures import figures
+from tests.footprint.readings import (
+    Client,
+    Cost,
+    Reading,
+    consumers,
+    cost,
+    parse_clients,
+    parse_commands,
+)
+from tests.footprint.rows import Row
 
 STATS = """# Commandstats\r
 cmdstat_info:calls=2,usec=60,usec_per_call=30.00,rejected_calls=0,failed_calls=0\r
@@ -80,3 +91,18 @@ def test_bytes_are_those_of_the_consumers_connections_new_ones_included():
     found = cost(before, after, others=[1])
     assert (found.bytes_in, found.bytes_out) == (12, 270)
     assert (found.connections, found.channels) == (2, 20)
+
+
+def test_figures_are_rates_and_each_process_is_timed_by_its_own_clock():
+    row = Row("mailslot", nodes=2, channels=20, rate=10)
+    costs = [
+        Cost({"ping": 4, "cluster|nodes": 1}, 40, 800, 4000, 2, 20),
+        Cost({"ping": 8}, 0, 200, 0, 1, 0),
+    ]
+    found = figures(row, costs, Sample(1.0, 100.0, 5), Sample(1.02, 105.0, 55), seconds=4.0)
+    assert [(node.primary, node.rate) for node in found.nodes] == [(True, 1.25), (False, 2.0)]
+    assert found.commands == {"ping": 3.0, "cluster|nodes": 0.25}
+    assert (found.rate, found.connections) == (3.25, 3)
+    assert (found.bytes_in, found.bytes_out) == (250.0, 1000.0)
+    assert (found.published, found.received) == (10.0, 10.0)
+    assert found.cpu_ms == pytest.approx(4.0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.footprint.measure import Figures, NodeFigures
+from tests.footprint.figures import Figures, NodeFigures
 from tests.footprint.rows import CHANNELS, COREDIS, MAILSLOT, RATES, ROWS, Row, chosen, quick_rows
 from tests.footprint.table import HEAD, cells, footnotes, markdown, plain
 from tests.footprint.verdict import excesses, most_commands
@@ -114,11 +114,11 @@ def test_a_row_without_figures_has_a_footnote():
         "received/s": "10",
         "CPU ms/s": "1.23",
         "connections": "3",
-        "kB/s in": "0.12",
-        "kB/s out": "4.5",
+        "kB/s to nodes": "0.12",
+        "kB/s from nodes": "4.5",
         "commands/s": "2.0",
-        "a primary": "0.5 to 1.5",
-        "a replica": "0.0",
+        "to a primary": "0.5 to 1.5",
+        "to a replica": "0.0",
         "by name": "ping 1.5, cluster|nodes 0.5",
     }
     assert footnotes([here, gone, gone]) == ["not installed"]

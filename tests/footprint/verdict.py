@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.footprint.measure import Figures
+from tests.footprint.figures import Figures
 from tests.footprint.rows import COREDIS, MAILSLOT
 
 __all__ = ["excesses", "most_commands"]
