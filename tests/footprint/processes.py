@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import IO
 
 import msgspec
 
@@ -28,13 +29,17 @@ class Consumer:
     """A consumer's process that runs.
 
     Args:
-        reader: what it says.
+        reader: what it answers.
         writer: what it is asked.
+        errors: its standard error.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, errors: IO[bytes]
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._errors = errors
 
     async def sample(self) -> Sample:
         """Ask the process what it has used and received so far.
@@ -49,11 +54,16 @@ class Consumer:
         except (TimeoutError, ConnectionError) as error:
             raise ConsumerError(f"it does not answer: {error!r}") from error
         if not line:
-            raise ConsumerError("it ended without a word")
+            raise ConsumerError(f"it ended: {self._last_error()}")
         sample = msgspec.json.decode(line, type=Sample)
         if sample.error:
             raise ConsumerError(sample.error)
         return sample
+
+    def _last_error(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        return lines[-1] if lines else "nothing on stderr"
 
 
 @asynccontextmanager
@@ -71,7 +81,7 @@ async def consuming(job: Job) -> AsyncIterator[Consumer]:
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            yield Consumer(reader, writer)
+            yield Consumer(reader, writer, errors)
         finally:
             writer.close()
             await _end(process)
