@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest bench bench-quick faults soak clean
+.PHONY: help demo test lint types pytest bench bench-quick faults footprint soak clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench-quick: $(VENV)/.has-bench  ## the same, in under two minutes
 
 faults: $(VENV)/.has-dev  ## what is lost when servers, nodes and connections break, a row for each fault
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+footprint: $(VENV)/.has-bench  ## what one consumer costs its servers and itself, beside other clients
+	@$(BIN)/python -m tests.footprint $(ARGS)
 
 soak: $(VENV)/.has-dev  ## a thousand handlers that raise at random, under load for a minute
 	@MAILSLOT_SOAK_SECONDS=$${MAILSLOT_SOAK_SECONDS:-60} \
