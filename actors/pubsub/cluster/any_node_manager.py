@@ -55,6 +55,9 @@ class AnyNodeRole:
     def reader_ended(self, node: NodeId) -> None:
         """Nothing depends on it."""
 
+    def targets_changed(self) -> None:
+        """Any targets are served by the one reader."""
+
     def reconcile(self) -> None:
         """Let go what merges have held for too long."""
         self._keeper.reconciler.expire()

@@ -46,6 +46,8 @@ class _Owner(Protocol):
     @property
     def winding_down(self) -> bool: ...
 
+    def look_soon(self) -> None: ...
+
 
 class ShardEvents:
     """Takes reports, changes what is known, and has the reconciler look again.
@@ -107,15 +109,20 @@ class ShardEvents:
         """Take that a node could not be connected to."""
         if node not in self._state.down:
             self._state.down[node] = self._state.now()
-            self._requests.look()
+            self._look_everywhere()
             self.replace()
             self._owner.reconciler.calls.queue_hopeless("no connection could be had")
 
     def _changed(self) -> bool:
         self._placement.places_by_slot.clear()
-        self._readers.place_soon()
-        self._requests.look()
+        self._look_everywhere()
         return True
+
+    def _look_everywhere(self) -> None:
+        """Have the topology, the readers and what no event reports looked at soon."""
+        self._requests.look()
+        self._readers.place_soon()
+        self._owner.look_soon()
 
     def replace(self) -> None:
         """Have the reconciler look again where every channel belongs."""
@@ -130,8 +137,7 @@ class ShardEvents:
         state, slot, now = self._state, self._placement.slots[target], self._state.now()
         missed = state.lost_slot(node, slot)
         new = state.topology.migrating.get(slot)
-        self._requests.look()
-        self._readers.place_soon()
+        self._look_everywhere()
         self._placement.places_by_slot.drop(slot)
         if new is not None and new in state.topology.nodes:
             # The new owner ends what it took before it owned the slot, and is asked again.
@@ -152,13 +158,13 @@ class ShardEvents:
         if isinstance(error, MovedError):
             if not self._follow(node, error):
                 self._state.refusals = True
+                self._owner.look_soon()
                 return True  # it names the owner that is known
             self._owner.reconciler.replace(targets)
         elif not isinstance(error, _PASSING):
             return False
         self._state.refusals = True
-        self._readers.place_soon()
-        self._requests.look()
+        self._look_everywhere()
         return True
 
     def _follow(self, node: NodeId, error: MovedError) -> bool:

@@ -20,8 +20,8 @@ from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
 __all__ = ["NodeFailed", "ShardRole"]
 
-#: Seconds between two periodic looks: while something is not as it should be, and otherwise.
-_BUSY, _IDLE = 0.05, 0.25
+#: Seconds between two periodic looks: while something is not as it should be, and at most.
+_BUSY, _IDLE = 0.05, 1.0
 #: Seconds between two attempts to subscribe where a node refused for now: at first and at most.
 _RETRY, _LONGEST_RETRY = 0.05, 1.0
 
@@ -106,6 +106,10 @@ class ShardRole:
         self._state.down.pop(node, None)
         self._readers.place_soon()
 
+    def targets_changed(self) -> None:
+        """Have readers where they are needed now."""
+        self._readers.place_soon()
+
     def reconcile(self) -> None:
         """Have readers where they are needed."""
         self._readers.place_soon()
@@ -149,7 +153,13 @@ class ShardRole:
         self._readers.let_go_unused(now)
         merging = reconciler.expire()
         busy = homeless or state.unsettled or state.refusals or state.silent.pinged or merging
-        self._look_again(_BUSY if busy else _IDLE)
+        due = state.silent.due(reconciler.subscribers, self._nodes_with_subscriptions(), now)
+        self._look_again(_BUSY if busy else max(_BUSY, min(due, _IDLE)))
+
+    def look_soon(self) -> None:
+        """Have the periodic look taken soon: something has happened that it looks after."""
+        if self._look_due - self._state.now() > _BUSY:
+            self._look_again(_BUSY)
 
     def _look_again(self, seconds: float) -> None:
         self._look_due = self._state.now() + seconds

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from math import inf
 
 import msgspec
 
@@ -75,6 +76,18 @@ class SilentNodes:
         for node in {*self._silent, *self._asked} - known:
             self.forget(node)
 
+    def due(
+        self, subscribers: Mapping[NodeId, Subscriber], used: AbstractSet[NodeId], now: float
+    ) -> float:
+        """Return the seconds until :meth:`look` may have something to do; infinity: never."""
+        interval = ping_interval(len(used))
+        times = [
+            max(subscriber.connection.last_read + _QUIET, self._asked.get(node, 0.0) + interval)
+            for node, subscriber in subscribers.items()
+            if node in used and node not in self._silent
+        ]
+        return max(0.0, min(times, default=inf) - now)
+
     def look(
         self,
         subscribers: Mapping[NodeId, Subscriber],
@@ -109,7 +122,7 @@ class SilentNodes:
                     del self._pinged[node]
                     self._silent[node] = subscriber.pongs
                     lost.append(node)
-            elif node in used and held != float("inf"):
+            elif node in used and held != inf:
                 self._ask(node, subscriber, now, interval)
         return NodeNews(tuple(lost), tuple(found))
 

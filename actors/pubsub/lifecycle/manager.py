@@ -132,6 +132,9 @@ class ManagerRole(Protocol):
     def reader_ended(self, node: NodeId) -> None:
         """Take that the reader of ``node`` ended for good."""
 
+    def targets_changed(self) -> None:
+        """Take that other targets are wanted than before."""
+
     def reconcile(self) -> None:
         """Look after what no event reports; called every second."""
 
@@ -159,6 +162,9 @@ class SingleServerRole:
 
     def reader_ended(self, node: NodeId) -> None:
         """Nothing depends on it."""
+
+    def targets_changed(self) -> None:
+        """Any targets are served by the one reader."""
 
     def reconcile(self) -> None:
         """Every event of one server is reported."""
@@ -215,6 +221,7 @@ class SubscriptionManager(Actor[Any]):
         match message:
             case Subscribe(subscriptions, call):
                 await _in_portions(self.reconciler.calls.subscribe, subscriptions, call)
+                self.role.targets_changed()
             case Unsubscribe(targets, call):
                 await _in_portions(self.reconciler.calls.unsubscribe, targets, call)
             case Drain(targets, call):
