@@ -35,7 +35,7 @@ __all__ = [
     "find_binary",
 ]
 
-# Where each name is.
+# The module of each name.
 _HOMES = {
     "actors.testing.clock": ("VirtualClock",),
     "actors.testing.clusters.cluster": ("ClusterNode", "EmbeddedCluster"),
