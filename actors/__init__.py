@@ -81,7 +81,7 @@ __all__ = [
     "exceptions",
 ]
 
-# Where each name is.
+# The module of each name.
 _HOMES = {
     "actors.client": ("Redis",),
     "actors.cluster": ("RedisCluster",),
