@@ -5,10 +5,10 @@ loads no cluster and no worker, ``from actors import ActorSystem`` no Redis.
 """
 
 # ruff: noqa: I001 - the check must run before anything imports `supervisor`
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors import _shadow as _shadow
+from supervisor.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from actors.client import Redis
@@ -81,7 +81,7 @@ __all__ = [
     "exceptions",
 ]
 
-# Where each name is.
+# The module of each name.
 _HOMES = {
     "actors.client": ("Redis",),
     "actors.cluster": ("RedisCluster",),
@@ -112,18 +112,5 @@ _HOMES = {
     "actors.runtime.system": ("ActorSystem",),
     "actors.worker.run.app": ("Worker",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(home)
-    value = module if home.endswith(f".{name}") else getattr(module, name)
-    globals()[name] = value  # found here from now on
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,51 +4,56 @@ It knows no actor and no Redis. :class:`Supervisor` keeps children alive by the 
 Erlang/OTP's supervisor; ``docs/supervision.md`` names them by number.
 """
 
-from supervisor.child import Child
-from supervisor.clock import Clock, LoopClock, Timer
-from supervisor.errors import (
-    EscalatedError,
-    SpecError,
-    StartError,
-    SupervisorError,
-    SupervisorExit,
-)
-from supervisor.events import (
-    ChildExited,
-    ChildRestarting,
-    ChildStarted,
-    ChildStartFailed,
-    ChildUnkillable,
-    Event,
-    EventSink,
-    GaveUp,
-    Stopped,
-    Stopping,
-    StopReport,
-    log_event,
-)
-from supervisor.nesting import supervisor_child
-from supervisor.reasons import (
-    Crashed,
-    Escalated,
-    ExitReason,
-    Killed,
-    Normal,
-    Shutdown,
-    StartFailed,
-)
-from supervisor.retry_policy import (
-    CompositeRetryPolicy,
-    ConstantRetryPolicy,
-    ExponentialBackoffRetryPolicy,
-    NoRetryPolicy,
-    RetryPolicy,
-    retryable,
-)
-from supervisor.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
-from supervisor.strategy import Status
-from supervisor.supervisor import Phase, Supervisor
-from supervisor.tree import TreeNode, format_tree
+from typing import TYPE_CHECKING
+
+from supervisor.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from supervisor.child import Child
+    from supervisor.clock import Clock, LoopClock, Timer
+    from supervisor.errors import (
+        EscalatedError,
+        SpecError,
+        StartError,
+        SupervisorError,
+        SupervisorExit,
+    )
+    from supervisor.events import (
+        ChildExited,
+        ChildRestarting,
+        ChildStarted,
+        ChildStartFailed,
+        ChildUnkillable,
+        Event,
+        EventSink,
+        GaveUp,
+        Stopped,
+        Stopping,
+        StopReport,
+        log_event,
+    )
+    from supervisor.nesting import supervisor_child
+    from supervisor.reasons import (
+        Crashed,
+        Escalated,
+        ExitReason,
+        Killed,
+        Normal,
+        Shutdown,
+        StartFailed,
+    )
+    from supervisor.retry_policy import (
+        CompositeRetryPolicy,
+        ConstantRetryPolicy,
+        ExponentialBackoffRetryPolicy,
+        NoRetryPolicy,
+        RetryPolicy,
+        retryable,
+    )
+    from supervisor.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
+    from supervisor.strategy import Status
+    from supervisor.supervisor import Phase, Supervisor
+    from supervisor.tree import TreeNode, format_tree
 
 #: Read by ``actors`` to tell this package from supervisord's, which has the same import name.
 __mailslot__ = True
@@ -100,3 +105,54 @@ __all__ = [
     "retryable",
     "supervisor_child",
 ]
+
+# The module of each name.
+_HOMES = {
+    "supervisor.child": ("Child",),
+    "supervisor.clock": ("Clock", "LoopClock", "Timer"),
+    "supervisor.errors": (
+        "EscalatedError",
+        "SpecError",
+        "StartError",
+        "SupervisorError",
+        "SupervisorExit",
+    ),
+    "supervisor.events": (
+        "ChildExited",
+        "ChildRestarting",
+        "ChildStarted",
+        "ChildStartFailed",
+        "ChildUnkillable",
+        "Event",
+        "EventSink",
+        "GaveUp",
+        "Stopped",
+        "Stopping",
+        "StopReport",
+        "log_event",
+    ),
+    "supervisor.nesting": ("supervisor_child",),
+    "supervisor.reasons": (
+        "Crashed",
+        "Escalated",
+        "ExitReason",
+        "Killed",
+        "Normal",
+        "Shutdown",
+        "StartFailed",
+    ),
+    "supervisor.retry_policy": (
+        "CompositeRetryPolicy",
+        "ConstantRetryPolicy",
+        "ExponentialBackoffRetryPolicy",
+        "NoRetryPolicy",
+        "RetryPolicy",
+        "retryable",
+    ),
+    "supervisor.spec": ("AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"),
+    "supervisor.strategy": ("Status",),
+    "supervisor.supervisor": ("Phase", "Supervisor"),
+    "supervisor.tree": ("TreeNode", "format_tree"),
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

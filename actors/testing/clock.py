@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it: minutes of back-off pass in no time."""
+"""A clock that a test moves: minutes of back-off pass at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 __all__ = ["VirtualClock", "VirtualTimer"]
 
-# 0.1 + 0.2 seconds are 0.3 seconds.
+# A timer counts as due in spite of rounding: 0.1 + 0.2 is a little more than 0.3.
 _ROUNDING = 1e-9
 
 
 class VirtualTimer:
-    """A call that waits for a :class:`VirtualClock` to reach its time.
+    """A call at a given time of a :class:`VirtualClock`.
 
     Attributes:
-        at: that time, in seconds on the clock.
+        at: the time, in seconds on the clock.
     """
 
     __slots__ = ("_callback", "at")
@@ -27,16 +27,16 @@ class VirtualTimer:
         self._callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
-        """Call it off; harmless when it already ran."""
+        """Cancel the call; do nothing if it ran already."""
         self._callback = None
 
     @property
     def pending(self) -> bool:
-        """Whether it will still run."""
+        """Whether the call will still run."""
         return self._callback is not None
 
     def run(self) -> None:
-        """Run the call, unless it was called off or ran before."""
+        """Run the call, unless it was cancelled or ran already."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
@@ -45,13 +45,13 @@ class VirtualTimer:
 class VirtualClock:
     """A :class:`supervisor.Clock` on which time passes only in :meth:`advance`.
 
-    Pass it as ``clock=`` to a supervisor or an actor system. What waits for the event loop itself
-    (``asyncio.sleep``, ``asyncio.timeout``, sockets) does not see it.
+    A supervisor and an actor system take it as ``clock=``. The event loop keeps its own time:
+    ``asyncio.sleep``, ``asyncio.timeout`` and sockets do not follow this clock.
 
     Args:
-        start: the time it begins at, in seconds; only differences mean anything.
-        turns: turns that the event loop gets before and after each timer, for tasks to go as far
-            as they can and to set timers of their own.
+        start: the first time on the clock, in seconds; only differences have a meaning.
+        turns: how many turns the event loop gets before and after each timer, in which tasks go on
+            and set timers of their own.
     """
 
     def __init__(self, start: float = 1000.0, *, turns: int = 20) -> None:
@@ -65,13 +65,13 @@ class VirtualClock:
         return self._now
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> VirtualTimer:
-        """Run ``callback`` once, when ``delay`` more seconds have been advanced over."""
+        """Run ``callback`` once, when the clock has advanced by ``delay`` seconds."""
         timer = VirtualTimer(self._now + max(0.0, delay), callback)
         heapq.heappush(self._timers, (timer.at, next(self._order), timer))
         return timer
 
     async def sleep(self, delay: float) -> None:
-        """Wait until the clock has been advanced by ``delay`` seconds."""
+        """Wait until the clock has advanced by ``delay`` seconds."""
         over = asyncio.Event()
         timer = self.call_later(delay, over.set)
         try:
@@ -80,16 +80,16 @@ class VirtualClock:
             timer.cancel()
 
     async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass: run what is due in between, in order, each at its own time.
+        """Advance the clock by ``seconds``, and run each timer that is due when its time comes.
 
-        Timers set by what runs count, too, so that one call covers a series of back-offs. Timers
+        Timers that are set meanwhile run as well, so one call covers a series of back-offs. Timers
         for the same time run in the order in which they were set.
 
         Raises:
-            ValueError: ``seconds`` is negative: time runs one way.
+            ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError(f"time runs one way: cannot advance by {seconds} s")
+            raise ValueError(f"a clock does not run backwards: cannot advance by {seconds} s")
         end = self._now + seconds
         await self.settle()
         while (at := self.next_at) is not None and at <= end + _ROUNDING:
@@ -99,7 +99,7 @@ class VirtualClock:
         self._now = max(self._now, end)
 
     async def settle(self) -> None:
-        """Give the event loop some turns without any time passing."""
+        """Give the event loop some turns; no time passes."""
         for _ in range(self._turns):
             await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""A recorder that a test puts where something is called or sent to, and asks what came."""
+"""A recorder of calls and messages, which a test waits for."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _SHOWN = 10
 
 
 class Probe:
-    """Takes whatever it is called with or told, and lets a test wait for it.
+    """Records every message that it is called with, and lets a test wait for one.
 
-    It goes wherever a callable of one argument does: a handler (``subscribe(orders=probe)``,
-    ``app.channel("orders")(probe)``, ``Handler(probe, decode=Order)``), ``on_failure=``,
-    ``on_gap=``, ``sink=``. ``probe.tell`` takes the place of a ref's, and
-    ``system.spawn(probe.actor())`` makes a real ref of it. It may be called from any thread.
+    A probe is a callable of one argument. It can be a handler (``subscribe(orders=probe)``,
+    ``app.channel("orders")(probe)``, ``Handler(probe, decode=Order)``), and ``on_failure=``,
+    ``on_gap=`` or ``sink=``. ``probe.tell`` does the same as an actor ref's ``tell``, and
+    ``system.spawn(probe.actor())`` returns the ref of an actor whose messages the probe records.
+    Any thread may call it.
 
     Args:
-        name: what it is called in reports.
+        name: the name of the probe in errors.
 
     Attributes:
-        messages: all that came, oldest first.
+        messages: all recorded messages, oldest first.
     """
 
     def __init__(self, name: str = "probe") -> None:
@@ -36,18 +37,18 @@ class Probe:
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def __call__(self, message: Any) -> None:
-        """Take a message."""
+        """Record a message."""
         self.messages.append(message)
         self._unread.append(message)
         for loop, event in list(self._waiters):
             loop.call_soon_threadsafe(event.set)
 
     def tell(self, message: Any) -> None:
-        """Take a message, as an actor's ref does."""
+        """Record a message, as an actor's ref takes it."""
         self(message)
 
     def actor(self) -> ActorSpec:
-        """Return what to spawn for an actor whose messages come here."""
+        """Return the spec of an actor whose messages the probe records."""
         return ActorSpec(_Recorder, (self,), name=self.__name__)
 
     @overload
@@ -55,16 +56,17 @@ class Probe:
     @overload
     async def expect(self, what: Any = ..., *, within: float = 1.0) -> Any: ...
     async def expect(self, what: Any = ..., *, within: float = 1.0) -> Any:
-        """Return the first message that matches and that no ``expect`` returned before.
+        """Return the first message that matches and that no earlier ``expect`` returned.
 
         Args:
-            what: a type: its instances; a function: what it is true for; anything else: what is
-                equal to it; nothing: whatever comes. Of a Pub/Sub message the payload may match,
-                too: ``expect("hello")``.
-            within: seconds to wait for it.
+            what: a type matches its instances; a function matches the messages for which it
+                returns a true value; any other value matches equal messages; without ``what`` any
+                message matches. For a Pub/Sub message its payload is compared, too:
+                ``expect("hello")``.
+            within: seconds to wait for the message.
 
         Raises:
-            AssertionError: none came in time; says what did.
+            AssertionError: no message matched in time; the error names those that came.
         """
         matches = _matcher(what)
         event, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -86,14 +88,14 @@ class Probe:
             self._waiters.remove(waiter)
 
     async def expect_nothing(self, what: Any = ..., *, within: float = 0.1) -> None:
-        """Wait, and see that nothing matches of what is new or comes meanwhile.
+        """Wait, and check that no message matches, neither a new one nor one that comes meanwhile.
 
         Args:
             what: as for :meth:`expect`.
-            within: seconds to wait for it.
+            within: seconds to wait.
 
         Raises:
-            AssertionError: there is such a message.
+            AssertionError: a message matches.
         """
         try:
             message = await self.expect(what, within=within)
@@ -102,7 +104,7 @@ class Probe:
         raise AssertionError(f"{self.__name__}: expected no {_wanted(what)}, and got {message!r}")
 
     def clear(self) -> None:
-        """Forget all that came."""
+        """Forget all recorded messages."""
         self.messages.clear()
         self._unread.clear()
 
@@ -122,7 +124,7 @@ class _Recorder(Actor[Any]):
         self._probe = probe
 
     def receive(self, message: Any) -> None:
-        """Pass it on."""
+        """Let the probe record the message."""
         self._probe(message)
 
 
@@ -137,7 +139,7 @@ def _matcher(what: Any) -> Callable[[Any], bool]:
 
 
 def _forms(message: Any) -> tuple[Any, ...]:
-    """Return the message, and its payload where it is one of Pub/Sub."""
+    """Return the message, and the payload too if it is a Pub/Sub message."""
     if isinstance(message, dict) and message.keys() == {"type", "pattern", "channel", "data"}:
         return (message, message["data"])
     return (message,)

@@ -1,4 +1,4 @@
-"""Servers that many tests use, one after another."""
+"""A server and a cluster that many tests share, one test after another."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["SharedCluster", "empty"]
 
 
 def empty(addresses: Iterable[tuple[str, int]]) -> None:
-    """Delete all keys of these servers.
+    """Delete all keys of the servers at ``addresses``.
 
     Raises:
-        RuntimeError: one does not answer, or refuses.
+        RuntimeError: a server does not answer, or replies with an error.
     """
     for host, port in addresses:
         try:
@@ -28,15 +28,15 @@ def empty(addresses: Iterable[tuple[str, int]]) -> None:
                 answer = connection.recv(512)
         except OSError as error:
             raise RuntimeError(
-                f"the shared server at {host}:{port} does not answer ({error}): has a test stopped"
-                " it? Tests that do so take embedded_server or embedded_cluster"
+                f"the shared server at {host}:{port} does not answer ({error}). A test that"
+                " stops its server must use embedded_server or embedded_cluster"
             ) from error
         if not answer.startswith(b"+OK"):
             raise RuntimeError(f"the shared server at {host}:{port} cannot be emptied: {answer!r}")
 
 
 class SharedCluster:
-    """A cluster that outlives event loops: it has one of its own, in a thread.
+    """A cluster in a thread with an event loop of its own, so that it outlives a test's loop.
 
     Attributes:
         url: the URL of one of its nodes.
@@ -56,7 +56,7 @@ class SharedCluster:
         empty(self._primaries)
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the cluster."""
         self._thread.start()
         self._up.wait()
         if self._error is not None:
@@ -70,7 +70,7 @@ class SharedCluster:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it."""
+        """Stop the cluster."""
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 

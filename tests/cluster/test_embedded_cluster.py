@@ -187,7 +187,7 @@ async def test_the_other_shards_serve_on_while_one_is_gone(binary):
         await cluster.agree("the dead node is found out", lambda view: dead.id in view.failing)
         other = await cluster.primary_for(16383)
         assert await other.execute("SPUBLISH", "x", "y") == 0
-        with pytest.raises(ClusterTimeoutError, match=r"is replaced; at last: None"):
+        with pytest.raises(ClusterTimeoutError, match=r"is replaced; last answer: None"):
             await cluster.successor(dead, timeout=0.05)
         await cluster.start(dead)
         assert await cluster.primary_for(0) is dead

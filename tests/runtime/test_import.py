@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -9,6 +10,11 @@ import sys
 import pytest
 
 import actors
+import actors.testing
+import supervisor
+
+#: Each has its public names in other modules, and imports a module when a name is asked for.
+PACKAGES = [actors, actors.testing, supervisor]
 
 # Extras, and what only tests use.
 _FOREIGN = {
@@ -45,10 +51,16 @@ def test_no_extra_is_loaded(statement):
     assert not {name.partition(".")[0] for name in loaded_by(statement)} & _FOREIGN
 
 
-def test_a_bare_import_loads_the_supervisor_and_no_more():
+def test_a_bare_import_looks_for_the_supervisor_and_loads_no_more():
     modules = loaded_by("import actors")
     assert below("actors", modules) == {"actors._shadow"}
-    assert below("supervisor", modules)
+    assert "supervisor" in modules
+    assert below("supervisor", modules) == {"supervisor.lazy_names"}
+
+
+def test_the_supervisor_alone_loads_no_actor_and_no_redis():
+    modules = loaded_by("from supervisor import *")
+    assert not {name.partition(".")[0] for name in modules} & {"actors", "hiredis"}
 
 
 def test_actors_alone_load_no_redis():
@@ -65,26 +77,33 @@ def test_one_server_loads_no_cluster_and_no_worker():
     assert len(below("actors", modules)) <= 88
 
 
-@pytest.mark.parametrize("name", actors.__all__)
-def test_every_name_is_there_and_is_what_its_home_has(name):
-    value = getattr(actors, name)
-    home = importlib.import_module(actors._HOME_OF[name])
-    assert value is home or getattr(home, name) is value
-    assert name in dir(actors)
-
-
-def test_the_import_that_a_type_checker_sees_is_the_one_that_happens():
-    assert set(actors.__all__) == set(actors._HOME_OF)
-    for home, names in actors._HOMES.items():
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_is_there_and_is_what_its_home_has(package):
+    for home, names in package._HOMES.items():
+        module = importlib.import_module(home)
         for name in names:
-            assert f"from {home.removesuffix('.' + name)} import " in _source(), name
+            value = getattr(package, name)
+            assert value is module or getattr(module, name) is value
+            assert name in dir(package)
 
 
-def _source() -> str:
-    with open(actors.__file__, encoding="utf-8") as file:
-        return file.read()
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_import_that_a_type_checker_sees_is_the_one_that_happens(package):
+    homes = [(home, name) for home, names in package._HOMES.items() for name in names]
+    assert sorted(package.__all__) == sorted(name for _, name in homes)
+    assert {(home.removesuffix(f".{name}"), name) for home, name in homes} == _typed(package)
 
 
-def test_what_is_not_there_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = actors.Nonsense
+def _typed(package) -> set[tuple[str, str]]:
+    """Return the names that ``if TYPE_CHECKING:`` imports, each with its module."""
+    with open(package.__file__, encoding="utf-8") as file:
+        body = ast.parse(file.read()).body
+    (block,) = (node for node in body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {(str(node.module), alias.name) for node in imports for alias in node.names}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_not_there_is_an_attribute_error(package):
+    with pytest.raises(AttributeError, match=f"{package.__name__!r} has no attribute 'Nonsense'"):
+        _ = package.Nonsense

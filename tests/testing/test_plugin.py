@@ -13,6 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PLUGIN = "actors.testing.plugin"
+#: The plugin itself and the packages above it, each an `__init__` that imports next to nothing.
+LOADED_WITH_THE_PLUGIN = {
+    "actors",
+    "actors._shadow",
+    "actors.testing",
+    PLUGIN,
+    "supervisor",
+    "supervisor.lazy_names",
+}
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/testing.md").read_text(), re.DOTALL)
 
 ALL_FIXTURES = """
@@ -61,7 +71,7 @@ def run_pytest(folder: Path, *args: str) -> str:
     options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     if not entry_points(group="pytest11", name="mailslot"):  # installed before there was one
-        env["PYTEST_PLUGINS"] = "pytest_mailslot"
+        env["PYTEST_PLUGINS"] = PLUGIN
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *args],
         cwd=folder,
@@ -77,8 +87,8 @@ def run_pytest(folder: Path, *args: str) -> str:
 
 def test_the_entry_point_names_the_plugin():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"]["pytest11"] == {"mailslot": "pytest_mailslot"}
-    assert "pytest_mailslot" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert project["project"]["entry-points"]["pytest11"] == {"mailslot": PLUGIN}
+    assert "actors" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])
@@ -110,14 +120,16 @@ def test_who_does_not_use_it_pays_nothing(tmp_path):
     (tmp_path / "test_other.py").write_text(
         "import sys\n"
         "def test_other():\n"
-        "    heavy = {'actors', 'supervisor', 'hiredis', 'msgspec', 'structlog'}\n"
-        "    assert 'pytest_mailslot' in sys.modules\n"
+        "    heavy = {'hiredis', 'msgspec', 'structlog'}\n"
+        f"    assert {PLUGIN!r} in sys.modules\n"
         "    assert not heavy & sys.modules.keys()\n"
+        "    ours = {m for m in sys.modules if m.partition('.')[0] in {'actors', 'supervisor'}}\n"
+        f"    assert ours == {LOADED_WITH_THE_PLUGIN!r}\n"
     )
     assert "1 passed" in run_pytest(tmp_path)
 
 
 def test_the_library_needs_no_pytest():
-    modules = "actors.testing, actors.worker.process.runner"
-    code = f"import sys, {modules}; sys.exit('pytest' in sys.modules)"
+    code = "import sys, actors.worker.process.runner; from actors.testing import *"
+    code += "; sys.exit('pytest' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

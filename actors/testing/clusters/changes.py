@@ -1,4 +1,4 @@
-"""What can be done to a cluster that runs, through its own commands."""
+"""Changes of a running cluster, by the cluster's own commands."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _GRACEFUL_TRY = 6.0
 
 
 class ClusterChanges(ClusterState):
-    """Failovers, moves of slots and closed connections; each returns once it is true everywhere."""
+    """Failovers and moves of slots; each returns once every living node knows of the change."""
 
-    # --- who is primary ---
+    # --- primaries and replicas ---
 
     async def failover(
         self, replica: ClusterNode, *, force: bool = False, takeover: bool = False
     ) -> None:
         """Make ``replica`` the primary of its shard.
 
-        As it is, the primary hands over and loses nothing; ``force`` does it without the primary
-        (for one that is dead), ``takeover`` without the consent of the other primaries too.
+        By default the primary hands over and no write is lost. ``force`` does without the primary,
+        for one that is dead; ``takeover`` also without the votes of the other primaries.
         """
         mode = ["TAKEOVER"] if takeover else ["FORCE"] if force else []
         if not mode:
             await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
         error: ClusterTimeoutError | None = None
         for _ in range(3):
-            # Servers give up on a failover that found no votes in time, and tell nobody.
+            # A server gives up a failover that gets no votes in time, and does not report it.
             await replica.execute("CLUSTER", "FAILOVER", *mode)
             try:
                 await self.promoted(replica, _GRACEFUL_TRY)
@@ -45,7 +45,7 @@ class ClusterChanges(ClusterState):
         raise error
 
     async def promoted(self, replica: ClusterNode, timeout: float = 20.0) -> None:
-        """Wait until all living nodes see ``replica`` as a primary that serves slots."""
+        """Wait until every living node sees ``replica`` as a primary that serves slots."""
         await self.agree(
             f"{replica!r} is a primary",
             lambda view: any(primary.id == replica.id for primary in view.primaries),
@@ -53,7 +53,7 @@ class ClusterChanges(ClusterState):
         )
 
     async def successor(self, primary: ClusterNode, timeout: float = 20.0) -> ClusterNode:
-        """Wait until one of its replicas has replaced a primary that died, and return that one."""
+        """Wait until a replica has replaced the dead ``primary``, and return that replica."""
         candidates = await self.replicas_of(primary)
 
         async def promoted() -> ClusterNode | None:
@@ -63,10 +63,10 @@ class ClusterChanges(ClusterState):
         return await wait_until(promoted, f"{primary!r} is replaced", timeout)
 
     async def reparent(self, replica: ClusterNode, primary: ClusterNode) -> None:
-        """Make ``replica`` follow another primary."""
+        """Make ``replica`` a replica of another primary."""
         await replica.execute("CLUSTER", "REPLICATE", primary.id)
         await self.agree(
-            f"{replica!r} follows {primary!r}",
+            f"{replica!r} is a replica of {primary!r}",
             lambda view: view.nodes[replica.id].primary_id == primary.id,
         )
         await wait_until(replica.in_sync, f"{replica!r} is in sync", 15.0)
@@ -81,18 +81,18 @@ class ClusterChanges(ClusterState):
         *,
         batch: int = 1,
     ) -> None:
-        """Move slots, with the keys in them, ``batch`` slots in each step (CLUSTER SETSLOT)."""
+        """Move slots and their keys by CLUSTER SETSLOT, ``batch`` slots at a time."""
         slots = list(slots)
         others = await self._others(source, target)
         await moves.move_slots(slots, source, target, others, batch=batch)
         await self._served_by(slots, target)
 
     async def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """Begin to move a slot: the source migrates it, the target imports it."""
+        """Begin to move a slot: MIGRATING at the source, IMPORTING at the target."""
         await moves.begin_moves([slot], source, target)
 
     async def finish_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """End what :meth:`begin_move` began: move the keys and make the target the owner."""
+        """Finish the move of :meth:`begin_move`: move the keys, make the target the owner."""
         await moves.finish_moves([slot], source, target, await self._others(source, target))
         await self._served_by([slot], target)
 
@@ -104,7 +104,7 @@ class ClusterChanges(ClusterState):
         *,
         timeout: float = 20.0,
     ) -> None:
-        """Move slots in one step (CLUSTER MIGRATESLOTS); RuntimeError on servers without it."""
+        """Move slots by CLUSTER MIGRATESLOTS; RuntimeError on servers without that command."""
         slots = list(slots)
         await moves.migrate_atomically(slots, source, target, timeout)
         await self._served_by(slots, target)
@@ -118,8 +118,9 @@ class ClusterChanges(ClusterState):
     ) -> None:
         """Move all slots of ``primary`` away: to one node, or evenly to all other primaries.
 
-        ``atomically``: in one step for each target; None: where the server can. (The classic way
-        takes Valkey, which confirms each slot with its replicas, minutes for thousands of slots.)
+        ``atomically`` uses CLUSTER MIGRATESLOTS; None uses it where the server has the command.
+        (CLUSTER SETSLOT needs minutes for thousands of slots on Valkey, whose primaries wait for
+        their replicas at each slot.)
         """
         if atomically is None:
             atomically = moves.can_migrate_atomically(primary.binary)
@@ -151,9 +152,9 @@ class ClusterChanges(ClusterState):
     # --- clients ---
 
     async def kill_clients(self, kind: str = "pubsub", node: ClusterNode | None = None) -> int:
-        """Close connections of a kind (normal, replica, pubsub), at one node or at all.
+        """Close the connections of a kind (normal, replica, pubsub) at one node or at all nodes.
 
-        Returns how many. Subscribers of shard channels are of kind ``pubsub`` too.
+        Returns how many it closed. Subscribers of shard channels are of kind ``pubsub``, too.
         """
         where = [node] if node is not None else self.alive
         asked = (one.execute("CLIENT", "KILL", "TYPE", kind) for one in where)

@@ -1,4 +1,4 @@
-"""A cluster of one's own, and everything that can happen to it."""
+"""A private cluster: its start and end, its processes and its members."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from actors.redis.exceptions import ResponseError
-from actors.testing.clusters.birth import lone_config, new_id, nodes_config, plan_members
 from actors.testing.clusters.changes import ClusterChanges
+from actors.testing.clusters.cluster_config import lone_config, new_id, nodes_config, plan_members
 from actors.testing.clusters.node import ClusterNode, ClusterTimeoutError
 from actors.testing.servers.binary import ServerBinary, find_binary
 from actors.testing.servers.guard import new_folder, release_folder
@@ -21,7 +21,7 @@ __all__ = ["ClusterNode", "ClusterTimeoutError", "EmbeddedCluster"]
 
 
 class EmbeddedCluster(ClusterChanges):
-    """Real servers on loopback, formed into a cluster, gone when the context or the process ends.
+    """A cluster of real servers on loopback; it ends with the context, and with this process.
 
     ::
 
@@ -29,9 +29,9 @@ class EmbeddedCluster(ClusterChanges):
             client = RedisCluster.from_url(cluster.url)
             cluster.kill(await cluster.primary_for("orders"))
 
-    It is ready in two to three seconds. Methods that change the cluster return once the change is
-    true: all living nodes know of it. Plain methods (kill, pause, resume) take effect at once and
-    wait for nothing. All waiting methods raise :class:`ClusterTimeoutError` when it takes too long.
+    The start takes two to three seconds. Asynchronous methods that change the cluster return once
+    every living node knows of the change, or raise :class:`ClusterTimeoutError`. Plain methods
+    (kill, pause, resume) take effect at once and do not wait.
 
     Args:
         primaries: how many shards.
@@ -39,10 +39,10 @@ class EmbeddedCluster(ClusterChanges):
         binary: the server program, as for :class:`~actors.testing.EmbeddedServer`.
         node_timeout: cluster-node-timeout in milliseconds: how long a node may be silent before it
             is suspected. A dead primary is replaced after one and a half to three times that.
-        full_coverage: cluster-require-full-coverage. Off: when a shard is gone, the others serve
-            on. The servers' own default is on, and stops the whole cluster then.
-        replica_migration: cluster-allow-replica-migration; None leaves the server's default (on),
-            by which an emptied primary becomes a replica of the node that got its last slot.
+        full_coverage: cluster-require-full-coverage. With False the other shards go on serving when
+            a shard is down; with True, the servers' own default, the whole cluster stops then.
+        replica_migration: cluster-allow-replica-migration; None leaves the server's default (on):
+            a primary without slots becomes a replica of the node that got its last slot.
         args: further configuration for every server, words or a mapping.
 
     Raises:
@@ -79,7 +79,7 @@ class EmbeddedCluster(ClusterChanges):
         self._args += as_words(args)
         self._exit = AsyncExitStack()
 
-    # --- life ---
+    # --- start and end ---
 
     async def __aenter__(self) -> Self:
         try:
@@ -122,29 +122,29 @@ class EmbeddedCluster(ClusterChanges):
         self._exit.push_async_callback(node.disconnect)
         return node
 
-    # --- processes: these take effect at once ---
+    # --- processes: methods that do not wait ---
 
     def kill(self, node: ClusterNode) -> None:
         """End the node with SIGKILL."""
         node.kill()
 
     def pause(self, node: ClusterNode) -> None:
-        """Freeze the node with SIGSTOP: its connections stay open and nothing answers."""
+        """Stop the node with SIGSTOP: its connections stay open and get no answer."""
         node.pause()
 
     def resume(self, node: ClusterNode) -> None:
-        """Let a paused node go on."""
+        """Continue a paused node."""
         node.resume()
 
-    # --- processes: these wait ---
+    # --- processes: methods that wait ---
 
     async def start(self, *nodes: ClusterNode) -> None:
-        """Start nodes that are down, and wait until the cluster has settled with them in it."""
+        """Start nodes that are down, and wait until the cluster is stable with them."""
         await asyncio.gather(*(node.start() for node in nodes))
         await self.settled()
 
     async def restart(self, *nodes: ClusterNode, graceful: bool = False) -> None:
-        """Restart nodes all at once, by SIGKILL or (``graceful``) SIGTERM; wait until settled."""
+        """Restart nodes all at once, by SIGKILL or (``graceful``) SIGTERM; wait until stable."""
         if graceful:
             await asyncio.gather(*(node.stop() for node in nodes))
         else:
@@ -153,10 +153,10 @@ class EmbeddedCluster(ClusterChanges):
         await self.start(*nodes)
 
     async def rolling_restart(self, *, replicas_too: bool = False) -> None:
-        """Restart each primary, one after another, as a careful operator does.
+        """Restart each primary, one after another.
 
-        A replica takes over before its primary is stopped; a primary without one is restarted as
-        it is. With ``replicas_too`` all replicas are restarted first, one by one.
+        A replica takes over before its primary stops; a primary without replicas just restarts.
+        With ``replicas_too`` all replicas restart first, one by one.
         """
         primaries = await self.primaries()
         if replicas_too:
@@ -171,7 +171,7 @@ class EmbeddedCluster(ClusterChanges):
     # --- members ---
 
     async def add_node(self, replica_of: ClusterNode | None = None) -> ClusterNode:
-        """Start another node and introduce it: a primary without slots, or a replica."""
+        """Add a node to the cluster: a primary without slots, or a replica of ``replica_of``."""
         node_id, port = new_id(), self._reserve()
         node = self._make_node(node_id, port, lone_config(node_id, "127.0.0.1", port, self.binary))
         introducer = self.alive[0]
@@ -183,13 +183,13 @@ class EmbeddedCluster(ClusterChanges):
         return node
 
     async def forget(self, node: ClusterNode) -> None:
-        """Make all other nodes forget this one, and end it."""
+        """End the node and make all other nodes forget it."""
         node.kill()
         for other in self.alive:
             try:
                 await other.execute("CLUSTER", "FORGET", node.id)
             except ResponseError as error:
-                # Valkey spreads the word by itself: another node may have told this one.
+                # In Valkey a node passes CLUSTER FORGET on: this one may know already.
                 if "Unknown node" not in str(error):
                     raise
         await self.agree(f"{node!r} is forgotten", lambda view: node.id not in view.nodes)

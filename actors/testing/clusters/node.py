@@ -1,4 +1,4 @@
-"""One server of an embedded cluster, and waiting for what it says to come true."""
+"""One server of an embedded cluster, and waiting for a state of the cluster."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _POLL = 0.01
 
 
 class ClusterTimeoutError(TimeoutError):
-    """The cluster did not get into the state that was waited for; the message says what was."""
+    """The cluster did not reach a state in time; the message has the last answer, too."""
 
 
 async def wait_until(condition: Callable[[], Awaitable[T | None]], what: str, timeout: float) -> T:
-    """Wait until ``condition()`` returns something true, and return it.
+    """Call ``condition`` every 10 ms until it returns a true value, and return that value.
 
-    It is asked again every 10 ms. Lost connections, servers' errors and AssertionError mean "not
-    yet"; the last of them is told if the time is up.
+    Lost connections, error replies and AssertionError mean "not yet"; the error below has the last
+    of them.
 
     Raises:
-        ClusterTimeoutError: not within ``timeout`` seconds; ``what`` says what was waited for.
+        ClusterTimeoutError: not within ``timeout`` seconds; ``what`` names the awaited state.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
@@ -48,14 +48,14 @@ async def wait_until(condition: Callable[[], Awaitable[T | None]], what: str, ti
             if value:
                 return value
         if loop.time() >= deadline:
-            raise ClusterTimeoutError(f"not within {timeout:g} s: {what}; at last: {state}")
+            raise ClusterTimeoutError(f"not within {timeout:g} s: {what}; last answer: {state}")
         await asyncio.sleep(_POLL)
 
 
 class ClusterNode(ServerProcess):
     """A server of an :class:`~actors.testing.clusters.cluster.EmbeddedCluster`.
 
-    It keeps id, port and configuration file over restarts, as a node of a real cluster does.
+    Id, port and configuration file stay the same over restarts.
     """
 
     def __init__(
@@ -70,33 +70,33 @@ class ClusterNode(ServerProcess):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the node announces itself."""
+        """The host and port that the node announces."""
         return (self.host, self.port)
 
     @property
     def location(self) -> TCPLocation:
-        """The address as our clients take it."""
+        """The address as a client takes it."""
         return TCPLocation(self.host, self.port)
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs and is not paused, so that it can be expected to answer."""
+        """Whether the process runs and is not paused."""
         return self.running and not self._paused
 
-    # --- asking it ---
+    # --- commands ---
 
     async def execute(self, *args: str | bytes | int, timeout: float = 5.0) -> Any:
         """Run a command on the node and return its reply.
 
         Raises:
             TimeoutError: no reply within ``timeout`` seconds.
-            RedisError: not connected, or what the server answered.
+            RedisError: there is no connection, or the server replied with an error.
         """
         connection = await self._connected(timeout)
         return await connection.execute(*args, timeout=timeout)
 
     async def execute_all(self, commands: list[tuple[str | bytes | int, ...]]) -> list[Any]:
-        """Run commands in one round trip; errors of the server are among the replies."""
+        """Run commands in one round trip; error replies are returned, not raised."""
         connection = await self._connected(5.0)
         futures = [connection.send_command(*command) for command in commands]
         async with asyncio.timeout(5.0):
@@ -107,14 +107,14 @@ class ClusterNode(ServerProcess):
         return parse_nodes(await self.execute("CLUSTER", "NODES", timeout=1.0), self.address)
 
     async def info(self, section: str = "replication") -> dict[str, str]:
-        """Return a section of INFO, or for ``"cluster"`` what CLUSTER INFO says."""
+        """Return a section of INFO; for ``"cluster"`` the fields of CLUSTER INFO."""
         command = ("CLUSTER", "INFO") if section == "cluster" else ("INFO", section)
         text: bytes = await self.execute(*command, timeout=1.0)
         pairs = (line.partition(":") for line in text.decode().splitlines())
         return {key: value for key, colon, value in pairs if colon}
 
     async def role(self) -> Role:
-        """Return what the node says of itself."""
+        """Return the role that the node reports."""
         return Role.PRIMARY if (await self.info())["role"] == "master" else Role.REPLICA
 
     async def in_sync(self) -> bool:
@@ -131,15 +131,15 @@ class ClusterNode(ServerProcess):
             return self._connection
 
     async def disconnect(self) -> None:
-        """Close the connection that asks; the next question opens another."""
+        """Close the connection for commands; the next command opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.abort(RedisConnectionError("the test's node was disconnected"))
+            connection.abort(RedisConnectionError("the node was disconnected"))
             await connection.wait_closed()
 
     def kill(self) -> None:
-        """End the process with SIGKILL and reap it; nothing if it does not run."""
+        """End the process with SIGKILL and reap it; do nothing if none runs."""
         super().kill()
         if self._connection is not None:
-            # The loop has not read the end of it yet: the next question must not be sent there.
+            # The loop has not yet noticed that the connection is closed: no command may use it.
             self._connection.abort(RedisConnectionError("the server was killed"))

@@ -1,4 +1,4 @@
-"""A proxy before every node of a cluster, and the map that leads clients to the proxies."""
+"""A proxy in front of each node of a cluster, and the address map for clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Node(Protocol):
 
 
 class ClusterProxies:
-    """Fronts each of ``nodes`` with a :class:`~actors.testing.proxies.proxy.FaultProxy`.
+    """Puts a :class:`~actors.testing.proxies.proxy.FaultProxy` in front of each of ``nodes``.
 
     ::
 
@@ -56,23 +56,23 @@ class ClusterProxies:
         self._proxies.clear()
 
     async def add(self, node: _Node) -> FaultProxy:
-        """Front one more node; do so before clients hear of it."""
+        """Put a proxy in front of one more node, before any client knows the node."""
         proxy = await self._exit.enter_async_context(FaultProxy(node.host, node.port))
         self._proxies[node.host, node.port] = proxy
         return proxy
 
     def __getitem__(self, node: _Node) -> FaultProxy:
-        """Return the proxy before ``node``; KeyError if there is none."""
+        """Return the proxy in front of ``node``; KeyError if there is none."""
         return self._proxies[node.host, node.port]
 
     def address_remap(self, address: tuple[str, int]) -> tuple[str, int]:
-        """Return where the proxy of a node listens; an address without one stays as it is."""
+        """Return the address of a node's proxy; an address without a proxy stays as it is."""
         proxy = self._proxies.get(address)
         return address if proxy is None else proxy.address
 
     @property
     def startup_nodes(self) -> list[TCPLocation]:
-        """The proxies' addresses, as a cluster client takes them."""
+        """The addresses of the proxies, as a cluster client takes them."""
         return [TCPLocation(*proxy.address) for proxy in self._proxies.values()]
 
     @property

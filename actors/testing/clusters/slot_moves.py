@@ -1,7 +1,7 @@
-"""Moving slots between primaries, in the two ways that servers know.
+"""Moves slots between primaries, by CLUSTER SETSLOT or by CLUSTER MIGRATESLOTS.
 
-The classic way goes slot by slot: the target imports, the source migrates, the keys go over one by
-one, and then the new owner is told to everybody. Valkey 9 moves whole ranges in one step.
+CLUSTER SETSLOT works slot by slot: the target imports, the source migrates, MIGRATE moves the keys,
+and each node is told the new owner. CLUSTER MIGRATESLOTS (Valkey 9) moves ranges in one step.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = [
 
 _KEYS_AT_ONCE = 500
 _MIGRATE_TIMEOUT_MS = 5000
-#: So many times as long as a look takes is nothing done before the next one.
-_SHARE = 10
+#: The pause between two looks at the migrations, in multiples of the time that a look took.
+_PAUSE = 10
 
 
 async def move_slots(
@@ -37,7 +37,7 @@ async def move_slots(
     *,
     batch: int,
 ) -> None:
-    """Move slots and the keys in them, ``batch`` slots in each step."""
+    """Move slots and their keys, ``batch`` slots at a time."""
     rest = iter(sorted(set(slots)))
     while part := list(islice(rest, batch)):
         await begin_moves(part, source, target)
@@ -45,7 +45,7 @@ async def move_slots(
 
 
 async def begin_moves(slots: Sequence[int], source: ClusterNode, target: ClusterNode) -> None:
-    """Let the target import and the source migrate the slots; they are served as before."""
+    """Set the slots to IMPORTING and MIGRATING; the source serves them as before."""
     await _run(target, [("CLUSTER", "SETSLOT", s, "IMPORTING", source.id) for s in slots])
     await _run(source, [("CLUSTER", "SETSLOT", s, "MIGRATING", target.id) for s in slots])
 
@@ -56,21 +56,22 @@ async def finish_moves(
     target: ClusterNode,
     others: Sequence[ClusterNode],
 ) -> None:
-    """Move the keys, then make the target the owner: there first, at the source, and elsewhere."""
+    """Move the keys, then tell the new owner to the target, the source and the other primaries."""
     for slot in slots:
         while keys := await source.execute("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
             to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS, "REPLACE", "KEYS", *keys)
             await source.execute("MIGRATE", *to, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000)
     commands: list[tuple[Any, ...]] = [("CLUSTER", "SETSLOT", s, "NODE", target.id) for s in slots]
     await _run(target, commands)
-    # The others would hear of it anyway. Some refuse to be told: a source that lost its last slot
-    # and follows the target already, a node whose replica is on its way to another primary.
+    # Error replies are ignored: these nodes learn of the new owner by gossip, too. A source that
+    # became a replica with its last slot refuses the command, and so does a node whose replica
+    # moves to another primary.
     for other in (source, *others):
         await other.execute_all(commands)
 
 
 async def _run(node: ClusterNode, commands: list[tuple[Any, ...]]) -> None:
-    """Run commands in one round trip, once more while replicas are not there to confirm."""
+    """Run commands in one round trip; repeat those that fail with NOREPLICAS."""
     left = commands
 
     async def done() -> bool:
@@ -92,14 +93,14 @@ def _failed(reply: object) -> bool:
 
 
 def can_migrate_atomically(binary: ServerBinary) -> bool:
-    """Whether the server has CLUSTER MIGRATESLOTS: Valkey does from 9.0."""
+    """Whether the server has CLUSTER MIGRATESLOTS: Valkey from 9.0 on."""
     return binary.flavour == "valkey" and binary.version >= (9, 0, 0)
 
 
 async def migrate_atomically(
     slots: Iterable[int], source: ClusterNode, target: ClusterNode, timeout: float
 ) -> None:
-    """Move slots with CLUSTER MIGRATESLOTS; RuntimeError where the server has none."""
+    """Move slots by CLUSTER MIGRATESLOTS; RuntimeError on servers without that command."""
     if not can_migrate_atomically(source.binary):
         raise RuntimeError(f"{source.binary} has no CLUSTER MIGRATESLOTS: that needs Valkey 9")
     before = await _migrations(source)
@@ -118,16 +119,16 @@ async def migrate_atomically(
             raise RuntimeError(f"the migration from {source!r} to {target!r} ended: {failed}")
         if jobs and all(job["state"] == "success" for job in jobs.values()):
             return True
-        # The server's answer has all moves before this one, too. Whoever else runs in this loop is
-        # not to wait for our reading them most of the time.
-        await asyncio.sleep(_SHARE * (loop.time() - asked))
+        # The reply lists all earlier migrations, too, and may be long to parse. The pause leaves
+        # most of the time to the other tasks of this loop.
+        await asyncio.sleep(_PAUSE * (loop.time() - asked))
         return False
 
     await wait_until(done, f"slots of {source!r} migrated to {target!r}", timeout)
 
 
 async def _migrations(node: ClusterNode) -> dict[str, dict[str, str]]:
-    """Return CLUSTER GETSLOTMIGRATIONS by the name of each job."""
+    """Return the jobs of CLUSTER GETSLOTMIGRATIONS by name."""
     jobs: dict[str, dict[str, str]] = {}
     for reply in await node.execute("CLUSTER", "GETSLOTMIGRATIONS"):
         pairs = (

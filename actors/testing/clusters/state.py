@@ -1,4 +1,4 @@
-"""What an embedded cluster says of itself, and waiting for all its nodes to agree."""
+"""Questions to an embedded cluster, and waiting until all its nodes agree."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["ClusterState"]
 
 
 class ClusterState:
-    """The nodes of a cluster and what can be asked of them; changes nothing."""
+    """The nodes of a cluster and the questions to them; no method changes the cluster."""
 
     def __init__(self) -> None:
         self.nodes: list[ClusterNode] = []
-        """All nodes, those that are down too: at first the primaries, then their replicas."""
+        """All nodes, those that are down too: first the initial primaries, then their replicas."""
 
-    # --- where it is ---
+    # --- addresses ---
 
     @property
     def url(self) -> str:
-        """What a cluster client connects to: one of the nodes that run, or the first."""
+        """The URL for a cluster client: of a node that runs, or else of the first node."""
         return next((node for node in self.nodes if node.alive), self.nodes[0]).url
 
     @property
@@ -40,16 +40,16 @@ class ClusterState:
         return [node for node in self.nodes if node.alive]
 
     def node(self, node_id: str) -> ClusterNode:
-        """Return the node with this id; KeyError if there is none."""
+        """Return the node with this id; KeyError if no node has it."""
         for node in self.nodes:
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
 
-    # --- what it says ---
+    # --- questions ---
 
     async def views(self) -> dict[str, Topology]:
-        """Ask every living node for its view of the cluster; by id, silent ones are left out."""
+        """Return each living node's view of the cluster by node id, without silent nodes."""
         asked = self.alive
         views = await asyncio.gather(*(node.view() for node in asked), return_exceptions=True)
         found: dict[str, Topology] = {}
@@ -61,7 +61,7 @@ class ClusterState:
         return found
 
     async def topology(self) -> Topology:
-        """Return what the living nodes say together; ValueError while none answers."""
+        """Return the merged views of the living nodes; ValueError while none answers."""
         return merge(list((await self.views()).values()))
 
     async def primaries(self) -> list[ClusterNode]:
@@ -83,30 +83,30 @@ class ClusterState:
         return self.node(primary.id)
 
     async def replicas_of(self, primary: ClusterNode) -> list[ClusterNode]:
-        """Return the replicas of ``primary``, dead ones too; empty if it is none."""
+        """Return the replicas of ``primary``, dead ones too; none if it is no primary."""
         shard = (await self.topology()).shard_of(primary.id)
         if shard is None or shard.primary is None or shard.primary.id != primary.id:
             return []
         return [self.node(replica.id) for replica in shard.replicas]
 
     async def slots_of(self, primary: ClusterNode) -> list[int]:
-        """Return the slots that ``primary`` serves by its own account."""
+        """Return the slots that ``primary`` serves in its own view."""
         shard = (await primary.view()).shard_of(primary.id)
-        runs = shard.slots if shard is not None and shard.primary is not None else ()
-        return [slot for run in runs for slot in range(run.start, run.end + 1)]
+        ranges = shard.slots if shard is not None and shard.primary is not None else ()
+        return [slot for part in ranges for slot in range(part.start, part.end + 1)]
 
     # --- waiting ---
 
     async def settled(self, timeout: float = 20.0) -> Topology:
-        """Wait until nothing is under way any more, and return the topology then.
+        """Wait until the cluster is stable, and return its topology.
 
-        That is: all living nodes serve, agree on who is who and on every slot, call no living node
-        failing, and their replicas of living primaries are in sync.
+        Stable: all living nodes serve and agree on roles and slots, no node sees a living one as
+        failing, and each replica of a living primary is in sync.
 
         Raises:
-            ClusterTimeoutError: not within ``timeout`` seconds, with what is still amiss.
+            ClusterTimeoutError: not within ``timeout`` seconds; the message says what is missing.
         """
-        return await wait_until(self._settled, "the cluster settles", timeout)
+        return await wait_until(self._settled, "the cluster is stable", timeout)
 
     async def agree(
         self, what: str, condition: Callable[[Topology], bool], timeout: float = 15.0
@@ -114,14 +114,14 @@ class ClusterState:
         """Wait until ``condition`` holds in the view of every living node.
 
         Raises:
-            ClusterTimeoutError: not within ``timeout`` seconds; ``what`` says what was waited for.
+            ClusterTimeoutError: not within ``timeout`` seconds; ``what`` names the condition.
         """
 
         async def all_see_it() -> bool:
             views = await self.views()
             behind = [i for i in (n.id for n in self.alive) if i not in views]
             behind += [node_id for node_id, view in views.items() if not condition(view)]
-            assert not behind, f"not so at {[str(self.node(i)) for i in behind]}"
+            assert not behind, f"not yet in the view of {[str(self.node(i)) for i in behind]}"
             return True
 
         await wait_until(all_see_it, what, timeout)
@@ -134,8 +134,8 @@ class ClusterState:
             view = views.get(node.id)
             assert view is not None, f"{node!r} does not answer"
             assert ids <= view.nodes.keys(), f"{node!r} does not know all nodes"
-            accused = [str(self.node(i)) for i in view.failing & ids]
-            assert not accused, f"{node!r} calls {accused} failing"
+            suspected = [str(self.node(i)) for i in view.failing & ids]
+            assert not suspected, f"{node!r} sees {suspected} as failing"
             unlinked = [i for i in ids if not view.nodes[i].link_up]
             assert not unlinked, f"{node!r} has no link to {[str(self.node(i)) for i in unlinked]}"
         assert len({view.fingerprint for view in views.values()}) == 1, "the nodes disagree"

@@ -1,14 +1,11 @@
-"""Cuts a stream of RESP into its frames without making anything of their contents.
-
-Unlike a parser it keeps every byte as it came, so that what passes a proxy is what was sent.
-"""
+"""Cuts a stream of RESP into frames, and keeps every byte: a proxy forwards frames unchanged."""
 
 from __future__ import annotations
 
 __all__ = ["MESSAGE_KINDS", "FrameSplitter", "push_kind"]
 
 MESSAGE_KINDS = frozenset({b"message", b"pmessage", b"smessage"})
-"""The pushes that carry what somebody published; the others acknowledge subscriptions."""
+"""The pushes with published messages; other pushes of Pub/Sub confirm subscriptions."""
 
 _LINES = frozenset(b"+-:_#,(")
 _BLOBS = frozenset(b"$=!")
@@ -17,16 +14,16 @@ _MAPS = frozenset(b"%|")
 
 
 class FrameSplitter:
-    """Feed it chunks, and it returns the frames that are whole by then."""
+    """Takes chunks of bytes and returns complete frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the frames that ``data`` completed, in order, each with all its bytes.
+        """Return the frames that ``data`` completes, in order.
 
         Raises:
-            ValueError: this is not RESP.
+            ValueError: the bytes are not RESP.
         """
         buffer = self._buffer
         buffer += data
@@ -39,16 +36,16 @@ class FrameSplitter:
         return frames
 
     def rest(self) -> bytes:
-        """Take what is there of a frame that is not whole."""
+        """Remove and return the bytes of the incomplete frame."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         return rest
 
 
 def push_kind(frame: bytes) -> bytes | None:
-    """Return ``b"message"``, ``b"subscribe"`` and so on; None for what is not of Pub/Sub.
+    """Return ``b"message"``, ``b"subscribe"`` and so on; None for a frame of no Pub/Sub kind.
 
-    RESP3 sends these as pushes, RESP2 as lists.
+    RESP3 sends these frames as pushes, RESP2 as lists.
     """
     if frame[:1] not in (b">", b"*"):
         return None
@@ -60,7 +57,7 @@ def push_kind(frame: bytes) -> bytes | None:
 
 
 def _end_of_frame(buffer: bytearray, start: int) -> int | None:
-    """Return where the frame at ``start`` ends, or None while its end has not come."""
+    """Return where the frame at ``start`` ends; None while the frame is incomplete."""
     position = start
     missing = 1
     while missing:
@@ -78,7 +75,7 @@ def _end_of_frame(buffer: bytearray, start: int) -> int | None:
         if kind in _LISTS:
             missing += max(0, int(buffer[position + 1 : line_end]))
         elif kind in _MAPS:
-            # An attribute (|) is followed by the reply that it belongs to.
+            # An attribute (|) precedes the reply that it describes.
             missing += 2 * int(buffer[position + 1 : line_end]) + (kind == ord("|"))
         elif kind not in _LINES:
             raise ValueError(f"no frame of RESP begins with {bytes(buffer[position:][:20])!r}")

@@ -1,4 +1,4 @@
-"""One proxied connection: two lanes, one for each direction."""
+"""One proxied connection: a forwarder for each direction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from actors.testing.proxies.frames import FrameSplitter
 
-__all__ = ["Conditions", "Link"]
+__all__ = ["Conditions", "ProxiedConnection"]
 
 _CHUNK = 64 * 1024
 _CHUNKS_IN_FLIGHT = 64
@@ -19,22 +19,22 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(slots=True)
 class Conditions:
-    """What the network is like now; shared by all connections of a proxy."""
+    """The faults that are in force now; all connections of a proxy share one object."""
 
     lose_to_server: bool = False
     lose_to_client: bool = False
     delay: float = 0.0
-    """Seconds."""
+    """Seconds that each chunk is held back."""
     drop: Callable[[bytes], bool] | None = None
-    """Says which frames to the client are dropped."""
+    """True for the frames to the client that are dropped."""
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.flowing.set()
 
 
-class Link:
-    """A client's connection and the one to the server that belongs to it."""
+class ProxiedConnection:
+    """A client's connection to the proxy, and the proxy's connection to the server for it."""
 
     def __init__(
         self, conditions: Conditions, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -42,38 +42,39 @@ class Link:
         self._conditions = conditions
         self._client = (reader, writer)
         self._writers = [writer]
-        self._over = asyncio.Event()
+        self._reset = asyncio.Event()
 
     async def run(self, target: tuple[str, int]) -> None:
-        """Connect to ``target`` and forward until both sides are done, or one was reset."""
+        """Connect to ``target`` and forward until both sides have closed, or until a reset."""
         if self._conditions.lose_to_server or self._conditions.lose_to_client:
-            # A network that loses packets opens no connection; what listens here did.
-            await self._over.wait()
+            # Where packets are lost no connection opens. The proxy has accepted the client already,
+            # and leaves the client without an answer.
+            await self._reset.wait()
             return
         try:
             reader, writer = await asyncio.open_connection(*target)
         except OSError:
-            return  # the client sees a reset: nearer to "refused" a proxy cannot get
+            return  # the caller resets the client's connection; a proxy cannot refuse it any more
         self._writers.append(writer)
-        to_server = _Lane(self._client[0], writer, self._conditions, to_client=False)
-        to_client = _Lane(reader, self._client[1], self._conditions, to_client=True)
-        # A lane ends when its sender closed, or with an OSError when its receiver is gone. One that
-        # lost bytes does not end by itself: nobody is told anything until the reset.
-        lanes = asyncio.gather(to_server.run(), to_client.run())
-        over = asyncio.create_task(self._over.wait())
+        to_server = _Forwarder(self._client[0], writer, self._conditions, to_client=False)
+        to_client = _Forwarder(reader, self._client[1], self._conditions, to_client=True)
+        # A forwarder ends when its sender closes, and with an OSError when its receiver is gone.
+        # One that lost bytes runs until the reset: neither side learns that the other one closed.
+        forwarders = asyncio.gather(to_server.run(), to_client.run())
+        reset = asyncio.create_task(self._reset.wait())
         try:
-            await asyncio.wait((lanes, over), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((forwarders, reset), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            lanes.cancel()
-            over.cancel()
-            ends = await asyncio.gather(lanes, over, return_exceptions=True)
+            forwarders.cancel()
+            reset.cancel()
+            ends = await asyncio.gather(forwarders, reset, return_exceptions=True)
         unexpected = [end for end in ends if isinstance(end, Exception)]
         if unexpected and not isinstance(unexpected[0], OSError):
             raise unexpected[0]
 
     def reset(self) -> None:
-        """Close both sides at once; who is still there sees a reset."""
-        self._over.set()
+        """Close both connections at once; their peers see a reset."""
+        self._reset.set()
         for writer in self._writers:
             raw = writer.get_extra_info("socket")
             if raw is not None and not writer.transport.is_closing():
@@ -81,8 +82,8 @@ class Link:
             writer.transport.abort()
 
 
-class _Lane:
-    """Bytes in one direction."""
+class _Forwarder:
+    """Forwards the bytes of one direction."""
 
     def __init__(
         self,
@@ -97,9 +98,9 @@ class _Lane:
         self._conditions = conditions
         self._to_client = to_client
         self._frames: FrameSplitter | None = FrameSplitter() if to_client else None
-        # None stands for "the sender closed".
+        # None: the sender has closed.
         self._queue: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(_CHUNKS_IN_FLIGHT)
-        self._dead = False
+        self._lost_bytes = False
 
     async def run(self) -> None:
         receiving = asyncio.create_task(self._receive())
@@ -126,9 +127,9 @@ class _Lane:
             if due > now():
                 await asyncio.sleep(due - now())
             await self._conditions.flowing.wait()
-            if self._dead or self._losing():
-                # Bytes that vanished leave a hole that no later byte can fill.
-                self._dead = True
+            if self._lost_bytes or self._losing():
+                # TCP delivers no byte after a lost one.
+                self._lost_bytes = True
                 continue
             if data is None:
                 self._writer.write_eof()
@@ -141,13 +142,16 @@ class _Lane:
         return conditions.lose_to_client if self._to_client else conditions.lose_to_server
 
     def _filter(self, data: bytes) -> bytes:
-        """Keep whole frames only, so that dropping can begin at any time, between two of them."""
+        """Return the complete frames of ``data`` that are not dropped; the rest waits for its end.
+
+        Frames are cut even while none is dropped, so that dropping can begin between two frames.
+        """
         if self._frames is None:
             return data
         try:
             frames = self._frames.feed(data)
         except ValueError:
-            # No RESP, TLS perhaps: nothing to look into.
+            # No RESP, TLS perhaps: from now on bytes pass as they are.
             data, self._frames = self._frames.rest(), None
             return data
         drop = self._conditions.drop

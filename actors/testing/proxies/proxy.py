@@ -1,8 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: lose, delay, stall, cut.
-
-A server can be killed or paused from outside; what happens between client and server cannot be made
-to happen without standing there.
-"""
+"""A TCP proxy between client and server that loses, delays, holds back and cuts on request."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from actors.testing.proxies.frames import MESSAGE_KINDS, push_kind
-from actors.testing.proxies.proxied_connection import Conditions, Link
+from actors.testing.proxies.proxied_connection import Conditions, ProxiedConnection
 from actors.testing.servers.ports import PortReservation
 
 __all__ = ["Direction", "FaultProxy"]
@@ -28,18 +24,18 @@ class Direction(enum.Flag):
 
 
 class FaultProxy:
-    """Forwards TCP connections to a server on loopback, and misbehaves on request.
+    """Forwards TCP connections to a server on loopback, and makes faults on request.
 
     ::
 
         async with FaultProxy("127.0.0.1", server.port) as proxy:
             client = Redis("127.0.0.1", proxy.port)
-            proxy.swallow()          # half-open: nothing arrives, nothing is closed
+            proxy.swallow()          # half-open: no byte arrives, no side closes
 
-    All faults apply to the connections that are open and to those to come, until :meth:`heal`.
+    Faults apply to open connections and to later ones, until :meth:`heal`.
 
     Args:
-        target_host: where the server is.
+        target_host: the host of the server.
         target_port: its TCP port.
         host: the loopback address to listen on.
     """
@@ -50,7 +46,7 @@ class FaultProxy:
         self.accepted = 0
         """How many connections were accepted so far."""
         self._conditions = Conditions()
-        self._links: set[Link] = set()
+        self._open: set[ProxiedConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._reservation: PortReservation | None = None
@@ -58,7 +54,7 @@ class FaultProxy:
     # --- life ---
 
     async def __aenter__(self) -> Self:
-        # The port stays ours while connections are refused.
+        # The port stays reserved while connections are refused.
         self._reservation = PortReservation(self.host)
         await self.accept()
         return self
@@ -81,7 +77,7 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
-        """Where the proxy listens; RuntimeError outside its context."""
+        """The port on which the proxy listens; RuntimeError outside its context."""
         if self._reservation is None:
             raise RuntimeError("the proxy has no port before it is entered, nor after it is left")
         return self._reservation.port
@@ -93,15 +89,15 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now, dead ones that nobody closed among them."""
-        return len(self._links)
+        """How many connections are open now, half-open ones included."""
+        return len(self._open)
 
     # --- faults ---
 
     def swallow(self, direction: Direction = Direction.BOTH) -> None:
-        """Let bytes vanish, and with them the news that a side closed: a half-open network.
+        """Lose all bytes of a direction, and the end of a connection too: a half-open network.
 
-        A connection that lost bytes stays so, also after :meth:`heal`; those made later work.
+        A connection that lost bytes stays dead after :meth:`heal`; later connections work.
         """
         self._conditions.lose_to_server |= Direction.TO_SERVER in direction
         self._conditions.lose_to_client |= Direction.TO_CLIENT in direction
@@ -111,22 +107,22 @@ class FaultProxy:
         self._conditions.flowing.clear()
 
     def resume(self) -> None:
-        """Let go what :meth:`pause` held back."""
+        """Forward the bytes that :meth:`pause` held back."""
         self._conditions.flowing.set()
 
     def delay(self, seconds: float) -> None:
-        """Let every byte, in both directions, arrive ``seconds`` later; 0 for at once."""
+        """Hold every byte back for ``seconds``, in both directions; 0 ends the delay."""
         if seconds < 0:
             raise ValueError(f"a delay is 0 seconds or more, not {seconds}")
         self._conditions.delay = seconds
 
     def cut(self) -> None:
-        """Reset all open connections, on both sides."""
-        for link in list(self._links):
-            link.reset()
+        """Reset all open connections: client and server both see a reset."""
+        for connection in list(self._open):
+            connection.reset()
 
     def refuse(self) -> None:
-        """Refuse new connections; open ones go on."""
+        """Refuse new connections; open ones stay open."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -138,9 +134,9 @@ class FaultProxy:
 
     @property
     def drop_pushes(self) -> bool:
-        """Whether published messages are dropped on their way to the client, and nothing else.
+        """Whether published messages are dropped on their way to the client.
 
-        Replies, PONG and the acknowledgements of subscriptions pass: everything looks healthy.
+        Replies, PONG and the confirmations of subscriptions pass, so the connection looks healthy.
         """
         return self._conditions.drop is _is_message
 
@@ -149,14 +145,14 @@ class FaultProxy:
         self._conditions.drop = _is_message if value else None
 
     def drop(self, predicate: Callable[[bytes], bool] | None) -> None:
-        """Drop the frames (whole replies or pushes) to the client that ``predicate`` is true of.
+        """Drop the frames (replies or pushes) to the client for which ``predicate`` is true.
 
-        It gets the frame's bytes as sent. None drops nothing. TLS cannot be looked into.
+        ``predicate`` gets the bytes of a frame. None drops no frame. TLS has no frames to drop.
         """
         self._conditions.drop = predicate
 
     def heal(self) -> None:
-        """End all faults but :meth:`refuse`, for which there is :meth:`accept`."""
+        """End all faults except :meth:`refuse`, which :meth:`accept` ends."""
         self._conditions.lose_to_server = self._conditions.lose_to_client = False
         self._conditions.drop = None
         self._conditions.delay = 0.0
@@ -169,16 +165,16 @@ class FaultProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        link = Link(self._conditions, reader, writer)
-        self._links.add(link)
+        connection = ProxiedConnection(self._conditions, reader, writer)
+        self._open.add(connection)
         try:
-            await link.run(self.target)
+            await connection.run(self.target)
         except asyncio.CancelledError:
-            # Cancelled by __aexit__. A stream's callback must not end so: asyncio would log it.
+            # Cancelled by __aexit__. asyncio would log a callback that ends with CancelledError.
             pass
         finally:
-            link.reset()
-            self._links.discard(link)
+            connection.reset()
+            self._open.discard(connection)
             self._tasks.discard(task)
 
 

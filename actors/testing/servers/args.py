@@ -11,7 +11,7 @@ ServerArgs: TypeAlias = Sequence[str] | Mapping[str, object]
 
 
 def as_words(args: ServerArgs) -> list[str]:
-    """Return the words for the command line that ``args`` means."""
+    """Return ``args`` as the words of a command line: ``{"maxclients": 10}`` is two."""
     if isinstance(args, str):
         raise TypeError(f"args is a list of words or a mapping, not the string {args!r}")
     if not isinstance(args, Mapping):

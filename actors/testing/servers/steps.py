@@ -1,4 +1,4 @@
-"""One sequence of steps for asyncio and for threads: a generator that yields how long to wait."""
+"""Steps that run in asyncio or in a thread: a generator yields the seconds to wait after each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Steps: TypeAlias = Generator[float, None, None]
 
 
 async def drive(steps: Steps) -> None:
-    """Take the steps, sleeping with asyncio; a cancellation ends them with GeneratorExit."""
+    """Run the steps and wait with asyncio.sleep; a cancellation closes the generator."""
     with closing(steps):
         for delay in steps:
             await asyncio.sleep(delay)
 
 
 def drive_sync(steps: Steps) -> None:
-    """Take the steps, blocking the thread between them."""
+    """Run the steps and wait with time.sleep."""
     with closing(steps):
         for delay in steps:
             time.sleep(delay)

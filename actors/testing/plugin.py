@@ -1,16 +1,17 @@
-"""Fixtures for tests of programs that use mailslot; pytest finds them by an entry point.
+"""The pytest plugin: fixtures for tests of programs that use mailslot.
 
-Outside of the package ``actors``, so that pytest may load this in projects that never use it:
-nothing but pytest is imported before a test asks for a fixture.
+pytest loads this module in every project that has mailslot installed (entry point ``pytest11``),
+also where no test uses a fixture of it. So it imports nothing but pytest, and the packages above
+it import nothing either; each fixture imports what it needs.
 
 ====================  ========  ==================================================================
-mailslot_url          test      the URL of a server that all tests share, emptied for this one
-mailslot_cluster_url  test      the same of a cluster
+mailslot_url          test      the URL of a server that all tests share, without keys
+mailslot_cluster_url  test      the URL of a cluster that all tests share, without keys
 embedded_server       test      a server of the test's own, to kill, pause and configure
 embedded_cluster      test      a cluster of the test's own (async)
 mailslot_probe        test      a new :class:`actors.testing.Probe`
 mailslot_clock        test      a new :class:`actors.testing.VirtualClock`
-mailslot_server       session   the shared server; better not stopped
+mailslot_server       session   the shared server itself; a test must not stop it
 ====================  ========  ==================================================================
 """
 
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
 
 
 def _async_fixture() -> Callable[[Any], Any]:
-    """Return the decorator that whoever runs asynchronous tests here understands in every mode."""
+    """Return pytest-asyncio's fixture decorator; pytest's own where that plugin is missing.
+
+    pytest-asyncio in strict mode runs only the asynchronous fixtures of its own decorator; anyio's
+    plugin runs those of pytest's.
+    """
     if find_spec("pytest_asyncio") is None:
-        return pytest.fixture  # anyio's plugin, for one, runs asynchronous fixtures as they are
-    import pytest_asyncio  # noqa: PLC0415 - a plugin itself: pytest has it loaded
+        return pytest.fixture
+    import pytest_asyncio  # noqa: PLC0415 - pytest has it loaded already
 
     return pytest_asyncio.fixture
 

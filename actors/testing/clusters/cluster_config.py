@@ -1,8 +1,8 @@
-"""A cluster that is formed before its servers run.
+"""The cluster-config-file (nodes.conf) of each node, written before the first start.
 
-Each server finds a configuration file that names all nodes, their roles and slots, as if it had
-been a member for long. That spares introductions, elections and their waits: what remains is the
-two seconds that a primary waits after its start before it serves.
+The file names all nodes with their roles and slots, so the servers start as members of a complete
+cluster, without CLUSTER MEET and elections. A primary still waits two seconds after its start
+before it serves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Member", "even_slots", "lone_config", "new_id", "nodes_config", "pla
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node as the configuration file names it."""
+    """A node in a configuration file."""
 
     id: str
     host: str
@@ -38,36 +38,36 @@ def new_id() -> str:
 
 
 def even_slots(shards: int) -> list[SlotRange]:
-    """Cut all slots into ``shards`` runs of about one size."""
+    """Divide all slots into ``shards`` ranges of nearly equal size."""
     bounds = [SLOTS * i // shards for i in range(shards + 1)]
     return [SlotRange(bounds[i], bounds[i + 1] - 1) for i in range(shards)]
 
 
 def plan_members(ports: Sequence[int], primaries: int, host: str = "127.0.0.1") -> list[Member]:
-    """Assign roles: the first ``primaries`` ports lead the shards, the others follow in turn."""
+    """Assign roles: the first ``primaries`` ports to primaries, the others to their replicas."""
     slots = even_slots(primaries)
-    leaders = [
+    primary_members = [
         Member(new_id(), host, port, shard, new_id(), None, slots[shard])
         for shard, port in enumerate(ports[:primaries])
     ]
-    followers = []
+    replica_members = []
     for number, port in enumerate(ports[primaries:]):
-        leader = leaders[number % primaries]
-        followers.append(
-            Member(new_id(), host, port, leader.shard, leader.shard_id, primary_id=leader.id)
+        primary = primary_members[number % primaries]
+        replica_members.append(
+            Member(new_id(), host, port, primary.shard, primary.shard_id, primary_id=primary.id)
         )
-    return leaders + followers
+    return primary_members + replica_members
 
 
 def nodes_config(members: Sequence[Member], myself: Member, binary: ServerBinary) -> str:
-    """Return the text of ``myself``'s cluster-config-file."""
+    """Return the configuration file of ``myself`` in a cluster of ``members``."""
     lines = [_line(member, member is myself, binary) for member in members]
     epoch = 1 + max(member.shard for member in members)
     return "".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0\n"])
 
 
 def lone_config(node_id: str, host: str, port: int, binary: ServerBinary) -> str:
-    """Return the cluster-config-file of a node that knows nobody."""
+    """Return the configuration file of a node that knows no other node."""
     where = _where(host, port, new_id(), binary)
     return (
         f"{node_id} {where} myself,master - 0 0 0 connected\nvars currentEpoch 0 lastVoteEpoch 0\n"
@@ -75,9 +75,9 @@ def lone_config(node_id: str, host: str, port: int, binary: ServerBinary) -> str
 
 
 def _where(host: str, port: int, shard_id: str, binary: ServerBinary) -> str:
-    # Without the shard's id a server that knows of it makes one up. CLUSTER SHARDS then shows a
-    # primary and its replicas as different shards, and Valkey 9.1 dies of the first SPUBLISH to a
-    # slot that such a primary was given. Before 7.2 there was none, nor room for it.
+    # From 7.2 on the file has the id of the shard. Without the id each server makes up its own:
+    # CLUSTER SHARDS then shows a primary and its replicas as different shards, and Valkey 9.1
+    # crashes at the first SPUBLISH to a slot that moved to such a primary.
     shard = f",,shard-id={shard_id}" if binary.version >= (7, 2, 0) else ""
     return f"{host}:{port}@{port + CLUSTER_BUS_OFFSET}{shard}"
 
