@@ -17,10 +17,10 @@ from actors.runtime.actor import ActorSpec
 from actors.worker.declare.middleware import Chain, receipts_of
 from actors.worker.declare.signature import Binding, Role
 
-__all__ = ["Wiring"]
+__all__ = ["HandlerBuilder"]
 
 
-class Wiring:
+class HandlerBuilder:
     """What all handlers of a worker share.
 
     Args:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.model.types import PubSubMessage
-
-if TYPE_CHECKING:
-    from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 __all__ = ["Middleware", "Next", "compose", "middleware_problems", "receipts_of"]
 

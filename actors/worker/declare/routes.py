@@ -12,7 +12,7 @@ from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.checks import option_problems
-from actors.worker.declare.handler_build import Wiring
+from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.signature import Binding, bind, wants_context
 from supervisor import SpecError
 
@@ -84,14 +84,14 @@ class Route(msgspec.Struct, frozen=True):
         if binding.problems:
             return list(binding.problems)
         try:
-            self.handler(Wiring(lambda: None, None, None), context)
+            self.handler(HandlerBuilder(lambda: None, None, None), context)
         except SpecError as error:
             return list(error.problems)
         except TypeError as error:
             return [_option_problem(error)]
         return []
 
-    def handler(self, wiring: Wiring, context: type | None) -> Handler:
+    def handler(self, builder: HandlerBuilder, context: type | None) -> Handler:
         """Return it as what ``subscribe`` takes.
 
         Raises:
@@ -100,8 +100,8 @@ class Route(msgspec.Struct, frozen=True):
         binding = self.binding(context)
         options = {**self.options, "decode": binding.decode}
         if self.is_actor:
-            return wiring.actor_handler(actor_spec(self.fn, wiring, context), binding, options)
-        return wiring.function_handler(self.fn, binding, options)
+            return builder.actor_handler(actor_spec(self.fn, builder, context), binding, options)
+        return builder.function_handler(self.fn, binding, options)
 
 
 def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:
@@ -130,7 +130,7 @@ def is_actor_class(fn: Any) -> bool:
     return isinstance(fn, type) and issubclass(fn, Actor)
 
 
-def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
+def actor_spec(actor: Any, builder: HandlerBuilder, context: type | None) -> ActorSpec:
     """Return ``actor`` as a spec whose constructor is given the context where it asks for it."""
     spec = actor if isinstance(actor, ActorSpec) else ActorSpec(actor)
     init = getattr(spec.actor, "__init__", spec.actor) if inspect.isclass(spec.actor) else None
@@ -140,7 +140,7 @@ def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
     make = spec.actor
 
     def made(*args: Any, **kwargs: Any) -> Actor[Any]:
-        return make(*args, **{wanted: wiring.context(), **kwargs})
+        return make(*args, **{wanted: builder.context(), **kwargs})
 
     made.__name__ = getattr(make, "__name__", "actor")
     return msgspec.structs.replace(spec, actor=made)

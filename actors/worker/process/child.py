@@ -16,8 +16,8 @@ from actors.worker.observe.health import MOST_LAG
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State
 from actors.worker.process.parent_link import VARIABLE, Assignment, Line, parse_line
 from actors.worker.run.exit_codes import ExitCode
-from actors.worker.run.lifecycle import Previous
 from actors.worker.run.partition import Partition
+from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
 __all__ = ["ChildProcess"]

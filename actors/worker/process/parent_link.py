@@ -16,7 +16,7 @@ import msgspec
 
 from actors.worker.observe.snapshot import Snapshot, State
 from actors.worker.run.app import Worker
-from actors.worker.run.lifecycle import Previous
+from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
 __all__ = ["VARIABLE", "Assignment", "Line", "parse_line", "report_to_parent"]
