@@ -1,7 +1,7 @@
-"""A worker's snapshot as Prometheus metrics; the extra ``metrics``.
+"""A worker's snapshot as Prometheus metrics (extra ``metrics``).
 
-Few labels: the handler, and the process where there are several. No channel is one: their number
-is not ours to bound.
+The only labels are the process, and the handler or the node. Channels are no label: a worker cannot
+bound their number.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from actors.worker.observe.snapshot import HandlerState, Snapshot, WorkerSnapsho
 __all__ = ["render"]
 
 _HANDLER_COUNTERS = {
-    "handled": "Messages that handlers are through with, failed ones among them.",
+    "handled": "Messages that handlers have handled, failed ones included.",
     "failed": "Messages that went to a failure sink.",
-    "shed": "Messages dropped at the bound of a mailbox.",
+    "shed": "Messages that full mailboxes dropped.",
     "restarts": "Restarts of handlers.",
 }
 _HANDLER_GAUGES = {
     "depth": ("mailbox_messages", "Messages that wait in mailboxes."),
-    "age": ("mailbox_oldest_seconds", "For how long the oldest of them has waited."),
+    "age": ("mailbox_oldest_seconds", "How long the oldest waiting message has waited."),
 }
 _COUNTERS = {
-    "received": "Messages that came, probes left out.",
+    "received": "Messages received, without probes.",
     "gaps": "Gaps: times in which messages may have been missed.",
-    "reconnects": "Connections replaced.",
-    "restarts": "Restarts of anything in the tree.",
+    "reconnects": "Connections that replaced a lost one.",
+    "restarts": "Restarts in the whole supervision tree.",
 }
 
 
 def render(worker: WorkerSnapshot) -> tuple[bytes, str]:
-    """Return the metrics of ``worker`` and of the user's own registry, and their media type."""
+    """Return the metrics of ``worker`` and of the global registry, and their media type."""
     registry = CollectorRegistry()
     registry.register(_Collector(worker))
     return generate_latest(registry) + generate_latest(REGISTRY), CONTENT_TYPE_LATEST
@@ -56,8 +56,8 @@ class _Collector(Collector):
 
 def _health(worker: WorkerSnapshot) -> Iterator[Metric]:
     live, ready = float(is_live(worker).ok), float(is_ready(worker).ok)
-    yield GaugeMetricFamily("mailslot_live", "What /live answers.", live)
-    yield GaugeMetricFamily("mailslot_ready", "What /ready answers.", ready)
+    yield GaugeMetricFamily("mailslot_live", "1 if /live answers yes.", live)
+    yield GaugeMetricFamily("mailslot_ready", "1 if /ready answers yes.", ready)
     if worker.processes:
         restarts = CounterMetricFamily(
             "mailslot_process_restarts", "Restarts of processes.", labels=["process"]
@@ -69,7 +69,9 @@ def _health(worker: WorkerSnapshot) -> Iterator[Metric]:
 
 def _of_processes(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
     lag = GaugeMetricFamily(
-        "mailslot_loop_lag_seconds", "How late the loop was at its worst.", labels=["process"]
+        "mailslot_loop_lag_seconds",
+        "The longest delay of the event loop in 5 seconds.",
+        labels=["process"],
     )
     for one in snapshots:
         lag.add_metric([str(one.process)], one.lag)
@@ -98,7 +100,7 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
             gauge.add_metric(key, max(getattr(handler, name) for handler in handlers))
         yield gauge
     gauge = GaugeMetricFamily(
-        "mailslot_breaker_open", "Whether messages fail without being handled.", labels=labels
+        "mailslot_breaker_open", "1 if an open breaker fails messages unhandled.", labels=labels
     )
     for key, handlers in found.items():
         gauge.add_metric(key, max(handler.breaker != "closed" for handler in handlers))
@@ -108,10 +110,12 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
 def _of_paths(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
     labels = ["process", "pubsub", "node"]
     age = GaugeMetricFamily(
-        "mailslot_delivery_proof_age_seconds", "Since a probe came back.", labels=labels
+        "mailslot_delivery_proof_age_seconds", "Time since a probe came back.", labels=labels
     )
     restarts = CounterMetricFamily(
-        "mailslot_silent_paths_restarted", "Connections replaced: no probe came.", labels=labels
+        "mailslot_silent_paths_restarted",
+        "Connections replaced: no probe came back.",
+        labels=labels,
     )
     for one in snapshots:
         for path in one.paths:
