@@ -5,7 +5,7 @@
     from actors.worker.otel import tracing
     app.middleware(tracing())
 
-Pub/Sub messages have no headers and thus carry no trace context: every span is a root, and ``links``
+Pub/Sub messages have no headers and so carry no trace context: every span is a root, and ``links``
 may link it to the span of the publisher.
 
 A span begins when the batch with the message was received; its attribute ``mailslot.wait_seconds``
