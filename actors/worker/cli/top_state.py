@@ -107,24 +107,16 @@ def _node_name(name: str) -> str:
 
 
 class View(msgspec.Struct, frozen=True):
-    """What the user has chosen to see.
+    """What the user has chosen to see."""
 
-    Attributes:
-        sort: the order of the handlers.
-        cursor: the number of the chosen row, from the top.
-        chosen: the key of the chosen row, which the cursor follows when the order changes; None:
-            the cursor stays where it is.
-        detail: whether the details of the chosen handler are shown.
-        tree: whether the tree is shown instead of the handlers.
-        done: whether the user has quit.
-    """
-
-    sort: Sort = Sort.DEPTH
-    cursor: int = 0
+    sort: Sort = Sort.DEPTH  # the order of the handlers
+    cursor: int = 0  # the number of the chosen row, from the top
+    # the key of the chosen row, which the cursor follows when the order changes; None: the
+    # cursor stays where it is
     chosen: Any = None
-    detail: bool = False
-    tree: bool = False
-    done: bool = False
+    detail: bool = False  # whether the details of the chosen handler are shown
+    tree: bool = False  # whether the tree is shown instead of the handlers
+    done: bool = False  # whether the user has quit
 
     def at(self, choices: Sequence[Any]) -> int:
         """Return the number of the chosen row; ``choices`` are the keys of all rows in order."""

@@ -23,19 +23,12 @@ KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One subscription of a worker.
+    """One subscription of a worker."""
 
-    Attributes:
-        kind: channel, pattern or shard_channel.
-        name: of the channel or pattern.
-        fn: a function, an Actor class or an ActorSpec.
-        options: those of :class:`Handler`.
-    """
-
-    kind: str
-    name: Any
-    fn: Any
-    options: Mapping[str, Any]
+    kind: str  # channel, pattern or shard_channel
+    name: Any  # of the channel or pattern
+    fn: Any  # a function, an Actor class or an ActorSpec
+    options: Mapping[str, Any]  # those of :class:`Handler`
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}"

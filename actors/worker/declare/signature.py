@@ -35,19 +35,13 @@ class Role(Enum):
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """How a handler is called.
+    """How a handler is called."""
 
-    Attributes:
-        roles: what each positional argument is.
-        decode: the type that msgspec decodes the payload to; None: no decoding.
-        raw: ``bytes`` or ``str`` if the handler takes the payload as that; None otherwise.
-        problems: why the handler cannot be called, one sentence each.
-    """
-
-    roles: tuple[Role, ...]
-    decode: Any = None
+    roles: tuple[Role, ...]  # what each positional argument is
+    decode: Any = None  # the type that msgspec decodes the payload to; None: no decoding
+    # ``bytes`` or ``str`` if the handler takes the payload as that; None otherwise
     raw: type | None = None
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # why the handler cannot be called, one sentence each
 
     @property
     def opens(self) -> bool:

@@ -27,17 +27,10 @@ _ALLOWED: Final = {b"GET", b"HEAD"}
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP response.
-
-    Attributes:
-        body: the body.
-        type: the media type of the body.
-        status: the HTTP status.
-        headers: further headers.
-    """
+    """An HTTP response."""
 
     body: bytes
-    type: str = "text/plain; charset=utf-8"
+    type: str = "text/plain; charset=utf-8"  # the media type of the body
     status: int = 200
     headers: Mapping[str, str] = {}
 

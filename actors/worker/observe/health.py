@@ -16,15 +16,10 @@ _NAMED: Final = 5
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Yes, or no with reasons.
-
-    Attributes:
-        ok: the answer.
-        reasons: why the answer is no, one sentence each.
-    """
+    """Yes, or no with reasons."""
 
     ok: bool
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # against it, one sentence each
 
     @classmethod
     def of(cls, reasons: list[str]) -> Verdict:

@@ -18,15 +18,10 @@ _MOST_NOTES = 600
 
 
 class Moment(NamedTuple):
-    """The time of a look at the mailboxes, and of the look before it.
+    """The time of a look at the mailboxes, and of the look before it."""
 
-    Attributes:
-        at: the time of the look.
-        before: the time of the previous look; whatever had arrived by then has been read.
-    """
-
-    at: float
-    before: float
+    at: float  # the time of the look
+    before: float  # the time of the previous look; whatever had arrived by then has been read
 
 
 class AgeMeter:

@@ -34,53 +34,30 @@ class State(StrEnum):
 
 
 class HandlerState(msgspec.Struct, frozen=True):
-    """One handler.
+    """One handler."""
 
-    Attributes:
-        name: its name in the tree.
-        pubsub: the name of its pub/sub object.
-        path: its path in the tree.
-        status: running, waiting (for its restart), ...
-        depth: messages that wait in its mailbox.
-        age: seconds for which the oldest of them has waited, exact to half a second.
-        handled: messages handled, failed ones included.
-        failed: messages that went to the failure sink.
-        shed: messages that its full mailbox dropped.
-        restarts: how often it was restarted.
-        last_exit: why it last ended, in words.
-        breaker: closed; open or half_open while messages fail without being handled.
-    """
-
-    name: str
-    pubsub: str
-    path: str
-    status: str
-    depth: int
-    age: float
-    handled: int
-    failed: int
-    shed: int
-    restarts: int
-    last_exit: str | None = None
-    breaker: str = "closed"
+    name: str  # its name in the tree
+    pubsub: str  # the name of its pub/sub object
+    path: str  # its path in the tree
+    status: str  # running, waiting (for its restart) and so on
+    depth: int  # messages that wait in its mailbox
+    age: float  # seconds for which the oldest of them has waited, exact to half a second
+    handled: int  # messages handled, failed ones included
+    failed: int  # messages that went to the failure sink
+    shed: int  # messages that its full mailbox dropped
+    restarts: int  # how often it was restarted
+    last_exit: str | None = None  # why it last ended, in words
+    breaker: str = "closed"  # closed; open or half_open while messages fail without being handled
 
 
 class PathState(msgspec.Struct, frozen=True):
-    """The path of messages from one node to one pub/sub object.
+    """The path of messages from one node to one pub/sub object."""
 
-    Attributes:
-        pubsub: the name of the pub/sub object.
-        node: the node.
-        since: seconds for which the node has been in use.
-        proof_age: seconds since a probe came back; None: none came back yet.
-        restarts: how often the connection was replaced because no probe came back.
-    """
-
-    pubsub: str
+    pubsub: str  # the name of the pub/sub object
     node: str
-    since: float
-    proof_age: float | None
-    restarts: int
+    since: float  # seconds for which the node has been in use
+    proof_age: float | None  # seconds since a probe came back; None: none came back yet
+    restarts: int  # how often the connection was replaced because no probe came back
 
 
 class GapNote(msgspec.Struct, frozen=True):
@@ -152,19 +129,12 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class ProcessState(msgspec.Struct, frozen=True):
-    """A process as its parent sees it.
+    """A process as its parent sees it."""
 
-    Attributes:
-        index: its number, from 0.
-        pid: its process id; None: it is down.
-        seen: seconds since its last sign of life; None: there was none yet.
-        restarts: how often it was restarted.
-    """
-
-    index: int
-    pid: int | None
-    seen: float | None
-    restarts: int
+    index: int  # its number, from 0
+    pid: int | None  # its process id; None: it is down
+    seen: float | None  # seconds since its last sign of life; None: there was none yet
+    restarts: int  # how often it was restarted
 
 
 class WorkerSnapshot(msgspec.Struct, frozen=True):

@@ -58,8 +58,6 @@ class Processes:
         count: how many processes.
         drain_timeout: seconds in which each has to drain.
         restart: permanent, or temporary if :meth:`restart_all` restarts them.
-        intensity: restarts allowed within ``period`` seconds.
-        period: see ``intensity``.
     """
 
     def __init__(
@@ -71,8 +69,6 @@ class Processes:
         count: int,
         drain_timeout: float,
         restart: Restart | str = Restart.PERMANENT,
-        intensity: int = 5,
-        period: float = 30.0,
     ) -> None:
         self.name = name
         self._restart = restart
@@ -84,7 +80,7 @@ class Processes:
         specs = [self._spec(process) for process in self.processes]
         self._supervisor = Supervisor(
             # Dynamic: the processes are independent, so they start and stop in parallel.
-            SupervisorSpec(children=specs, dynamic=True, intensity=intensity, period=period),
+            SupervisorSpec(children=specs, dynamic=True),
             path=name,
         )
         # The exit codes of processes that were asked to stop, by number.

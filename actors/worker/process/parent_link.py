@@ -33,19 +33,12 @@ _SHARE: Final = 0.1
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """What a parent tells a child process.
+    """What a parent tells a child process."""
 
-    Attributes:
-        index: the number of the process, from 0.
-        partition: the names that fall to it, ``I/N``.
-        pipe: the file descriptor to write lines to.
-        previous: the process that it replaces.
-    """
-
-    index: int
-    partition: str
-    pipe: int
-    previous: Previous | None = None
+    index: int  # the number of the process, from 0
+    partition: str  # the names that fall to it, ``I/N``
+    pipe: int  # the file descriptor to write lines to
+    previous: Previous | None = None  # the process that it replaces
 
     @classmethod
     def from_environment(cls) -> Assignment | None:
@@ -55,19 +48,12 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One sign of life of a child.
+    """One sign of life of a child."""
 
-    Attributes:
-        handled_until: every message that arrived before this time (Unix seconds) was handled.
-        state: the state of the worker.
-        lag: the longest delay of the event loop in the last five seconds, in seconds.
-        snapshot: sent now and then.
-    """
-
-    handled_until: float
-    state: State
-    lag: float = 0.0
-    snapshot: Snapshot | None = None
+    handled_until: float  # every message that arrived before this time (Unix seconds) was handled
+    state: State  # the state of the worker
+    lag: float = 0.0  # the longest delay of the event loop in the last five seconds, in seconds
+    snapshot: Snapshot | None = None  # sent now and then
 
 
 _decoder = msgspec.json.Decoder(Line)

@@ -32,29 +32,17 @@ log = get_logger("mailslot.worker")
 
 
 class RunOptions(msgspec.Struct, frozen=True):
-    """The options of ``mailslot run``.
+    """The options of ``mailslot run``."""
 
-    Attributes:
-        target: ``module:app``.
-        url: the broker, instead of the app's own; None: the app's own.
-        embedded: start a server for the app.
-        processes: how many processes to run.
-        partition: the names that fall to this machine.
-        drain_timeout: instead of the app's own; None: the app's own.
-        log_format: console or json.
-        http: the address of the HTTP port; None: there is none.
-        reload: restart when a file changes.
-    """
-
-    target: str
-    url: str | None = None
-    embedded: bool = False
-    processes: int = 1
-    partition: Partition = Partition()
-    drain_timeout: float | None = None
-    log_format: str = "console"
-    http: tuple[str, int] | None = None
-    reload: bool = False
+    target: str  # ``module:app``
+    url: str | None = None  # the broker, instead of the app's own; None: the app's own
+    embedded: bool = False  # start a server for the app
+    processes: int = 1  # how many processes to run
+    partition: Partition = Partition()  # the names that fall to this machine
+    drain_timeout: float | None = None  # instead of the app's own; None: the app's own
+    log_format: str = "console"  # console or json
+    http: tuple[str, int] | None = None  # the address of the HTTP port; None: there is none
+    reload: bool = False  # restart when a file changes
 
     def apply(self, app: Worker[Any]) -> None:
         """Set the options that belong to ``app``."""

@@ -81,23 +81,15 @@ class StopStages:
 
 
 class Acts(msgspec.Struct, frozen=True):
-    """How a run reacts to signals; the functions are called in its event loop.
+    """How a run reacts to signals; the functions are called in its event loop."""
 
-    Attributes:
-        drain: called for the first SIGTERM or SIGINT.
-        cancel: called for the second.
-        show: called for SIGUSR1.
-        patience: seconds that the drain may take.
-        overdue: returns the exit code for a drain that takes longer.
-        cancelling: seconds that the cancellation may take.
-    """
-
-    drain: Callable[[], object]
-    cancel: Callable[[], object]
-    show: Callable[[], object]
-    patience: float
+    drain: Callable[[], object]  # called for the first SIGTERM or SIGINT
+    cancel: Callable[[], object]  # called for the second
+    show: Callable[[], object]  # called for SIGUSR1
+    patience: float  # seconds that the drain may take
+    # returns the exit code for a drain that takes longer
     overdue: Callable[[], int] = lambda: ExitCode.DEADLINE
-    cancelling: float = 0.0
+    cancelling: float = 0.0  # seconds that the cancellation may take
 
 
 def _ignore() -> None:
@@ -108,8 +100,8 @@ def _ignore() -> None:
 class Signals:
     """Handles the signals of this process, from :meth:`install` on until it exits."""
 
-    def __init__(self, end: HardEnd | None = None) -> None:
-        self.end = HardEnd() if end is None else end
+    def __init__(self) -> None:
+        self.end = HardEnd()
         self.stages = StopStages(self._drain, self._cancel, self._exit)
         self._acts: Acts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -37,17 +37,12 @@ Subscriptions: TypeAlias = Mapping[Kind, Mapping[Any, Handler]]
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """The address of a server or cluster, and the options of its client.
+    """The address of a server or cluster, and the options of its client."""
 
-    Attributes:
-        where: a URL, or nodes of a cluster.
-        cluster: whether a URL is a cluster's; None: only a list of nodes is a cluster.
-        options: of the client.
-    """
-
-    where: str | Sequence[Address]
+    where: str | Sequence[Address]  # a URL, or nodes of a cluster
+    # whether a URL is a cluster's; None: only a list of nodes is a cluster
     cluster: bool | None = None
-    options: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}  # of the client
 
     @property
     def is_cluster(self) -> bool:

@@ -16,38 +16,24 @@ __all__ = ["Previous", "RunSettings"]
 
 
 class Previous(msgspec.Struct, frozen=True):
-    """The process that this one replaces.
+    """The process that this one replaces."""
 
-    Attributes:
-        alive_at: until when it is known to have handled everything, in Unix seconds.
-        reason: how it ended, in words.
-    """
-
-    alive_at: float
-    reason: str
+    alive_at: float  # until when it is known to have handled everything, in Unix seconds
+    reason: str  # how it ended, in words
 
 
 class RunSettings(msgspec.Struct, frozen=True):
-    """The values of a :class:`Worker` at the moment when it starts.
-
-    Attributes:
-        process: the number of this process, from 0.
-        previous: the process that this one replaces, or None.
-        restart_limit: restarts allowed at the root of the tree, and within how many seconds.
-        pubsub: options of the pub/sub objects.
-        on_gap: called for gaps of handlers without a hook of their own.
-        on_failure: the failure sink of handlers without one of their own.
-        sink: called with each lifecycle event of the tree.
-    """
+    """The values of a :class:`Worker` at the moment when it starts."""
 
     broker: Broker
     partition: Partition
-    process: int
-    previous: Previous | None
+    process: int  # the number of this process, from 0
+    previous: Previous | None  # the process that this one replaces, or None
     drain_timeout: float
     probe_interval: float | None
+    # restarts allowed at the root of the tree, and within how many seconds
     restart_limit: tuple[int | None, float]
-    pubsub: dict[str, Any]
-    on_gap: GapCallback | None
-    on_failure: HandlerFailureSink
-    sink: EventSink
+    pubsub: dict[str, Any]  # options of the pub/sub objects
+    on_gap: GapCallback | None  # called for gaps of handlers without a hook of their own
+    on_failure: HandlerFailureSink  # the failure sink of handlers without one of their own
+    sink: EventSink  # called with each lifecycle event of the tree
