@@ -1,9 +1,9 @@
-"""A supervised consumer inside another asyncio program, the way web frameworks do it: a lifespan.
+"""A supervised consumer inside another asyncio program, in a lifespan as web frameworks have it.
 
-    python -m examples.background_consumer           # starts a server of its own
+    python -m examples.background_consumer           # starts a server
     python -m examples.background_consumer redis://...
 
-The program here stands for any other: it only has to enter ``lifespan`` and to go on.
+``main`` stands for the other program: all that it has to do is to enter ``lifespan``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actors.testing.servers.server import EmbeddedServer
 
 @dataclass
 class Application:
-    """The host program's state, which the consumer keeps up to date."""
+    """The state of the program, which the consumer keeps up to date."""
 
     url: str
     prices: dict[str, str] = field(default_factory=dict)
@@ -28,20 +28,20 @@ class Application:
     system: ActorSystem | None = None
 
     def on_price(self, message: PubSubMessage) -> None:
-        """Take a new price."""
+        """Store a new price."""
         name, _, price = message["data"].partition("=")
         self.prices[name] = price
         self.stale = False
 
     def on_gap(self, gap: Gap) -> None:
-        """Prices may have been missed: what is here is not to be trusted until the next one."""
+        """Mark the prices as stale until the next one arrives: some may have been missed."""
         self.stale = True
         print(f"gap of {gap.seconds:.2f} s on {gap.name}: {gap.reason}")
 
 
 @asynccontextmanager
 async def lifespan(app: Application) -> AsyncIterator[None]:
-    """Consume in the background for as long as the application runs."""
+    """Consume in the background while the application runs."""
     async with (
         ActorSystem("app") as app.system,
         Redis.from_url(app.url, decode_responses=True) as client,
@@ -58,7 +58,7 @@ async def until(condition: object) -> None:
 
 
 async def main(url: str) -> None:
-    """Be the host program: serve, lose the connection, serve on."""
+    """Receive a price, lose the connection, receive the next price."""
     app = Application(url)
     async with lifespan(app), Redis.from_url(url) as client:
         assert app.system is not None

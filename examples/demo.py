@@ -1,14 +1,14 @@
-"""A supervised worker that is broken on purpose, while you watch.
+"""Shows a supervised worker while servers and connections are broken on purpose.
 
     python -m examples.demo                     on an embedded cluster of 3 + 3 servers
     python -m examples.demo --single            on one embedded server
     python -m examples.demo --url redis://...   on a server of your own
 
-Its last line is for programs:
-``demo: published=N delivered=N restarts=N gaps=N failures=N``, and for a cluster the losses of each
-fault after it, `` lost: kill-connections=N setslot=N ...``.
-It ends with 0 when every loss lies inside a reported gap and nothing else went wrong, with 1 and
-one sentence on stderr when not, and with 2 for wrong arguments.
+The last line is for programs: ``demo: published=N delivered=N restarts=N gaps=N failures=N``; on a
+cluster the losses of each fault follow, `` lost: kill-connections=N setslot=N ...``.
+
+The exit code is 0 if every loss lies inside a reported gap and nothing else went wrong; 1 with one
+sentence on stderr if not; 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from examples.demo_parts.display import Display, make_display
 from examples.demo_parts.single import on_embedded_server, on_own_server
 from examples.demo_parts.stage import DemoError, Outcome
 
-#: The demo ends within so many seconds, one way or the other.
+#: Seconds within which the demo ends, if necessary by force.
 DEADLINE = 55.0
 
 
@@ -52,12 +52,12 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
-    parser.add_argument("--single", action="store_true", help="one embedded server")
-    parser.add_argument("--url", help="a server of your own, redis://... for instance")
+    parser.add_argument("--single", action="store_true", help="play on one embedded server")
+    parser.add_argument("--url", help="play on your own server, redis://... for instance")
     parser.add_argument(
-        "--seconds", type=_seconds, default=18.0, help="about how long it takes (6 to 45)"
+        "--seconds", type=_seconds, default=18.0, help="how long the demo takes, about (6 to 45)"
     )
-    parser.add_argument("--plain", action="store_true", help="lines instead of a live tree")
+    parser.add_argument("--plain", action="store_true", help="print lines instead of a live tree")
     return parser.parse_args()
 
 
@@ -84,7 +84,7 @@ async def _play(options: argparse.Namespace, display: Display) -> Outcome:
 
 
 def _end_at(seconds: float) -> None:
-    """End the process even if the event loop hangs; embedded servers go with it."""
+    """Exit after ``seconds`` even if the event loop hangs; embedded servers end too."""
 
     def end() -> None:
         show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""
@@ -98,7 +98,7 @@ def _end_at(seconds: float) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """Return what is at the bottom of ``error``, in one line."""
+    """Return the innermost cause of ``error`` as one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = " ".join(str(error).split()) or repr(error)
@@ -115,16 +115,16 @@ def _report(outcome: Outcome, *, by_fault: bool) -> int:
         when = ", ".join(f"{n} in {fault}" for fault, n in balance.twice_by_fault.items())
         problems.append(f"{balance.twice} messages arrived twice ({when})")
     if outcome.book != outcome.handed_to_book:
-        problems.append(f"book has {outcome.book}, it was handed {outcome.handed_to_book}")
+        problems.append(f"book has {outcome.book}, but was sent {outcome.handed_to_book}")
     if not balance.delivered:
         problems.append("nothing was delivered")
 
     orders, amount = outcome.book
-    _say(f"book, an actor, still has all it was told: {orders:,} orders worth {amount:,}.")
+    _say(f"the actor book still has all that it was sent: {orders:,} orders worth {amount:,}.")
     if balance.unanswered:
         _say(
             f"{balance.unanswered} publishes failed or got no answer and do not count as published"
-            f" ({balance.unanswered_arrived} of them arrived all the same)."
+            f" ({balance.unanswered_arrived} of these messages arrived nevertheless)."
         )
     explained = balance.lost - balance.unexplained
     where = "all inside reported gaps" if not balance.unexplained else f"{explained} inside gaps"

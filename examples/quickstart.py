@@ -1,12 +1,12 @@
-"""The two programs of the reference API, changed only in the import and the server's address.
+"""Two programs from the documentation of coredis; only import and address are changed.
 
-    python -m examples.quickstart                    # starts a server of its own
-    python -m examples.quickstart redis://...        # uses yours
+    python -m examples.quickstart                    # starts a server
+    python -m examples.quickstart redis://...        # uses your server
 
-Somebody has to publish: a task in the background does, and ends the programs when it is through.
+A background task publishes some messages; each program runs until that task has finished.
 """
 
-# ruff: noqa: SIM117 - the two are as the API's text has them
+# ruff: noqa: SIM117 - the programs are kept as they are in that documentation
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from actors.testing.servers.server import EmbeddedServer
 
 
 async def first(url: str) -> None:
-    """Subscribe on construction, and iterate."""
+    """Subscribe in the constructor and iterate."""
     async with actors.Redis.from_url(url, decode_responses=True) as client:
         async with client.pubsub(
             ignore_subscribe_messages=True, channels=["channel-1", "channel-2"]
@@ -34,7 +34,7 @@ async def first(url: str) -> None:
 
 
 async def second(url: str) -> None:
-    """Subscribe explicitly."""
+    """Subscribe with a call and iterate."""
     async with actors.Redis.from_url(url, decode_responses=True) as client:
         async with client.pubsub() as pubsub:
             await pubsub.subscribe("channel-1")
@@ -44,7 +44,7 @@ async def second(url: str) -> None:
 
 
 async def publish(url: str) -> None:
-    """Say hello on both channels a few times, once somebody listens."""
+    """Publish to both channels a few times, once the program is subscribed."""
     async with actors.Redis.from_url(url, decode_responses=True) as client:
         while not (await client.pubsub_numsub("channel-1"))["channel-1"]:
             await asyncio.sleep(0.01)
@@ -55,7 +55,7 @@ async def publish(url: str) -> None:
 
 
 async def play(program: Callable[[str], Coroutine[Any, Any, None]], url: str) -> None:
-    """Run a program for as long as somebody publishes."""
+    """Run a program until ``publish`` has finished."""
     running = asyncio.create_task(program(url))
     publishing = asyncio.create_task(publish(url))
     await asyncio.wait([running, publishing], return_when=asyncio.FIRST_COMPLETED)
@@ -64,7 +64,7 @@ async def play(program: Callable[[str], Coroutine[Any, Any, None]], url: str) ->
     await asyncio.wait([running, publishing])
     for task in (running, publishing):
         if not task.cancelled():
-            task.result()  # it ended by itself: raises why, if not for the best
+            task.result()  # raises the error of a task that failed
 
 
 async def main(url: str) -> None:

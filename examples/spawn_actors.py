@@ -1,9 +1,9 @@
-"""Actors without any Redis: spawn, tell, ask, watch, timers, and a supervisor with rest_for_one.
+"""Actors without Redis: spawn, tell, ask, watch, timers, and a supervisor with rest_for_one.
 
     python -m examples.spawn_actors
 
-A shop: a till that counts, a kitchen of three stations that depend on each other, and a manager
-that watches them and beats time. One order is bad on purpose.
+A shop has a till that adds up sales, a kitchen of three stations that depend on each other, and a
+manager that watches the till and has a timer. One order crashes a station on purpose.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from supervisor import Event
 
 
 class Sale(msgspec.Struct, frozen=True):
-    """Somebody paid ``cents``."""
+    """A customer paid ``cents``."""
 
     cents: int
 
 
 class Total(msgspec.Struct, frozen=True):
-    """Asks for the sum of all sales so far, in cents."""
+    """Ask for the sum of all sales so far, in cents."""
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Asks a station to cook ``dish``."""
+    """Ask a station to cook ``dish``."""
 
     dish: str
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """Asks the manager to watch somebody."""
+    """Ask the manager to watch an actor."""
 
     ref: ActorRef[Any]
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A heartbeat of the manager's own."""
+    """A tick of the manager's timer."""
 
 
 # --- actors have state of their own, and handle one message at a time ----------------------------
@@ -55,7 +55,7 @@ class Till(Actor[Sale | Total]):
         self.cents = 0
 
     async def receive(self, message: Sale | Total) -> int | None:
-        """Take a sale, or answer with the sum: what it returns answers an ask."""
+        """Add a sale, or return the sum; the returned value answers an ask."""
         match message:
             case Sale(cents):
                 self.cents += cents
@@ -65,56 +65,56 @@ class Till(Actor[Sale | Total]):
 
 
 class Station(Actor[Order]):
-    """A place in the kitchen; those after it rely on what it has prepared."""
+    """A station of the kitchen; the stations after it depend on it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     async def on_start(self) -> None:
-        """Open: the next station does so after this one."""
+        """Open; the next station starts when this method has returned."""
         print(f"  {self.name} opens (incarnation {self.context.incarnation})")
 
     async def receive(self, message: Order) -> str:
-        """Cook; what it raises is its crash, and its supervisor decides what follows."""
+        """Cook; an exception crashes the actor, and its supervisor decides what follows."""
         if message.dish == "fire":
             raise RuntimeError("the pan is on fire")
         return f"{message.dish} from the {self.name}"
 
 
 class Manager(Actor[Watch | Tick | Terminated]):
-    """Beats time, and hears of the end of those it watches."""
+    """Counts the ticks of its timer, and is told when a watched actor ends."""
 
     def __init__(self, seen: asyncio.Event) -> None:
         self.seen = seen
-        self.beats = 0
+        self.ticks = 0
 
     async def on_start(self) -> None:
-        """Start to beat; the timer ends with this incarnation."""
+        """Start the timer; it ends with this incarnation."""
         self.context.timers.every(0.02, Tick())
 
     async def receive(self, message: Watch | Tick | Terminated) -> int:
-        """Watch, beat, or hear of an end; answers with the number of beats."""
+        """Watch an actor, count a tick, or note an end; return the number of ticks."""
         match message:
             case Watch(ref):
                 self.context.watch(ref)
             case Tick():
-                self.beats += 1
+                self.ticks += 1
             case Terminated(ref, reason):
-                print(f"  the manager hears: {ref.path} ended ({reason})")
+                print(f"  the manager is told: {ref.path} ended ({reason})")
                 self.seen.set()
-        return self.beats
+        return self.ticks
 
 
-# --- and a system keeps them alive ---------------------------------------------------------------
+# --- a system supervises them ---------------------------------------------------------------------
 
 
 def report(failure: Failure) -> None:
-    """Be told of each message that its handler failed on."""
+    """Print a message that its actor failed on."""
     print(f"  failed: {failure.message!r} at {failure.path}: {failure.error}")
 
 
 def ignore(_: Event) -> None:
-    """Be told of each lifecycle event; without this they are logged."""
+    """Ignore a lifecycle event; without this sink events are logged."""
 
 
 async def main() -> None:
@@ -135,11 +135,11 @@ async def main() -> None:
         assert grill is not None
         print(f"  served: {await grill.ask(Order('steak'))}")
 
-        print("a crash restarts the grill and what comes after it, not what was before it:")
+        print("a crash restarts the grill and the stations after it, not those before it:")
         try:
             await grill.ask(Order("fire"))
         except ActorCrashed as error:
-            print(f"  the asker is told: {error}")
+            print(f"  the caller of ask is told: {error}")
         print(f"  served by the same reference: {await grill.ask(Order('salad'))}")
 
         print("watch and timers:")
@@ -148,10 +148,10 @@ async def main() -> None:
         await asyncio.sleep(0.1)
         await till.stop()
         await seen.wait()
-        beats = await manager.ask(Tick())
-        print(f"  heartbeats: {'some' if beats > 2 else 'hardly any'}")
+        ticks = await manager.ask(Tick())
+        print(f"  ticks: {'some' if ticks > 2 else 'hardly any'}")
 
-        print("what runs:")
+        print("the supervision tree:")
         print(system.tree())
     assert system.report is not None
     print(f"stopped {'in order' if system.report.clean else 'with force'}")

@@ -1,16 +1,16 @@
-"""OpenTelemetry spans from receive to handle, as a middleware; the extra ``otel``.
+"""OpenTelemetry spans from receipt to the end of handling, as a middleware (extra ``otel``).
 
 ::
 
     from actors.worker.otel import tracing
     app.middleware(tracing())
 
-Pub/Sub carries no headers, so there is no context to continue: a span is a root unless ``links``
-finds where its message came from.
+Pub/Sub messages have no headers and so carry no trace context: every span is a root, and ``links``
+may link it to the span of the publisher.
 
-A span begins when the message was received, to within the batch that it came in, and its attribute
-``mailslot.wait_seconds`` says for how long of it the message waited for its turn. In a worker
-without this middleware nobody takes note of receive_times.
+A span begins when the batch with the message was received; its attribute ``mailslot.wait_seconds``
+says how long the message waited in the mailbox. Receive times are noted only in workers with this
+middleware.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def tracing(
     tracer: Tracer | None = None,
     links: Callable[[PubSubMessage], Sequence[Link]] | None = None,
 ) -> Middleware:
-    """Return a middleware that makes a span of each message.
+    """Return a middleware that makes a span for each message.
 
     Args:
-        tracer: makes the spans; None: the global provider's.
-        links: finds links to the spans that a message came from, in its payload for instance.
+        tracer: makes the spans; None: the tracer of the global provider.
+        links: returns links to other spans, found in the payload for instance.
     """
     given = tracer
     receive_times = ReceiveTimes()
@@ -78,5 +78,5 @@ def tracing(
 
 
 def _size(data: str | bytes) -> int:
-    """Return how many bytes a payload had."""
+    """Return the size of a payload in bytes."""
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

@@ -1,11 +1,11 @@
 """The parts of ``python -m examples.demo``.
 
-ledger.py   who published what, what arrived, and what the reported gaps explain
-worker.py   what is demonstrated: handlers, the actors behind them, and publishers
+ledger.py   which messages were published, which arrived, and which losses gaps explain
+worker.py   the handlers, the actors behind them, and the publishers
 view.py     the actor tree as rows
-story.py    what happened, as lines: faults, recoveries, restarts, gaps
+story.py    the events as lines: faults, recoveries, restarts, gaps
 display.py  the terminal: a live tree, or plain lines
-stage.py    one run: start everything, break it fault by fault, add up
+stage.py    one run: starts everything, injects the faults, adds up
 single.py   the faults of one server
 cluster.py  the faults of a cluster
 """

@@ -1,4 +1,4 @@
-"""The demo on a cluster: three primaries, three replicas, and what happens to clusters."""
+"""The demo on a cluster of three primaries and three replicas, and its faults."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["on_embedded_cluster"]
 
 CHANNELS = [f"{kind}.{n:02}" for kind in ("orders", "payments", "quotes") for n in range(1, 21)]
 RATE = 1200.0
-#: So many slots with channels in them are moved in one fault.
+#: The number of slots with channels in them that one fault moves.
 MOVED_SLOTS = 8
-#: What the faults below take by themselves, in seconds.
+#: The seconds that the faults below take.
 FAULT_SECONDS = 17.0
 
 
@@ -58,14 +58,14 @@ async def on_embedded_cluster(display: Display, seconds: float) -> Outcome:
 
 
 class _Breaker:
-    """Breaks a cluster in ways that happen to clusters."""
+    """Injects the faults of a cluster."""
 
     def __init__(self, cluster: EmbeddedCluster) -> None:
         self.cluster = cluster
         self.victim: ClusterNode
 
     async def faults(self) -> list[Fault]:
-        """Return all of them, those that this server knows."""
+        """Return all faults that the server program supports."""
         faults = [
             Fault("kill-connections", "all subscriber connections killed", self._kill_connections),
             Fault("setslot", f"{MOVED_SLOTS} slots moved, one by one", self._move(self._setslot)),
@@ -112,7 +112,7 @@ class _Breaker:
         return sorted(ours.intersection(await self.cluster.slots_of(node)))
 
     async def _busiest(self) -> list[ClusterNode]:
-        """Return the primaries, those with the most channels first: there faults are felt."""
+        """Return the primaries, those with the most channels first: faults there are felt most."""
         used = {node: len(await self._used_slots(node)) for node in await self.cluster.primaries()}
         return sorted(used, key=lambda node: -used[node])
 

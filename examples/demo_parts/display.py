@@ -18,7 +18,7 @@ __all__ = ["Display", "Fate", "Status", "make_display"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How things stand."""
+    """The state of the demo at one moment."""
 
     title: str
     seconds: float
@@ -40,7 +40,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one fault, a row of the table at the end."""
+    """The result of one fault, a row of the table at the end."""
 
     fault: str
     what: str
@@ -57,28 +57,28 @@ class Fate:
         return (self.fault, back, str(self.gaps), str(self.restarts), str(self.lost), self.what)
 
 
-#: Terminals with so many columns have room for why an actor last ended.
+#: From this many columns on there is room for why an actor last ended.
 WIDE = 100
 
 
 class Display(Protocol):
-    """Where the story goes."""
+    """Shows the story."""
 
     def show(self, line: Line) -> None:
         """Show one line of the story."""
 
     def update(self, status: Status) -> None:
-        """Show how things stand; called a few times a second."""
+        """Show the state; called a few times a second."""
 
     def finish(self, status: Status, fates: list[Fate]) -> None:
-        """Show the end state; nothing but :func:`print` comes after."""
+        """Show the final state; after this only :func:`print` is used."""
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
 
 
 def make_display(*, plain: bool) -> Display:
-    """Return what suits stdout; plain lines also where rich is not installed."""
+    """Return the display for stdout: plain lines if it is no terminal or rich is missing."""
     if plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return PlainDisplay()
     try:
@@ -107,7 +107,7 @@ class PlainDisplay:
             _print(f"{status.seconds:5.1f} s  . {status.totals()}")
 
     def finish(self, status: Status, fates: list[Fate]) -> None:
-        """Print the tree and what became of the faults."""
+        """Print the tree and the results of the faults."""
         _print(f"\nThe tree, {status.seconds:.0f} s after the start:\n")
         width = max(len(row.name) for row in status.rows)
         for row in status.rows:
@@ -119,7 +119,7 @@ class PlainDisplay:
         _print("")
 
     def close(self) -> None:
-        """Nothing was taken."""
+        """Do nothing: plain lines change no terminal state."""
 
 
 _INDENTS = {"fault": "FAULT ", "event": "  ", "good": "  ", "log": "  log: ", "bad": "  !! "}
@@ -138,7 +138,7 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Whoever read is gone, `head` for instance: the rest goes nowhere.
+        # The reader of stdout, `head` for instance, has ended: discard the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -169,7 +169,7 @@ class RichDisplay:
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        # Two columns: what is too long for the terminal goes on below its own beginning.
+        # Two columns, so that a long line continues below its own beginning.
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(no_wrap=True)
         row.add_column()

@@ -1,8 +1,8 @@
-"""The books: what publishers had accepted, what handlers saw, and what gaps explain.
+"""The books of the demo: messages published, messages delivered, and gaps that explain losses.
 
-A message counts as published once the server answered its PUBLISH with an integer. It is delivered
-once a handler was called with it. What was published and not delivered is lost, and a loss is
-explained when a gap that was reported for its channel covers the time of its PUBLISH.
+A message is published when the server has answered PUBLISH with an integer, and delivered when a
+handler was called with it. A published message that was not delivered is lost. A gap reported for
+the channel explains the loss if it covers the time of the PUBLISH.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from actors import Gap
 
 __all__ = ["Balance", "Channel", "Ledger"]
 
-#: Clocks of two callbacks may differ by this many seconds about what came first.
+#: Seconds by which the times of a gap and of a PUBLISH may be inexact.
 TOLERANCE = 0.02
-#: The chapter before the first fault.
+#: The name of the time before the first fault.
 BEFORE = "before"
 
 
@@ -43,11 +43,11 @@ class Channel:
     late: list[int] = field(default_factory=list)
 
     def lost(self) -> list[Publish]:
-        """Return what was accepted and did not arrive."""
+        """Return the accepted messages that did not arrive."""
         return [sent for number, sent in self.accepted.items() if number not in self.arrived]
 
     def explains(self, sent: Publish) -> bool:
-        """Whether a reported gap covers it."""
+        """Whether a reported gap covers ``sent``."""
         return any(
             gap.since - TOLERANCE <= sent.answered and sent.asked <= gap.until + TOLERANCE
             for gap in self.gaps
@@ -62,15 +62,15 @@ class Balance:
         published: messages that the server accepted.
         delivered: those of them that a handler was called with.
         lost: the others.
-        unexplained: lost outside every reported gap of their channel; 0, or something is wrong.
-        twice: deliveries of what had been delivered before.
-        out_of_order: deliveries after a later message of the same channel, of published ones: a
-            publish that got no answer may be carried out long after it was given up.
+        unexplained: lost outside every reported gap of their channel; must be 0.
+        twice: deliveries of messages that had been delivered before.
+        out_of_order: deliveries of published messages after a later one of the same channel; a
+            PUBLISH without an answer may take effect much later, and does not count.
         unanswered: publishes that failed or got no answer in time; not counted as published.
-        unanswered_arrived: those of them that were delivered all the same.
+        unanswered_arrived: those of them that were delivered nevertheless.
         gaps: gaps reported, one for each channel and interruption.
         lost_by_fault: the lost ones by the fault during which they were published.
-        twice_by_fault: what came twice, by the fault during which it came.
+        twice_by_fault: second deliveries, by the fault during which they came.
     """
 
     published: int
@@ -87,7 +87,7 @@ class Balance:
 
 
 class Ledger:
-    """The books of all channels, and the chapters by which losses are told apart."""
+    """The books of all channels; chapters assign losses to faults."""
 
     def __init__(self) -> None:
         self.channels: dict[str, Channel] = {}
@@ -103,7 +103,7 @@ class Ledger:
         return self.channels[channel]
 
     def begin_chapter(self, fault: str) -> None:
-        """Count what is lost from now on under ``fault``."""
+        """Count the losses from now on for ``fault``."""
         self._chapters.append((time.time(), fault))
 
     # -- entries -----------------------------------------------------------------------------------
@@ -188,6 +188,6 @@ class Ledger:
         return self._chapters[-1][1] if self._chapters else BEFORE
 
     def _chapter_of(self, sent: Publish) -> str:
-        # What was answered just before a fault may still have been on its way when it struck.
+        # A message answered just before a fault may have been on its way when the fault struck.
         begun = [name for since, name in self._chapters if since - 0.2 <= sent.answered]
         return begun[-1] if begun else BEFORE

@@ -18,12 +18,12 @@ __all__ = ["on_embedded_server", "on_own_server"]
 
 KINDS = ("orders", "payments", "quotes")
 RATE = 900.0
-#: What the faults below take by themselves, in seconds.
+#: The seconds that the faults below take.
 FAULT_SECONDS = 8.0
 
 
 async def on_embedded_server(display: Display, seconds: float) -> Outcome:
-    """Play on a private server, which is killed and frozen on the way."""
+    """Play on a private server, which is killed and frozen meanwhile."""
     async with EmbeddedServer() as server:
 
         async def restart() -> None:
@@ -51,7 +51,7 @@ async def on_embedded_server(display: Display, seconds: float) -> Outcome:
 
 
 async def on_own_server(url: str, display: Display, seconds: float) -> Outcome:
-    """Play on the server at ``url``: nothing is broken there but the demo's own connection."""
+    """Play on the server at ``url``; only the demo's own connection is broken."""
     prefix = f"demo-{secrets.token_hex(3)}"
     channels = [f"{prefix}:{kind}" for kind in KINDS]
     return await _play("", url, channels, [], display, seconds)
@@ -66,7 +66,7 @@ async def _play(
     seconds: float,
 ) -> Outcome:
     try:
-        # Two clients: what the publishers wait for must not be what the reader waits for.
+        # Two clients, so that publishers and the reader do not wait for each other.
         publisher: Any = Redis.from_url(url, connect_timeout=2, stream_timeout=2)
         consumer: Any = Redis.from_url(
             url, decode_responses=True, connect_timeout=1, stream_timeout=0.5
@@ -103,14 +103,14 @@ async def _play(
         if not server_faults:
             stage.story.say(
                 "event",
-                "nothing is done to it, only to this demo's own connection; restart it if you like",
+                "only the demo's own connection is broken; restart the server if you like",
             )
         return await stage.play(faults)
 
 
 def _connection_faults(stage: Stage, client: Any) -> list[Fault]:
     async def kill() -> None:
-        # The reader may be on its way back from the kill before: wait until there is one to kill.
+        # The reader may still be reconnecting after the kill before: wait for its connection.
         async with asyncio.timeout(2):
             while not await _kill_reader(stage, client):
                 await asyncio.sleep(0.01)
@@ -131,7 +131,7 @@ async def _kill_reader(stage: Stage, client: Any) -> bool:
     try:
         killed = await client.execute_command("CLIENT", "KILL", "ID", connection.client_id)
     except ResponseError as error:
-        # A user of the server's who may not: the connection can be ended from this side, too.
+        # The user may not do this: the connection is closed from this side instead.
         stage.story.tell("refused", f"refused ({error}): closing the socket instead", most=1)
         connection.abort()
         return True
@@ -146,7 +146,7 @@ async def _spaced(act: Callable[[], Awaitable[None]], times: int, seconds: float
 
 
 async def _check(client: Any) -> None:
-    """Say now, in one sentence, what else would be a tree of exceptions."""
+    """Raise one sentence now instead of a tree of exceptions later."""
     try:
         await client.ping()
     except (RedisError, TimeoutError, OSError) as error:

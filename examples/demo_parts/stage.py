@@ -1,4 +1,4 @@
-"""One run: start the worker, break what it stands on fault by fault, add up."""
+"""One run of the demo: start the worker, inject one fault after another, add up."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from supervisor import ExponentialBackoffRetryPolicy, TreeNode
 
 __all__ = ["RETRY", "DemoError", "Fault", "Outcome", "Stage"]
 
-#: How readers come back: every half second at least, for a demo is short.
+#: Readers reconnect at least every half second, because the demo is short.
 RETRY = ExponentialBackoffRetryPolicy(
     (RedisError, TimeoutError), retries=None, base_delay=0.05, max_delay=0.5
 )
 
-#: A fault after which a channel stays silent for so many seconds has not been survived.
+#: Seconds after a fault within which every channel must receive again.
 RECOVERY_SECONDS = 15.0
-#: After this many seconds without news what has not arrived will not.
+#: Seconds without a delivery after which a missing message counts as lost.
 STRAGGLERS_SECONDS = 0.4
 
 
@@ -37,13 +37,13 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that breaks.
+    """A fault.
 
     Attributes:
-        name: for the table, one word.
-        what: what is done, in a few words.
-        strike: does it, and returns once messages could flow again.
-        mend: puts right what is still broken then, after the recovery was timed.
+        name: one word, for the table.
+        what: a description in a few words.
+        strike: injects the fault, and returns when messages can flow again.
+        mend: repairs what is still broken, after the recovery was timed.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to."""
+    """The result of a run."""
 
     balance: Balance
     fates: list[Fate]
@@ -65,12 +65,12 @@ class Outcome:
 
 
 class Stage:
-    """Where a demo plays; ``title`` says on what.
+    """The environment of one run; ``title`` names the servers.
 
     Args:
-        title: heads the display.
-        display: where the story goes.
-        subscribe: given handlers by channel and the story, returns the pubsub object to enter.
+        title: the headline of the display.
+        display: shows the story.
+        subscribe: takes handlers by channel and the story; returns the pubsub object to enter.
         publish: sends a payload to a channel and returns the server's answer.
         channels: the channels to use.
         rate: messages a second over all channels.
@@ -107,7 +107,7 @@ class Stage:
         self._fates: list[Fate] = []
 
     async def play(self, faults: list[Fault]) -> Outcome:
-        """Run the whole piece.
+        """Run the demo.
 
         Raises:
             DemoError: a fault was not recovered from.
@@ -164,7 +164,7 @@ class Stage:
         if fault.mend is not None:
             story.say("good", f"{receives}; mending the rest")
             await fault.mend()
-            receives = "whole again"
+            receives = "everything is repaired"
         await asyncio.sleep(STRAGGLERS_SECONDS)
         gaps = story.gaps_of_fault()
         story.say("good", f"{receives}; {_in_words(gaps)}")
@@ -199,7 +199,7 @@ class Stage:
             yield
         finally:
             drawing.cancel()
-            # What broke the display must be seen; its own cancellation need not.
+            # Raise the error that broke the display, but not its cancellation.
             with suppress(asyncio.CancelledError):
                 await drawing
 

@@ -1,7 +1,7 @@
-"""What happens, as lines with a time: faults, what they did, and how it came back.
+"""The events of the demo as lines with a time: faults, their effects, and recoveries.
 
-The story listens where a program of yours would: to the lifecycle events of the tree (``sink=``),
-to the failure sink (``on_failure=``), to gaps (``on_gap=``) and to log lines.
+Their sources are open to any program: lifecycle events of the tree (``sink=``), the failure sink
+(``on_failure=``), gaps (``on_gap=``) and log lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from supervisor import ChildExited, ChildStarted, ChildStartFailed, ChildUnkilla
 __all__ = ["Line", "Story"]
 
 _NODE_ID = re.compile(r"\b[0-9a-f]{40}: ")
-#: So many lines of one sort are told; what comes after is counted only.
+#: The number of lines about one subject that are shown; later ones are only counted.
 TOLD = 2
 
 
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 class Story:
-    """Tells lines to ``show`` and counts what there is to count."""
+    """Passes lines to ``show``, and counts gaps, failures and restarts."""
 
     def __init__(self, ledger: Ledger, show: Callable[[Line], None]) -> None:
         self.ledger = ledger
@@ -48,12 +48,12 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return time.monotonic() - self.begun
 
     @property
     def restarts(self) -> int:
-        """How often an actor came back, over all actors."""
+        """The restarts of all actors together."""
         return self.restarts_by_path.total()
 
     def say(self, sort: str, text: str) -> None:
@@ -61,13 +61,13 @@ class Story:
         self.show(Line(self.seconds, sort, text))
 
     def tell(self, subject: str, text: str, most: int = TOLD) -> None:
-        """Add a line about ``subject``, unless ``most`` were told already."""
+        """Add a line about ``subject``, unless there were ``most`` already."""
         self._told[subject] += 1
         if self._told[subject] <= most:
             self.say("event", text)
 
     def fault(self, text: str) -> None:
-        """Announce a fault; what happened before is no reason not to tell it again."""
+        """Announce a fault, and count the lines of each subject anew."""
         for subject in [subject for subject in self._told if "/readers/" in subject]:
             del self._told[subject]
         self._gaps.clear()
@@ -89,7 +89,7 @@ class Story:
         self.failures += 1
         self.tell(
             failure.handler,
-            f"handler of {failure.channel} raised {failure.error!r}: that costs this message only",
+            f"handler of {failure.channel} raised {failure.error!r}: only this message fails",
         )
 
     def failed(self, failure: Failure) -> None:
@@ -98,7 +98,7 @@ class Story:
         self.tell(failure.path, f"{_name(failure.path)} failed on a message: {failure.error!r}")
 
     def happened(self, event: Event) -> None:
-        """``sink``: something changed in the tree."""
+        """``sink``: a lifecycle event of the tree."""
         who = _name(event.path)
         match event:
             case ChildStarted(path, incarnation) if incarnation > 1:
@@ -109,7 +109,7 @@ class Story:
                 if "/readers/" in path:
                     self.tell(path, f"reader {who} ended: {_why(reason)}")
                 else:
-                    self.tell("crash", f"actor {who} crashed and is restarted, state anew")
+                    self.tell("crash", f"actor {who} crashed and is restarted with new state")
             case ChildStartFailed(path, _, reason):
                 role = "reader" if "/readers/" in path else "actor"
                 self.tell(f"failed {path}", f"{role} {who}: {_why(reason)}", most=1)
@@ -121,7 +121,7 @@ class Story:
     # -- log lines ---------------------------------------------------------------------------------
 
     def take_logs(self) -> None:
-        """Have all log lines of this program become lines of the story."""
+        """Turn all log lines of this program into lines of the story."""
         structlog.configure(processors=[self._structlog], cache_logger_on_first_use=False)
         logging.basicConfig(handlers=[_Handler(self)], level=logging.WARNING, force=True)
 
@@ -129,7 +129,7 @@ class Story:
         self, logger: Any, level: str, fields: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         event = fields.pop("event", "")
-        # Gaps are told already, with numbers.
+        # Gaps have lines of their own.
         if level not in ("debug", "info") and event != "gap":
             said = " ".join(f"{key}={value}" for key, value in fields.items())
             self.tell(f"log {event}", f"{event}: {said}" if said else str(event))
@@ -142,7 +142,7 @@ class _Handler(logging.Handler):
         self._story = story
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell a line of the standard library's logging."""
+        """Add a line of Python's ``logging``."""
         self._story.say("log", record.getMessage().splitlines()[0])
 
 
@@ -153,5 +153,5 @@ def _name(path: str) -> str:
 def _why(reason: Any) -> str:
     error = reason.error
     text = str(reason) if error is None else str(error) or repr(error)
-    # What to check about it comes after the semicolon; a node's id is in the reader's name.
+    # Advice follows the semicolon; the id of the node is part of the reader's name.
     return _NODE_ID.sub("", text.partition(";")[0])

@@ -1,4 +1,4 @@
-"""The actor tree as rows: with rates, mailboxes and restarts, and many siblings folded into one."""
+"""The actor tree as rows with rates, mailboxes and restarts; many siblings share one row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_SIBLINGS = 6
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the tree; a ``rate`` of None: nothing that is counted."""
+    """One line of the tree; a ``rate`` of None: the node counts no messages."""
 
     name: str
     status: str
@@ -33,7 +33,7 @@ class Meter:
         self._seen: dict[str, tuple[float, float, float]] = {}
 
     def rate(self, name: str, count: float) -> float:
-        """Return how fast ``count`` grows, a second."""
+        """Return by how much ``count`` grows in a second."""
         now = time.monotonic()
         since, base, rate = self._seen.setdefault(name, (now, count, 0.0))
         if now - since >= 1.0:
@@ -44,11 +44,11 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is shown of a node beside what the tree says.
+    """The numbers that are shown of a node beside those in the tree.
 
     Attributes:
-        rate_of: what it handles a second; None: nothing that is counted.
-        restarts_of: how often it came back.
+        rate_of: returns how many messages a node handles a second; None: it counts none.
+        restarts_of: returns how often a node was restarted.
     """
 
     rate_of: Callable[[TreeNode], float | None]

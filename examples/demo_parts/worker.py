@@ -1,4 +1,4 @@
-"""What the demo keeps alive: handlers, two actors behind them, and the publishers.
+"""The worker of the demo: handlers, two actors behind them, and the publishers.
 
 orders     a function that tells ``book``, an actor which keeps its sums over every fault
 payments   a function that raises now and then, which costs the one message
@@ -23,12 +23,12 @@ from supervisor import ConstantRetryPolicy
 
 __all__ = ["Declined", "PoisonedQuote", "Publisher", "Total", "Worker", "kind_of"]
 
-#: One message in so many makes its consumer fail.
+#: One message of this many makes its consumer fail.
 BAD_ONE_IN = 700
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What is published, as JSON."""
+    """The payload of a message, as JSON."""
 
     number: int
     amount: int
@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """Asks ``book`` for (orders, amount)."""
+    """Ask ``book`` for (orders, amount)."""
 
 
 class Declined(Exception):
@@ -62,14 +62,14 @@ def kind_of(channel: str) -> str:
 
 
 class Book(Actor[Event | Total]):
-    """Keeps state: one message at a time, so nothing needs a lock."""
+    """Adds up orders; it handles one message at a time, so its state needs no lock."""
 
     def __init__(self) -> None:
         self.orders = 0
         self.amount = 0
 
     def receive(self, message: Event | Total) -> tuple[int, int]:
-        """Enter an order, or answer with the sums."""
+        """Add an order, or return the sums."""
         if isinstance(message, Event):
             self.orders += 1
             self.amount += message.amount
@@ -77,7 +77,7 @@ class Book(Actor[Event | Total]):
 
 
 class Quotes(Actor[Event]):
-    """A handler with state: it crashes on a poisoned quote, and the next one starts empty."""
+    """A handler with state: a poisoned quote crashes it, and its next incarnation starts empty."""
 
     def __init__(self, channel: str, ledger: Ledger) -> None:
         self.channel = channel
@@ -93,7 +93,7 @@ class Quotes(Actor[Event]):
 
 
 class Publisher(Actor[str]):
-    """Publishes numbered messages to one channel and books what the server accepted."""
+    """Publishes numbered messages to one channel and books those that the server accepted."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Publisher(Actor[str]):
         self.burst = burst
 
     async def on_start(self) -> None:
-        """Begin to tick, not all publishers in the same moment."""
+        """Start the timer at a random moment, so that publishers do not tick together."""
         self.context.timers.after(random.uniform(0, self.interval), "begin")
 
     async def receive(self, message: str) -> None:
@@ -131,7 +131,7 @@ class Publisher(Actor[str]):
         try:
             answer = await self.publish(self.channel, payload)
         except (RedisError, TimeoutError):
-            # Not sent again: whether the server executed it is not known.
+            # Not sent again: the server may have executed it.
             self.ledger.unanswered(self.channel)
             return False
         if isinstance(answer, int):
@@ -192,7 +192,7 @@ class Worker:
             )
 
     async def stop_publishing(self) -> None:
-        """Have every publisher finish what it has in hand, and end."""
+        """Stop every publisher after its current burst."""
         await self._publishers.stop()
 
     async def book_total(self) -> tuple[int, int]:

@@ -34,8 +34,8 @@ def test_spawn_actors_tells_its_story_in_two_seconds():
         "grill opens (incarnation 2)",
         "pass opens (incarnation 2)",
         "served by the same reference: salad from the grill",
-        "the manager hears: shop/till ended (shutdown)",
-        "heartbeats: some",
+        "the manager is told: shop/till ended (shutdown)",
+        "ticks: some",
         "shop (supervisor) running",
         "stopped in order",
     ]

@@ -91,10 +91,11 @@ def test_what_cannot_be_called_is_said(fn, context, says):
     assert says in problem
 
 
-def test_a_plain_handler_has_nothing_between_it_and_its_messages():
-    assert bind(typed, Customer).plain
-    assert bind(typed_and_message, Customer).plain
-    assert bind(bare, Customer).plain
-    assert not bind(with_context, Customer).plain
-    assert not bind(message_first, Customer).plain
-    assert not bind(raw, Customer).plain
+def test_a_handler_of_message_or_payload_is_called_without_an_adapter():
+    assert bind(typed, Customer).direct
+    assert bind(typed_and_message, Customer).direct
+    assert bind(bare, Customer).direct
+    assert not bind(with_context, Customer).direct
+    assert not bind(message_first, Customer).direct
+    assert bind(raw, Customer).direct  # an Opener makes its payload, as a decoder does
+    assert bind(raw, Customer).raw is bytes

@@ -147,8 +147,8 @@ async def test_what_came_is_counted_without_the_probes(server):
     async with app, Redis(server.host, server.port) as client:
         await client.publish("orders", '{"id": 1}')
         await eventually(lambda: app.snapshot().received == 1)
-        assert app._life.components is not None
-        ((_, paths),) = app._life.components.paths
+        assert app._run.components is not None
+        ((_, paths),) = app._run.components.paths
         before = paths.came_back
         await eventually(lambda: paths.came_back >= before + 5)
         assert app.snapshot().received == 1

@@ -140,7 +140,7 @@ def test_options_of_the_worker_are_checked(option, value, says):
     [
         ({"mailbox": 0}, "mailbox: capacity must be 1 or more, not 0"),
         ({"mailbox": "5"}, "mailbox: capacity must be a whole number"),
-        ({"mailbox": MailboxSpec(5)}, "mailbox needs an overflow of drop_oldest"),
+        ({"mailbox": MailboxSpec(5)}, "a MailboxSpec needs an overflow here, one of drop_oldest"),
         ({"overflow": "bogus"}, "overflow must be one of drop_oldest, drop_newest, block"),
         ({"overflow": "fail"}, "a server cannot be told"),
         ({"timeout": "5"}, "timeout must be a number of seconds, or None, not '5'"),

@@ -12,8 +12,8 @@ import pytest
 from actors import Actor, Gap, Kind, PubSubMessage, Redis
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.worker import State, Worker
-from actors.worker.run.lifecycle import Previous
 from actors.worker.run.partition import Partition
+from actors.worker.run.settings import Previous
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer
 from tests.support import eventually

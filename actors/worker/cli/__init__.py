@@ -1,1 +1,1 @@
-"""The command line program mailslot."""
+"""The commands of ``mailslot``."""

@@ -1,4 +1,4 @@
-"""The commands of ``mailslot``; the extra ``cli``."""
+"""The commands of ``mailslot`` (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -26,35 +26,50 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Target = Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the Worker is.")]
+Url = Annotated[str, typer.Argument(help="The URL of a server, or of a node of a cluster.")]
+Cluster = Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")]
+Target = Annotated[
+    str, typer.Argument(metavar="MODULE:APP", help="The module and the name of the Worker in it.")
+]
 
 
 @app.command()
 def run(
     target: Target,
-    url: Annotated[str | None, typer.Option(help="Broker; goes before the app's own.")] = None,
-    embedded: Annotated[bool, typer.Option("--embedded", help="Bring a server along.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
-    partition: Annotated[str, typer.Option(metavar="I/N", help="Share of this machine.")] = "0/1",
-    drain_timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds to finish in, when stopped.")
+    url: Annotated[
+        str | None, typer.Option(help="The URL of the broker, instead of the app's own.")
     ] = None,
-    log_format: Annotated[str, typer.Option(help="console or json.")] = "console",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Start a server for the app.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="The number of processes.")] = 1,
+    partition: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Consume the share of machine I, from 0, of N."),
+    ] = "0/1",
+    drain_timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Seconds in which a stopped worker must finish its work."),
+    ] = None,
+    log_format: Annotated[
+        str, typer.Option(help="The format of the log: console or json.")
+    ] = "console",
     http: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Health, metrics and a page.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Answer HTTP here: health, metrics and a page."),
     ] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew when a file changes.")
+        bool, typer.Option("--reload", help="Restart when a Python file changes.")
     ] = False,
 ) -> int:
-    """Run a worker until SIGTERM or SIGINT, which drain it."""
-    from actors.worker.process.launch import launch  # noqa: PLC0415 - only this command needs all of it
+    """Run a worker until SIGTERM or SIGINT; then drain it."""
+    from actors.worker.process.launch import launch  # noqa: PLC0415 - only this command needs it
     from actors.worker.process.runner import RunOptions  # noqa: PLC0415
 
     if log_format not in logs.FORMATS:
         raise typer.BadParameter(f"--log-format is {' or '.join(logs.FORMATS)}: {log_format!r}")
     if embedded and url is not None:
-        raise typer.BadParameter("--embedded brings a server along: leave --url out")
+        raise typer.BadParameter("--embedded starts a server: leave out --url")
     options = RunOptions(
         target=target,
         url=url,
@@ -71,7 +86,7 @@ def run(
 
 @app.command()
 def check(target: Target) -> int:
-    """Look at a worker without connecting: say what it does, or all that is wrong with it."""
+    """Check a worker without connecting: list what it consumes, or all of its problems."""
 
     def checked() -> int:
         worker = load(target)
@@ -89,15 +104,23 @@ def check(target: Target) -> int:
 
 @app.command()
 def tail(
-    url: Annotated[str, typer.Argument(help="Of a server, or of a node of a cluster.")],
-    channels: Annotated[list[str], typer.Argument(metavar="CHANNEL...")],
-    pattern: Annotated[bool, typer.Option("--pattern", help="They are patterns.")] = False,
-    shard: Annotated[bool, typer.Option("--shard", help="They are shard channels.")] = False,
-    cluster: Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="A JSON object for each.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+    url: Url,
+    channels: Annotated[
+        list[str], typer.Argument(metavar="CHANNEL...", help="The channels to subscribe to.")
+    ],
+    pattern: Annotated[
+        bool, typer.Option("--pattern", help="Each CHANNEL is a pattern, orders.* for instance.")
+    ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Each CHANNEL is a shard channel.")
+    ] = False,
+    cluster: Cluster = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each message as a JSON object.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
 ) -> int:
-    """Print messages as they come; gaps go to stderr."""
+    """Print messages as they arrive; gaps go to stderr."""
     from actors.worker.cli.tail import Tail, print_messages  # noqa: PLC0415
 
     if pattern and shard:
@@ -109,37 +132,31 @@ def tail(
 
 @app.command()
 def publish(
-    url: Annotated[str, typer.Argument(help="Of a server, or of a node of a cluster.")],
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    url: Url,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel to publish on.")],
     message: Annotated[
-        str, typer.Argument(metavar="MESSAGE", help="The payload; - takes it from stdin.")
+        str, typer.Argument(metavar="MESSAGE", help="The payload; - reads it from stdin.")
     ],
-    shard: Annotated[bool, typer.Option("--shard", help="It is a shard channel.")] = False,
-    cluster: Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")] = False,
+    shard: Annotated[bool, typer.Option("--shard", help="CHANNEL is a shard channel.")] = False,
+    cluster: Cluster = False,
 ) -> int:
-    """Publish a message, and print how many got it."""
+    """Publish a message; print how many subscribers received it."""
     from actors.worker.cli.tail import publish_message  # noqa: PLC0415
 
     payload = sys.stdin.buffer.read() if message == "-" else os.fsencode(message)
-
     logs.configure("console", level=logging.ERROR)
-
-    def send() -> int:
-        return asyncio.run(
-            publish_message(url, channel, payload, cluster=cluster or shard, shard=shard)
-        )
-
-    return _guarded(send)
+    sending = publish_message(url, channel, payload, cluster=cluster or shard, shard=shard)
+    return _guarded(lambda: asyncio.run(sending))
 
 
 @app.command()
 def top(
     address: Annotated[
-        str, typer.Argument(metavar="HOST:PORT", help="The worker's --http.")
+        str, typer.Argument(metavar="HOST:PORT", help="The address of the worker's --http.")
     ] = "127.0.0.1:8080",
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 1.0,
 ) -> int:
-    """Watch a running worker: tree, rates, mailboxes, restarts, gaps, failures."""
+    """Watch a running worker: its tree, rates, mailboxes, restarts, gaps and failures."""
     from actors.worker.cli.top import run_top  # noqa: PLC0415
 
     where = _address(address)
@@ -148,7 +165,7 @@ def top(
 
 
 def _guarded(action: Any) -> int:
-    """Run ``action``; what is wrong with the usage becomes one sentence and its code."""
+    """Run ``action``; print an error of the user or of the broker as one sentence."""
     try:
         return int(action())
     except (UsageError, SpecError, ConnectFailedError) as error:

@@ -1,4 +1,4 @@
-"""The program ``mailslot``: what is there when its extra is not, and how it ends."""
+"""The program ``mailslot``: its exit codes, and what it says if the extra ``cli`` is missing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NEEDED = {"typer", "rich", "click", "watchfiles", "h11"}
 
 
 def main() -> None:
-    """Run ``mailslot`` with the arguments of this process, and exit with its code."""
+    """Run ``mailslot`` with the arguments of this process, and exit."""
     try:
-        # Imported when run: the library is whole without the extra.
+        # Imported here: without the extra this fails.
         from actors.worker.cli.commands import app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         sys.exit(_not_installed(error))
-    # As SIGINT does by itself: the terminal is put back, and the code says what ended it. A worker
-    # has its own ways.
+    # SIGTERM ends commands as SIGINT does: the terminal is restored, and the exit code tells the
+    # signal. ``mailslot run`` installs its own handlers.
     signal.signal(signal.SIGTERM, _end)
     sys.exit(_run(app))
 
@@ -35,19 +35,19 @@ def _run(app: Any) -> int:
         code = app(prog_name="mailslot", standalone_mode=False)
     except KeyboardInterrupt:
         return ExitCode.FORCED_INT
-    except ModuleNotFoundError as error:  # what only one command, or one option, needs
+    except ModuleNotFoundError as error:  # a package that only one command or option needs
         return _not_installed(error)
     except Exception as error:
-        # Typer brings a click of its own or uses the real one: their errors have this in common.
+        # Typer uses click or a copy of it; the errors of both have this method.
         text = getattr(error, "format_message", None)
         if text is None:
             if type(error).__name__ == "Abort":
                 return ExitCode.FORCED_INT
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            print(text(), file=sys.stderr)  # noqa: T201 - all of it, as --help prints it
+            print(text(), file=sys.stderr)  # noqa: T201 - the whole help text
             return ExitCode.USAGE
-        _say(" ".join(text().split()) or "say what to do: mailslot --help")
+        _say(" ".join(text().split()) or "no command: see mailslot --help")
         return ExitCode.USAGE
     return code if isinstance(code, int) else 0
 

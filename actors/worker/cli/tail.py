@@ -19,17 +19,7 @@ __all__ = ["Tail", "publish_message", "print_messages"]
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """What to print.
-
-    Attributes:
-        url: where from.
-        names: channels or patterns.
-        pattern: they are patterns.
-        shard: they are shard channels.
-        cluster: the URL is a cluster's.
-        json: print a JSON object for each.
-        count: end after so many; None: never.
-    """
+    """The options of ``mailslot tail``."""
 
     url: str
     names: tuple[str, ...]
@@ -41,7 +31,7 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 async def print_messages(tail: Tail) -> int:
-    """Print messages until the count is reached, or for ever."""
+    """Print messages until ``count`` is reached; return the exit code."""
     started = False
     try:
         async with AsyncExitStack() as stack:
@@ -52,7 +42,7 @@ async def print_messages(tail: Tail) -> int:
             while left is None or left > 0:
                 print(_line(await anext(pubsub), tail.json), flush=True)  # noqa: T201
                 left = None if left is None else left - 1
-    except BrokenPipeError:  # whoever read this has enough
+    except BrokenPipeError:  # the reader of stdout, head for instance, has ended
         sys.stderr.close()
     except Exception as error:
         _say(one_sentence(error))
@@ -87,7 +77,7 @@ def _line(message: PubSubMessage, json: bool) -> str:
     found: dict[str, Any] = {"at": time.time(), "channel": _shown(channel)}
     if message["pattern"] is not None:
         found["pattern"] = _shown(message["pattern"])
-    if isinstance(data, bytes):  # what is no text
+    if isinstance(data, bytes):  # not valid text
         found["data_base64"] = base64.b64encode(data).decode()
     else:
         found["data"] = data
@@ -113,7 +103,7 @@ def _say(text: str) -> None:
 async def publish_message(
     url: str, channel: str, payload: bytes, *, cluster: bool, shard: bool
 ) -> int:
-    """Publish ``payload``, and print how many subscribers got it."""
+    """Publish ``payload``; print how many subscribers received it."""
     try:
         async with _client(url, cluster) as client, asyncio.timeout(10):
             send = client.spublish if shard else client.publish

@@ -1,4 +1,4 @@
-"""``mailslot top``: a live view of a running worker, through its HTTP port; the extra ``cli``."""
+"""``mailslot top``: shows a running worker, through its HTTP port (extra ``cli``)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ _decoder = msgspec.json.Decoder(Stats)
 
 
 def run_top(address: tuple[str, int], interval: float) -> int:
-    """Show the worker at ``address`` until the user has seen enough.
-
-    Without a terminal, it prints one look and ends.
+    """Show the worker at ``address`` until the user quits; without a terminal print one view.
 
     Raises:
-        ConnectFailedError: nobody answers there at the start.
+        ConnectFailedError: no worker answers at the start.
     """
     look = _look(address, None)
     if isinstance(look, str):
-        raise ConnectFailedError(f"nobody to watch at {address[0]}:{address[1]}: {look}")
+        raise ConnectFailedError(f"no worker answers at {address[0]}:{address[1]}: {look}")
     console = Console()
     if not (sys.stdin.isatty() and console.is_terminal):
         console.print(rendered(look, View(), height=10_000, problem=""))
@@ -69,13 +67,13 @@ def _watch(
 
 
 def _choices(look: Look, view: View) -> Sequence[Any]:
-    if view.tree:  # by number: each process has a tree of the same paths
+    if view.tree:  # by number: the trees of several processes have the same paths
         return range(sum(1 for _ in tree_lines(look.stats.worker.tree)))
     return [row.key for row in look.sorted(view.sort)]
 
 
 def _look(address: tuple[str, int], before: Look | None) -> Look | str:
-    """Ask once; return what is seen, or in words why nothing is."""
+    """Ask for /stats once; return the answer, or in words why there is none."""
     connection = http.client.HTTPConnection(*address, timeout=5)
     try:
         connection.request("GET", "/stats")
@@ -97,12 +95,12 @@ class _Keys:
     """Reads keys, escape sequences in one piece."""
 
     def __call__(self, timeout: float) -> list[str]:
-        """Return the keys that were pressed within ``timeout`` seconds; the first ends the wait."""
+        """Wait up to ``timeout`` seconds for keys and return them."""
         ready, _, _ = select.select([sys.stdin], [], [], timeout)
         if not ready:
             return []
         text = os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")
-        return keys_of(text) or ["q"]  # nothing: the terminal is gone
+        return keys_of(text) or ["q"]  # an empty read: the terminal is closed
 
 
 @contextmanager

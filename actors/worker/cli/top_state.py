@@ -1,4 +1,4 @@
-"""What ``mailslot top`` shows, as values (pure): rows out of two looks at ``/stats``."""
+"""The state of ``mailslot top`` as values (pure): rows from two answers of ``/stats``, and keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Look", "Row", "Sort", "View", "keys_of", "pressed", "tree_lines"]
 
 
 class Sort(Enum):
-    """By what the handlers are sorted, by the key that chooses it."""
+    """The column by which handlers are sorted, and the key that chooses it."""
 
     NAME = "n"
     RATE = "r"
@@ -28,7 +28,7 @@ class Sort(Enum):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A handler and how many messages a second it handles."""
+    """A handler, and how many messages a second it handles."""
 
     process: int
     handler: HandlerState
@@ -36,24 +36,19 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[int, str]:
-        """What makes it the same one in the next look."""
+        """Identifies the handler in every answer."""
         return (self.process, self.handler.path)
 
 
 class Look(msgspec.Struct, frozen=True):
-    """One answer of ``/stats``, with what only two answers can tell.
-
-    Attributes:
-        stats: the answer.
-        rows: its handlers.
-    """
+    """One answer of ``/stats``, and a row for each of its handlers."""
 
     stats: Stats
     rows: tuple[Row, ...]
 
     @classmethod
     def of(cls, stats: Stats, before: Look | None) -> Look:
-        """Return ``stats`` with rates since ``before``."""
+        """Return ``stats`` with the rates since ``before``."""
         last = {} if before is None else {row.key: row for row in before.rows}
         times = {} if before is None else {s.process: s.at for s in before.stats.worker.snapshots}
         rows = []
@@ -69,28 +64,20 @@ class Look(msgspec.Struct, frozen=True):
         return cls(stats, tuple(rows))
 
     def sorted(self, sort: Sort) -> list[Row]:
-        """Return the rows, the most interesting ones first."""
-        by_name = sorted(self.rows, key=lambda row: (row.handler.name, row.process))
-        match sort:
-            case Sort.NAME:
-                return by_name
-            case Sort.RATE:
-                return sorted(by_name, key=lambda row: -row.rate)
-            case Sort.DEPTH:
-                return sorted(by_name, key=lambda row: -row.handler.depth)
-            case Sort.AGE:
-                return sorted(by_name, key=lambda row: -row.handler.age)
-            case Sort.FAILED:
-                return sorted(by_name, key=lambda row: -row.handler.failed)
-            case Sort.RESTARTS:
-                return sorted(by_name, key=lambda row: -row.handler.restarts)
+        """Return the rows by name, or those with the highest numbers first."""
+        rows = sorted(self.rows, key=lambda row: (row.handler.name, row.process))
+        if sort is Sort.RATE:
+            rows.sort(key=lambda row: -row.rate)
+        elif sort is not Sort.NAME:  # the others are attributes of a handler
+            rows.sort(key=lambda row: -getattr(row.handler, sort.name.lower()))
+        return rows
 
     def row(self, key: Any) -> Row | None:
-        """Return the row of a handler, wherever it is sorted to; None: it is gone."""
+        """Return the row with ``key``; None: the handler is gone."""
         return next((row for row in self.rows if row.key == key), None)
 
     def gaps(self, row: Row | None = None) -> list[GapNote]:
-        """Return the latest gaps, newest first: all of them, or those of one handler."""
+        """Return the latest gaps, newest first, of one handler or of all."""
         gaps = [
             gap
             for one in self._of(row)
@@ -100,7 +87,7 @@ class Look(msgspec.Struct, frozen=True):
         return sorted(gaps, key=lambda gap: -gap.until)
 
     def failures(self, row: Row | None = None) -> list[FailureNote]:
-        """Return the latest failures, newest first: all of them, or those of one handler."""
+        """Return the latest failures, newest first, of one handler or of all."""
         found = [
             note
             for one in self._of(row)
@@ -115,32 +102,24 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def _node_name(name: str) -> str:
-    # What a channel's or pattern's handler is called in the tree.
+    """Return the name in the tree of the handler of a channel or pattern."""
     return name.replace("/", "_") or "_"
 
 
 class View(msgspec.Struct, frozen=True):
-    """What the user has chosen.
+    """What the user has chosen to see."""
 
-    Attributes:
-        sort: the order of the handlers.
-        cursor: which row is chosen, from the top.
-        chosen: what is in that row, once the user has moved there or looked closely: from then on
-            it is followed, wherever it is sorted to. None: whatever comes to be there.
-        detail: whether that one is looked at closely.
-        tree: whether the tree is shown instead of the handlers.
-        done: whether the user has seen enough.
-    """
-
-    sort: Sort = Sort.DEPTH
-    cursor: int = 0
+    sort: Sort = Sort.DEPTH  # the order of the handlers
+    cursor: int = 0  # the number of the chosen row, from the top
+    # the key of the chosen row, which the cursor follows when the order changes; None: the
+    # cursor stays where it is
     chosen: Any = None
-    detail: bool = False
-    tree: bool = False
-    done: bool = False
+    detail: bool = False  # whether the details of the chosen handler are shown
+    tree: bool = False  # whether the tree is shown instead of the handlers
+    done: bool = False  # whether the user has quit
 
     def at(self, choices: Sequence[Any]) -> int:
-        """Return which row is chosen among ``choices``, the keys of all rows from the top."""
+        """Return the number of the chosen row; ``choices`` are the keys of all rows in order."""
         if self.chosen is not None and self.chosen in choices:
             return choices.index(self.chosen)
         return max(0, min(self.cursor, len(choices) - 1))
@@ -157,7 +136,7 @@ def keys_of(text: str) -> list[str]:
 
 
 def pressed(view: View, key: str, choices: Sequence[Any]) -> View:
-    """Return the view after ``key``; ``choices`` are the keys of what there is to choose from."""
+    """Return the view after ``key``; ``choices`` are the keys of all rows in order."""
     change = msgspec.structs.replace
     if key in ("q", "\x03"):
         return change(view, done=True)

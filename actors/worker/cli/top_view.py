@@ -1,4 +1,4 @@
-"""How ``mailslot top`` looks: a view of a look, as something that rich prints."""
+"""The screen of ``mailslot top``, as something that rich prints."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _HELP = (
     "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"
     "  f failed  s restarts"
 )
-# Lines that are not rows: head, column names, gaps and failures, help.
+# Lines that are not rows: header, column names, gaps and failures, help.
 _AROUND = 16
 _RECENT = 4
 
 
 def rendered(look: Look, view: View, *, height: int, problem: str) -> RenderableType:
-    """Return what to print.
+    """Return the screen.
 
     Args:
-        look: what is seen.
-        view: what is wanted of it.
-        height: lines of the terminal.
-        problem: why the last look failed, in words.
+        look: the latest answer of the worker.
+        view: what the user has chosen to see.
+        height: the lines of the terminal.
+        problem: why the worker did not answer just now; empty if it did.
     """
     room = max(3, height - _AROUND)
     if view.tree:
@@ -112,7 +112,7 @@ def _cells(row: Row, several: bool) -> list[str]:
 
 
 def _breaker(handler: HandlerState) -> str:
-    # Most are closed: a column of that would hide the one that is not.
+    # Empty while it is closed, so that an open one stands out.
     return "" if handler.breaker == "closed" else handler.breaker
 
 

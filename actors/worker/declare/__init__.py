@@ -1,1 +1,1 @@
-"""What a worker is declared to be: decorators, handlers, signatures, checks."""
+"""Declarations: from decorators to handlers."""

@@ -1,7 +1,7 @@
-"""What a worker and its handlers refuse to be made with: every option, by name, before it runs.
+"""Checks of a worker's options before it runs, each problem with the option's name.
 
-Most options end up in something that checks them itself, but late: once the broker is connected, or
-with the first message.
+The objects that the options end up in check most of them too, but late: when the broker is
+connected, or with the first message.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import msgspec
 
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.handler import Opener
+from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
 from actors.runtime.actor import ActorSpec
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
 __all__ = ["actor_problems", "option_problems", "worker_problems"]
 
-_OVERFLOWS: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
-_HOOKS: Final = ("on_failure", "on_gap", "on_lagged")
-#: Actors that a worker has of its own.
-_TAKEN: Final = ("probe", "sharded-probe", "sampler")
+#: Names of the worker's own actors.
+_RESERVED: Final = ("probe", "sharded-probe", "sampler")
 
 
 def worker_problems(app: Any) -> Iterator[str]:
-    """Yield what is wrong with the options of the worker itself."""
+    """Yield the problems of a Worker's own options."""
     if not isinstance(app.name, str) or not app.name:
         yield f"name must be a str with something in it, not {app.name!r}"
     for name in ("drain_timeout", "probe_interval", "start_timeout"):
@@ -36,16 +35,24 @@ def worker_problems(app: Any) -> Iterator[str]:
     policy = pubsub["retry_policy"]
     if policy is not None and not isinstance(policy, RetryPolicy):
         yield f"retry_policy must be a RetryPolicy, or None, not {policy!r}"
-    yield from _bound(pubsub)
-    hooks = {"on_failure": app.on_failure, "on_gap": app.on_gap, "sink": app.sink}
-    yield from (problem for _, problem in _hooks(hooks))
-    yield from _restart_limit(*app.restart_limit)
+    yield from _mailbox(pubsub["mailbox"])
+    yield from problems_of_bound(pubsub["mailbox"], pubsub["overflow"])
+    yield from problems_of_hooks(on_failure=app.on_failure, on_gap=app.on_gap, sink=app.sink)
+    intensity, period = app.restart_limit
+    if intensity is not None and not _is_int(intensity):
+        yield f"intensity must be a whole number, or None, not {intensity!r}"
+    elif intensity is not None:
+        yield from _raised(SupervisorSpec, intensity=intensity)
+    yield from _seconds("period", period)
 
 
 def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each option of a handler that cannot work, and why."""
-    for problem in _bound(options):
-        yield ("mailbox" if problem.startswith("mailbox") else "overflow", problem)
+    """Yield the name and the problem of each wrong option of a handler."""
+    mailbox, overflow = options.get("mailbox"), options.get("overflow")
+    for problem in _mailbox(mailbox):
+        yield "mailbox", problem
+    for problem in problems_of_bound(mailbox, overflow):
+        yield "mailbox" if overflow is None else "overflow", problem
     if "concurrency" in options and not _is_int(options["concurrency"]):
         yield "concurrency", f"concurrency must be a whole number, not {options['concurrency']!r}"
     for problem in _seconds("timeout", options.get("timeout"), optional=True):
@@ -53,7 +60,9 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     key = options.get("key")
     if key is not None and not callable(key) and not isinstance(key, str):
         yield "key", f"key must be a function, or the name of an attribute, not {key!r}"
-    yield from _hooks({name: options.get(name) for name in _HOOKS})
+    for name in ("on_failure", "on_gap", "on_lagged"):
+        for problem in problems_of_hooks(**{name: options.get(name)}):
+            yield name, problem
     breaker = options.get("breaker")
     if breaker is not None and not isinstance(breaker, Breaker):
         yield "breaker", f"breaker must be a Breaker, or None, not {breaker!r}"
@@ -64,43 +73,33 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def actor_problems(actors: list[ActorSpec]) -> Iterator[str]:
-    """Yield what is wrong with actors of the user's."""
+    """Yield the problems of the actors that a user declared."""
     names: set[str] = set()
     for spec in actors:
-        label = spec.name or getattr(spec.actor, "__name__", "actor")
-        if spec.name in _TAKEN:
+        label = str(spec.name or getattr(spec.actor, "__name__", "actor"))
+        if spec.name in _RESERVED:
             yield f"actor {label!r}: the worker has one of this name itself"
         elif spec.name in names:
             yield f"actor {label!r}: there are several of this name"
         if spec.name is not None:
             names.add(spec.name)
         try:
-            _as_child(str(label), spec)
-        except (SpecError, TypeError) as error:
-            yield f"actor {label!r}: {_of(error)}"
+            ChildSpec(
+                id=label,
+                start=_never,
+                restart=spec.restart,
+                shutdown=spec.shutdown,
+                retry_policy=spec.retry_policy,
+                start_timeout=spec.start_timeout,
+            )
+        except SpecError as error:
+            yield f"actor {label!r}: {'; '.join(error.problems)}"
+        except TypeError as error:
+            yield f"actor {label!r}: {error}"
         yield from (f"actor {label!r}: {problem}" for problem in _mailbox(spec.mailbox))
 
 
 async def _never(child: Any) -> None: ...
-
-
-def _as_child(name: str, spec: ActorSpec) -> ChildSpec:
-    return ChildSpec(
-        id=name,
-        start=_never,
-        restart=spec.restart,
-        shutdown=spec.shutdown,
-        retry_policy=spec.retry_policy,
-        start_timeout=spec.start_timeout,
-    )
-
-
-def _restart_limit(intensity: Any, period: Any) -> Iterator[str]:
-    if intensity is not None and not _is_int(intensity):
-        yield f"intensity must be a whole number, or None, not {intensity!r}"
-    elif intensity is not None:
-        yield from _raised(SupervisorSpec, intensity=intensity)
-    yield from _seconds("period", period)
 
 
 def _seconds(name: str, value: Any, *, optional: bool = False) -> Iterator[str]:
@@ -112,29 +111,9 @@ def _seconds(name: str, value: Any, *, optional: bool = False) -> Iterator[str]:
         yield f"{name} must be more than 0 seconds, not {value}"
 
 
-def _bound(options: Mapping[str, Any]) -> Iterator[str]:
-    mailbox, overflow = options.get("mailbox"), options.get("overflow")
-    yield from _mailbox(mailbox)
-    allowed = ", ".join(_OVERFLOWS)
-    if overflow is not None and overflow not in _OVERFLOWS:
-        yield f"overflow must be one of {allowed}, not {overflow!r}{_why_not(overflow)}"
-    if overflow is None and isinstance(mailbox, MailboxSpec) and mailbox.overflow == "fail":
-        yield f"mailbox needs an overflow of {allowed}{_why_not('fail')}"
-
-
-def _why_not(overflow: Any) -> str:
-    return ": 'fail' tells the sender, and a server cannot be told" if overflow == "fail" else ""
-
-
 def _mailbox(mailbox: Any) -> Iterator[str]:
     if mailbox is not None and not isinstance(mailbox, MailboxSpec):
         yield from (f"mailbox: {problem}" for problem in _raised(MailboxSpec, capacity=mailbox))
-
-
-def _hooks(hooks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            yield name, f"{name} must be a function or coroutine function, or None, not {hook!r}"
 
 
 def _raised(make: Any, **options: Any) -> Iterator[str]:
@@ -156,7 +135,3 @@ def _not_decodable(decode: Any) -> str | None:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _of(error: Exception) -> str:
-    return "; ".join(error.problems) if isinstance(error, SpecError) else str(error)

@@ -1,71 +1,66 @@
-"""From a user's function to a Handler: context, raw payloads and middleware put in between.
+"""From a user's function to a Handler, with context, raw payloads and middleware added.
 
-What a handler does not ask for is left out; one that takes its message or payload and nothing else,
-in a worker without middleware, runs as if there were no worker around it.
+Only what a handler asks for is added: one that takes its message or its decoded payload, in a
+worker without middleware, runs as it would outside of a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors.pubsub.handlers.handler import Around, Handler, Opener
 from actors.pubsub.model.types import PubSubMessage
 from actors.runtime.actor import ActorSpec
-from actors.worker.declare.middleware import Chain, receipts_of
+from actors.worker.declare.middleware import Chain, Next, receive_times_of
 from actors.worker.declare.signature import Binding, Role
 
-__all__ = ["Wiring"]
+__all__ = ["HandlerBuilder"]
 
 
-class Wiring:
-    """What all handlers of a worker share.
+class HandlerBuilder:
+    """Builds the handlers of one worker.
 
     Args:
         context: returns the worker's context.
-        chain: the middleware; None: there is none.
-        gate: what must be set before the first message is handled; None: nothing.
+        chain: the composed middleware; None: there is none.
+        gate: handlers wait until this is set; None: they do not wait.
     """
 
     def __init__(
         self, context: Callable[[], Any], chain: Chain | None, gate: asyncio.Event | None
     ) -> None:
         self.context = context
-        self._around = _around(chain, gate)
-        self._receipts = receipts_of(chain)
+        self._around = chain if gate is None else _behind(gate, chain)
+        self._receive_times = receive_times_of(chain)
 
     def function_handler(
         self, fn: Callable[..., Any], binding: Binding, options: Mapping[str, Any]
     ) -> Handler:
-        """Return the Handler that runs ``fn`` as ``binding`` says."""
-        direct = fn if _is_plain(binding) else self._filled(fn, binding)
-        return self._surrounded(Handler(direct, **_opening(binding, options)))
+        """Return the Handler that calls ``fn`` as ``binding`` says."""
+        if not binding.direct:
+            fn = self._filled(fn, binding, two=binding.opens)
+        return self._surrounded(Handler(fn, **_with_opener(binding, options)))
 
     def actor_handler(
         self, spec: ActorSpec, binding: Binding, options: Mapping[str, Any]
     ) -> Handler:
-        """Return the Handler that has messages received by an actor of ``spec``."""
-        handler = Handler(spec, **_opening(binding, options))
-        if not _is_plain(binding) or len(binding.roles) != 1:
+        """Return the Handler whose messages an actor of ``spec`` receives."""
+        handler = Handler(spec, **_with_opener(binding, options))
+        if not binding.direct or len(binding.roles) != 1:
             handler.adapt = lambda receive: self._filled(receive, binding, two=True)
         return self._surrounded(handler)
 
     def _surrounded(self, handler: Handler) -> Handler:
         handler.around = self._around
-        handler.receive_times = self._receipts
+        handler.receive_times = self._receive_times
         return handler
 
-    # -- the parts ---------------------------------------------------------------------------------
-
-    def _filled(
-        self, fn: Callable[..., Any], binding: Binding, *, two: bool | None = None
-    ) -> Callable[..., Any]:
-        """Return ``fn`` as a function of the message, or of the payload and the message."""
+    def _filled(self, fn: Callable[..., Any], binding: Binding, *, two: bool) -> Callable[..., Any]:
+        """Return ``fn`` as a function of the message, or of two: the payload and the message."""
         makers = [self._maker(role) for role in binding.roles]
-        if two is None:
-            two = _opens(binding)
 
         def arguments(payload: Any, message: Any) -> list[Any]:
             return [make(payload, message) for make in makers]
@@ -89,7 +84,10 @@ class Wiring:
             def filled(message: Any) -> Any:
                 return fn(*arguments(message, message))
 
-        _name_as(filled, fn)
+        # Not functools.wraps: inspect would show the parameters of ``fn``.
+        for attribute in ("__name__", "__qualname__", "__module__"):
+            if hasattr(fn, attribute):
+                setattr(filled, attribute, getattr(fn, attribute))
         return filled
 
     def _maker(self, role: Role) -> Callable[[Any, Any], Any]:
@@ -101,52 +99,28 @@ class Wiring:
         return lambda payload, _message: payload
 
 
-def _around(chain: Chain | None, gate: asyncio.Event | None) -> Around | None:
-    """Return what every message passes: the gate, then the chain; None: nothing."""
-    if gate is None:
-        return chain
-    opened = gate
+def _behind(gate: asyncio.Event, chain: Chain | None) -> Around:
+    """Return ``chain`` with every message held until ``gate`` is set."""
 
-    async def around(
-        message: PubSubMessage, last: Callable[[PubSubMessage], Awaitable[Any]]
-    ) -> Any:
-        if not opened.is_set():
-            await opened.wait()
+    async def around(message: PubSubMessage, last: Next) -> Any:
+        if not gate.is_set():
+            await gate.wait()
         return await (last(message) if chain is None else chain(message, last))
 
     return around
 
 
-def _opens(binding: Binding) -> bool:
-    """Return whether a payload is made of what comes."""
-    return binding.decode is not None or binding.raw is not None
-
-
-def _is_plain(binding: Binding) -> bool:
-    """Return whether a Handler calls it in the same way, without anything between."""
-    if binding.raw is None:
-        return binding.plain
-    return binding.roles in ((Role.PAYLOAD,), (Role.PAYLOAD, Role.MESSAGE))
-
-
-def _opening(binding: Binding, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with what makes the payload."""
+def _with_opener(binding: Binding, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options``, with the function that makes a raw payload bytes or str."""
     if binding.raw is None:
         return dict(options)
     return {**options, "decode": Opener(_as_bytes if binding.raw is bytes else _as_text)}
 
 
 def _as_bytes(data: Any) -> bytes:
-    # A client that decodes responses made str of what happened to be text.
+    # A client with decode_responses makes str of every payload that is valid text.
     return data.encode() if isinstance(data, str) else data
 
 
 def _as_text(data: Any) -> str:
     return data if isinstance(data, str) else data.decode()
-
-
-def _name_as(function: Any, fn: Any) -> None:
-    # Not functools.wraps: that would make it look as if it took what ``fn`` takes.
-    for attribute in ("__name__", "__qualname__", "__module__"):
-        if hasattr(fn, attribute):
-            setattr(function, attribute, getattr(fn, attribute))

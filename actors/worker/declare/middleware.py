@@ -1,27 +1,23 @@
-"""The chain that every message passes before its handler."""
+"""The middleware chain that every message passes before its handler."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.model.types import PubSubMessage
 
-if TYPE_CHECKING:
-    from actors.pubsub.delivery.receive_times import ReceiveTimes
+__all__ = ["Middleware", "Next", "compose", "middleware_problems", "receive_times_of"]
 
-__all__ = ["Middleware", "Next", "compose", "middleware_problems", "receipts_of"]
-
-#: Passes the message on: to the next middleware, at the end to the handler.
+#: Passes a message on: to the next middleware, and at the end of the chain to the handler.
 Next: TypeAlias = Callable[[PubSubMessage], Awaitable[Any]]
 #: ``async (message, next)``. Not calling ``next`` drops the message; raising fails it.
 Middleware: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
-#: Runs the chain around what it ends with.
-Chain: TypeAlias = Callable[[PubSubMessage, Next], Awaitable[Any]]
-
-_RECEIPTS = "receive_times"
+#: A composed chain; ``next`` is the handler.
+Chain: TypeAlias = Middleware
 
 
 def compose(chain: Sequence[Middleware]) -> Chain | None:
@@ -30,15 +26,15 @@ def compose(chain: Sequence[Middleware]) -> Chain | None:
         return None
     *outer, run = chain
     for middleware in reversed(outer):
-        receive_times = (*receipts_of(middleware), *receipts_of(run))
+        receive_times = (*receive_times_of(middleware), *receive_times_of(run))
         run = functools.partial(_around, middleware, run)
-        setattr(run, _RECEIPTS, receive_times)
+        setattr(run, "receive_times", receive_times)  # noqa: B010 - mypy knows no such attribute
     return run
 
 
-def receipts_of(middleware: Middleware | None) -> Sequence[ReceiveTimes]:
-    """Return the ``receive_times`` of ``middleware``: where receipt times are noted."""
-    found: Sequence[ReceiveTimes] = getattr(middleware, _RECEIPTS, ())
+def receive_times_of(middleware: Middleware | None) -> Sequence[ReceiveTimes]:
+    """Return where ``middleware`` wants the receive times of messages noted; empty: nowhere."""
+    found: Sequence[ReceiveTimes] = getattr(middleware, "receive_times", ())
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a worker is declared to be: handlers, actors, hooks, middleware; and all that is wrong."""
+"""The declarations of a worker: handlers, actors, hooks and middleware."""
 
 from __future__ import annotations
 
@@ -17,24 +17,18 @@ __all__ = ["Hook", "Registry"]
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Runs at start-up or shutdown; takes the worker, if it takes anything; may be ``async``.
+#: A function that runs at start-up or shutdown, plain or ``async``; it may take the worker.
 Hook = Callable[..., Awaitable[None] | None]
 
 
 class Registry(Generic[C]):
-    """The declarations of a worker. Decorators note; :meth:`validate` says what is wrong.
-
-    Args:
-        name: the worker's name: the root of its tree.
-        context: what handlers get that ask for its type.
-        context_type: that type, where a start-up hook sets ``app.context``.
-    """
+    """Collects what decorators declare. :meth:`check_declarations` lists what is wrong with it."""
 
     def __init__(self, name: str, context: C | None, context_type: type[C] | None) -> None:
         self.name = name
         self.routes: list[Route] = []
         self.actors: list[ActorSpec] = []
-        #: Of these, the names of those that one process alone has.
+        #: The names of those with ``once=True``, by their position in ``actors``.
         self.single_actors: dict[int, str] = {}
         self.startup_hooks: list[Hook] = []
         self.shutdown_hooks: list[Hook] = []
@@ -47,7 +41,7 @@ class Registry(Generic[C]):
 
     @property
     def context(self) -> C:
-        """What handlers get that ask for its type; RuntimeError before it was set."""
+        """The value for handlers that ask for its type; RuntimeError before it is set."""
         if self._context is None:
             raise RuntimeError(
                 "there is no context: give the Worker context=, or have a start-up hook set"
@@ -61,7 +55,7 @@ class Registry(Generic[C]):
 
     @property
     def context_type(self) -> type | None:
-        """The type that handlers ask for the context by."""
+        """The type that a parameter is annotated with to be given the context."""
         if self._context_type is not None:
             return self._context_type
         return None if self._context is None else type(self._context)
@@ -69,19 +63,19 @@ class Registry(Generic[C]):
     # -- decorators --------------------------------------------------------------------------------
 
     def channel(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
-        """Have messages of a channel handled; ``options`` are those of :class:`Handler`."""
+        """Handle the messages of a channel; ``options`` are those of :class:`Handler`."""
         return self.handle("channel", name, **options)
 
     def pattern(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
-        """Have messages of all channels that a pattern matches handled."""
+        """Handle the messages of all channels that match a pattern."""
         return self.handle("pattern", name, **options)
 
     def shard_channel(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
-        """Have messages of a cluster's shard channel handled."""
+        """Handle the messages of a cluster's shard channel."""
         return self.handle("shard_channel", name, **options)
 
     def handle(self, kind: str, name: str | bytes, **options: Any) -> Callable[[F], F]:
-        """Have messages handled; ``kind`` is channel, pattern or shard_channel."""
+        """Handle messages; ``kind`` is channel, pattern or shard_channel."""
 
         def declare(fn: F) -> F:
             self.routes.append(Route(kind, name, fn, options))
@@ -90,16 +84,16 @@ class Registry(Generic[C]):
         return declare
 
     def actor(self, actor: Any = None, *args: Any, once: bool = False, **options: Any) -> Any:
-        """Have an actor spawned at start: ``@app.actor``, or with fields of :class:`ActorSpec`.
+        """Spawn an actor at the start: ``@app.actor``, or with fields of :class:`ActorSpec`.
 
-        It is spawned before the first subscription, and stopped after the last message was handled.
-        A parameter of its constructor that is annotated with the context's type gets the context.
+        The actor is spawned before the first subscription and stopped after the last message was
+        handled. A constructor parameter annotated with the context's type gets the context.
 
         Args:
-            actor: the class or spec; None: what this decorates.
-            args: for its constructor.
-            once: in one process alone, of however many: the one that its name falls to, as with
-                channels. Otherwise there is one in each process.
+            actor: an Actor class or a spec; None: the class that is decorated.
+            args: for the constructor.
+            once: spawn it in one process only, the one that its name falls to, as channels do;
+                otherwise every process has one.
             options: fields of :class:`ActorSpec`.
         """
         if actor is None:
@@ -120,12 +114,12 @@ class Registry(Generic[C]):
         return actor
 
     def on_startup(self, hook: F) -> F:
-        """Have ``hook`` run before anything else starts; hooks run in order."""
+        """Run ``hook`` before anything else starts; hooks run in order."""
         self.startup_hooks.append(hook)
         return hook
 
     def on_shutdown(self, hook: F) -> F:
-        """Have ``hook`` run once everything was handled; hooks run in order."""
+        """Run ``hook`` after the last message was handled; hooks run in order."""
         self.shutdown_hooks.append(hook)
         return hook
 
@@ -135,7 +129,7 @@ class Registry(Generic[C]):
         return middleware
 
     def actors_of(self, has: Callable[[str], bool]) -> list[ActorSpec]:
-        """Return the actors of the process that has the names for which ``has`` returns True."""
+        """Return the actors of this process; ``has`` says which names fall to it."""
         single = self.single_actors
         return [
             spec
@@ -146,7 +140,7 @@ class Registry(Generic[C]):
     # -- problems ----------------------------------------------------------------------------------
 
     def check_declarations(self, more: Iterable[str], *, cluster: bool) -> None:
-        """Raise SpecError with everything that is wrong, ``more`` included."""
+        """Raise SpecError with every problem, those in ``more`` included."""
         problems = [*more, *self._declaration_problems, *actor_problems(self.actors)]
         problems += route_problems(self.routes, self.context_type, cluster=cluster)
         for middleware in self.middlewares:
@@ -161,12 +155,12 @@ class Registry(Generic[C]):
 
     @property
     def wants_context(self) -> bool:
-        """Whether a handler cannot run without the context."""
+        """Whether the context has to be set when the start-up hooks have run."""
         return self._context_type is not None
 
 
 def takes_worker(hook: Hook) -> bool:
-    """Return whether ``hook`` is called with the worker."""
+    """Return whether ``hook`` takes the worker."""
     return bool(inspect.signature(hook).parameters)
 
 

@@ -1,4 +1,4 @@
-"""What a worker consumes: a name, its kind, and the handler for it."""
+"""Routes: a channel or pattern, its kind, and the handler for its messages."""
 
 from __future__ import annotations
 
@@ -12,54 +12,47 @@ from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.checks import option_problems
-from actors.worker.declare.handler_build import Wiring
+from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.signature import Binding, bind, wants_context
 from supervisor import SpecError
 
 __all__ = ["KINDS", "Route", "actor_spec", "route_problems"]
 
-#: The kinds by what users call them.
+#: The kinds of subscriptions by the names that users write.
 KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One subscription of a worker.
+    """One subscription of a worker."""
 
-    Attributes:
-        kind: channel, pattern or shard_channel; anything else is a problem of it.
-        name: what to subscribe to.
-        fn: a function, an Actor class or an ActorSpec.
-        options: those of :class:`Handler`.
-    """
-
-    kind: str
-    name: Any
-    fn: Any
-    options: Mapping[str, Any]
+    kind: str  # channel, pattern or shard_channel
+    name: Any  # of the channel or pattern
+    fn: Any  # a function, an Actor class or an ActorSpec
+    options: Mapping[str, Any]  # those of :class:`Handler`
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}"
 
     @property
     def is_actor(self) -> bool:
-        """Whether messages go to an actor of the user's."""
+        """Whether an actor of the user's receives the messages."""
         return isinstance(self.fn, ActorSpec) or is_actor_class(self.fn)
 
     @property
     def handler_name(self) -> str:
-        """What the handler is called in reports."""
+        """The name of the handler in reports."""
         fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
         return getattr(fn, "__qualname__", None) or repr(fn)
 
     def binding(self, context: type | None) -> Binding:
-        """Return how its handler is called."""
+        """Return how the handler is called."""
         fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
         if self.is_actor:
             fn = _receive_of(fn)
         return bind(fn, context, self.options.get("decode"))
 
     def problems(self, context: type | None) -> list[str]:
-        """Return what is wrong with it, one sentence each."""
+        """Return what is wrong with this route, one sentence each."""
         found = []
         if self.kind not in KINDS:
             found.append(f"unknown kind {self.kind!r}: one of {', '.join(KINDS)}")
@@ -73,7 +66,7 @@ class Route(msgspec.Struct, frozen=True):
 
     def _handler_problems(self, context: type | None) -> list[str]:
         wrong = dict(option_problems(self.options))
-        # What is wrong with the others, the Handler knows; a key means nothing without concurrency.
+        # The Handler checks the other options; it would refuse a key without a concurrency.
         left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
         good = {name: value for name, value in self.options.items() if name not in left_out}
         route = msgspec.structs.replace(self, options=good)
@@ -84,28 +77,28 @@ class Route(msgspec.Struct, frozen=True):
         if binding.problems:
             return list(binding.problems)
         try:
-            self.handler(Wiring(lambda: None, None, None), context)
+            self.handler(HandlerBuilder(lambda: None, None, None), context)
         except SpecError as error:
             return list(error.problems)
         except TypeError as error:
             return [_option_problem(error)]
         return []
 
-    def handler(self, wiring: Wiring, context: type | None) -> Handler:
-        """Return it as what ``subscribe`` takes.
+    def handler(self, builder: HandlerBuilder, context: type | None) -> Handler:
+        """Return the Handler to subscribe with.
 
         Raises:
-            SpecError, TypeError: an option has no meaning.
+            SpecError, TypeError: an option is wrong or unknown.
         """
         binding = self.binding(context)
         options = {**self.options, "decode": binding.decode}
         if self.is_actor:
-            return wiring.actor_handler(actor_spec(self.fn, wiring, context), binding, options)
-        return wiring.function_handler(self.fn, binding, options)
+            return builder.actor_handler(actor_spec(self.fn, builder, context), binding, options)
+        return builder.function_handler(self.fn, binding, options)
 
 
 def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:
-    """Return everything that is wrong with ``routes``."""
+    """Return what is wrong with ``routes``, each and together."""
     found = []
     routes = list(routes)
     for route in routes:
@@ -126,12 +119,12 @@ def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bo
 
 
 def is_actor_class(fn: Any) -> bool:
-    """Return whether ``fn`` is a class of actors."""
+    """Return whether ``fn`` is an Actor class."""
     return isinstance(fn, type) and issubclass(fn, Actor)
 
 
-def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
-    """Return ``actor`` as a spec whose constructor is given the context where it asks for it."""
+def actor_spec(actor: Any, builder: HandlerBuilder, context: type | None) -> ActorSpec:
+    """Return ``actor`` as a spec; if its constructor asks for the context, it is given that."""
     spec = actor if isinstance(actor, ActorSpec) else ActorSpec(actor)
     init = getattr(spec.actor, "__init__", spec.actor) if inspect.isclass(spec.actor) else None
     wanted = None if init is None else wants_context(init, context)
@@ -140,17 +133,17 @@ def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
     make = spec.actor
 
     def made(*args: Any, **kwargs: Any) -> Actor[Any]:
-        return make(*args, **{wanted: wiring.context(), **kwargs})
+        return make(*args, **{wanted: builder.context(), **kwargs})
 
     made.__name__ = getattr(make, "__name__", "actor")
     return msgspec.structs.replace(spec, actor=made)
 
 
 def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an actor class's ``receive`` as callers see it, without ``self``."""
+    """Return the ``receive`` of an actor class as callers see it, without ``self``."""
     receive = getattr(actor, "receive", None)
     if receive is None or not is_actor_class(actor):
-        return lambda message: message  # a factory: its actors take messages
+        return lambda message: message  # a factory: its actors receive messages
     instance: Any = object.__new__(actor)  # type: ignore[arg-type]
     bound: Callable[..., Any] = receive.__get__(instance)
     return bound
@@ -163,7 +156,7 @@ def _option_problem(error: TypeError) -> str:
 
 
 def _on_the_wire(name: Any) -> bytes | None:
-    """Return ``name`` as a server knows it, "a" and b"a" as one; None: it can be no name."""
+    """Return ``name`` as the bytes that a server sees; None: it is no valid name."""
     if isinstance(name, bytes):
         return name
     try:

@@ -1,6 +1,6 @@
-"""What a handler asks for, read from its signature (pure).
+"""Reads from a handler's signature what it is called with (pure).
 
-Each parameter is one of three things, by its annotation:
+The annotation of each parameter says what the parameter is given:
 
     the context's type                the worker's context
     PubSubMessage, dict, Any, none    the message as it came (also ``dict[str, Any]``)
@@ -8,7 +8,7 @@ Each parameter is one of three things, by its annotation:
                                       type decoded by msgspec
 
 With ``decode=``, the first parameter that neither wants the context nor names PubSubMessage is the
-payload, whatever its annotation says.
+payload, whatever its annotation is.
 """
 
 from __future__ import annotations
@@ -35,28 +35,25 @@ class Role(Enum):
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """How a handler is called.
+    """How a handler is called."""
 
-    Attributes:
-        roles: what each positional argument is.
-        decode: what msgspec decodes the payload to; None: it is not decoded.
-        raw: ``bytes`` or ``str`` where the payload is wanted as it is; None: it is not.
-        problems: why it cannot be called so; one sentence each.
-    """
-
-    roles: tuple[Role, ...]
-    decode: Any = None
+    roles: tuple[Role, ...]  # what each positional argument is
+    decode: Any = None  # the type that msgspec decodes the payload to; None: no decoding
+    # ``bytes`` or ``str`` if the handler takes the payload as that; None otherwise
     raw: type | None = None
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # why the handler cannot be called, one sentence each
 
     @property
-    def plain(self) -> bool:
-        """Whether a :class:`Handler` calls it in the same way, without anything between."""
-        if self.raw is not None or Role.CONTEXT in self.roles:
-            return False
-        if self.decode is None:
-            return self.roles == (Role.MESSAGE,)
-        return self.roles in ((Role.PAYLOAD,), (Role.PAYLOAD, Role.MESSAGE))
+    def opens(self) -> bool:
+        """Whether the payload is taken out of the message: decoded, or as bytes or str."""
+        return self.decode is not None or self.raw is not None
+
+    @property
+    def direct(self) -> bool:
+        """Whether a :class:`Handler` can call the function itself, without an adapter."""
+        if self.opens:
+            return self.roles in ((Role.PAYLOAD,), (Role.PAYLOAD, Role.MESSAGE))
+        return self.roles == (Role.MESSAGE,)
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -65,7 +62,7 @@ _MESSAGES = (PubSubMessage, dict, Any, _EMPTY, object)
 
 
 def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Binding:
-    """Return how ``fn`` is to be called.
+    """Return how ``fn`` is called.
 
     Args:
         fn: the handler, or an actor's ``receive`` (bound).
@@ -74,7 +71,7 @@ def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Bi
     """
     try:
         parameters = list(inspect.signature(fn).parameters.values())
-    except (TypeError, ValueError):  # some built-ins have none to show
+    except (TypeError, ValueError):  # some built-ins have no signature
         return Binding((Role.MESSAGE if decode is None else Role.PAYLOAD,), decode)
     hints, problem = hints_of(fn)
     if problem:
@@ -94,9 +91,9 @@ def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Bi
 
 
 def _positional(parameters: list[inspect.Parameter]) -> tuple[list[str], list[str]]:
-    """Return the parameters to fill, and what is wrong with the others."""
+    """Return the parameters that get an argument, and what is wrong with the others."""
     names = [p.name for p in parameters if p.kind in _POSITIONAL and p.default is _EMPTY]
-    if not names:  # all optional: the first one is for us
+    if not names:  # all have defaults: the first one gets the message
         names = [p.name for p in parameters if p.kind in _POSITIONAL][:1]
     if not names and any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
         names = [""]
@@ -148,15 +145,13 @@ def _checked(roles: tuple[Role, ...], payloads: list[tuple[str, Any]], decode: A
     try:
         msgspec.json.Decoder(hint)
     except Exception as error:
-        return Binding(
-            roles,
-            problems=(f"{name}: nothing can be decoded to {hint!r}: {error}",),
-        )
+        problem = f"{name}: nothing can be decoded to {hint!r}: {error}"
+        return Binding(roles, problems=(problem,))
     return Binding(roles, hint)
 
 
 def hints_of(fn: Callable[..., Any]) -> tuple[dict[str, Any], str]:
-    """Return ``fn``'s annotations as types, or a sentence that says which of them is none."""
+    """Return the annotations of ``fn`` as types, and a problem if one cannot be resolved."""
     target = fn
     if not (inspect.isroutine(fn) or inspect.isclass(fn)):
         target = fn.__call__  # type: ignore[operator]
@@ -169,7 +164,7 @@ def hints_of(fn: Callable[..., Any]) -> tuple[dict[str, Any], str]:
 
 
 def wants_context(init: Callable[..., Any], context: type | None) -> str | None:
-    """Return the name of the parameter of a constructor that takes the context, or None."""
+    """Return the name of the constructor parameter annotated with ``context``, or None."""
     if context is None:
         return None
     hints, _ = hints_of(init)

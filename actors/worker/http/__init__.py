@@ -1,1 +1,1 @@
-"""The HTTP port of a worker."""
+"""The HTTP port of a worker: health, metrics, and a page."""

@@ -1,4 +1,4 @@
-"""What there is on the HTTP port, made of a worker's snapshot."""
+"""The answers of the HTTP port, made from a worker's snapshot."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ _PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What ``/stats`` answers: everything, for the page and for ``mailslot top``.
-
-    Attributes:
-        live: what ``/live`` answers.
-        ready: what ``/ready`` answers.
-        worker: the rest.
-    """
+    """The answer of ``/stats``, for the page and for ``mailslot top``."""
 
     live: Verdict
     ready: Verdict
@@ -31,11 +25,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 def endpoints(view: Callable[[], WorkerSnapshot]) -> Mapping[str, Callable[[], Answer]]:
-    """Return what answers to each path.
-
-    Args:
-        view: returns the worker's state now.
-    """
+    """Return the function that answers each path; ``view`` returns the snapshot of now."""
 
     def stats() -> Answer:
         worker = view()
@@ -59,12 +49,12 @@ def _verdict(verdict: Verdict) -> Answer:
 
 def _metrics(worker: WorkerSnapshot) -> Answer:
     try:
-        # Imported when asked for: the rest works without the extra.
+        # Imported here: the other paths work without this extra.
         from actors.worker.observe.metrics import render  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise
-        text = "no metrics here: pip install 'mailslot[metrics]'\n"
+        text = "no metrics: pip install 'mailslot[metrics]'\n"
         return Answer(text.encode(), status=501)
     body, media_type = render(worker)
     return Answer(body, media_type)

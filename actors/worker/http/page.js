@@ -1,16 +1,16 @@
-// Asks for /stats once a second and shows it. Nothing is built, nothing is loaded from elsewhere.
+// Fetches /stats once a second and shows it. There is no build step and no other source.
 "use strict";
 
 const EVERY = 1000;
 const MOST_ROWS = 200;
 let sortBy = "depth";
 let descending = true;
-let before = null;   // handled counts by handler, and when
+let before = null;   // counts and times of the previous answer, by handler
 let latest = null;
 
 const byId = (id) => document.getElementById(id);
 
-// Text only: names come from outside, and none of them is markup.
+// Sets text, never markup: names come from users and servers.
 function element(tag, text, className) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
@@ -44,7 +44,7 @@ function withRates(handlers) {
   for (const handler of handlers) {
     const last = before && before.get(handler.key);
     const passed = last ? handler.at - last.at : 0;
-    // A snapshot that came from another process may be the one from before: keep its rate.
+    // A process sends a snapshot about once a second: if this is the same one, keep the rate.
     handler.rate = passed > 0 ? Math.max(0, handler.handled - last.handled) / passed
       : last ? last.rate : 0;
     now.set(handler.key, { handled: handler.handled, at: handler.at, rate: handler.rate });

@@ -1,8 +1,7 @@
-"""The worker's HTTP port: a few answers out of memory, loopback by default.
+"""The HTTP server of the worker: it answers a few GET requests from memory, on loopback by default.
 
-The protocol is h11's, a small library without dependencies that speaks HTTP and does no I/O. What
-is left for us is to read and write. A web framework would bring routing, forms, sessions and a
-dozen packages for seven GETs.
+h11, a small library without dependencies, parses and writes HTTP; this module reads and writes the
+sockets. A web framework would add a dozen packages.
 """
 
 from __future__ import annotations
@@ -21,38 +20,31 @@ __all__ = ["Answer", "HttpServer", "parse_address"]
 
 log = get_logger("mailslot.worker")
 
-# Who connects has this long to say what for, and to take the answer.
+# Seconds in which a client has to send its request and to take the answer.
 _PATIENCE: Final = 10.0
 _MOST_CONNECTIONS: Final = 64
 _ALLOWED: Final = {b"GET", b"HEAD"}
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What is sent back.
-
-    Attributes:
-        body: as it is.
-        type: its media type.
-        status: the HTTP status.
-        headers: further ones.
-    """
+    """An HTTP response."""
 
     body: bytes
-    type: str = "text/plain; charset=utf-8"
+    type: str = "text/plain; charset=utf-8"  # the media type of the body
     status: int = 200
     headers: Mapping[str, str] = {}
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> Answer:
-        """Return ``value`` as JSON."""
+        """Return a response with ``value`` as JSON."""
         return cls(msgspec.json.encode(value), "application/json", status)
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``HOST:PORT``; a port alone is on loopback.
+    """Return the host and port of ``HOST:PORT``; without a host it is loopback.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is no address.
     """
     host, _, port = text.removeprefix("http://").removesuffix("/").rpartition(":")
     if not port.isdecimal() or not 0 <= int(port) <= 65535 or "/" in host:
@@ -64,8 +56,8 @@ class HttpServer:
     """Answers GET requests; an async context manager.
 
     Args:
-        address: where to listen; port 0 takes a free one.
-        routes: makes the answer for a path.
+        address: host and port to listen on; port 0: a free one.
+        routes: for each path the function that makes the answer.
     """
 
     def __init__(
@@ -80,7 +72,7 @@ class HttpServer:
         """Listen.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
         self._server = await asyncio.start_server(self._serve, *self.address)
         host, port = self._server.sockets[0].getsockname()[:2]
@@ -103,7 +95,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         host, port = self.address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -117,9 +109,9 @@ class HttpServer:
             if len(self._tasks) <= _MOST_CONNECTIONS:
                 await self._converse(reader, writer)
         except (OSError, TimeoutError, h11.RemoteProtocolError):
-            pass  # it went away, or speaks something else: there is nobody to tell
+            pass  # the client went away, or does not speak HTTP
         except asyncio.CancelledError:
-            pass  # by __aexit__; a stream's callback must not end so: asyncio would log it
+            pass  # by __aexit__; asyncio would log a stream callback that ends cancelled
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -170,7 +162,7 @@ class HttpServer:
 async def _next_request(
     connection: h11.Connection, reader: asyncio.StreamReader
 ) -> h11.Request | None:
-    """Return the next request, its body left unread; None: there will be none."""
+    """Return the next request and ignore its body; None: the client sends no more."""
     request = None
     while True:
         event = connection.next_event()

@@ -1,1 +1,1 @@
-"""What there is to see of a running worker: counters, health, metrics, snapshots."""
+"""What can be seen of a running worker: counts, health, metrics."""

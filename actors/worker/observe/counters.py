@@ -1,4 +1,4 @@
-"""What a worker counts: failures, gaps, restarts; and the latest of them, for those who look."""
+"""The counters of a worker: failures, gaps and restarts, with the latest of each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ _LONGEST: Final = 300
 
 
 class Counters:
-    """Counts, and remembers the latest.
-
-    Attributes:
-        failed: messages in failure sinks, by the path of the handler.
-        gaps: gaps reported, the probe's own left out.
-        restarts: restarts of anything in the tree.
-    """
+    """Counts failures by the path of their handler, gaps, and restarts in the whole tree."""
 
     def __init__(self) -> None:
         self.failed: Counter[str] = Counter()
@@ -33,25 +27,19 @@ class Counters:
         self.restarts = 0
         self.recent_gaps: deque[GapNote] = deque(maxlen=_RECENT)
         self.recent_failures: deque[FailureNote] = deque(maxlen=_RECENT)
-        # One wrapper for each sink: a sink that must be awaited has one writer for each.
+        # Each sink is wrapped once: every wrapper of a slow sink would have a writer of its own.
         self._sinks: dict[int, tuple[HandlerFailureSink, HandlerFailureSink]] = {}
 
     def events(self, sink: EventSink) -> EventSink:
-        """Return ``sink`` with restarts counted on the way."""
+        """Return a sink that counts restarts and passes all events on to ``sink``."""
         return _CountingSink(self, sink)
 
     def note_failure(self, failure: HandlerFailure) -> None:
         """Count ``failure``."""
-        path = handler_of(failure.path)
+        path, error = handler_of(failure.path), repr(failure.error)[:_LONGEST]
         self.failed[path] += 1
         self.recent_failures.append(
-            FailureNote(
-                failure.handler,
-                _text(failure.channel),
-                repr(failure.error)[:_LONGEST],
-                failure.at,
-                path,
-            )
+            FailureNote(failure.handler, _text(failure.channel), error, failure.at, path)
         )
 
     def note_gap(self, gap: Gap) -> None:
@@ -62,7 +50,7 @@ class Counters:
         )
 
     def failure_sink(self, sink: HandlerFailureSink) -> HandlerFailureSink:
-        """Return ``sink`` with failures counted on the way."""
+        """Return a sink that counts failures and passes them on to ``sink``."""
         known = self._sinks.get(id(sink))
         if known is None:
             known = self._sinks[id(sink)] = (sink, self._counting(sink))
@@ -86,7 +74,7 @@ class Counters:
         return counted_now
 
     def gap_hook(self, hook: GapCallback | None) -> Callable[[Gap], Any]:
-        """Return ``hook`` with gaps counted on the way."""
+        """Return a hook that counts gaps and passes them on to ``hook``."""
 
         def counted(gap: Gap) -> Any:
             self.note_gap(gap)
@@ -97,18 +85,18 @@ class Counters:
 
 class _CountingSink:
     def __init__(self, counters: Counters, sink: EventSink) -> None:
-        self._journal = counters
+        self._counters = counters
         self._sink = sink
         self.wants_routine = getattr(sink, "wants_routine", lambda: True)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ChildRestarting):
-            self._journal.restarts += 1
+            self._counters.restarts += 1
         self._sink(event)
 
 
 def handler_of(path: str) -> str:
-    """Return the path of the handler that the actor at ``path`` is, or is a lane of."""
+    """Return the path of the handler that the actor at ``path`` is, or is a worker of."""
     before, handlers, after = path.partition("/handlers/")
     return f"{before}{handlers}{after.partition('/')[0]}"
 

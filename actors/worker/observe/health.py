@@ -1,4 +1,4 @@
-"""What /live and /ready answer, decided from a snapshot alone (pure)."""
+"""The answers of /live and /ready, from a snapshot alone (pure)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,16 @@ from actors.worker.observe.snapshot import ProcessState, Snapshot, State, Worker
 
 __all__ = ["MOST_LAG", "Verdict", "is_live", "is_ready"]
 
-#: Seconds of lag, or without a sign of life, beyond which a process is of no use, and restarting it
-#: is the better choice.
+#: Seconds of event loop lag, or without a sign of life, from which on a process is not live.
 MOST_LAG: Final = 5.0
 _NAMED: Final = 5
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """An answer and, where it is no, why.
-
-    Attributes:
-        ok: the answer.
-        reasons: one sentence each; empty where it is yes.
-    """
+    """Yes, or no with reasons."""
 
     ok: bool
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # against it, one sentence each
 
     @classmethod
     def of(cls, reasons: list[str]) -> Verdict:
@@ -34,9 +28,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def is_live(worker: WorkerSnapshot) -> Verdict:
-    """Return whether the process is worth keeping: the loop turns and the supervisor supervises.
+    """Return whether the event loop turns and the supervisor runs.
 
-    Whether the broker can be reached is not asked: a restart would not bring it back.
+    The broker does not count: a restart of the worker would not bring it back.
     """
     reasons = _supervisor_problems(worker) if worker.processes else []
     silent = {process.index: process for process in worker.processes if _is_silent(process)}

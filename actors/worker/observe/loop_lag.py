@@ -1,4 +1,4 @@
-"""How late the event loop is: the first thing that suffers when a handler blocks."""
+"""The lag of the event loop: how late it runs timers, for instance because a handler blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WINDOW: Final = 5.0
 
 
 class LagMeter:
-    """Asks to be called ten times a second, and notes how late each call is."""
+    """Sets a timer ten times a second and notes how late each one runs."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -23,20 +23,20 @@ class LagMeter:
 
     @property
     def worst(self) -> float:
-        """Seconds by which the latest call of the last five seconds was late."""
+        """The longest delay of a timer within the last five seconds, in seconds."""
         now = self._loop.time()
         late = [lag for at, lag in self._late if now - at <= _WINDOW]
         return max([*late, now - self._due], default=0.0)
 
     def close(self) -> None:
-        """End it."""
+        """Stop measuring."""
         self._timer.cancel()
 
     def _called(self) -> None:
         now = self._loop.time()
         lag = now - self._due
         while self._late and (self._late[-1][1] <= lag or now - self._late[0][0] > _WINDOW):
-            # Only what may still be the worst of a window to come is worth keeping.
+            # A delay is kept only while it may still become the longest of a window.
             if self._late[-1][1] <= lag:
                 self._late.pop()
             else:

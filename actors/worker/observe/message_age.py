@@ -1,11 +1,10 @@
-"""Since when messages wait, without a time stamp on any of them (pure).
+"""How long messages have waited in a mailbox, without a time stamp on any of them (pure).
 
-A message is the n-th that entered a mailbox, and how many have left it is known. So it is enough to
-note, now and then, how many had entered by when. The oldest message that is not handled entered
-after the last note that does not count it.
+Each look at a mailbox notes how many messages have entered it so far. If n messages have left it,
+the oldest one inside is number n + 1: it entered after the last note of n or less.
 
-Where it is not known exactly how many had entered, a note counts too many rather than too few: it
-then makes messages older than they are, and never younger.
+Where the number is not exact, a note counts too many rather than too few, so that messages may seem
+older than they are, but never younger.
 """
 
 from __future__ import annotations
@@ -19,47 +18,42 @@ _MOST_NOTES = 600
 
 
 class Moment(NamedTuple):
-    """When somebody looked, and when before that.
+    """The time of a look at the mailboxes, and of the look before it."""
 
-    Attributes:
-        at: the time of the look.
-        before: the time of the look before it: what came to the machine by then has been read.
-    """
-
-    at: float
-    before: float
+    at: float  # the time of the look
+    before: float  # the time of the previous look; whatever had arrived by then has been read
 
 
 class AgeMeter:
-    """Estimates the ages of one mailbox's oldest messages, to within the interval of looks.
+    """Estimates the age of the oldest message of one mailbox, to within the interval of looks.
 
     Args:
-        since: a look at which it was empty, and nothing in hand.
-        left: how many messages have left it.
+        since: a look at which the mailbox was empty and no message was in hand.
+        left: how many messages had left the mailbox.
     """
 
     __slots__ = ("_notes",)
 
     def __init__(self, since: Moment, left: int) -> None:
-        # When, and how many had entered by then; both grow.
+        # Times, and how many messages had entered by then; both grow.
         self._notes: deque[tuple[Moment, int]] = deque([(since, left)])
 
     def note(self, now: Moment, left: int, in_hand: int, waiting: int) -> tuple[Moment, Moment]:
-        """Take note; return moments after which the oldest unhandled, and the oldest waiting came.
+        """Note a look; return after which looks the oldest unhandled and the oldest waiting came.
 
         Args:
-            now: the time, or when all had come that has not come to this mailbox yet.
-            left: how many messages have left it for good, at least: handled or shed.
-            in_hand: how many may be neither there nor counted as having left: at most.
-            waiting: how many wait in it; with ``in_hand``, one at least.
+            now: this look.
+            left: how many messages at least have left the mailbox, handled or shed.
+            in_hand: how many at most are being handled, or are handled but not yet counted.
+            waiting: how many wait in the mailbox; ``waiting + in_hand`` is at least 1.
         """
         notes, entered = self._notes, left + in_hand + waiting
-        if left < notes[0][1]:  # the counters began anew, and what waits may be from before that
+        if left < notes[0][1]:  # the counters began anew; waiting messages may be older
             self._notes = notes = deque([(notes[0][0], left)])
         while len(notes) > 1 and notes[-1][1] >= entered:
-            notes.pop()  # no more than this have entered by now, so no more had by then
+            notes.pop()  # this note counted too many
         notes.append((now, entered))
-        # All but the last note that does not count the oldest message are of no use any more.
+        # Of the notes that do not count the oldest message only the last one is needed.
         while notes[1][1] <= left:
             notes.popleft()
         if len(notes) > _MOST_NOTES:

@@ -1,7 +1,7 @@
-"""A worker's snapshot as Prometheus metrics; the extra ``metrics``.
+"""A worker's snapshot as Prometheus metrics (extra ``metrics``).
 
-Few labels: the handler, and the process where there are several. No channel is one: their number
-is not ours to bound.
+The only labels are the process, and the handler or the node. Channels are no label: a worker cannot
+bound their number.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from actors.worker.observe.snapshot import HandlerState, Snapshot, WorkerSnapsho
 
 __all__ = ["render"]
 
+_PROCESS_COUNTERS = {
+    "received": "Messages received, without probes.",
+    "gaps": "Gaps: times in which messages may have been missed.",
+    "reconnects": "Connections that replaced a lost one.",
+    "restarts": "Restarts in the whole supervision tree.",
+}
 _HANDLER_COUNTERS = {
-    "handled": "Messages that handlers are through with, failed ones among them.",
+    "handled": "Messages that handlers have handled, failed ones included.",
     "failed": "Messages that went to a failure sink.",
-    "shed": "Messages dropped at the bound of a mailbox.",
+    "shed": "Messages that full mailboxes dropped.",
     "restarts": "Restarts of handlers.",
 }
 _HANDLER_GAUGES = {
     "depth": ("mailbox_messages", "Messages that wait in mailboxes."),
-    "age": ("mailbox_oldest_seconds", "For how long the oldest of them has waited."),
+    "age": ("mailbox_oldest_seconds", "How long the oldest waiting message has waited."),
 }
-_COUNTERS = {
-    "received": "Messages that came, probes left out.",
-    "gaps": "Gaps: times in which messages may have been missed.",
-    "reconnects": "Connections replaced.",
-    "restarts": "Restarts of anything in the tree.",
-}
+#: Label values and the value of a metric.
+_Samples = Iterable[tuple[list[str], float]]
 
 
 def render(worker: WorkerSnapshot) -> tuple[bytes, str]:
-    """Return the metrics of ``worker`` and of the user's own registry, and their media type."""
+    """Return the metrics of ``worker`` and of the global registry, and their media type."""
     registry = CollectorRegistry()
     registry.register(_Collector(worker))
     return generate_latest(registry) + generate_latest(REGISTRY), CONTENT_TYPE_LATEST
@@ -48,37 +50,41 @@ class _Collector(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        yield from _health(self._worker)
+        yield from _of_worker(self._worker)
         yield from _of_processes(self._worker.snapshots)
         yield from _of_handlers(self._worker.snapshots)
         yield from _of_paths(self._worker.snapshots)
 
 
-def _health(worker: WorkerSnapshot) -> Iterator[Metric]:
-    live, ready = float(is_live(worker).ok), float(is_ready(worker).ok)
-    yield GaugeMetricFamily("mailslot_live", "What /live answers.", live)
-    yield GaugeMetricFamily("mailslot_ready", "What /ready answers.", ready)
+def _gauge(name: str, text: str, labels: list[str], samples: _Samples) -> Metric:
+    return _filled(GaugeMetricFamily(f"mailslot_{name}", text, labels=labels), samples)
+
+
+def _counter(name: str, text: str, labels: list[str], samples: _Samples) -> Metric:
+    return _filled(CounterMetricFamily(f"mailslot_{name}", text, labels=labels), samples)
+
+
+def _filled(metric: GaugeMetricFamily | CounterMetricFamily, samples: _Samples) -> Metric:
+    for labels, value in samples:
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _of_worker(worker: WorkerSnapshot) -> Iterator[Metric]:
+    yield _gauge("live", "1 if /live answers yes.", [], [([], float(is_live(worker).ok))])
+    yield _gauge("ready", "1 if /ready answers yes.", [], [([], float(is_ready(worker).ok))])
     if worker.processes:
-        restarts = CounterMetricFamily(
-            "mailslot_process_restarts", "Restarts of processes.", labels=["process"]
-        )
-        for process in worker.processes:
-            restarts.add_metric([str(process.index)], process.restarts)
-        yield restarts
+        restarts = [([str(process.index)], process.restarts) for process in worker.processes]
+        yield _counter("process_restarts", "Restarts of processes.", ["process"], restarts)
 
 
 def _of_processes(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
-    lag = GaugeMetricFamily(
-        "mailslot_loop_lag_seconds", "How late the loop was at its worst.", labels=["process"]
-    )
-    for one in snapshots:
-        lag.add_metric([str(one.process)], one.lag)
-    yield lag
-    for name, text in _COUNTERS.items():
-        counter = CounterMetricFamily(f"mailslot_{name}", text, labels=["process"])
-        for one in snapshots:
-            counter.add_metric([str(one.process)], getattr(one, name))
-        yield counter
+    lags = [([str(one.process)], one.lag) for one in snapshots]
+    text = "The longest delay of the event loop in 5 seconds."
+    yield _gauge("loop_lag_seconds", text, ["process"], lags)
+    for name, text in _PROCESS_COUNTERS.items():
+        counts = [([str(one.process)], getattr(one, name)) for one in snapshots]
+        yield _counter(name, text, ["process"], counts)
 
 
 def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
@@ -88,36 +94,27 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
             found.setdefault((str(one.process), handler.name), []).append(handler)
     labels = ["process", "handler"]
     for name, text in _HANDLER_COUNTERS.items():
-        counter = CounterMetricFamily(f"mailslot_handler_{name}", text, labels=labels)
-        for key, handlers in found.items():
-            counter.add_metric(key, sum(getattr(handler, name) for handler in handlers))
-        yield counter
+        sums = [(list(key), sum(getattr(one, name) for one in same)) for key, same in found.items()]
+        yield _counter(f"handler_{name}", text, labels, sums)
     for name, (metric, text) in _HANDLER_GAUGES.items():
-        gauge = GaugeMetricFamily(f"mailslot_{metric}", text, labels=labels)
-        for key, handlers in found.items():
-            gauge.add_metric(key, max(getattr(handler, name) for handler in handlers))
-        yield gauge
-    gauge = GaugeMetricFamily(
-        "mailslot_breaker_open", "Whether messages fail without being handled.", labels=labels
-    )
-    for key, handlers in found.items():
-        gauge.add_metric(key, max(handler.breaker != "closed" for handler in handlers))
-    yield gauge
+        most = [(list(key), max(getattr(one, name) for one in same)) for key, same in found.items()]
+        yield _gauge(metric, text, labels, most)
+    text = "1 if an open breaker fails messages unhandled."
+    is_open = [
+        (list(key), max(one.breaker != "closed" for one in same)) for key, same in found.items()
+    ]
+    yield _gauge("breaker_open", text, labels, is_open)
 
 
 def _of_paths(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
     labels = ["process", "pubsub", "node"]
-    age = GaugeMetricFamily(
-        "mailslot_delivery_proof_age_seconds", "Since a probe came back.", labels=labels
-    )
-    restarts = CounterMetricFamily(
-        "mailslot_silent_paths_restarted", "Connections replaced: no probe came.", labels=labels
-    )
-    for one in snapshots:
-        for path in one.paths:
-            key = [str(one.process), path.pubsub, path.node]
-            if path.proof_age is not None:
-                age.add_metric(key, path.proof_age)
-            restarts.add_metric(key, path.restarts)
-    yield age
-    yield restarts
+    paths = [
+        ([str(one.process), path.pubsub, path.node], path)
+        for one in snapshots
+        for path in one.paths
+    ]
+    ages = [(key, path.proof_age) for key, path in paths if path.proof_age is not None]
+    yield _gauge("delivery_proof_age_seconds", "Time since a probe came back.", labels, ages)
+    restarts = [(key, path.restarts) for key, path in paths]
+    text = "Connections replaced: no probe came back."
+    yield _counter("silent_paths_restarted", text, labels, restarts)

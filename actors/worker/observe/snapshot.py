@@ -1,6 +1,6 @@
-"""What a worker says of itself: plain values that health, metrics, the page and ``top`` read.
+"""Snapshots of a worker: the values that health, metrics, the page and ``top`` read.
 
-One snapshot is one process. A parent of several gets theirs over pipes and adds its own view.
+A snapshot shows one process. A parent of several receives theirs through pipes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class State(StrEnum):
-    """What a worker is doing."""
+    """The state of a worker."""
 
     NEW = "new"
     STARTING = "starting"
@@ -34,53 +34,30 @@ class State(StrEnum):
 
 
 class HandlerState(msgspec.Struct, frozen=True):
-    """One handler.
+    """One handler."""
 
-    Attributes:
-        name: its name in the tree.
-        pubsub: the pub/sub object that it belongs to.
-        path: where it is in the tree.
-        status: running, waiting (for its restart), ...
-        depth: messages that wait in its mailbox.
-        age: seconds for which the oldest of them has waited, to within a sampling interval.
-        handled: messages that it is through with, failed ones among them.
-        failed: messages in its failure sink.
-        shed: messages dropped at the bound of its mailbox.
-        restarts: how often it came back.
-        last_exit: why it last ended, in words.
-        breaker: closed, or open or half_open: it is not called, since it fails every time.
-    """
-
-    name: str
-    pubsub: str
-    path: str
-    status: str
-    depth: int
-    age: float
-    handled: int
-    failed: int
-    shed: int
-    restarts: int
-    last_exit: str | None = None
-    breaker: str = "closed"
+    name: str  # its name in the tree
+    pubsub: str  # the name of its pub/sub object
+    path: str  # its path in the tree
+    status: str  # running, waiting (for its restart) and so on
+    depth: int  # messages that wait in its mailbox
+    age: float  # seconds for which the oldest of them has waited, exact to half a second
+    handled: int  # messages handled, failed ones included
+    failed: int  # messages that went to the failure sink
+    shed: int  # messages that its full mailbox dropped
+    restarts: int  # how often it was restarted
+    last_exit: str | None = None  # why it last ended, in words
+    breaker: str = "closed"  # closed; open or half_open while messages fail without being handled
 
 
 class PathState(msgspec.Struct, frozen=True):
-    """The path of messages from one node: proof of delivery.
+    """The path of messages from one node to one pub/sub object."""
 
-    Attributes:
-        pubsub: which pub/sub object listens on it.
-        node: the node.
-        since: seconds for which it has been in use.
-        proof_age: seconds since a probe came back; None: none has.
-        restarts: how often it was restarted because no probe came back.
-    """
-
-    pubsub: str
+    pubsub: str  # the name of the pub/sub object
     node: str
-    since: float
-    proof_age: float | None
-    restarts: int
+    since: float  # seconds for which the node has been in use
+    proof_age: float | None  # seconds since a probe came back; None: none came back yet
+    restarts: int  # how often the connection was replaced because no probe came back
 
 
 class GapNote(msgspec.Struct, frozen=True):
@@ -94,7 +71,7 @@ class GapNote(msgspec.Struct, frozen=True):
 
 
 class FailureNote(msgspec.Struct, frozen=True):
-    """A message that went to the failure sink; ``path`` is the handler's place in the tree."""
+    """A message that went to the failure sink; ``path`` is the handler's path in the tree."""
 
     handler: str
     channel: str
@@ -104,29 +81,29 @@ class FailureNote(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One process at one time.
+    """One process at one moment.
 
     Attributes:
-        name: the worker's.
-        process: which one of several, 0 where there is one.
+        name: the name of the worker.
+        process: the number of the process, from 0.
         pid: its process id.
-        state: what it is doing.
-        at: when this was made, in Unix seconds.
-        uptime: seconds since it was up.
-        lag: how late the loop was at its worst lately, in seconds.
-        partition: which share of the names it has, ``I/N``.
-        unconfirmed: required subscriptions that no node has confirmed.
-        handlers: what its handlers have been through.
-        paths: the paths that messages take.
-        probe_interval: seconds for which a proof of delivery is fresh; None: there is no probe.
-        received: messages that came, probes left out.
+        state: the state of the worker.
+        at: the time of the snapshot, in Unix seconds.
+        uptime: seconds since the start was complete.
+        lag: the longest delay of the event loop in the last five seconds, in seconds.
+        partition: the names that fall to this process, ``I/N``.
+        unconfirmed: subscriptions that no node has confirmed.
+        handlers: its handlers.
+        paths: the paths of messages, by pub/sub object and node.
+        probe_interval: seconds for which a proof of delivery is fresh; None: no probes.
+        received: messages received, without probes.
         gaps: gaps reported.
-        reconnects: connections replaced.
-        restarts: restarts of anything in the tree.
-        failed: messages in failure sinks.
-        recent_gaps: the latest ones, newest last.
-        recent_failures: the latest ones, newest last.
-        tree: what runs.
+        reconnects: connections that replaced a lost one.
+        restarts: restarts in the whole tree.
+        failed: messages that went to failure sinks.
+        recent_gaps: the latest gaps, newest last.
+        recent_failures: the latest failures, newest last.
+        tree: the supervision tree.
     """
 
     name: str
@@ -152,30 +129,23 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class ProcessState(msgspec.Struct, frozen=True):
-    """A process as its parent sees it.
+    """A process as its parent sees it."""
 
-    Attributes:
-        index: which one.
-        pid: its process id; None: it is down.
-        seen: seconds since its last sign of life; None: there was none.
-        restarts: how often it was started again.
-    """
-
-    index: int
-    pid: int | None
-    seen: float | None
-    restarts: int
+    index: int  # its number, from 0
+    pid: int | None  # its process id; None: it is down
+    seen: float | None  # seconds since its last sign of life; None: there was none yet
+    restarts: int  # how often it was restarted
 
 
 class WorkerSnapshot(msgspec.Struct, frozen=True):
     """A whole worker: one process, or a parent and several.
 
     Attributes:
-        name: the worker's.
-        processes: the processes that a parent watches; empty where there is no parent.
-        expected: how many snapshots there should be.
+        name: the name of the worker.
+        processes: the processes of a parent; empty if there is no parent.
+        expected: how many processes should have a snapshot.
         snapshots: the latest one of each process.
-        tree: what runs, in the parent or in the one process.
+        tree: the supervision tree, of the parent if there is one.
     """
 
     name: str

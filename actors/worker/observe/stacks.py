@@ -1,4 +1,4 @@
-"""What SIGUSR1 prints: the actor tree with mailbox depths, and where every task waits."""
+"""The report that SIGUSR1 prints: the tree with mailbox depths, and the stack of every task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["print_report", "report"]
 
 def print_report(tree: TreeNode) -> None:
     """Print :func:`report` to stderr."""
-    with contextlib.suppress(OSError):  # nobody reads stderr any more
+    with contextlib.suppress(OSError):  # stderr is closed
         sys.stderr.write(report(tree))
         sys.stderr.flush()
 
@@ -39,10 +39,10 @@ def report(tree: TreeNode) -> str:
 
 
 def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
-    """Yield the frames of a task that waits, outermost first, down to what it waits for."""
+    """Yield the frames of a waiting task, outermost first, down to what it awaits."""
     awaited: Any = task.get_coro()
     while awaited is not None:
-        # Coroutines, generators and asynchronous generators name the same things differently.
+        # Coroutines, generators and async generators have different names for the same things.
         for prefix in ("cr", "gi", "ag"):
             frame = getattr(awaited, f"{prefix}_frame", None)
             if frame is not None:

@@ -1,4 +1,4 @@
-"""One worker process as its parent has it: started, listened to, ended."""
+"""One worker process as its parent sees it: started, listened to, stopped."""
 
 from __future__ import annotations
 
@@ -16,35 +16,29 @@ from actors.worker.observe.health import MOST_LAG
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State
 from actors.worker.process.parent_link import VARIABLE, Assignment, Line, parse_line
 from actors.worker.run.exit_codes import ExitCode
-from actors.worker.run.lifecycle import Previous
 from actors.worker.run.partition import Partition
+from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
 __all__ = ["ChildProcess"]
 
 log = get_logger("mailslot.worker")
 
-#: The longest line: a snapshot of some ten thousand handlers.
+#: The longest line: a snapshot of about ten thousand handlers.
 _LONGEST: Final = 64 * 1024 * 1024
-#: Seconds without a line, of which there are four a second, that say that its loop is late.
+#: Seconds without a line, of which there are four a second, that count as event loop lag.
 _SILENT: Final = 1.0
 
 
 class ChildProcess:
     """One of several processes, through all its incarnations.
 
-    Args:
-        index: which one.
-        partition: its share.
-        command: what runs it.
-
     Attributes:
         pid: its process id while it runs.
-        code: how the last incarnation ended; negative for a signal.
-        seen_at: when it last gave a sign of life, in Unix seconds.
-        snapshot: what it last said of itself.
-        lag: how late its event loop was, as it last said.
-        restarts: how often it was started again.
+        code: the exit code of the last incarnation; negative: the signal that killed it.
+        seen_at: the time of its last sign of life, in Unix seconds.
+        snapshot: the latest snapshot that it sent.
+        restarts: how often it was restarted.
     """
 
     def __init__(self, index: int, partition: Partition, command: Sequence[str]) -> None:
@@ -54,9 +48,9 @@ class ChildProcess:
         self.code: int | None = None
         self.seen_at: float | None = None
         self.snapshot: Snapshot | None = None
-        self.lag = 0.0
         self.restarts = -1
         self._command = command
+        self._lag = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._asked = False
         self._handled_until: float | None = None
@@ -70,43 +64,44 @@ class ChildProcess:
         return f"exited with {self.code}"
 
     def exit_code(self) -> int:
-        """Return what the end of the last incarnation, which was asked for, says of its work."""
-        if self.code is None:  # it was not started any more
+        """Return the exit code of the last incarnation, which was asked to stop."""
+        if self.code is None:  # it was not started again
             return ExitCode.DRAINED
         if self.code >= 0:
             return self.code
-        # Killed, by us at its deadline or by somebody: what it had in hand, nobody handles. Before
-        # its first sign of life it had nothing in hand, and took no signals.
+        # It was killed: the messages that it had in hand are not handled. Before its first sign of
+        # life it had none.
         return ExitCode.DRAINED if self.seen_at is None else ExitCode.DEADLINE
 
     def describe(self) -> Mapping[str, Any]:
-        """Return what the tree shows of it."""
+        """Return the details that the tree shows."""
         return {"pid": self.pid, "partition": str(self.partition)}
 
     def state(self) -> ProcessState:
-        """Return it as its parent sees it now."""
+        """Return its state for the worker's snapshot."""
         seen = None if self.seen_at is None else time.time() - self.seen_at
         return ProcessState(self.index, self.pid, seen, self.restarts)
 
     def latest(self) -> Snapshot | None:
-        """Return what it last said of itself; its lag is that of now, also while it is silent."""
+        """Return its latest snapshot, with the lag of now; None: it sent none yet."""
         if self.snapshot is None or self.seen_at is None:
             return None
         silent = time.time() - self.seen_at
-        lag = max(self.lag, silent) if silent > _SILENT else self.lag
+        lag = max(self._lag, silent) if silent > _SILENT else self._lag
         return msgspec.structs.replace(self.snapshot, lag=lag)
 
+    # -- one incarnation ---------------------------------------------------------------------------
+
     async def run(self, started: Callable[[], None], stopping: Callable[[], bool]) -> None:
-        """Be one incarnation: return when the process has ended.
+        """Start the process and return when it has ended.
 
         Args:
-            started: called once its worker is up.
+            started: called when the worker in it runs.
             stopping: returns whether it was asked to stop.
         """
         self.restarts += 1
-        self.seen_at = self.snapshot = None
-        self.lag = 0.0
-        self._asked, self.code = False, None
+        self.seen_at = self.snapshot = self.code = None
+        self._lag, self._asked = 0.0, False
         reader, process = await self._start()
         self._process, self.pid = process, process.pid
         try:
@@ -124,33 +119,9 @@ class ChildProcess:
             self.note_end(f"process {self.index} {self.how}")
 
     def note_end(self, reason: str) -> None:
-        """Note why it ended: its successor's handlers hear of it."""
+        """Note why it ended, for the handlers of the next incarnation."""
         if self._handled_until is not None:
             self._previous = Previous(self._handled_until, reason)
-
-    def ask_to_stop(self) -> None:
-        """Ask it to stop, unless it was asked before: each signal takes it one step further."""
-        if self._process is not None and not self._asked:
-            self._asked = True
-            self.terminate()
-
-    def terminate(self) -> None:
-        """Ask it to stop; once more to ask it to cancel what it drains."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it at once; from any thread."""
-        pid = self.pid
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def report(self) -> None:
-        """Have it print its tree and stacks; not while it starts: the signal would end it."""
-        running = self.snapshot is not None and self.snapshot.state is State.RUNNING
-        if running and self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGUSR1)
 
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
         ours, theirs = os.pipe()
@@ -161,7 +132,7 @@ class ChildProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs],
                 env={**os.environ, VARIABLE: msgspec.json.encode(assignment).decode()},
-                # Ctrl-C in a terminal is for the parent, which tells its children once.
+                # Ctrl-C in a terminal goes to the parent alone, which asks its children to stop.
                 start_new_session=True,
             )
         except BaseException:
@@ -169,45 +140,72 @@ class ChildProcess:
             raise
         finally:
             os.close(theirs)
-        loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_LONGEST)
-        await loop.connect_read_pipe(
+        await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
         )
         return reader, process
 
     async def _listen(self, reader: asyncio.StreamReader, started: Callable[[], None]) -> None:
-        """Take its signs of life until there are no more."""
+        """Read lines until the process closes the pipe."""
         up = False
-        while line := await self._line(reader):
-            sign = parse_line(line)
-            if sign is None:
+        while text := await self._read(reader):
+            line = parse_line(text)
+            if line is None:
                 continue
-            self._note(sign)
-            if not up and sign.state is State.RUNNING:
+            self._note(line)
+            if not up and line.state is State.RUNNING:
                 up = True
                 started()
 
-    async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """Return what it writes next, and say so if that takes long."""
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        """Return the next line; log if it is late."""
         silent = False
         while True:
             try:
                 async with asyncio.timeout(MOST_LAG):
-                    line = await reader.readline()
+                    text = await reader.readline()
             except TimeoutError:
                 if self.seen_at is not None and not silent:
                     silent = True
                     log.error("process_silent", process=self.index, pid=self.pid, seconds=MOST_LAG)
             else:
-                if silent and line:
+                if silent and text:
                     log.warning("process_answers", process=self.index, pid=self.pid)
-                return line
+                return text
 
-    def _note(self, sign: Line) -> None:
+    def _note(self, line: Line) -> None:
         self.seen_at = time.time()
-        self.lag = sign.lag
-        if sign.state in (State.RUNNING, State.DRAINING):
-            self._handled_until = sign.handled_until
-        if sign.snapshot is not None:
-            self.snapshot = sign.snapshot
+        self._lag = line.lag
+        if line.state in (State.RUNNING, State.DRAINING):
+            self._handled_until = line.handled_until
+        if line.snapshot is not None:
+            self.snapshot = line.snapshot
+
+    # -- signals -----------------------------------------------------------------------------------
+
+    def ask_to_stop(self) -> None:
+        """Send the first SIGTERM; a second one would end the drain."""
+        if self._process is not None and not self._asked:
+            self._asked = True
+            self.terminate()
+
+    def terminate(self) -> None:
+        """Send SIGTERM: the first one begins the drain, the second one ends it."""
+        self._signal(signal.SIGTERM)
+
+    def report(self) -> None:
+        """Have it print its tree and stacks; while it starts, SIGUSR1 would end it."""
+        if self.snapshot is not None and self.snapshot.state is State.RUNNING:
+            self._signal(signal.SIGUSR1)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signum)
+
+    def kill(self) -> None:
+        """Kill it at once; may be called from any thread."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The end of a process at a time, whatever holds it up: a handler, a thread, the event loop.
+"""Ends a process at a given time, whatever a handler, a thread or the event loop does.
 
-Python waits for threads when it ends, and asyncio for tasks that swallow their cancellation. A
-worker that has been told to be gone must not: its orchestrator would kill it, and call it a crash.
+Python waits for threads when it exits, and asyncio for tasks that ignore their cancellation. A
+worker that has to stop cannot wait: its orchestrator would kill it and count a crash.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["HardEnd"]
 
 log = get_logger("mailslot.worker")
 
-#: Seconds for what was printed and logged to get out: whoever reads it may have stopped reading.
+#: Seconds for writing out what was printed and logged; nobody may be reading it any more.
 _FLUSH: Final = 0.5
 
 
 class HardEnd:
-    """When this process ends at the latest, and with what code.
+    """The deadline at which this process exits by force.
 
     Attributes:
-        at: when, on the monotonic clock; infinity: whenever it likes.
-        code: its exit code then.
-        first: called before the end: children are taken along, for instance.
+        at: the deadline on the monotonic clock; infinity: there is none.
+        code: the exit code at the deadline.
+        first: called before the forced exit, to kill children for instance.
     """
 
     def __init__(self, exit: Callable[[int], object] = os._exit) -> None:
@@ -42,26 +42,23 @@ class HardEnd:
         self._exit = exit
 
     def within(self, seconds: float, code: int) -> None:
-        """Have it end with ``code``, ``seconds`` from now at the latest, or when it was to before.
-
-        Whoever watches the time must have a look at ``at`` afterwards.
-        """
+        """Set ``code``, and move the deadline to ``seconds`` from now unless it is earlier."""
         self.at = min(self.at, time.monotonic() + seconds)
         self.code = code
 
     def now(self, code: int, why: str) -> None:
-        """End the process, without waiting for anything but what it has written."""
+        """Exit at once; only what was printed and logged is written out."""
         with contextlib.suppress(Exception):
             self.first()
-        # In a thread: one that holds the lock of a stream that nobody reads holds it for ever.
-        flushing = threading.Thread(target=_last_words, args=(code, why), daemon=True)
-        with contextlib.suppress(RuntimeError):  # no threads any more: it ends by itself
+        # In a thread, because flushing a stream that nobody reads may block for ever.
+        flushing = threading.Thread(target=_flush, args=(code, why), daemon=True)
+        with contextlib.suppress(RuntimeError):  # Python is exiting and starts no threads
             flushing.start()
             flushing.join(_FLUSH)
         self._exit(code)
 
 
-def _last_words(code: int, why: str) -> None:
+def _flush(code: int, why: str) -> None:
     log.error("forced_end", code=int(code), reason=why)
     with contextlib.suppress(Exception):
         logging.shutdown()

@@ -1,4 +1,4 @@
-"""``mailslot run``: one process, or a parent of several."""
+"""``mailslot run``: runs one process, or a parent of several."""
 
 from __future__ import annotations
 
@@ -21,19 +21,17 @@ from actors.worker.run.exit_codes import ExitCode
 
 __all__ = ["launch"]
 
-#: Seconds that asyncio and Python have to end a process that has nothing more to do.
+#: Seconds in which a process must exit when its worker has ended without draining in time.
 _LAST: Final = 1.0
 
 
 def launch(options: RunOptions) -> int:
-    """Run what the options say, and return the exit code.
-
-    Whatever handlers and threads still do, the process has ended soon after that.
+    """Run a worker and return the exit code; the process exits soon after, by force if necessary.
 
     Raises:
         UsageError, SpecError: the app cannot be run.
     """
-    # First of all: a module that takes its time to import is no reason to crash on a signal.
+    # First of all, so that a signal during a slow import of the app's module is handled too.
     signals = Signals().install()
     try:
         return _launch(options, signals)
@@ -61,10 +59,12 @@ def _launch(options: RunOptions, signals: Signals) -> int:
 
 
 async def _settled(running: Coroutine[Any, Any, int], patience: float, signals: Signals) -> int:
-    """Return the exit code of ``running``, and see to it that the process ends with it."""
+    """Return the exit code of ``running``, and set a deadline for the exit.
+
+    asyncio waits for other tasks and threads, and Python for threads. After a drain in time these
+    are the user's own, which have ``patience`` seconds; otherwise they are handlers that hang.
+    """
     code = await running
-    # asyncio waits for tasks and threads, and Python for threads: after a drain in time they may be
-    # the user's own affairs, otherwise they are what did not let go of its work.
     signals.limit(patience if code == ExitCode.DRAINED else _LAST, code)
     return code
 
@@ -91,11 +91,11 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
 
             watch = reload_on_change
         return await processes.run(signals, watch)
-    return ExitCode.GAVE_UP  # an exit stack may suppress; this one has nothing that does
+    raise AssertionError("unreachable: nothing on the stack suppresses exceptions")
 
 
 def _command(options: RunOptions) -> list[str]:
-    """Return what runs one of the processes; which one it is, it is told by its environment."""
+    """Return the command that runs one process; the environment says which one."""
     command = [sys.executable, "-m", "actors.worker", "run", options.target]
     command += ["--log-format", options.log_format]
     if options.url is not None:

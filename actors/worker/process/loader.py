@@ -1,4 +1,4 @@
-"""From ``module:app`` to the app."""
+"""Imports the app that ``module:app`` names."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ __all__ = ["load"]
 
 
 def load(target: str) -> Worker[Any]:
-    """Import the module that ``target`` names, the working directory first, and return its app.
+    """Import the module that ``target`` names and return its app.
+
+    The working directory is searched first.
 
     Raises:
-        UsageError: there is no such module or app, or importing it fails; says why.
+        UsageError: there is no such module or app, or the import fails.
     """
     module_name, colon, attribute = target.partition(":")
     if not colon or not module_name or not attribute:
@@ -49,7 +51,7 @@ def load(target: str) -> Worker[Any]:
 
 
 def _where(error: Exception) -> str:
-    """Return ``error`` in a line, with the place where it was raised."""
+    """Return ``error`` as one line, with the place where it was raised."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:

@@ -1,4 +1,4 @@
-"""Where the log of a worker process goes: to stderr, for people or for machines."""
+"""The log of a worker process: to stderr, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FORMATS = ("console", "json")
 
 
 def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Have structlog write to stderr, and the standard library's loggers in the same way.
+    """Have structlog and Python's ``logging`` write lines to stderr.
 
-    A logger of the standard library that has a handler of the program's own is left to that.
+    A ``logging`` logger for which the program has configured a handler keeps that.
 
     Args:
-        format: ``console`` or ``json``, a line each.
-        level: the lowest that is written.
+        format: ``console`` or ``json``.
+        level: the lowest level that structlog writes.
         fields: added to each line.
     """
     last = _renderers(format)
@@ -36,8 +36,8 @@ def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What asyncio has to say among others. The process's fields are added here: threads and signal
-    # handlers have no context of ours.
+    # For the warnings of asyncio, among others. The fields are added once more: threads and signal
+    # handlers do not see the context variables.
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(
@@ -54,7 +54,7 @@ def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
 
 
 def _renderers(format: str) -> list[Any]:
-    # Tracebacks without local variables: those hold payloads, and whatever handlers know.
+    # Without the values of local variables: they may be payloads or secrets.
     if format == "json":
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         return [

@@ -1,8 +1,8 @@
 """The parent of several worker processes: a supervisor whose children are processes.
 
-The same child specs and the same restart intensity as everywhere else. Each process has its share
-of the names; one that dies is started again while the others carry on, and is told up to when the
-one before it had handled what it received, so that its handlers hear of what was missed.
+Channels are distributed among the processes. A process that dies is restarted while the others go
+on; it is told until when the previous one had handled everything, so that its handlers are told the
+gap.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = ["ProcessDied", "Processes"]
 
 log = get_logger("mailslot.worker")
 
-#: Seconds that a process has beyond its drain deadline until it is killed.
+#: Seconds after its drain deadline at which a process is killed.
 _GRACE: Final = 3.0
 
 
 class ProcessDied(Exception):
-    """A worker process ended without having been asked to."""
+    """A worker process ended without being asked to."""
 
     def __init__(self, process: ChildProcess) -> None:
         self.code = process.code
@@ -49,17 +49,15 @@ class ProcessDied(Exception):
 
 
 class Processes:
-    """N processes of one worker.
+    """The processes of one worker, and their supervisor.
 
     Args:
-        name: the worker's.
-        command: what runs one of them; each gets an assignment in its environment.
-        partition: the share of this machine, which is split among them.
-        count: how many.
-        drain_timeout: seconds that each has to drain.
-        restart: permanent, or temporary where something else starts them again.
-        intensity: restarts allowed within ``period`` seconds (S4).
-        period: see ``intensity``.
+        name: the name of the worker.
+        command: runs one process; each has its assignment in its environment.
+        partition: the names that fall to this machine; they are split among the processes.
+        count: how many processes.
+        drain_timeout: seconds in which each has to drain.
+        restart: permanent, or temporary if :meth:`restart_all` restarts them.
     """
 
     def __init__(
@@ -71,8 +69,6 @@ class Processes:
         count: int,
         drain_timeout: float,
         restart: Restart | str = Restart.PERMANENT,
-        intensity: int = 5,
-        period: float = 30.0,
     ) -> None:
         self.name = name
         self._restart = restart
@@ -83,17 +79,17 @@ class Processes:
         ]
         specs = [self._spec(process) for process in self.processes]
         self._supervisor = Supervisor(
-            # Side by side: each has its own names, and nobody waits for anybody.
-            SupervisorSpec(children=specs, dynamic=True, intensity=intensity, period=period),
+            # Dynamic: the processes are independent, so they start and stop in parallel.
+            SupervisorSpec(children=specs, dynamic=True),
             path=name,
         )
-        # How those ended that were asked to, by the number of the process.
+        # The exit codes of processes that were asked to stop, by number.
         self._codes: dict[int, int] = {}
         self._failed = ExitCode.DRAINED
 
     def _spec(self, process: ChildProcess) -> ChildSpec:
         async def start(child: Child) -> None:
-            await self._live(process, child)
+            await self._run_child(process, child)
 
         return ChildSpec(
             f"process-{process.index}",
@@ -103,14 +99,14 @@ class Processes:
             kind="process",
         )
 
-    async def _live(self, process: ChildProcess, child: Child) -> None:
-        """Be one incarnation of a process, as a child of the supervisor."""
+    async def _run_child(self, process: ChildProcess, child: Child) -> None:
+        """Run one incarnation of a process, as a child of the supervisor."""
         child.describe = process.describe
         child.on_stop(lambda _deadline: process.ask_to_stop(), while_starting=True)
         try:
             await process.run(child.started, stopping=lambda: child.stopping)
         finally:
-            # Also of one that had to be killed, which ends this in a cancellation.
+            # In a finally clause: this task is cancelled if the process has to be killed.
             if child.stopping:
                 self._codes[process.index] = code = process.exit_code()
                 if code == ExitCode.DEADLINE and process.code != code:
@@ -118,16 +114,16 @@ class Processes:
         if not child.stopping:
             raise ProcessDied(process)
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- run and stop ------------------------------------------------------------------------------
 
     async def run(
         self, signals: Signals, watch: Callable[[Processes], Awaitable[None]] | None = None
     ) -> int:
-        """Run until a signal asks for an end, and return the exit code.
+        """Run until a signal asks to stop; return the exit code.
 
         Args:
-            signals: what it listens to.
-            watch: a companion that may have all processes started anew; cancelled at the end.
+            signals: the signals of this process.
+            watch: runs meanwhile, and may restart all processes; cancelled at the end.
         """
         supervisor = self._supervisor
         signals.end.first = self.kill
@@ -157,7 +153,7 @@ class Processes:
         return max([*self._codes.values(), self._failed])
 
     def _watch_ended(self, watching: asyncio.Future[None]) -> None:
-        """End with the companion: without it nothing would start the processes anew."""
+        """Stop if ``watch`` has failed: nothing would restart the processes."""
         error = None if watching.cancelled() else watching.exception()
         if error is not None:
             log.error("gave_up", reason=f"{type(error).__name__}: {error}", exc_info=error)
@@ -165,24 +161,24 @@ class Processes:
             self._supervisor.request_stop()
 
     def _show(self) -> None:
-        """Print where this process is, and have each of the others do so."""
+        """Print the tree, and have each process print its own report."""
         print_report(self.worker_snapshot().tree)
         for process in self.processes:
             process.report()
 
     def _force(self) -> None:
-        """Have what still drains cancel it, and kill what does not end by that either."""
+        """End the drain of all processes; kill those that go on nevertheless."""
         for process in self.processes:
             process.terminate()
         self._supervisor.request_stop(self._supervisor.clock.time() + _GRACE)
 
     def kill(self) -> None:
-        """End all processes at once: nothing of this worker outlives its parent."""
+        """Kill all processes at once: none of them outlives its parent."""
         for process in self.processes:
             process.kill()
 
     async def restart_all(self, reason: str) -> None:
-        """Start all processes anew, with the code as it is now."""
+        """Restart all processes, with the code as it is now."""
         for process in self.processes:
             await self._supervisor.stop_child(f"process-{process.index}")
             process.note_end(reason)
@@ -194,10 +190,10 @@ class Processes:
             except SupervisorError as error:
                 log.error("not_started", process=process.index, reason=str(error))
 
-    # -- what there is to see ----------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def worker_snapshot(self) -> WorkerSnapshot:
-        """Return the whole worker: what each process said of itself last."""
+        """Return the snapshot of the whole worker: the latest of each process."""
         states = tuple(process.state() for process in self.processes)
         latest = {f"process-{p.index}": p.latest() for p in self.processes}
         snapshots = tuple(one for one in latest.values() if one is not None)
@@ -208,12 +204,12 @@ class Processes:
 
 
 def _with_tree(node: TreeNode, snapshot: Snapshot | None) -> TreeNode:
-    """Return a process's node with what is in the process below it."""
+    """Return the node of a process with the tree of that process below it."""
     return node if snapshot is None else msgspec.structs.replace(node, children=(snapshot.tree,))
 
 
 def _code_of(error: BaseException | None) -> int:
-    """Return the exit code of a start that failed: that of the process, where it has one."""
+    """Return the exit code of a failed start: that of the process that failed, if it has one."""
     if isinstance(error, ProcessDied) and error.code is not None and error.code > 0:
         return error.code
     log.error("gave_up", reason=str(error))

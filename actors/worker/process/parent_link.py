@@ -1,8 +1,8 @@
-"""Between a parent and one of its processes: what the child is told, and its signs of life.
+"""What a parent tells a child process, and what the child reports.
 
-The child is told by an environment variable; it answers on a pipe, a line at a time: the time up to
-which all that came was handled, four times a second, and each second a snapshot, or less often
-where that is a lot of work. When the pipe breaks the parent is gone, and the child drains.
+The parent tells the child its assignment in an environment variable. The child writes lines to a
+pipe, as signs of life: four times a second until when it has handled everything, and about every
+second a snapshot. If the pipe breaks the parent is gone, and the child drains.
 """
 
 from __future__ import annotations
@@ -16,65 +16,51 @@ import msgspec
 
 from actors.worker.observe.snapshot import Snapshot, State
 from actors.worker.run.app import Worker
-from actors.worker.run.lifecycle import Previous
+from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
 __all__ = ["VARIABLE", "Assignment", "Line", "parse_line", "report_to_parent"]
 
 log = get_logger("mailslot.worker")
 
-#: The environment variable that makes a process a child.
+#: The environment variable with the assignment of a child process.
 VARIABLE: Final = "MAILSLOT_CHILD"
 _EVERY: Final = 0.25
 _SNAPSHOTS: Final = 1.0
-#: The share of its time that a process may spend on snapshots: one of ten thousand handlers takes a
-#: fifth of a second.
+#: The share of its time that a process may spend on snapshots; a snapshot of ten thousand handlers
+#: takes 0.2 s.
 _SHARE: Final = 0.1
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """What a child process is told by its parent.
+    """What a parent tells a child process."""
 
-    Attributes:
-        index: which of the processes it is.
-        partition: its share, ``I/N``.
-        pipe: the descriptor to write signs of life to.
-        previous: the process that it replaces.
-    """
-
-    index: int
-    partition: str
-    pipe: int
-    previous: Previous | None = None
+    index: int  # the number of the process, from 0
+    partition: str  # the names that fall to it, ``I/N``
+    pipe: int  # the file descriptor to write lines to
+    previous: Previous | None = None  # the process that it replaces
 
     @classmethod
     def from_environment(cls) -> Assignment | None:
-        """Return what this process was told; None: it is nobody's child."""
+        """Return the assignment of this process; None: it has no parent."""
         text = os.environ.pop(VARIABLE, None)
         return None if text is None else msgspec.json.decode(text, type=cls)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One sign of life.
+    """One sign of life of a child."""
 
-    Attributes:
-        handled_until: all that came before then was handled, in Unix seconds.
-        state: what the worker is doing.
-        lag: how late its event loop was at its worst lately, in seconds.
-        snapshot: what it says of itself, now and then.
-    """
-
-    handled_until: float
-    state: State
-    lag: float = 0.0
-    snapshot: Snapshot | None = None
+    handled_until: float  # every message that arrived before this time (Unix seconds) was handled
+    state: State  # the state of the worker
+    lag: float = 0.0  # the longest delay of the event loop in the last five seconds, in seconds
+    snapshot: Snapshot | None = None  # sent now and then
 
 
 _decoder = msgspec.json.Decoder(Line)
 
 
 def parse_line(line: bytes) -> Line | None:
-    """Return what a child wrote; None for half a line, written by one that died of it."""
+    """Return the line that a child wrote; None: the child died while it wrote it."""
     try:
         return _decoder.decode(line)
     except msgspec.DecodeError:
@@ -82,7 +68,7 @@ def parse_line(line: bytes) -> Line | None:
 
 
 async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable[[], None]) -> None:
-    """Write signs of life until cancelled."""
+    """Write lines to ``pipe`` until cancelled; call ``parent_gone`` if the pipe breaks."""
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.connect_write_pipe(
         asyncio.streams.FlowControlMixin, os.fdopen(pipe, "wb", buffering=0)
@@ -93,7 +79,7 @@ async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable
     try:
         while True:
             begun = loop.time()
-            # Whatever it is due: the one after it came up tells at once what there is.
+            # A change of state sends a snapshot at once.
             wanted = app.started and (begun >= due or app.state is not was)
             was = app.state
             snapshot = app.snapshot() if wanted else None
@@ -104,7 +90,7 @@ async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable
             await writer.drain()
             await asyncio.sleep(_EVERY)
     except (ConnectionError, BrokenPipeError):
-        log.error("parent_gone", action="this process drains and ends")
+        log.error("parent_gone", action="this process drains and exits")
         parent_gone()
     finally:
         transport.abort()

@@ -1,4 +1,4 @@
-"""``--reload``: processes start anew when a file changes. For development only."""
+"""``--reload``: restarts the processes when a Python file changes; for development."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = get_logger("mailslot.worker")
 
 
 async def reload_on_change(processes: Processes) -> None:
-    """Have ``processes`` start anew with each change of a Python file, until cancelled."""
+    """Restart ``processes`` with each change of a Python file, until cancelled."""
     async for changes in awatch(Path.cwd(), watch_filter=PythonFilter()):
         files = sorted({Path(path).name for _, path in changes})
         log.info("reload", files=files[:5])

@@ -1,4 +1,4 @@
-"""One worker process, from its start to its exit code."""
+"""Runs one worker process and returns its exit code."""
 
 from __future__ import annotations
 
@@ -32,32 +32,20 @@ log = get_logger("mailslot.worker")
 
 
 class RunOptions(msgspec.Struct, frozen=True):
-    """What ``mailslot run`` was told.
+    """The options of ``mailslot run``."""
 
-    Attributes:
-        target: ``module:app``.
-        url: goes before the app's own.
-        embedded: run on a server of its own.
-        processes: how many.
-        partition: which share this machine has.
-        drain_timeout: goes before the app's own.
-        log_format: console or json.
-        http: where to answer HTTP requests; None: nowhere.
-        reload: start anew when a file changes.
-    """
-
-    target: str
-    url: str | None = None
-    embedded: bool = False
-    processes: int = 1
-    partition: Partition = Partition()
-    drain_timeout: float | None = None
-    log_format: str = "console"
-    http: tuple[str, int] | None = None
-    reload: bool = False
+    target: str  # ``module:app``
+    url: str | None = None  # the broker, instead of the app's own; None: the app's own
+    embedded: bool = False  # start a server for the app
+    processes: int = 1  # how many processes to run
+    partition: Partition = Partition()  # the names that fall to this machine
+    drain_timeout: float | None = None  # instead of the app's own; None: the app's own
+    log_format: str = "console"  # console or json
+    http: tuple[str, int] | None = None  # the address of the HTTP port; None: there is none
+    reload: bool = False  # restart when a file changes
 
     def apply(self, app: Worker[Any]) -> None:
-        """Have ``app`` be as the options say."""
+        """Set the options that belong to ``app``."""
         if self.url is not None:
             app.at(self.url)
         if self.drain_timeout is not None:
@@ -66,12 +54,12 @@ class RunOptions(msgspec.Struct, frozen=True):
 
 
 def assign(app: Worker[Any], assignment: Assignment) -> None:
-    """Have ``app`` be the child that ``assignment`` says."""
+    """Make ``app`` the worker of a child process."""
     app.process = assignment.index
     app.partition = Partition.parse(assignment.partition)
     app.previous = assignment.previous
     if assignment.previous is not None:
-        # Its siblings go on through an outage, and so does one that comes back in the middle of it.
+        # Running processes wait for a broker that is away, and so does a restarted one.
         app.start_timeout = None
 
 
@@ -81,7 +69,7 @@ async def run_worker(
     signals: Signals,
     assignment: Assignment | None = None,
 ) -> int:
-    """Run ``app`` until a signal asks it to stop, and return the exit code."""
+    """Run ``app`` until a signal asks it to stop; return the exit code."""
     stages = signals.stages
     signals.attach(_acts(app))
     was_up = False
@@ -114,13 +102,13 @@ async def run_worker(
         return code
     assert app.drained is not None
     if not app.drained.in_time:
-        return ExitCode.DEADLINE  # it has been told, as an error: that it drained would deny it
+        return ExitCode.DEADLINE  # drain_deadline_passed has been logged
     log.info("drained", seconds=round(app.drained.seconds, 3), left=app.drained.left)
     return ExitCode.DRAINED
 
 
 def _acts(app: Worker[Any]) -> Acts:
-    """Return what the current task, which runs ``app``, does about signals."""
+    """Return how the current task, which runs ``app``, reacts to signals."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -132,21 +120,18 @@ def _acts(app: Worker[Any]) -> Acts:
     def overdue() -> int:
         return ExitCode.DRAINED if app.state is State.STARTING else ExitCode.DEADLINE
 
-    def show() -> None:
-        print_report(app.tree())
-
-    return Acts(drain, task.cancel, show, app.drain_timeout, overdue)
+    return Acts(drain, task.cancel, lambda: print_report(app.tree()), app.drain_timeout, overdue)
 
 
 @asynccontextmanager
 async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
-    """Run a server, or a cluster, of the app's own; yields its URL.
+    """Run a server, or a cluster, for the app; yields its URL.
 
     Raises:
-        UsageError: there is no server program to run.
-        ConnectFailedError: it does not start.
+        UsageError: there is no server program.
+        ConnectFailedError: the server does not start.
     """
-    # Imported when asked for: it is the extra ``embedded``, and there for tests.
+    # Imported here: only --embedded needs the testing package.
     from actors.testing import ServerNotFoundError, ServerStartError  # noqa: PLC0415
     from actors.testing.clusters.cluster import EmbeddedCluster  # noqa: PLC0415
     from actors.testing.servers.server import EmbeddedServer  # noqa: PLC0415
@@ -168,10 +153,10 @@ async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
 async def serve_http(
     address: tuple[str, int], view: Callable[[], WorkerSnapshot]
 ) -> AsyncIterator[None]:
-    """Answer HTTP requests about ``view``.
+    """Run the HTTP port; ``view`` returns the snapshot for its answers.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address is not available.
     """
     from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
     from actors.worker.http.server import HttpServer  # noqa: PLC0415

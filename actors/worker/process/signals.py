@@ -1,4 +1,4 @@
-"""What signals do to a worker, from the first line of ``mailslot run`` to its last.
+"""The signals of a worker process, from the start of ``mailslot run`` to the exit.
 
 =============  =========================================================================
 SIGTERM        the first drains, the second cancels, the third exits at once
@@ -6,9 +6,9 @@ SIGINT         the same; both count together
 SIGUSR1        prints the tree with mailbox depths, and the stack of every task, to stderr
 =============  =========================================================================
 
-They are read by a thread, from the pipe that Python's own handler writes their numbers to. So they
-count while a handler holds the event loop, and while it is in C code, too; and the thread ends the
-process when the event loop does not in time.
+Python writes the numbers of signals to a pipe, and a thread reads that pipe. So signals count also
+while a handler blocks the event loop, in C code even. The same thread exits by force if the event
+loop does not end in time.
 """
 
 from __future__ import annotations
@@ -32,25 +32,19 @@ from actors.worker.run.exit_codes import ExitCode
 
 __all__ = ["Acts", "Signals", "StopAsked", "StopStages"]
 
-#: Seconds beyond its own deadlines in which a process must have ended.
+#: Seconds after a deadline of the worker at which the process exits by force.
 GRACE: Final = 2.0
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _ALL: Final = (*_STOPS, signal.SIGUSR1)
-_LOOK_AGAIN: Final = b"\0"
+_WAKE_UP: Final = b"\0"
 
 
 class StopAsked(BaseException):
-    """A signal came before there was anything to drain: raised in the main thread."""
+    """Raised in the main thread by a signal that comes before there is anything to drain."""
 
 
 class StopStages:
-    """Counts the signals that ask for an end, and goes one step further with each.
-
-    Args:
-        drain: begins to drain.
-        cancel: cancels what is left.
-        exit: ends the process at once, with a code.
-    """
+    """Counts SIGTERM and SIGINT together: the first drains, the second cancels, the third exits."""
 
     def __init__(
         self,
@@ -65,7 +59,7 @@ class StopStages:
         self._exit = exit
 
     def __call__(self, signum: signal.Signals) -> None:
-        """Take the next step."""
+        """Count a signal and act on it."""
         self.count += 1
         self.last = signum
         if self.count == 1:
@@ -77,33 +71,25 @@ class StopStages:
 
     @property
     def forced(self) -> bool:
-        """Whether draining was called off."""
+        """Whether a second signal ended the drain."""
         return self.count > 1
 
     @property
     def forced_code(self) -> ExitCode:
-        """What a process exits with that was forced."""
+        """The exit code after a second signal."""
         return ExitCode.FORCED_INT if self.last == signal.SIGINT else ExitCode.FORCED_TERM
 
 
 class Acts(msgspec.Struct, frozen=True):
-    """What a run does about signals, in its event loop.
+    """How a run reacts to signals; the functions are called in its event loop."""
 
-    Attributes:
-        drain: about the first that asks for an end.
-        cancel: about the second.
-        show: about SIGUSR1.
-        patience: seconds that draining may take until the process is ended by force.
-        overdue: returns what it exits with then.
-        cancelling: seconds that the second may take.
-    """
-
-    drain: Callable[[], object]
-    cancel: Callable[[], object]
-    show: Callable[[], object]
-    patience: float
+    drain: Callable[[], object]  # called for the first SIGTERM or SIGINT
+    cancel: Callable[[], object]  # called for the second
+    show: Callable[[], object]  # called for SIGUSR1
+    patience: float  # seconds that the drain may take
+    # returns the exit code for a drain that takes longer
     overdue: Callable[[], int] = lambda: ExitCode.DEADLINE
-    cancelling: float = 0.0
+    cancelling: float = 0.0  # seconds that the cancellation may take
 
 
 def _ignore() -> None:
@@ -112,14 +98,10 @@ def _ignore() -> None:
 
 
 class Signals:
-    """Takes the signals of this process, from :meth:`install` on until it is gone.
+    """Handles the signals of this process, from :meth:`install` on until it exits."""
 
-    Args:
-        end: ends the process by force.
-    """
-
-    def __init__(self, end: HardEnd | None = None) -> None:
-        self.end = HardEnd() if end is None else end
+    def __init__(self) -> None:
+        self.end = HardEnd()
         self.stages = StopStages(self._drain, self._cancel, self._exit)
         self._acts: Acts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,12 +110,12 @@ class Signals:
         self._read, self._write = os.pipe()
 
     def install(self) -> Signals:
-        """Begin, in the main thread; there is no way back: a late signal is no reason to crash."""
+        """Install the handlers, in the main thread; they stay until the process exits."""
         os.set_blocking(self._write, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for signum in _ALL:
             signal.signal(signum, self._noticed)
-        # Python's last steps take handlers away. Registered first, it is called last of all.
+        # Python removes handlers while it exits. Registered first, this is called last.
         atexit.register(_ignore)
         threading.Thread(target=self._watch, name="mailslot-signals", daemon=True).start()
         os.register_at_fork(
@@ -142,7 +124,7 @@ class Signals:
         return self
 
     def attach(self, acts: Acts) -> None:
-        """Have the running event loop act on signals from now on, and on those that came before."""
+        """Have the running event loop react to signals, also to those that came before."""
         self._loop = asyncio.get_running_loop()
         self._acts = acts
         if self.stages.count:
@@ -151,12 +133,12 @@ class Signals:
             self._cancel()
 
     def limit(self, seconds: float, code: int) -> None:
-        """Have the process end with ``code`` within ``seconds``: what is left is not waited for."""
+        """Exit with ``code`` within ``seconds``, by force if necessary."""
         self.end.within(seconds, code)
         self._wake()
 
     def over(self) -> None:
-        """The process is about to end by itself: there is nothing to interrupt any more."""
+        """Ignore further signals: the process is about to exit by itself."""
         self._over = True
 
     # -- in the main thread ------------------------------------------------------------------------
@@ -164,7 +146,7 @@ class Signals:
     def _noticed(self, signum: int, frame: Any) -> None:
         fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         if fd != self._write:
-            # Somebody else's loop has handlers of its own: its pipe got the number, so pass it on.
+            # An event loop with signal handlers took the pipe's place: pass the number on.
             if fd >= 0:
                 signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
             with contextlib.suppress(BlockingIOError):
@@ -172,8 +154,8 @@ class Signals:
         if signum in _STOPS and self._acts is None and not self._over:
             raise StopAsked
 
-    # A fork shares the pipe: what it is told would be taken for our end. From the fork until it has
-    # let go of the pipe, its signals wait.
+    # A forked process shares the pipe: its signals would stop this one. They are blocked from the
+    # fork until it has let go of the pipe.
 
     def _hold(self) -> None:
         self._before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
@@ -224,9 +206,9 @@ class Signals:
 
     def _call(self, act: Callable[[], object]) -> None:
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it is about to end
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is exiting
             self._loop.call_soon_threadsafe(act)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.write(self._write, _LOOK_AGAIN)
+            os.write(self._write, _WAKE_UP)

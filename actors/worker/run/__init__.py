@@ -1,1 +1,1 @@
-"""One run of a worker: its start, its parts, its end."""
+"""One run of a worker: start, work, drain, stop."""

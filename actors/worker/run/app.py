@@ -5,6 +5,7 @@ NEW --enter--> STARTING --> RUNNING --leave--> DRAINING --> STOPPED
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,8 +19,9 @@ from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import Registry
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
-from actors.worker.run.lifecycle import Drained, Previous, WorkerRun
+from actors.worker.run.lifecycle import Drained, WorkerRun
 from actors.worker.run.partition import WHOLE, Partition
+from actors.worker.run.settings import Previous, RunSettings
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
 
 __all__ = ["Worker"]
@@ -28,7 +30,7 @@ C = TypeVar("C")
 
 
 class Worker(Registry[C]):
-    """Handlers for channels, and all that keeps them at work; an async context manager.
+    """A supervised consumer: it calls handlers with messages. An async context manager.
 
     ::
 
@@ -37,25 +39,25 @@ class Worker(Registry[C]):
         @app.channel("orders")
         async def on_order(order: Order) -> None: ...
 
-    ``mailslot run module:app`` runs it as a process; ``async with app:`` runs it inside of another
+    ``mailslot run module:app`` runs it as a process; ``async with app:`` runs it inside another
     program. Either way it is a supervision tree, :meth:`tree`.
 
     Args:
-        where: the URL of a server or of a node of a cluster, or several nodes of a cluster.
-        cluster: whether it is a cluster; None: exactly if there are several nodes.
-        name: the root of its tree.
-        context: given to handlers with a parameter annotated with its type.
-        context_type: that type, where a start-up hook sets ``app.context``.
-        drain_timeout: seconds in which all work must be done when it stops.
+        where: the URL of a server or of a cluster node, or several nodes of a cluster.
+        cluster: whether the URL is a cluster's; None: only a list of nodes is a cluster.
+        name: the name of the worker and of the root of its tree.
+        context: a value for handlers that have a parameter annotated with its type.
+        context_type: the type of the context, if a start-up hook sets ``app.context``.
+        drain_timeout: seconds in which the worker has to finish its work when it stops.
         probe_interval: seconds for which a proof of delivery is fresh; None: no probes.
-        start_timeout: seconds in which the broker must be reached at the start; None: whenever.
+        start_timeout: seconds in which the broker must answer at the start; None: no limit.
         subscription_timeout: seconds in which subscriptions must be confirmed at the start.
-        retry_policy: how lost connections are restored; by default for as long as it takes.
-        on_failure: the failure sink of handlers that have none of their own; logs by default.
-        on_gap: hears of gaps where a handler has no hook of its own.
-        mailbox: the bound of each handler's mailbox, where a handler does not say.
-        overflow: what happens there.
-        intensity: restarts allowed at the root within ``period`` seconds (S4).
+        retry_policy: how lost connections are restored; by default it tries for ever.
+        on_failure: the failure sink of handlers without one of their own; logs by default.
+        on_gap: called for gaps of handlers without a hook of their own.
+        mailbox: the bound of the mailboxes of handlers that do not set one.
+        overflow: the overflow policy of those mailboxes.
+        intensity: restarts allowed at the root within ``period`` seconds.
         period: see ``intensity``.
         sink: called with each lifecycle event of the tree; logs by default.
         client_options: further options of the client.
@@ -88,14 +90,14 @@ class Worker(Registry[C]):
         self.drain_timeout = drain_timeout
         self.probe_interval = probe_interval
         self.start_timeout = start_timeout
-        #: Which share of the channels and patterns this process has.
+        #: The channels, patterns and single actors that fall to this process.
         self.partition: Partition = WHOLE
-        #: Which process of several this is, in reports.
+        #: The number of this process among several, from 0.
         self.process = 0
-        #: The process that this one replaces: handlers hear of what was missed since.
+        #: The process that this one replaces: handlers are told the gap between the two.
         self.previous: Previous | None = None
         self.state = State.NEW
-        #: How it let go of its work, once it has.
+        #: How the last drain ended; None before.
         self.drained: Drained | None = None
         self.pubsub_options = {
             "retry_policy": retry_policy,
@@ -107,21 +109,22 @@ class Worker(Registry[C]):
         self.on_gap = on_gap
         self.restart_limit = (intensity, period)
         self.sink = sink
-        self._life = WorkerRun(self)
+        self._run = WorkerRun(self)
+        self._stop_asked = asyncio.Event()
 
     # -- before it runs ----------------------------------------------------------------------------
 
     def validate(self) -> None:
-        """Look at all that was declared, without connecting.
+        """Check everything that was declared, without connecting.
 
         Raises:
-            SpecError: with every problem found.
+            SpecError: lists every problem.
         """
         problems = [*self.broker.problems(), *worker_problems(self)]
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
     def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:
-        """Have it use another broker from its next start on, and return it; for tests mostly.
+        """Use another broker from the next start on, in tests for instance; return the worker.
 
         ::
 
@@ -129,28 +132,28 @@ class Worker(Registry[C]):
 
         Args:
             where: as for the constructor.
-            cluster: whether it is a cluster; None: as it was, and several nodes are one.
+            cluster: whether it is a cluster; None: as before, or if ``where`` lists nodes.
         """
         self.broker = self.broker.at(where, cluster)
         return self
 
     def owns(self, name: str | bytes) -> bool:
-        """Return whether ``name`` falls to this process: of all processes, exactly one is told so.
+        """Return whether ``name`` falls to this process; for exactly one process it does.
 
-        For what is to be done once, however many processes there are: ``if app.owns("report")``.
-        Channels, patterns and actors with ``once=True`` are shared out by the same rule.
+        For work that one process of several has to do: ``if app.owns("report")``. Channels,
+        patterns and actors with ``once=True`` are distributed by the same rule.
         """
         return self.partition.has(name)
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Start: hooks, actors, subscriptions.
+        """Start hooks, actors and subscriptions, in this order.
 
         Raises:
-            SpecError: something declared cannot work; nothing was started.
+            SpecError: a declaration is wrong; nothing was started.
             ConnectionError, TimeoutError: the broker could not be reached.
-            ExceptionGroup: of what went wrong with the subscriptions.
+            ExceptionGroup: the subscriptions failed.
         """
         if self.state not in (State.NEW, State.STOPPED):
             raise RuntimeError(
@@ -158,19 +161,34 @@ class Worker(Registry[C]):
             )
         self.validate()
         if self.state is State.STOPPED:
-            self._life = WorkerRun(self)
+            self._run, self._stop_asked = WorkerRun(self), asyncio.Event()
             self.drained = None
         self.state = State.STARTING
-        life = self._life
+        run = self._run
         try:
-            await life.start()
+            await run.start(self._settings())
         except BaseException as error:
             self.state = State.STOPPED
-            suppressed = await life.stack.__aexit__(type(error), error, error.__traceback__)
+            suppressed = await run.stack.__aexit__(type(error), error, error.__traceback__)
             assert not suppressed
             raise
         self.state = State.RUNNING
         return self
+
+    def _settings(self) -> RunSettings:
+        return RunSettings(
+            broker=self.broker,
+            partition=self.partition,
+            process=self.process,
+            previous=self.previous,
+            drain_timeout=self.drain_timeout,
+            probe_interval=self.probe_interval,
+            restart_limit=self.restart_limit,
+            pubsub={**self.pubsub_options, "start_timeout": self.start_timeout},
+            on_gap=self.on_gap,
+            on_failure=self.on_failure,
+            sink=self.sink,
+        )
 
     async def __aexit__(
         self,
@@ -178,19 +196,19 @@ class Worker(Registry[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drain within ``drain_timeout``, and stop; see :attr:`drained`."""
-        self.state, stack = State.DRAINING, self._life.stack
+        """Drain within ``drain_timeout``, then stop; see :attr:`drained`."""
+        self.state, run = State.DRAINING, self._run
         try:
-            self.drained = await self._life.drain(hurry=error is not None)
+            self.drained = await run.drain(self.drain_timeout, hurry=error is not None)
         except BaseException as second:
-            await stack.__aexit__(type(second), second, second.__traceback__)
+            await run.stack.__aexit__(type(second), second, second.__traceback__)
             raise
         finally:
             self.state = State.STOPPED
-        await stack.__aexit__(kind, error, traceback)
+        await run.stack.__aexit__(kind, error, traceback)
 
     async def run(self) -> Drained:
-        """Run until :meth:`request_stop`, and return how it let go of its work."""
+        """Run until :meth:`request_stop` is called; return how the drain ended."""
         async with self:
             await self.stop_requested()
         assert self.drained is not None
@@ -198,65 +216,65 @@ class Worker(Registry[C]):
 
     def request_stop(self) -> None:
         """Ask :meth:`run` to drain and return."""
-        self._life.stop_asked.set()
+        self._stop_asked.set()
 
     async def stop_requested(self) -> None:
-        """Wait until somebody called :meth:`request_stop`."""
-        await self._life.stop_asked.wait()
+        """Wait until :meth:`request_stop` is called."""
+        await self._stop_asked.wait()
 
     # -- while it runs -----------------------------------------------------------------------------
 
     @property
     def client(self) -> Any:
-        """Its client of the broker, for handlers that publish; RuntimeError before the start."""
-        components = self._life.components
+        """The client, for handlers that publish; RuntimeError before the start."""
+        components = self._run.components
         if components is None or components.client is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
         return components.client
 
     @property
     def system(self) -> ActorSystem:
-        """The actor system that it is; RuntimeError before the start."""
-        if self._life.system is None:
+        """The actor system of the worker; RuntimeError before the start."""
+        if self._run.system is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return self._life.system
+        return self._run.system
 
     def tree(self) -> TreeNode:
-        """Return what runs, as a value that prints as a tree."""
-        if self._life.system is None:
+        """Return the supervision tree, as a value that prints as a tree."""
+        if self._run.system is None:
             return TreeNode(self.name, self.name, "supervisor", self.state.value)
-        return self._life.system.tree()
+        return self._run.system.tree()
 
     @property
     def started(self) -> bool:
-        """Whether there is anything to take a snapshot of."""
-        return self._life.system is not None
+        """Whether there is an actor system to take a snapshot of."""
+        return self._run.system is not None
 
     @property
     def oldest_age(self) -> float:
-        """Seconds for which the oldest message that waits for a handler has waited, about."""
-        backlog = self._life.observer.backlog
+        """Seconds since the oldest message that waits for a handler arrived, about."""
+        backlog = self._run.observer.backlog
         return 0.0 if backlog is None else backlog.oldest
 
     @property
     def lag(self) -> float:
-        """Seconds by which its event loop was late, at its worst of the last few seconds."""
-        meter = self._life.observer.lag
+        """The longest delay of the event loop in the last few seconds, in seconds."""
+        meter = self._run.observer.lag
         return 0.0 if meter is None else meter.worst
 
     def handled_until(self) -> float:
-        """Return up to when all that came was handled, in Unix seconds: what is in hand is not."""
-        backlog = self._life.observer.backlog
+        """Return the time (Unix seconds) before which every message that arrived was handled."""
+        backlog = self._run.observer.backlog
         if backlog is None:
             return time.time()
         backlog.look()
         return time.time() - (time.monotonic() - backlog.handled_until)
 
     def snapshot(self) -> Snapshot:
-        """Return all that there is to know of it, as a value."""
-        return self._life.observer.snapshot(self.state, self.tree())
+        """Return the state of this process, as a value."""
+        return self._run.observer.snapshot(self.state, self.tree())
 
     def worker_snapshot(self) -> WorkerSnapshot:
-        """Return it as a worker of one process."""
+        """Return the snapshot of a worker that is this one process."""
         one = self.snapshot()
         return WorkerSnapshot(self.name, (), 1, (one,), one.tree)

@@ -1,39 +1,37 @@
-"""What handlers have not handled yet, and since when: looked at a few times a second.
+"""Which messages handlers have not handled yet, and since when; looked at a few times a second.
 
-Handlers may be many, and most have nothing to do: those cost a look at their mailbox, and no more.
+Most handlers are idle at any time: for those a look costs one check of their mailbox.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from actors.pubsub.handlers.concurrent_actor import ConcurrentActor
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
+from actors.runtime.cell import Cell
 from actors.runtime.overflow import Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.observe.message_age import AgeMeter, Moment
 from actors.worker.run.delivery_probe import PROBE_PREFIX
 from supervisor import Status
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-
 __all__ = ["Backlog"]
 
 _HANDLERS: Final = "/handlers/"
-_OTHERS: Final = (PROBE_PREFIX, WRITER_PREFIX)
-#: Messages that an actor may have handled before it counts them.
+_NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX)
+#: The most messages that an actor handles before it counts them.
 _LONGEST_TURN: Final = 64
-_AT_WORK: Final = (Status.RUNNING, Status.STOPPING)
+_ALIVE: Final = (Status.RUNNING, Status.STOPPING)
 
 
 class Backlog:
-    """The messages that the handlers of one system have waiting, or in hand.
+    """The messages that wait for the handlers of one system, or are being handled.
 
     Attributes:
-        ages: how long the oldest message has waited, of those handlers that have one.
-        handled_until: all that came before then was handled, on the monotonic clock.
+        ages: seconds for which the oldest message of each handler has waited, by path.
+        handled_until: every message that arrived before this time (monotonic) was handled.
     """
 
     def __init__(self, system: ActorSystem) -> None:
@@ -51,7 +49,7 @@ class Backlog:
         return max(self.ages.values(), default=0.0)
 
     def close(self) -> None:
-        """Take note that what is left now will not be handled, though it may be gone."""
+        """Stop looking: mailboxes are about to be emptied without their messages being handled."""
         self._closed = True
 
     def look(self) -> None:
@@ -62,7 +60,7 @@ class Backlog:
         meters: dict[str, AgeMeter] = {}
         ages: dict[str, float] = {}
         since = [now]
-        for path, cell in self._at_work().items():
+        for path, cell in self._busy().items():
             left, in_hand, waiting = _counts(cell)
             if not in_hand and not waiting:
                 continue
@@ -74,15 +72,15 @@ class Backlog:
         self._meters, self.ages, self._last = meters, ages, now
         self.handled_until = max(self.handled_until, min(since).before)
 
-    def _at_work(self) -> dict[str, Cell]:
-        """Return the handlers that have something to do, or whose lanes have, by path."""
+    def _busy(self) -> dict[str, Cell]:
+        """Return the handlers that are at work, themselves or one of their workers, by path."""
         found: dict[str, Cell] = {}
         for cell in self._cells.values():
             mailbox = cell.mailbox
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
             before, is_handler, rest = cell.path.partition(_HANDLERS)
-            if is_handler and not rest.startswith(_OTHERS):
+            if is_handler and not rest.startswith(_NOT_HANDLERS):
                 path = f"{before}{is_handler}{rest.partition('/')[0]}"
                 handler = self._cells.get(path)
                 if handler is not None:
@@ -91,23 +89,23 @@ class Backlog:
 
 
 def _counts(cell: Cell) -> tuple[int, int, int]:
-    """Return how many messages have left a handler for good, it may have in hand, and wait."""
+    """Return how many messages have left a handler for good, are in hand at most, and wait."""
     mailbox = cell.mailbox
     waiting = len(mailbox.queue)
-    actor = getattr(cell, "actor", None)  # not before it first began
+    actor = getattr(cell, "actor", None)  # missing before the first start
     if isinstance(actor, ConcurrentActor):
         rota = actor.rota
-        # Those that it holds until a lane is free count, too.
+        # In hand are also the messages that the scheduler holds until a worker is free.
         return rota.through, rota.taken - rota.through + _in_hand(cell), waiting
     left = cell.processed
     if mailbox.spec.overflow is not Overflow.DROP_NEWEST:
-        left += mailbox.shed  # the oldest ones; the newest ones never entered, so to speak
+        left += mailbox.shed  # shed messages have left, unless they never entered
     return left, _in_hand(cell), waiting
 
 
 def _in_hand(cell: Cell) -> int:
-    """Return how many messages of its the actor may be at, or be through with uncounted."""
+    """Return how many messages at most an actor handles, or has handled but not counted yet."""
     child = cell.child
-    if cell.mailbox.waiter is not None or child is None or child.status not in _AT_WORK:
+    if cell.mailbox.waiter is not None or child is None or child.status not in _ALIVE:
         return 0
     return len(cell.mailbox.turn) or _LONGEST_TURN

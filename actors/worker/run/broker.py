@@ -1,4 +1,4 @@
-"""The way to the servers: which client a worker has, and its pub/sub objects."""
+"""From an address to a client and its pub/sub objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy
 
 __all__ = ["DEFAULT_RETRY_POLICY", "Address", "Broker", "Subscriptions", "connect"]
 
-#: A worker outlives every outage: it tries for as long as it takes.
+#: A worker survives every outage: it reconnects for as long as that takes.
 DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
     ExponentialBackoffRetryPolicy(
         (ConnectionError, TimeoutError), retries=None, base_delay=0.1, max_delay=5, jitter=True
@@ -29,7 +29,7 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
 
 _FIRST_DELAY, _MOST_DELAY = 0.1, 5.0
 
-#: A node to find a cluster by: a URL, ``host:port``, or host and port.
+#: A node of a cluster: a URL, ``host:port``, or host and port.
 Address: TypeAlias = str | tuple[str, int]
 
 #: Handlers by kind, and by name.
@@ -37,31 +37,26 @@ Subscriptions: TypeAlias = Mapping[Kind, Mapping[Any, Handler]]
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """Where the servers are and how to talk to them.
+    """The address of a server or cluster, and the options of its client."""
 
-    Attributes:
-        where: a URL, or nodes to find a cluster by.
-        cluster: whether it is a cluster; None: exactly if there are several nodes.
-        options: those of the client.
-    """
-
-    where: str | Sequence[Address]
+    where: str | Sequence[Address]  # a URL, or nodes of a cluster
+    # whether a URL is a cluster's; None: only a list of nodes is a cluster
     cluster: bool | None = None
-    options: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}  # of the client
 
     @property
     def is_cluster(self) -> bool:
-        """Whether it is a cluster."""
+        """Whether this is a cluster."""
         return not isinstance(self.where, str) if self.cluster is None else self.cluster
 
     def at(self, where: str | Sequence[Address], cluster: bool | None = None) -> Broker:
-        """Return it for another place; ``cluster=None``: a cluster stays one, by whatever URL."""
+        """Return the same at another address; ``cluster=None``: a cluster stays a cluster."""
         if cluster is None:
             cluster = self.is_cluster or self.cluster
         return msgspec.structs.replace(self, where=where, cluster=cluster)
 
     def problems(self) -> list[str]:
-        """Return what is wrong with it, one sentence each."""
+        """Return what is wrong with the address or the options, one sentence each."""
         try:
             self.client()
         except (ValueError, TypeError, NotImplementedError) as error:
@@ -72,9 +67,9 @@ class Broker(msgspec.Struct, frozen=True):
         """Return a client; entering it connects.
 
         Raises:
-            ValueError, TypeError, NotImplementedError: the address or an option has no meaning.
+            ValueError, TypeError, NotImplementedError: the address or an option is wrong.
         """
-        # Imported here: ``actors`` itself imports this floor.
+        # Imported here: ``actors`` itself imports the worker.
         import actors  # noqa: PLC0415
 
         options = {"decode_responses": True, **self.options}
@@ -91,13 +86,7 @@ class Broker(msgspec.Struct, frozen=True):
     def pubsubs(
         self, client: Any, subscriptions: Subscriptions, options: Mapping[str, Any]
     ) -> list[BasePubSub[Any]]:
-        """Return the pub/sub objects that ``subscriptions`` need: one, two or none.
-
-        Args:
-            client: made by :meth:`client`.
-            subscriptions: what to subscribe to.
-            options: those of all pub/sub objects.
-        """
+        """Return up to two pub/sub objects: one for shard channels, one for everything else."""
         made = []
         channels, patterns = (subscriptions.get(k, {}) for k in (Kind.CHANNEL, Kind.PATTERN))
         if channels or patterns:
@@ -119,14 +108,14 @@ class Broker(msgspec.Struct, frozen=True):
 
 
 async def connect(broker: Broker, timeout: float | None) -> Any:
-    """Return a client of ``broker``, entered, whose server answers.
+    """Return an entered client whose server answered PING.
 
     Args:
-        broker: where.
-        timeout: seconds in which it must answer; None: as long as it takes.
+        broker: where to connect.
+        timeout: seconds in which the server must answer; None: no limit.
 
     Raises:
-        ConnectionError, TimeoutError, RedisClusterError: it did not, with the last reason.
+        ConnectionError, TimeoutError, RedisClusterError: it did not; the last failure.
         RedisError: it answered with an error.
     """
     time = asyncio.get_running_loop().time

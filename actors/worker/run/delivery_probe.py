@@ -1,13 +1,12 @@
-"""Proof of delivery: a message published on a channel of one's own, and expected back.
+"""Proof of delivery: the worker publishes a probe on a channel of its own and receives it back.
 
-A connection may be open and answer every PING while nothing published reaches it: to a former
-primary, through a proxy that lost its mind, to a node that the cluster has forgotten. Only a
-message that made the whole way proves the way. There is one probe for each node in use; on a
-cluster's shard channels it shares the slot of a channel that the node serves.
+A connection may answer every PING while no published message reaches it: it leads to a former
+primary, through a broken proxy, or to a node that the cluster has forgotten. Only a message that
+arrives proves that messages arrive. There is one probe channel for each node in use; among shard
+channels its name has the slot of a channel that the node serves.
 
-Each third of the interval a probe is published. A proof is fresh for the interval. A path whose
-last proof is older, although a probe was published since and the server took it, is silent: it is
-reported, and its reader restarted.
+A probe is published three times in each interval. If one does not come back in time although the
+server took it, the path through that node is silent: it is logged, and its reader is restarted.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ __all__ = ["PROBE_PREFIX", "Prober", "path_states", "slot_tag"]
 
 log = get_logger("mailslot.worker")
 
-#: What the names of probe channels begin with.
+#: The prefix of the names of probe channels.
 PROBE_PREFIX = "mailslot:probe:"
-#: Seconds between two looks at which nodes are in use, at most.
+#: Seconds at most between two looks at which nodes are in use.
 _LOOK = 0.5
 
 
@@ -40,10 +39,10 @@ class Prober(Actor[str]):
     """Keeps proof of delivery for the nodes that one pub/sub object listens on.
 
     Args:
-        pubsub: whose paths are proven.
-        client: publishes.
-        me: part of the channel's name: unique to this process.
-        paths: where the proofs are kept, over restarts of this actor too.
+        pubsub: the pub/sub object.
+        client: publishes the probes.
+        me: a part of the channel's name that is unique to this process.
+        paths: the proofs; they outlive restarts of this actor.
     """
 
     def __init__(self, pubsub: BasePubSub[Any], client: Any, me: str, paths: Paths) -> None:
@@ -52,18 +51,18 @@ class Prober(Actor[str]):
         self._me = me
         self._paths = paths
         self._sharded = pubsub._channel_kind is Kind.SHARD
-        # The channel of each node, and since when a channel is not wanted any more.
+        # The probe channel of each node, and since when a channel belongs to no node any more.
         self._channels: dict[str, str] = {}
         self._unused: dict[str, float] = {}
 
     async def on_start(self) -> None:
-        """Begin; what is in use is known from now on, if not proven."""
+        """Start the timer, and list the nodes in use as unproven."""
         self._paths.follow(set(self._wanted()), time.monotonic())
         self.context.timers.every(min(_LOOK, self._paths.interval / PER_INTERVAL / 2), "look")
         self.context.self_ref.tell("look")
 
     async def receive(self, message: str) -> None:
-        """Publish the probes that are due, and look for those that did not come back."""
+        """Publish the probes that are due, and restart paths whose probes did not come back."""
         try:
             await self._follow(self._wanted())
         except (RedisError, TimeoutError) as error:
@@ -77,8 +76,8 @@ class Prober(Actor[str]):
                     node=node,
                     action="nothing published comes through: the connection is replaced",
                 )
-                # What came since the last probe that came back, nobody vouches for. Both clocks are
-                # monotonic; the loop's own may have another origin.
+                # The gap begins at the last probe that came back. Both clocks are monotonic; the
+                # loop's may have another origin.
                 proven = proof.since if proof.proved is None else proof.proved
                 proven_at = self.context.system.loop.time() - (now - proven)
                 self._paths.restarted(node, now)
@@ -89,12 +88,12 @@ class Prober(Actor[str]):
     async def _publish(self, node: str, proof: Proof) -> None:
         publish = self._client.spublish if self._sharded else self._client.publish
         now = time.monotonic()
-        proof.sent(now)  # before: it may be back before the server has answered
+        proof.sent(now)  # before publishing: the probe may arrive before the server's answer
         try:
             async with asyncio.timeout(self._paths.interval / PER_INTERVAL):
                 await publish(self._channels[node], repr(now))
         except (RedisError, TimeoutError, OSError) as error:
-            # That says nothing about the way of messages; a dead server is the reader's to find.
+            # This says nothing about delivery; the reader notices a dead server by itself.
             proof.withdrawn(now)
             log.debug("probe_not_published", node=node, error=str(error))
 
@@ -113,7 +112,7 @@ class Prober(Actor[str]):
         return wanted
 
     async def _follow(self, wanted: dict[str, str]) -> None:
-        """Have the channels that are wanted; give up those that were not for an interval."""
+        """Subscribe to the wanted channels; leave those that were unused for an interval."""
         now = time.monotonic()
         self._paths.follow(set(wanted), now)
         known = {*self._channels.values(), *self._unused}
@@ -143,11 +142,11 @@ class Prober(Actor[str]):
 
 
 def _ignore(gap: Gap) -> None:
-    """A gap of the probe's own channel is nobody's loss."""
+    """Ignore a gap of the probe's own channel: it loses nobody's messages."""
 
 
 def slot_tag(name: bytes) -> str | None:
-    """Return what between braces has the slot of ``name``; None: nothing that can be written so."""
+    """Return the hash tag that has the slot of ``name``; None: no text is one."""
     start = name.find(b"{")
     end = name.find(b"}", start + 1)
     tag = name[start + 1 : end] if start >= 0 and end > start + 1 else name
@@ -159,9 +158,8 @@ def slot_tag(name: bytes) -> str | None:
 
 
 def path_states(pubsub: BasePubSub[Any], paths: Paths, now: float) -> list[PathState]:
-    """Return what is known of the paths of ``pubsub``."""
-    name = pubsub.name
+    """Return the state of each path of ``pubsub``."""
     return [
-        PathState(name, node, now - proof.since, proof.age(now), paths.restarts[node])
+        PathState(pubsub.name, node, now - proof.since, proof.age(now), paths.restarts[node])
         for node, proof in paths.proofs.items()
     ]

@@ -1,4 +1,4 @@
-"""The proof of delivery: what was sent on each path, what came back, and what follows (pure)."""
+"""Which probes were published to each node and which came back: the proofs of delivery (pure)."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from collections import Counter
 
 __all__ = ["PER_INTERVAL", "Paths", "Proof"]
 
-#: Probes in an interval.
+#: Probes that are published within one interval.
 PER_INTERVAL = 3
 
 
 class Proof:
-    """One node's proof of delivery. All times are points on one monotonic clock.
+    """The proof that what is published reaches us through one node; all times are monotonic.
 
     Args:
         interval: seconds for which a proof is fresh.
-        now: since when the path is in use.
+        now: when the node came into use.
     """
 
     __slots__ = ("_interval", "_patience", "_published", "_unanswered", "proved", "since")
 
     def __init__(self, interval: float, now: float) -> None:
         self.since = now
-        #: When the latest probe that came back had been sent, or None.
+        #: When the latest probe that came back was published; None: no probe came back yet.
         self.proved: float | None = None
         self._interval = interval
         self._published: float | None = None
         self._unanswered: float | None = None
-        # Not blamed before this: a new connection has an interval to prove itself.
+        # A new connection has an interval to deliver its first probe.
         self._patience = now + interval
 
     def due(self, now: float) -> bool:
-        """Return whether it is time for a probe."""
+        """Return whether the next probe is due."""
         return self._published is None or now - self._published >= self._interval / PER_INTERVAL
 
     def sent(self, now: float) -> None:
-        """A probe is published."""
+        """A probe is being published."""
         self._published = now
         if self._unanswered is None:
             self._unanswered = now
 
     def withdrawn(self, now: float) -> None:
-        """The probe of ``now`` was not taken: it cannot come back."""
+        """The server did not take the probe of ``now``, so it cannot come back."""
         if self._unanswered == now:
             self._unanswered = None
 
     def came_back(self, sent_at: float) -> None:
-        """A probe that was sent at ``sent_at`` came back; those sent before ``since`` count not."""
+        """A probe came back; it counts unless it was published before ``since``."""
         if sent_at < self.since:
             return
         self.proved = sent_at if self.proved is None else max(self.proved, sent_at)
@@ -54,14 +54,13 @@ class Proof:
         self._patience = sent_at
 
     def age(self, now: float) -> float | None:
-        """Return the seconds since the last proof; None: there was none."""
+        """Return the seconds since the proven probe was published; None: there is none."""
         return None if self.proved is None else now - self.proved
 
     def silent(self, now: float) -> bool:
-        """Return whether the server took a probe that did not come back for too long.
+        """Return whether a probe has been missing for a third of the interval.
 
-        Too long is a third of the interval. With a probe in each third, a path that falls silent
-        is found out before the interval is over.
+        With a probe in each third, a path that falls silent is found within the interval.
         """
         if self._unanswered is None or now < self._patience:
             return False
@@ -69,12 +68,12 @@ class Proof:
 
 
 class Paths:
-    """The proofs of one pub/sub object's nodes.
+    """The proofs of the nodes that one pub/sub object uses.
 
     Attributes:
-        proofs: by node.
-        restarts: how often a silent path was restarted, by node.
-        came_back: how many probes came back.
+        proofs: the proof of each node.
+        restarts: how often the silent path of each node was restarted.
+        came_back: how many probes came back in all.
     """
 
     def __init__(self, interval: float) -> None:
@@ -84,13 +83,13 @@ class Paths:
         self.came_back = 0
 
     def follow(self, nodes: set[str], now: float) -> None:
-        """Take note of which nodes are in use."""
+        """Keep proofs for ``nodes``, the nodes in use, and no others."""
         for node in self.proofs.keys() - nodes:
             del self.proofs[node]
         for node in nodes - self.proofs.keys():
             self.proofs[node] = Proof(self.interval, now)
 
     def restarted(self, node: str, now: float) -> None:
-        """The path to ``node`` is begun anew, unproven."""
+        """The path of ``node`` was restarted; it is unproven again."""
         self.restarts[node] += 1
         self.proofs[node] = Proof(self.interval, now)

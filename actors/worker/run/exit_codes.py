@@ -1,12 +1,12 @@
-"""How a worker process ends, as a number that its operator can act on (pure).
+"""The exit codes of a worker process (pure).
 
-0    drained: asked to stop, and nothing was left unhandled
+0    drained: it was asked to stop, and nothing was left unhandled
 1    gave up: restarts did not help, or a hook raised
-2    usage: a wrong option, a module that does not import, an app that cannot work
+2    usage: a wrong option, a module that does not import, an app with problems
 3    the broker could not be reached at the start
-4    something was left: the drain deadline passed, or a process was killed while it drained
-130  forced, by a second SIGINT
-143  forced, by a second SIGTERM
+4    not drained: the drain deadline passed, or a process was killed while it drained
+130  a second SIGINT ended the drain
+143  a second SIGTERM ended the drain
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class ExitCode(IntEnum):
 
 
 class UsageError(Exception):
-    """What was asked for cannot be done; its text is one sentence for whoever asked."""
+    """The command line or the app is wrong; the text is one sentence for the user."""
 
 
 class ConnectFailedError(Exception):
-    """The broker could not be reached when the worker started; its text says why."""
+    """The broker could not be reached when the worker started; the text says why."""
 
 
-#: Begins the note on an error that a hook of the user's raised.
+#: The beginning of the note on an error that a user's hook raised.
 HOOK: Final = "raised by the hook "
 
 _UNREACHABLE = (
@@ -69,24 +69,24 @@ _UNREACHABLE = (
 
 
 def exit_code(error: BaseException, *, started: bool) -> ExitCode:
-    """Return what a process exits with that ended by ``error``.
+    """Return the exit code of a process that ``error`` ended.
 
     Args:
-        error: what surfaced; of a group, what is in it counts.
-        started: whether the worker had been up.
+        error: an exception, or a group of them.
+        started: whether the worker had started.
     """
     causes = list(_leaves(error))
     if any(isinstance(cause, SpecError | UsageError) for cause in causes):
         return ExitCode.USAGE
     if any(HOOK in note for cause in causes for note in getattr(cause, "__notes__", ())):
-        return ExitCode.GAVE_UP  # whatever a hook could not reach, it is not the broker
+        return ExitCode.GAVE_UP  # a connection that fails in a hook is not the broker's
     if not started and causes and all(isinstance(cause, _UNREACHABLE) for cause in causes):
         return ExitCode.NOT_CONNECTED
     return ExitCode.GAVE_UP
 
 
 def code_of_exit(error: SystemExit) -> int:
-    """Return the code of a process that ``error`` ends, as Python has it: a text means 1."""
+    """Return the exit code that Python gives a process for ``error``: a text means 1."""
     code = error.code
     if code is None:
         return ExitCode.DRAINED
@@ -94,7 +94,7 @@ def code_of_exit(error: SystemExit) -> int:
 
 
 def one_sentence(error: BaseException) -> str:
-    """Return ``error`` in a line: the causes of a group, each with its type where it says more."""
+    """Return ``error`` as one line; of a group, all of its causes."""
     parts = []
     for cause in _leaves(error):
         text = " ".join(str(cause).split())

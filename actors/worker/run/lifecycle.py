@@ -1,4 +1,4 @@
-"""One run of a worker, from its start to its end: what is made anew each time it is entered."""
+"""One run of a worker, from its start to its end; a worker that is entered again has a new one."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import asyncio
 import inspect
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from actors.runtime.system import ActorSystem
-from actors.worker.declare.registry import Hook, takes_worker
+from actors.worker.declare.registry import Hook, Registry, takes_worker
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
 from actors.worker.run.backlog import Backlog
-from actors.worker.run.components import EngineOptions, RunComponents
+from actors.worker.run.components import RunComponents
 from actors.worker.run.exit_codes import HOOK
 from actors.worker.run.observer import Observer, Sampler
+from actors.worker.run.settings import RunSettings
 from supervisor.log import get_logger
 
-if TYPE_CHECKING:
-    from actors.worker.run.app import Worker
-
-__all__ = ["Drained", "WorkerRun", "Previous"]
+__all__ = ["Drained", "WorkerRun"]
 
 log = get_logger("mailslot.worker")
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """How a worker let go of its work.
+    """How the drain of a worker ended.
 
     Attributes:
-        in_time: whether all was done within the deadline.
-        seconds: how long it took.
-        left: messages that were still in mailboxes then.
+        in_time: whether everything was handled within the deadline.
+        seconds: how long the drain took.
+        left: messages that were still in mailboxes at its end.
     """
 
     in_time: bool
@@ -42,104 +40,73 @@ class Drained(msgspec.Struct, frozen=True):
     left: int
 
 
-class Previous(msgspec.Struct, frozen=True):
-    """The process that this one replaces.
-
-    Attributes:
-        alive_at: when it was surely alive last, in Unix seconds.
-        reason: how it ended, in words.
-    """
-
-    alive_at: float
-    reason: str
-
-
 class WorkerRun:
-    """One run of ``app``.
+    """Starts what ``declared`` declares, drains it, and stops it.
 
     Attributes:
-        stop_asked: set by whoever wants it to end.
-        stack: what is undone at the end.
-        system: the actor system that it is, once it has begun to start.
-        components: what runs on it.
-        observer: makes snapshots of it.
+        stack: what is closed at the end of the run.
+        system: the actor system; None before the start.
+        components: the client, actors, subscriptions and probes; None before the start.
+        observer: makes snapshots of the run.
     """
 
-    def __init__(self, app: Worker[Any]) -> None:
-        self._app = app
-        self.stop_asked = asyncio.Event()
+    def __init__(self, declared: Registry[Any]) -> None:
+        self._declared = declared
+        self._hooks_ran = False
         self.stack = AsyncExitStack()
         self.system: ActorSystem | None = None
         self.components: RunComponents | None = None
         self.counters = Counters()
-        self._hooks_ran = False
-        self.observer = Observer(app.name, app.process, self.counters)
+        self.observer = Observer(declared.name, self.counters)
 
-    async def start(self) -> None:
-        """Start everything; what must be undone is put on ``stack``, and hooks are taken back."""
+    async def start(self, settings: RunSettings) -> None:
+        """Start everything; if that fails after a start-up hook, run the shutdown hooks."""
         try:
-            await self._start()
+            await self._start(settings)
         except BaseException:
             if self._hooks_ran:
-                await self._take_back()
+                await self._undo_start(settings.drain_timeout)
             raise
 
-    async def _start(self) -> None:
-        app, observer = self._app, self.observer
-        intensity, period = app.restart_limit
-        system = ActorSystem(
-            app.name, intensity=intensity, period=period, sink=self.counters.events(app.sink)
-        )
-        observer.process = app.process
+    async def _start(self, settings: RunSettings) -> None:
+        declared, observer = self._declared, self.observer
+        intensity, period = settings.restart_limit
+        sink = self.counters.events(settings.sink)
+        system = ActorSystem(declared.name, intensity=intensity, period=period, sink=sink)
+        observer.process = settings.process
         self.system = await self.stack.enter_async_context(system)
         observer.backlog = Backlog(system)
         observer.lag = lag = LagMeter(system.loop)
         self.stack.callback(lag.close)
-        for hook in app.startup_hooks:
+        for hook in declared.startup_hooks:
             await self._call(hook)
             self._hooks_ran = True
-        if app.wants_context:
-            app.context  # noqa: B018 - raises, now instead of for each message
+        if declared.wants_context:
+            declared.context  # noqa: B018 - raises if it is missing, before any message comes
         self.components = observer.components = RunComponents(
-            app, system, self.counters, self._options()
+            declared, settings, system, self.counters
         )
         await self.components.start(self.stack)
         system.spawn(Sampler, observer, name="sampler", restart="permanent")
         observer.up_since = time.monotonic()
 
-    async def _take_back(self) -> None:
-        """Run the shutdown hooks, after what would use what they close; all within the deadline."""
+    async def _undo_start(self, timeout: float) -> None:
+        """Stop what uses the hooks' resources, then run the shutdown hooks."""
         try:
-            async with asyncio.timeout(self._app.drain_timeout):
+            async with asyncio.timeout(timeout):
                 if self.components is not None:
                     await self.components.abandon()
                 await self._shut_down()
-        except Exception as error:
-            # Why the start failed is what surfaces.
+        except Exception as error:  # logged only: the caller raises why the start failed
             log.error("not_taken_back", error=repr(error), exc_info=error)
 
-    def _options(self) -> EngineOptions:
-        app, previous = self._app, self._app.previous
-        return EngineOptions(
-            broker=app.broker,
-            routes=app.routes,
-            actors=app.actors_of(app.owns),
-            partition=app.partition,
-            probe_interval=app.probe_interval,
-            missed_since=None if previous is None else previous.alive_at,
-            missed_reason="" if previous is None else previous.reason,
-            pubsub={**app.pubsub_options, "start_timeout": app.start_timeout},
-            on_gap=app.on_gap,
-            on_failure=app.on_failure,
-        )
-
-    async def drain(self, *, hurry: bool) -> Drained:
-        """Let go of all work, within the deadline; in a ``hurry`` only the hooks are run."""
+    async def drain(self, timeout: float, *, hurry: bool) -> Drained:
+        """Handle what is left within ``timeout``; in a ``hurry`` only run the shutdown hooks."""
         assert self.system is not None
         assert self.components is not None
         begun = self.system.loop.time()
         try:
-            async with asyncio.timeout(self._app.drain_timeout) as limit:
+            async with asyncio.timeout(timeout) as limit:
                 if not hurry:
                     await self.components.drain()
                 await self._shut_down()
@@ -163,9 +130,9 @@ class WorkerRun:
         await self.components.kill()
 
     async def _shut_down(self) -> None:
-        """Run all shutdown hooks, those after one that raises, too."""
+        """Run all shutdown hooks, also those after one that raises."""
         errors = []
-        for hook in self._app.shutdown_hooks:
+        for hook in self._declared.shutdown_hooks:
             try:
                 await self._call(hook)
             except Exception as error:
@@ -177,7 +144,7 @@ class WorkerRun:
 
     async def _call(self, hook: Hook) -> None:
         try:
-            result = hook(self._app) if takes_worker(hook) else hook()
+            result = hook(self._declared) if takes_worker(hook) else hook()
             if inspect.isawaitable(result):
                 await result
         except Exception as error:

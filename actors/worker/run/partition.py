@@ -1,8 +1,7 @@
-"""Which process consumes what: rendezvous hashing of names, pure.
+"""Which process consumes which channel: rendezvous hashing of names (pure).
 
-Every process computes the same answer from nothing but the name and the number of processes. With
-one more process, the names that move are those which the new one wins, about 1/(N+1) of them, and
-nothing moves between the others.
+Every process computes the owner of a name from the name and the number of processes alone. One more
+process takes about 1/(N+1) of the names; no name moves between the others.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ __all__ = ["WHOLE", "Partition", "owner"]
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """The share of one machine, or of one process of it.
+    """The names that fall to one machine, or to one process of it.
 
     Attributes:
-        index: which machine, from 0.
-        count: of how many.
-        part: which process of that machine, from 0.
-        parts: of how many.
+        index: the number of the machine, from 0.
+        count: how many machines there are.
+        part: the number of the process on that machine, from 0.
+        parts: how many processes the machine runs.
     """
 
     index: int = 0
@@ -40,10 +39,12 @@ class Partition(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Partition:
-        """Return what ``I/N`` says: ``0/3`` is the first of three; ``0/3:1/2`` half of that.
+        """Return the partition that ``I/N`` names: ``0/3`` is the first of three.
+
+        ``0/3:1/2`` is the second of two processes on the first of three machines.
 
         Raises:
-            ValueError: it says nothing of the kind; says why.
+            ValueError: the text is no partition.
         """
         machine, _, process = text.partition(":")
         numbers = [part for pair in (machine, process or "0/1") for part in pair.split("/")]
@@ -52,16 +53,16 @@ class Partition(msgspec.Struct, frozen=True):
         return cls(*map(int, numbers))
 
     def has(self, name: str | bytes) -> bool:
-        """Return whether ``name`` is in this share."""
+        """Return whether ``name`` falls to this partition."""
         data = name.encode() if isinstance(name, str) else name
         if self.count > 1 and owner(data, self.count) != self.index:
             return False
         return self.parts == 1 or owner(data, self.parts, b"process") == self.part
 
     def split(self, parts: int) -> list[Partition]:
-        """Return the shares of ``parts`` processes, which together are this share.
+        """Return the partitions of ``parts`` processes, which together are this one.
 
-        How a machine splits its share is its own affair: the others need not know.
+        Machines may run different numbers of processes: a split moves no names between machines.
         """
         return [msgspec.structs.replace(self, part=part, parts=parts) for part in range(parts)]
 
@@ -74,19 +75,18 @@ WHOLE = Partition()
 
 
 def owner(name: str | bytes, count: int, level: bytes = b"machine") -> int:
-    """Return which of ``count`` has ``name``.
+    """Return which of ``count`` members owns ``name``.
 
     Args:
-        name: a channel's or pattern's.
-        count: how many there are.
-        level: what is split; splits of different levels have nothing to do with each other.
+        name: of a channel, pattern or actor.
+        count: how many members there are.
+        level: salt, so that the owners among machines and among processes are independent.
     """
     data = name.encode() if isinstance(name, str) else name
     return max(range(count), key=lambda index: (_score(data, index, level), index))
 
 
 def _score(name: bytes, index: int, level: bytes) -> bytes:
-    # Number and level are hashed in as a key and not as text, so that no name can look like another
-    # name with a number.
+    # The index is the key and not part of the text: no name can look like another with an index.
     key = index.to_bytes(4, "big")
     return blake2b(name, digest_size=8, key=key, person=level).digest()
