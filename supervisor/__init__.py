@@ -13,6 +13,7 @@ from supervisor.errors import (
     SupervisorError,
     SupervisorExit,
 )
+from supervisor.event_log import log_event
 from supervisor.events import (
     ChildExited,
     ChildRestarting,
@@ -25,9 +26,8 @@ from supervisor.events import (
     Stopped,
     Stopping,
     StopReport,
-    log_event,
 )
-from supervisor.nesting import supervisor_child
+from supervisor.nested import supervisor_child
 from supervisor.reasons import (
     Crashed,
     Escalated,

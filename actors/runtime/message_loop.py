@@ -10,7 +10,7 @@ from actors.runtime.ask import Ask
 from actors.runtime.envelopes import Envelope
 from actors.runtime.lost_messages import Failure
 from supervisor import Crashed
-from supervisor.lifecycle import runs_in
+from supervisor.child_task import runs_in
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell

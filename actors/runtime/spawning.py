@@ -166,6 +166,6 @@ class SupervisorRef:
     @property
     def _supervisor(self) -> Supervisor:
         nested = self._child.nested
-        if nested is None:
+        if not isinstance(nested, Supervisor):
             raise ActorError(f"{self.path} has not started yet: await started() first")
         return nested
