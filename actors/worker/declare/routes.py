@@ -139,7 +139,7 @@ def actor_spec(actor: Any, wiring: Wiring, context: type | None) -> ActorSpec:
         return spec
     make = spec.actor
 
-    def made(*args: Any, **kwargs: Any) -> Actor[Any]:
+    def made(*args: Any, **kwargs: Any) -> Any:
         return make(*args, **{wanted: wiring.context(), **kwargs})
 
     made.__name__ = getattr(make, "__name__", "actor")
