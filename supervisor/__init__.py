@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SupervisorError,
         SupervisorExit,
     )
+    from supervisor.event_log import log_event
     from supervisor.events import (
         ChildExited,
         ChildRestarting,
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
         Stopped,
         Stopping,
         StopReport,
-        log_event,
     )
-    from supervisor.nesting import supervisor_child
+    from supervisor.nested import supervisor_child
     from supervisor.reasons import (
         Crashed,
         Escalated,
@@ -117,6 +117,7 @@ _HOMES = {
         "SupervisorError",
         "SupervisorExit",
     ),
+    "supervisor.event_log": ("log_event",),
     "supervisor.events": (
         "ChildExited",
         "ChildRestarting",
@@ -129,9 +130,8 @@ _HOMES = {
         "Stopped",
         "Stopping",
         "StopReport",
-        "log_event",
     ),
-    "supervisor.nesting": ("supervisor_child",),
+    "supervisor.nested": ("supervisor_child",),
     "supervisor.reasons": (
         "Crashed",
         "Escalated",

@@ -1,81 +1,135 @@
-"""A child as its start function, its supervisor and their users see it."""
+"""A child of a supervisor: what is wanted of it, its incarnations, its failures, its waiters."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
+from supervisor.child_task import AskStop, ChildTask, Nested, TaskSupervisor
+from supervisor.clock import Timer
 from supervisor.errors import SupervisorExit, to_exception
-from supervisor.lifecycle import Lifecycle, Owner
+from supervisor.events import EventSink
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, ExitReason
+from supervisor.retry_session import Decision, RetrySession
 from supervisor.spec import ChildSpec
-from supervisor.strategy import DOWN, RUNNING
+from supervisor.strategy import DOWN, RUNNING, STOPPING, Status
+from supervisor.tree import TreeNode
 
-if TYPE_CHECKING:
-    from supervisor.clock import Timer
-    from supervisor.retry_policy import RetrySession
+__all__ = ["Child", "Owner"]
 
-__all__ = ["Child"]
-
+T = TypeVar("T")
 log = get_logger("mailslot.supervisor")
 
 
-class Child(Lifecycle):
+class Owner(TaskSupervisor, Protocol):
+    """What a child needs of its supervisor, and reports to it."""
+
+    sink: EventSink
+
+    def child_started(self, child: Child) -> None:
+        """A child is up."""
+
+    def child_down(
+        self, child: Child, reason: ExitReason, asked_at: float | None, *, unkillable: bool
+    ) -> None:
+        """A child ended, or was left behind; it was asked to stop at ``asked_at``, or never."""
+
+
+class Child:
     """One child of a supervisor, through all its incarnations.
 
     Attributes:
         spec: what it was made from.
         path: ids from the root down, joined by ``/``.
-        status: what it is doing.
+        owner: its supervisor, for what it shares: clock, sink, loop.
         incarnation: how many times it was started.
         last_exit: why it last ended.
-        describe: set by the start function: returns what the tree shows of it.
+        describe: set by the start function: returns what the tree shows of the child.
         nested: set by the start function of a child that is a supervisor.
+        wanted: whether the supervisor wants it up in the end.
+        recycle: whether it must come down first, because a sibling restarts.
+        due: whether it may start now; False during a back-off.
+        backoff_until: when its back-off ends, on the supervisor's clock; None: there is none.
+        was_up: whether it ever came up.
+        forgotten: whether ``forget()`` was called.
     """
 
     __slots__ = (
+        "_backoff",
+        "_context",
         "_down_waiters",
         "_healthy_at",
+        "_retry",
+        "_run",
         "_start_waiters",
         "_up_since",
-        "backoff",
         "backoff_until",
         "describe",
         "due",
         "forgotten",
+        "incarnation",
+        "last_exit",
+        "nested",
+        "owner",
+        "path",
         "recycle",
-        "retry",
+        "spec",
         "wanted",
         "was_up",
     )
 
     def __init__(self, spec: ChildSpec, path: str, owner: Owner) -> None:
-        Lifecycle.__init__(self, spec, path, owner)
+        self.spec = spec
+        self.path = path
+        self.owner = owner
+        self.incarnation = 0
+        self.last_exit: ExitReason | None = None
         self.describe: Callable[[], Mapping[str, Any]] | None = None
-        # What the supervisor wants of it; see strategy.ChildState.
+        self.nested: Nested | None = None
         self.wanted = True
         self.recycle = False
         self.due = True
-        # The count of consecutive failures, and the wait before the next start.
-        self.retry: RetrySession | None = None
-        self.backoff: Timer | None = None
-        self.backoff_until: float | None = None
-        # Whether it ever came up, and whether its end for good has been told.
         self.was_up = False
         self.forgotten = False
+        # Each incarnation gets a copy of what was current when the child was added. A start may
+        # follow from a sibling's task, whose context variables are none of this child's business.
+        self._context = contextvars.copy_context()
+        # None while it is down: two objects that know each other are freed by the cyclic collector
+        # only, and children come and go by the ten thousand a second.
+        self._run: ChildTask | None = None
         self._up_since: float | None = None
         self._healthy_at: float | None = None
-        self._start_waiters: list[asyncio.Future[ExitReason | None]] | None = None
-        self._down_waiters: list[asyncio.Future[None]] | None = None
+        self._retry: RetrySession | None = None
+        self._backoff: Timer | None = None
+        self.backoff_until: float | None = None
+        self._start_waiters: Sequence[asyncio.Future[ExitReason | None]] = ()
+        self._down_waiters: Sequence[asyncio.Future[None]] = ()
 
     # -- for the start function --------------------------------------------------------------------
+
+    def started(self) -> None:
+        """Say that the start is over: the next sibling may start."""
+        if self._run is not None:
+            self._run.started()
+
+    def on_stop(self, ask: AskStop, *, while_starting: bool = False) -> None:
+        """Have ``ask(deadline)`` called to ask for a stop, instead of cancellation.
+
+        Args:
+            ask: must not block. The deadline is a point on the supervisor's clock, or None; a
+                second call follows when an earlier deadline comes to apply.
+            while_starting: call it during the start, too, which is cancelled otherwise.
+        """
+        if self._run is not None:
+            self._run.on_stop(ask, while_starting=while_starting)
 
     def mark_healthy(self) -> None:
         """Say that it does its work: its consecutive failures are counted anew (S5)."""
         if self._healthy_at is None:
-            self._healthy_at = self._owner.clock.time()
+            self._healthy_at = self.owner.clock.time()
 
     # -- for everybody -----------------------------------------------------------------------------
 
@@ -91,10 +145,8 @@ class Child(Lifecycle):
         if self.status is DOWN and not self.wanted:
             gone = self.last_exit or SHUTDOWN
         else:
-            waiter: asyncio.Future[ExitReason | None] = self._owner.loop.create_future()
-            if self._start_waiters is None:
-                self._start_waiters = []
-            self._start_waiters.append(waiter)
+            waiter: asyncio.Future[ExitReason | None] = self.owner.loop.create_future()
+            self._start_waiters = [*self._start_waiters, waiter]
             gone = await waiter
         if gone is not None:
             error = to_exception(gone)
@@ -106,11 +158,24 @@ class Child(Lifecycle):
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""
         while self.status is not DOWN:
-            waiter: asyncio.Future[None] = self._owner.loop.create_future()
-            if self._down_waiters is None:
-                self._down_waiters = []
-            self._down_waiters.append(waiter)
+            waiter: asyncio.Future[None] = self.owner.loop.create_future()
+            self._down_waiters = [*self._down_waiters, waiter]
             await waiter
+
+    @property
+    def status(self) -> Status:
+        """What it is doing."""
+        return DOWN if self._run is None else self._run.status
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self.status is STOPPING
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The running incarnation's task."""
+        return None if self._run is None else self._run.task
 
     @property
     def restarts(self) -> int:
@@ -118,26 +183,16 @@ class Child(Lifecycle):
         return max(0, self.incarnation - 1)
 
     @property
-    def owner(self) -> Owner:
-        """The supervisor, for the parts of itself that it shares: clock, sink, loop."""
-        return self._owner
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """The running incarnation's task."""
-        return self._task
-
-    @property
     def uptime(self) -> float:
         """Seconds since it last came up; 0.0 when it is not up."""
-        if self._up_since is None or self.status is DOWN:
+        if self._up_since is None or self._run is None:
             return 0.0
-        return self._owner.clock.time() - self._up_since
+        return self.owner.clock.time() - self._up_since
 
     @property
     def healthy_for(self) -> float | None:
         """Seconds for which it has been healthy, or None when it is not."""
-        now = self._owner.clock.time()
+        now = self.owner.clock.time()
         if self._healthy_at is not None:
             return now - self._healthy_at
         after = self.spec.healthy_after
@@ -145,53 +200,120 @@ class Child(Lifecycle):
             return None
         return now - self._up_since - after if now - self._up_since >= after else None
 
+    def node(self) -> TreeNode:
+        """Return its part of the tree."""
+        until = self.backoff_until
+        return TreeNode(
+            id=self.spec.id,
+            path=self.path,
+            kind=self.spec.kind,
+            status=self.status.value if until is None else "waiting",
+            incarnation=self.incarnation,
+            restarts=self.restarts,
+            uptime=self.uptime,
+            last_exit=None if self.last_exit is None else str(self.last_exit),
+            backoff_left=None if until is None else max(0.0, until - self.owner.clock.time()),
+            detail=self._detail(),
+            children=() if self.nested is None else self.nested.nodes(),
+        )
+
+    def _detail(self) -> Mapping[str, Any]:
+        if self.describe is None:
+            return {}
+        try:
+            return self.describe()
+        except Exception as error:
+            # A tree is looked at when something is wrong: one broken child must not hide the rest.
+            return {"error": repr(error)}
+
     # -- for the supervisor ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin an incarnation."""
+        self.incarnation += 1
         self.recycle = False
+        self.nested = None
         self._up_since = self._healthy_at = None
-        Lifecycle.start(self)
+        self._run = ChildTask(self, self.owner, self._context)
 
-    @property
-    def asked_at(self) -> float:
-        """When it was last asked to stop, on the supervisor's clock."""
-        return self._asked_at
+    def stop(self, total: float | None) -> None:
+        """Ask for a stop; ``total`` is the whole supervisor's deadline, or None."""
+        if self._run is not None:
+            self._run.stop(total)
+
+    def shorten(self, total: float) -> None:
+        """Apply an earlier ``total`` deadline to a stop that is going on."""
+        if self._run is not None:
+            self._run.shorten(total)
+
+    def ask_retry_policy(self, error: BaseException | None) -> Decision | None:
+        """Count a failure, and return what the retry policy says; None: the policy has no say."""
+        policy = self.spec.retry_policy
+        if policy is None or error is None:
+            return None
+        now = self.owner.clock.time()
+        try:
+            if self._retry is None or self.healthy_for is not None:
+                self._retry = policy.session(now)
+            return self._retry.failed(error, now)
+        except Exception as bug:
+            # A user's own policy may raise: the child must not be left in limbo.
+            log.error("retry_policy_failed", path=self.path, error=repr(bug), exc_info=bug)
+            return None
+
+    def back_off(self, delay: float, then: Callable[[Child], object]) -> None:
+        """Hold its next start up for ``delay`` seconds, and call ``then`` after that."""
+
+        def over() -> None:
+            self.end_backoff()
+            then(self)
+
+        self.due = False
+        self.backoff_until = self.owner.clock.time() + delay
+        self._backoff = self.owner.clock.call_later(delay, over)
+
+    def end_backoff(self) -> None:
+        """Let it start at once, if it was held up."""
+        if self._backoff is not None:
+            self._backoff.cancel()
+            self._backoff = self.backoff_until = None
+            self.due = True
 
     def forget(self) -> None:
-        """Note, once, that no incarnation will follow."""
+        """Tell its waiters and ``on_gone``, once, that no incarnation will follow."""
         if self.forgotten:
             return
         self.forgotten = True
         reason = self.last_exit or SHUTDOWN
-        if self._start_waiters:
-            self._wake_start_waiters(reason)
+        waiters, self._start_waiters = self._start_waiters, ()
+        _wake(waiters, reason)
         if self.spec.on_gone is not None:
             try:
                 self.spec.on_gone(reason)
             except Exception as error:
                 log.error("on_gone_failed", path=self.path, error=repr(error), exc_info=error)
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- for its incarnation -----------------------------------------------------------------------
 
-    def _came_up(self) -> None:
+    def came_up(self) -> None:
+        """Its start is over."""
         self.was_up = True
-        self._up_since = self._owner.clock.time()
-        if self._start_waiters:
-            self._wake_start_waiters(None)
-        self._owner.child_started(self)
+        self._up_since = self.owner.clock.time()
+        waiters, self._start_waiters = self._start_waiters, ()
+        _wake(waiters, None)
+        self.owner.child_started(self)
 
-    def _went_down(self, reason: ExitReason, *, asked: bool, unkillable: bool) -> None:
+    def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
+        """Its incarnation ended, or was left behind."""
+        self._run = None
+        self.last_exit = reason
         self.describe = None
-        self._owner.child_down(self, reason, asked=asked, unkillable=unkillable)
-        if self._down_waiters:
-            waiters, self._down_waiters = self._down_waiters, None
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        self.owner.child_down(self, reason, asked_at, unkillable=unkillable)
+        waiters, self._down_waiters = self._down_waiters, ()
+        _wake(waiters, None)
 
-    def _wake_start_waiters(self, gone: ExitReason | None) -> None:
-        waiters, self._start_waiters = self._start_waiters or [], None
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(gone)
+
+def _wake(waiters: Sequence[asyncio.Future[T]], result: T) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(result)

@@ -1,289 +1,247 @@
-"""One incarnation after another: a task, its start handshake, its stop deadlines, how it ended.
+"""A supervisor's phases, and the steps that take its children to what is wanted of them.
 
-    DOWN --start()--> STARTING --started()--> RUNNING --stop()--> STOPPING --task ends--> DOWN
-                         |  task ends, or stop(): cancelled          |
-                         +----------------------> DOWN <-------------+  (left behind: unkillable)
+    NEW --begin()--> STARTING --all up--> RUNNING --stop, gave up--> STOPPING --all down--> ENDED
+                        |  a start failed, stop                         ^
+                        +-----------------------------------------------+
 
-A child asked to stop gets its stop callback called; one without is cancelled, which is how it is
-asked. At its deadline it is cancelled (again). A task that survives that for the grace period is
-reported and left behind.
+A lifecycle has no task and no loop of its own: facts and requests change what is wanted of the
+children, and :mod:`supervisor.strategy` says what to stop or start next. So nothing here ever
+blocks, and a stop request interrupts a start or a back-off at any point (S6).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import Enum
 
-from supervisor.deadlines import stop_deadline
-from supervisor.errors import SupervisorExit
+from supervisor.child import Child
+from supervisor.clock import Clock
+from supervisor.errors import SpecError
+from supervisor.events import Event, EventSink, GaveUp, Stopped, Stopping, StopReport
 from supervisor.log import get_logger
-from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
-from supervisor.spec import ChildSpec
-from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
+from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
+from supervisor.spec import Restart, Strategy, SupervisorSpec
+from supervisor.strategy import DOWN, START, STOP, STOPPING, InOrder, Step, lone_step
 
-if TYPE_CHECKING:
-    from supervisor.child import Child
-    from supervisor.clock import Clock
-    from supervisor.deadlines import Deadlines
-    from supervisor.events import EventSink
-    from supervisor.supervisor import Supervisor
-
-__all__ = ["Lifecycle", "Owner", "runs_in"]
+__all__ = ["Lifecycle", "Phase"]
 
 log = get_logger("mailslot.supervisor")
 
-AskStop = Callable[[float | None], None]
 
+class Phase(Enum):
+    """What a supervisor is doing."""
 
-class Owner(Protocol):
-    """What a child knows of its supervisor, and tells it."""
-
-    clock: Clock
-    sink: EventSink
-    loop: asyncio.AbstractEventLoop
-    deadlines: Deadlines
-    kill_grace: float
-
-    def child_started(self, child: Child) -> None:
-        """A child is up."""
-
-    def child_down(
-        self, child: Child, reason: ExitReason, *, asked: bool, unkillable: bool
-    ) -> None:
-        """A child ended, or was left behind."""
-
-
-def runs_in(task: asyncio.Task[Any] | None) -> bool:
-    """Return whether this is called from within ``task``."""
-    try:
-        return task is not None and asyncio.current_task() is task
-    except RuntimeError:  # no loop runs
-        return False
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDED = "ended"
 
 
 class Lifecycle:
-    """The state machine of one child; :class:`supervisor.child.Child` is its public face."""
+    """Starts and stops a supervisor's children.
 
-    __slots__ = (
-        "_ask_stop",
-        "_ask_while_starting",
-        "_asked_at",
-        "_cancel_reason",
-        "_context",
-        "_entered",
-        "_killed",
-        "_owner",
-        "_task",
-        "incarnation",
-        "last_exit",
-        "nested",
-        "path",
-        "spec",
-        "status",
-    )
+    Args:
+        spec: the supervisor's.
+        path: its place in the tree.
+        clock: its clock.
+        sink: called with each lifecycle event.
+        on_end: called with the reason when the supervisor has ended.
 
-    def __init__(self, spec: ChildSpec, path: str, owner: Owner) -> None:
-        self.spec = spec
-        self.path = path
-        self.status = DOWN
-        self.incarnation = 0
-        self.last_exit: ExitReason | None = None
-        self.nested: Supervisor | None = None
-        self._owner = owner
-        # Each incarnation gets a copy of what was current when the child was added. A start may
-        # follow from a sibling's task, whose context variables are none of this child's business.
-        self._context = contextvars.copy_context()
-        self._task: asyncio.Task[None] | None = None
-        self._entered = False
-        self._ask_stop: AskStop | None = None
-        self._ask_while_starting = False
-        self._cancel_reason: ExitReason | None = None
-        self._killed = False
+    Attributes:
+        children: by id, in start order.
+        phase: what the supervisor is doing.
+        ending: whether it waits for its children to end.
+        lone: whether no child's steps depend on its siblings: under one_for_one, while running.
+        live: how many children are not down.
+        final: why the supervisor ends.
+        report: how it ended, once it has.
+        up: set when all children are up, or a stop begins.
+        ended: set when all children are down after a stop.
+    """
+
+    def __init__(
+        self,
+        spec: SupervisorSpec,
+        path: str,
+        clock: Clock,
+        sink: EventSink,
+        on_end: Callable[[ExitReason], None],
+    ) -> None:
+        self.children: dict[str, Child] = {}
+        self.phase = Phase.NEW
+        self.ending = False
+        self.lone = False
+        self.live = 0
+        self.final: ExitReason = SHUTDOWN
+        self.report: StopReport | None = None
+        self.up = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._spec = spec
+        self._path = path
+        self._clock = clock
+        self._sink = sink
+        self._on_end = on_end
+        self._one_for_one = spec.strategy is Strategy.ONE_FOR_ONE
+        self._order: InOrder[Child] | None = None
+        # Whether all dynamic children have been asked to stop: each is asked once, so that the end
+        # of ten thousand children costs ten thousand steps, not their square.
+        self._all_asked = False
+        self._deadline: float | None = None
         self._asked_at = 0.0
+        self._reports: list[StopReport] = []
 
-    def _came_up(self) -> None:
-        """Its start is over."""
-        raise NotImplementedError
-
-    def _went_down(self, reason: ExitReason, *, asked: bool, unkillable: bool) -> None:
-        """It ended, or was left behind."""
-        raise NotImplementedError
-
-    # -- for the start function --------------------------------------------------------------------
-
-    def started(self) -> None:
-        """Say that the start is over: the next sibling may start."""
-        # One whose start has timed out comes too late, also if it did not notice its cancellation.
-        if self.status is STARTING and self._cancel_reason is None:
-            if self.spec.start_timeout is not None:
-                self._owner.deadlines.drop(self)
-            self.status = RUNNING
-            self._came_up()
-
-    def on_stop(self, ask: AskStop, *, while_starting: bool = False) -> None:
-        """Have ``ask(deadline)`` called to ask for a stop, instead of cancellation.
-
-        Args:
-            ask: must not block. The deadline is a point on the supervisor's clock, or None; it is
-                called again when an earlier one comes to apply.
-            while_starting: call it during the start, too, which is cancelled otherwise.
-        """
-        self._ask_stop = ask
-        self._ask_while_starting = while_starting
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it has been asked to stop."""
-        return self.status is STOPPING
-
-    # -- for the supervisor ------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin an incarnation."""
-        owner, timeout = self._owner, self.spec.start_timeout
-        self.incarnation += 1
-        self.status = STARTING
-        self.nested = None
-        self._entered = False
-        self._ask_stop = None
-        self._cancel_reason = None
-        self._killed = False
-        self._task = task = owner.loop.create_task(
-            self._main(), name=self.path, context=self._context.copy()
-        )
-        task.add_done_callback(self._never_entered, context=self._context)
-        if timeout is not None:
-            owner.deadlines.set(self, owner.clock.time() + timeout)
-
-    def stop(self, total: float | None) -> None:
-        """Ask for a stop; ``total`` is the deadline of everything around it, or None."""
-        starting = self.status is STARTING
-        self.status = STOPPING
-        now = self._asked_at = self._owner.clock.time()
-        if self._cancel_reason is not None:
-            return  # its start had timed out: cancelled already, and in its grace
-        deadline = stop_deadline(now, self.spec.shutdown, total)
-        if deadline is None:
-            self._owner.deadlines.drop(self)
-        elif deadline > now:
-            self._owner.deadlines.set(self, deadline)
-        else:
-            self._kill()
-            return
-        if self._ask_stop is None or (starting and not self._ask_while_starting):
-            self._cancel(SHUTDOWN)
-        elif not self._ask(deadline):
-            self._kill()
-
-    def shorten(self, total: float) -> None:
-        """Apply an earlier ``total`` to a stop that is going on."""
-        if self._killed:
-            return
-        # Counted from when it was asked: another request must not lengthen its own allowance.
-        deadline = stop_deadline(self._asked_at, self.spec.shutdown, total)
-        assert deadline is not None
-        if deadline <= self._owner.clock.time():
-            self._kill()
-            return
-        self._owner.deadlines.set(self, deadline)
-        if self._cancel_reason is None:
-            self._ask(deadline)
-
-    def deadline_passed(self) -> None:
-        """Take the next harsher measure."""
-        if self._killed:
-            self._leave_behind()
-        elif self.status is STARTING:
-            late = TimeoutError(f"{self.path} did not start within {self.spec.start_timeout} s")
-            self._kill(StartFailed(self.spec.id, late))
-        else:
-            self._kill()
-
-    # -- inside ------------------------------------------------------------------------------------
-
-    def _ask(self, deadline: float | None) -> bool:
-        assert self._ask_stop is not None
+    def emit(self, event: Event) -> None:
+        """Give ``event`` to the sink."""
         try:
-            self._ask_stop(deadline)
+            self._sink(event)
         except Exception as error:
-            log.error("stop_request_failed", path=self.path, error=repr(error))
-            return False
-        return True
+            kind = type(event).__name__
+            log.error("event_sink_failed", kind=kind, error=repr(error), exc_info=error)
 
-    def _cancel(self, reason: ExitReason) -> None:
-        self._cancel_reason = reason
-        if self._task is not None:
-            self._task.cancel()
+    # -- children ----------------------------------------------------------------------------------
 
-    def _kill(self, reason: ExitReason = KILLED) -> None:
-        now = self._owner.clock.time()
-        self._killed = True
-        self._owner.deadlines.set(self, now + self._owner.kill_grace)
-        if self.nested is not None:
-            self.nested.request_stop(now)
-        self._cancel(reason)
+    def add(self, child: Child) -> None:
+        """Add a child at the end.
 
-    def _leave_behind(self) -> None:
-        nested = self.nested
-        if nested is not None and nested.ending:
-            # It waits for its own children, each of which has a deadline: that comes to an end.
-            now = self._owner.clock.time()
-            self._owner.deadlines.set(self, now + self._owner.kill_grace)
-        else:
-            self._end(self._cancel_reason or KILLED, unkillable=True)
+        Raises:
+            SpecError: its id is taken, or there are ``max_children`` already.
+        """
+        most = self._spec.max_children
+        if child.spec.id in self.children:
+            raise SpecError(self._path, [f"there is a child {child.spec.id!r} already"])
+        if most is not None and len(self.children) >= most:
+            raise SpecError(self._path, [f"there are {most} children already (max_children)"])
+        self.children[child.spec.id] = child
 
-    async def _main(self) -> None:
-        incarnation = self.incarnation
-        self._entered = True
-        if self._task is not None:
-            self._task.remove_done_callback(self._never_entered)
-        reason: ExitReason
-        try:
-            await self.spec.start(self)  # type: ignore[arg-type]
-        except asyncio.CancelledError as error:
-            # A cancellation that nobody here asked for is somebody else's, and a crash (S2).
-            reason = self._cancel_reason or Crashed(error)
-        except SupervisorExit as error:
-            reason = error.reason if self.nested is not None else Crashed(error)
-        except GeneratorExit as error:
-            if not runs_in(self._task):
-                raise  # nobody raised it: the loop is gone, and with it the task
-            reason = Crashed(error)
-        except BaseException as error:
-            # SystemExit and KeyboardInterrupt among them: raised from here they would tear the
-            # loop down with every other child in it. As a reason they stop the system in order.
-            reason = Crashed(error)
-        else:
-            # Also when it returned in spite of a cancellation: it did not end in time.
-            reason = self._cancel_reason or (SHUTDOWN if self.stopping else NORMAL)
-        if self.incarnation != incarnation or self.status is DOWN:
-            log.warning("unkillable_child_ended", path=self.path, reason=str(reason))
-        elif not self._owner.loop.is_closed():
-            self._end(reason)
+    def remove(self, child: Child) -> None:
+        """Drop ``child`` and its spec."""
+        # Its id may have been taken again by now.
+        if self.children.get(child.spec.id) is child:
+            del self.children[child.spec.id]
 
-    def _never_entered(self, task: asyncio.Task[None]) -> None:
-        # A task cancelled before its first step never runs _main. Every other one has removed this
-        # callback there, and ends without another turn of the loop.
-        if not self._entered:
-            self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
+    def settle(self, child: Child) -> None:
+        """Note that ``child`` is down as it should be: for good, or until its siblings are, too."""
+        if not child.wanted:
+            if self._spec.dynamic or child.spec.restart is Restart.TEMPORARY:
+                self.remove(child)
+            child.forget()
 
-    def _end(self, reason: ExitReason, *, unkillable: bool = False) -> None:
-        asked = self.status is STOPPING
-        if self.status is STARTING and not reason.normal:
-            reason = self._start_failure(reason)
-        self._task = None
-        self._owner.deadlines.drop(self)
-        self.status = DOWN
-        self.last_exit = reason
-        self._went_down(reason, asked=asked, unkillable=unkillable)
+    # -- steps -------------------------------------------------------------------------------------
 
-    def _start_failure(self, reason: ExitReason) -> ExitReason:
-        if isinstance(reason, Crashed) and reason.fatal:
-            return reason
-        if self._killed and self._cancel_reason is not None:
-            return self._cancel_reason  # the time-out, not what came of it
-        if isinstance(reason, StartFailed):
-            return reason
-        return StartFailed(self.spec.id, reason.error or SupervisorExit(reason))
+    def begin(self) -> None:
+        """Begin to start the children."""
+        self._enter(Phase.STARTING)
+        self.advance()
+
+    def start_lone(self, child: Child) -> None:
+        """Start a child just added, whose siblings do not matter."""
+        self._order = None
+        self._take(START, child)
+
+    def stop_lone(self, child: Child) -> None:
+        """Stop a running child whose siblings do not matter."""
+        child.stop(self._deadline)
+
+    def advance(self, child: Child | None = None) -> None:
+        """Take the next steps after what is wanted changed: of ``child``, or of any."""
+        self._order = None
+        self.proceed(child)
+
+    def proceed(self, child: Child | None = None) -> None:
+        """Take the next steps after ``child``, or any, did what it was told."""
+        if child is not None and self.lone:
+            self._take(lone_step(child), child)
+        elif not self.ending or not self._spec.dynamic:
+            self._proceed_in_order()
+        elif not self._all_asked:
+            self._all_asked = True
+            for each in list(self.children.values()):
+                self._take(lone_step(each), each)
+        if self.ending and self.live == 0:
+            self._finish()
+
+    def _proceed_in_order(self) -> None:
+        order = self._order
+        if order is None:
+            children = list(self.children.values())
+            order = self._order = InOrder(children, beside=self._one_for_one)
+        if step := order.next_step():
+            self._take(*step)
+        if order.done:
+            self._order = None
+            if self.phase is Phase.STARTING:
+                self._enter(Phase.RUNNING)
+                self.up.set()
+
+    def _take(self, step: Step, child: Child) -> None:
+        if step is START:
+            self.live += 1
+            child.start()
+        elif step is STOP:
+            child.stop(self._deadline)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.ending = phase is Phase.STOPPING
+        self.lone = phase is Phase.RUNNING and self._one_for_one
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def stop(self, reason: ExitReason, deadline: float | None = None) -> None:
+        """Begin to stop all children by ``deadline``, and to end with ``reason``."""
+        was_new = self.phase is Phase.NEW
+        self._enter(Phase.STOPPING)
+        self.final = reason
+        self._deadline = deadline
+        self._asked_at = self._clock.time()
+        self.up.set()
+        if isinstance(reason, Escalated):
+            self.emit(GaveUp(self._path, reason))
+        if not was_new:
+            self.emit(Stopping(self._path))
+        for child in list(self.children.values()):
+            child.wanted = False
+            child.end_backoff()
+            if child.status is DOWN:
+                child.forget()
+            elif child.status is STOPPING and deadline is not None:
+                child.shorten(deadline)
+        self.advance()
+
+    def shorten(self, deadline: float) -> None:
+        """Apply an earlier deadline to the stop that is going on."""
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline
+            for child in list(self.children.values()):
+                child.shorten(deadline)
+
+    def record(
+        self, child: Child, reason: ExitReason, asked_at: float | None, *, unkillable: bool
+    ) -> None:
+        """Note how ``child`` ended during the stop."""
+        below = None if child.nested is None else child.nested.report
+        self._reports.append(
+            StopReport(
+                path=child.path,
+                reason=None if unkillable else reason,
+                seconds=0.0 if asked_at is None else self._clock.time() - asked_at,
+                unkillable=unkillable,
+                children=() if below is None else below.children,
+            )
+        )
+        child.wanted = False
+        child.forget()
+
+    def _finish(self) -> None:
+        self._enter(Phase.ENDED)
+        self.report = StopReport(
+            path=self._path,
+            reason=self.final,
+            seconds=self._clock.time() - self._asked_at,
+            children=tuple(self._reports),
+        )
+        self.emit(Stopped(self._path, self.report))
+        self.ended.set()
+        self._on_end(self.final)

@@ -1,8 +1,11 @@
-"""What the start and the end of a child change: who is let go, who restarts, who goes down too."""
+"""What follows when a child comes up or ends: who restarts, who is let go, who goes down too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from supervisor.child import Child
+from supervisor.clock import Clock
 from supervisor.events import (
     ChildExited,
     ChildRestarting,
@@ -10,8 +13,7 @@ from supervisor.events import (
     ChildStartFailed,
     ChildUnkillable,
 )
-from supervisor.log import get_logger
-from supervisor.machine import Machine, Phase
+from supervisor.lifecycle import Lifecycle, Phase
 from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
 from supervisor.restart_decision import (
     GiveUp,
@@ -22,81 +24,95 @@ from supervisor.restart_decision import (
     after_exit,
     is_restartable,
 )
-from supervisor.retry_session import Decision
-from supervisor.spec import AutoShutdown, Restart, Strategy
+from supervisor.spec import AutoShutdown, Restart, Strategy, SupervisorSpec
 from supervisor.strategy import DOWN, goes_down_with
 
 __all__ = ["Reactions"]
 
-log = get_logger("mailslot.supervisor")
 
+class Reactions:
+    """Changes what is wanted of children when one of them comes up or ends.
 
-class Reactions(Machine):
-    """The machine's answers to what its children do."""
+    Args:
+        spec: the supervisor's.
+        lifecycle: carries the changes out.
+        clock: the supervisor's.
+        wants_routine: says whether everyday events are wanted.
 
-    #: The restarts within the period (S4).
-    _window: Window = ()
+    Attributes:
+        restarts: how many restarts there have been.
+    """
+
+    def __init__(
+        self,
+        spec: SupervisorSpec,
+        lifecycle: Lifecycle,
+        clock: Clock,
+        wants_routine: Callable[[], bool],
+    ) -> None:
+        self.restarts = 0
+        self._spec = spec
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._wants_routine = wants_routine
+        self._window: Window = ()
 
     def child_started(self, child: Child) -> None:
-        """A child is up."""
-        if self._routine():
-            self._emit(ChildStarted(child.path, child.incarnation))
-        if not self._alone:
-            self._continue()
+        """``child`` is up."""
+        lifecycle = self._lifecycle
+        if self._wants_routine():
+            lifecycle.emit(ChildStarted(child.path, child.incarnation))
+        if not lifecycle.lone:
+            lifecycle.proceed()
 
     def child_down(
-        self, child: Child, reason: ExitReason, *, asked: bool, unkillable: bool
+        self, child: Child, reason: ExitReason, asked_at: float | None, *, unkillable: bool
     ) -> None:
-        """A child ended, or was left behind."""
-        self._live -= 1
+        """``child`` ended, or was left behind."""
+        lifecycle = self._lifecycle
+        lifecycle.live -= 1
+        asked = asked_at is not None
         if unkillable:
-            self._emit(ChildUnkillable(child.path, child.incarnation))
-        if asked and self._alone and reason is SHUTDOWN and not child.wanted:
+            lifecycle.emit(ChildUnkillable(child.path, child.incarnation))
+        if asked and lifecycle.lone and reason is SHUTDOWN and not child.wanted:
             # The usual end of one that was asked to, where many come and go.
-            if self._routine():
-                self._emit(ChildExited(child.path, child.incarnation, reason))
-            self._settle(child)
+            if self._wants_routine():
+                lifecycle.emit(ChildExited(child.path, child.incarnation, reason))
+            lifecycle.settle(child)
             return
-        if not reason.normal or self._routine():
+        if not reason.normal or self._wants_routine():
             kind = ChildStartFailed if isinstance(reason, StartFailed) else ChildExited
-            self._emit(kind(child.path, child.incarnation, reason))
+            lifecycle.emit(kind(child.path, child.incarnation, reason))
         fatal = isinstance(reason, Crashed) and reason.fatal
-        if self.ending:
+        if lifecycle.ending:
             if fatal:
-                self._final = reason
-            self._record(child, reason, asked, unkillable)
-            self._continue()
+                lifecycle.final = reason
+            lifecycle.record(child, reason, asked_at, unkillable=unkillable)
+            lifecycle.proceed()
         elif fatal:
-            self._record(child, reason, asked, unkillable)
-            self._begin_stop(reason)
+            lifecycle.record(child, reason, asked_at, unkillable=unkillable)
+            lifecycle.stop(reason)
         elif asked:
-            self._settle(child)
-            self._continue(child)
+            lifecycle.settle(child)
+            lifecycle.proceed(child)
         elif child.recycle or not child.wanted:
             # It went before its turn to be stopped came: that is one restart, not two.
-            self._settle(child)
-            self._advance(child)
+            lifecycle.settle(child)
+            lifecycle.advance(child)
         else:
-            self._unasked(child, reason)
+            self._ended_unasked(child, reason)
 
-    def _settle(self, child: Child) -> None:
-        """A child is down as it should be: for good, or before it starts again with a sibling."""
-        if not child.wanted:
-            if self.spec.dynamic or child.spec.restart is Restart.TEMPORARY:
-                self._remove(child)
-            child.forget()
-
-    def _unasked(self, child: Child, reason: ExitReason) -> None:
-        spec = child.spec
+    def _ended_unasked(self, child: Child, reason: ExitReason) -> None:
+        restart = child.spec.restart
         verdict = after_exit(
-            spec.restart,
+            restart,
             reason,
-            policy=self._ask_policy(child, reason)
-            if is_restartable(spec.restart, reason)
+            policy=child.ask_retry_policy(reason.error)
+            if is_restartable(restart, reason)
             else None,
             healthy_for=child.healthy_for,
             was_up=child.was_up,
-            starting=self.phase is Phase.STARTING,
+            starting=self._lifecycle.phase is Phase.STARTING,
         )
         match verdict:
             case Verdict.RESTART:
@@ -105,63 +121,49 @@ class Reactions(Machine):
             case Verdict.LET_GO:
                 self._let_go(child, reason)
             case Verdict.FAIL_START:
-                self._begin_stop(reason)
+                self._lifecycle.stop(reason)
             case RestartAfter(delay):
                 self._restart(child, delay)
             case GiveUp(escalated):
-                self._begin_stop(escalated)
+                self._lifecycle.stop(escalated)
 
     def _let_go(self, child: Child, reason: ExitReason) -> None:
         child.wanted = False
-        if self.spec.dynamic or child.spec.restart is Restart.TEMPORARY or not reason.normal:
-            self._remove(child)
+        if self._spec.dynamic or child.spec.restart is Restart.TEMPORARY or not reason.normal:
+            self._lifecycle.remove(child)
         child.forget()
         if child.spec.significant and child.was_up and self._was_last_significant():
-            self._begin_stop(Shutdown("significant children ended"))
+            self._lifecycle.stop(Shutdown("significant children ended"))
         else:
-            self._advance(child)
+            self._lifecycle.advance(child)
 
     def _was_last_significant(self) -> bool:
-        if self.spec.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
+        if self._spec.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
             return True
-        return not any(child.spec.significant and child.wanted for child in self._children.values())
-
-    def _ask_policy(self, child: Child, reason: ExitReason) -> Decision | None:
-        policy, error = child.spec.retry_policy, reason.error
-        if policy is None or error is None:
-            return None
-        now = self.clock.time()
-        try:
-            if child.retry is None or child.healthy_for is not None:
-                child.retry = policy.session(now)
-            return child.retry.failed(error, now)
-        except Exception as bug:
-            # A policy may be the user's own: what it raises must not leave the child in limbo.
-            log.error("retry_policy_failed", path=child.path, error=repr(bug), exc_info=bug)
-            return None
+        children = self._lifecycle.children.values()
+        return not any(child.spec.significant and child.wanted for child in children)
 
     def _within_intensity(self, reason: ExitReason) -> bool:
-        limit, period = self.spec.intensity, self.spec.period
-        self._window, allowed = add_restart(self._window, self.clock.time(), limit, period)
+        limit, period = self._spec.intensity, self._spec.period
+        self._window, allowed = add_restart(self._window, self._clock.time(), limit, period)
         if not allowed:
-            self._begin_stop(Escalated(reason.error, len(self._window) - 1))
+            self._lifecycle.stop(Escalated(reason.error, len(self._window) - 1))
         return allowed
 
     def _restart(self, child: Child, delay: float) -> None:
         self.restarts += 1
-        self._emit(ChildRestarting(child.path, delay, child.incarnation))
-        if not self._one_for_one:
-            self._take_down_with(child)
+        self._lifecycle.emit(ChildRestarting(child.path, delay, child.incarnation))
+        self._take_down_with(child)
         if delay > 0 and child.wanted:
-            child.due = False
-            child.backoff_until = self.clock.time() + delay
-            child.backoff = self.clock.call_later(delay, lambda: self._backoff_over(child))
-        self._advance(child)
+            child.back_off(delay, self._lifecycle.advance)
+        self._lifecycle.advance(child)
 
     def _take_down_with(self, child: Child) -> None:
-        children = list(self._children.values())
-        assert isinstance(self.spec.strategy, Strategy)
-        for i in goes_down_with(self.spec.strategy, children.index(child), len(children)):
+        assert isinstance(self._spec.strategy, Strategy)
+        if self._spec.strategy is Strategy.ONE_FOR_ONE:
+            return
+        children = list(self._lifecycle.children.values())
+        for i in goes_down_with(self._spec.strategy, children.index(child), len(children)):
             sibling = children[i]
             if sibling.status is DOWN:
                 continue
@@ -169,7 +171,3 @@ class Reactions(Machine):
                 sibling.wanted = False
             else:
                 sibling.recycle = True
-
-    def _backoff_over(self, child: Child) -> None:
-        self._call_off(child)
-        self._advance(child)

@@ -7,12 +7,9 @@ disconnections on eight days are eight first failures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
-
-if TYPE_CHECKING:
-    from supervisor.retry_policy import RetryPolicy
 
 __all__ = [
     "CompositeSession",
@@ -63,12 +60,22 @@ class RetrySession(ABC):
         """Count a failure at ``now`` (monotonic seconds) and say what follows."""
 
 
+class Limits(Protocol):
+    """What a session needs of its policy; :class:`supervisor.RetryPolicy` says what each is."""
+
+    retries: int | None
+    deadline: float
+
+    def will_retry(self, exc: BaseException) -> bool: ...
+    def delay(self, attempt_number: int) -> float: ...
+
+
 class PolicySession(RetrySession):
     """Counts for one policy."""
 
     __slots__ = ("_attempts", "_policy", "_since")
 
-    def __init__(self, policy: RetryPolicy, now: float) -> None:
+    def __init__(self, policy: Limits, now: float) -> None:
         self._policy = policy
         self._since = now
         self._attempts = 0

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from supervisor.errors import SpecError
 from supervisor.reasons import ExitReason
 from supervisor.retry_policy import RetryPolicy
-
-if TYPE_CHECKING:
-    from supervisor.child import Child
 
 __all__ = ["AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"]
 
@@ -47,8 +44,9 @@ _RESTARTS = {member.value: member for member in Restart}
 _STRATEGIES = {member.value: member for member in Strategy}
 _AUTO_SHUTDOWNS = {member.value: member for member in AutoShutdown}
 
-#: ``async (child) -> None``: a child's whole life.
-Start = Callable[["Child"], Coroutine[Any, Any, None]]
+#: ``async (child: Child) -> None``: a child's whole life. A Child holds its spec, so that this
+#: module cannot name its class.
+Start = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class ChildSpec(msgspec.Struct, frozen=True):

@@ -1,24 +1,30 @@
-"""The supervisor: what its users and its parent tell it."""
+"""The supervisor: what its users, its parent and its children tell it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from supervisor.child import Child
+from supervisor.clock import Clock, LoopClock
+from supervisor.deadlines import Deadlines
 from supervisor.errors import SupervisorError, to_exception
-from supervisor.events import StopReport
-from supervisor.machine import Phase
-from supervisor.nesting import child_node
+from supervisor.event_log import log_event, routine_filter
+from supervisor.events import EventSink, StopReport
+from supervisor.lifecycle import Lifecycle, Phase
+from supervisor.log import get_logger
 from supervisor.reactions import Reactions
 from supervisor.reasons import SHUTDOWN, ExitReason
-from supervisor.spec import ChildSpec
-from supervisor.strategy import DOWN, RUNNING, START, STOPPING
+from supervisor.spec import ChildSpec, SupervisorSpec
+from supervisor.strategy import DOWN, RUNNING
 from supervisor.tree import TreeNode
 
 __all__ = ["Phase", "Supervisor"]
 
+log = get_logger("mailslot.supervisor")
 
-class Supervisor(Reactions):
+
+class Supervisor:
     """Starts children, restarts those that fail, and stops them in order.
 
     Args:
@@ -26,7 +32,52 @@ class Supervisor(Reactions):
         path: its place in the tree.
         clock: where time comes from; the running loop by default.
         sink: called with each lifecycle event; logs them by default.
+
+    Attributes:
+        on_end: called with the reason when it has ended: for an owner without a task that waits.
     """
+
+    def __init__(
+        self,
+        spec: SupervisorSpec | None = None,
+        *,
+        path: str = "root",
+        clock: Clock | None = None,
+        sink: EventSink = log_event,
+    ) -> None:
+        self.spec = spec or SupervisorSpec()
+        self.path = path
+        self.loop = asyncio.get_running_loop()
+        self.clock: Clock = clock or LoopClock(self.loop)
+        self.deadlines = Deadlines(self.clock)
+        self.sink = sink
+        self.kill_grace = self.spec.kill_grace
+        self.on_end: Callable[[ExitReason], None] | None = None
+        self._lifecycle = Lifecycle(self.spec, path, self.clock, sink, self._has_ended)
+        self._reactions = Reactions(self.spec, self._lifecycle, self.clock, routine_filter(sink))
+        #: What its children report their starts and ends to.
+        self.child_started = self._reactions.child_started
+        self.child_down = self._reactions.child_down
+
+    @property
+    def phase(self) -> Phase:
+        """What it is doing."""
+        return self._lifecycle.phase
+
+    @property
+    def ending(self) -> bool:
+        """Whether it waits for its children to end."""
+        return self._lifecycle.ending
+
+    @property
+    def restarts(self) -> int:
+        """How many restarts of its children there have been."""
+        return self._reactions.restarts
+
+    @property
+    def report(self) -> StopReport | None:
+        """How it ended, once it has."""
+        return self._lifecycle.report
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -43,40 +94,36 @@ class Supervisor(Reactions):
         """
         self.begin()
         try:
-            await self._up.wait()
+            await self._lifecycle.up.wait()
             if self.ending:
-                await self._ended.wait()
+                await self._lifecycle.ended.wait()
         except asyncio.CancelledError:
             await self._end_now()
             raise
-        if self.phase is Phase.ENDED and (error := to_exception(self._final)):
+        if self.phase is Phase.ENDED and (error := to_exception(self._lifecycle.final)):
             raise error
 
     def begin(self) -> None:
         """Begin to start; a supervisor without first children is running when this returns."""
         if self.phase is not Phase.NEW:
             raise SupervisorError(f"{self.path} was started or stopped before: make a new one")
-        self._enter(Phase.STARTING)
         for spec in self.spec.children:
             self._add(spec)
-        self._advance()
+        self._lifecycle.begin()
 
     async def wait(self) -> ExitReason:
         """Wait until it has ended, and return why."""
-        await self._ended.wait()
-        return self._final
+        await self._lifecycle.ended.wait()
+        return self._lifecycle.final
 
     def request_stop(self, deadline: float | None = None) -> None:
         """Begin to stop; a second request can only shorten the deadline (a point on the clock)."""
         if self.phase is Phase.ENDED:
             return
         if not self.ending:
-            self._begin_stop(self._final, deadline)
-        elif deadline is not None and (self._deadline is None or deadline < self._deadline):
-            self._deadline = deadline
-            for child in list(self._children.values()):
-                if child.status is STOPPING:
-                    child.shorten(deadline)
+            self._lifecycle.stop(SHUTDOWN, deadline)
+        elif deadline is not None:
+            self._lifecycle.shorten(deadline)
 
     async def stop(self, timeout: float | None = None) -> StopReport:
         """Stop the children in reverse order (dynamic ones side by side) and report (S7).
@@ -85,7 +132,7 @@ class Supervisor(Reactions):
             timeout: seconds for all of them together; each has its own limit in any case.
         """
         self.request_stop(None if timeout is None else self.clock.time() + timeout)
-        await self._ended.wait()
+        await self._lifecycle.ended.wait()
         assert self.report is not None
         return self.report
 
@@ -109,9 +156,17 @@ class Supervisor(Reactions):
         self.request_stop(self.clock.time())
         while self.phase is not Phase.ENDED:
             try:
-                await self._ended.wait()
+                await self._lifecycle.ended.wait()
             except asyncio.CancelledError:
                 continue
+
+    def _has_ended(self, reason: ExitReason) -> None:
+        self.deadlines.close()
+        if self.on_end is not None:
+            try:
+                self.on_end(reason)
+            except Exception as error:
+                log.error("on_end_failed", path=self.path, error=repr(error), exc_info=error)
 
     # -- children ----------------------------------------------------------------------------------
 
@@ -125,14 +180,14 @@ class Supervisor(Reactions):
             SpecError: its id is taken, or there are ``max_children`` already.
             SupervisorError: the supervisor is not running.
         """
-        if not self._alone and self.phase not in (Phase.STARTING, Phase.RUNNING):
+        lifecycle = self._lifecycle
+        if not lifecycle.lone and self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it takes no new children")
         child = self._add(spec)
-        if self._alone:  # what _advance() comes to, at the rate at which actors spawn
-            self._order = None
-            self._take(START, child)
+        if lifecycle.lone:  # what advance() comes to, at the rate at which actors spawn
+            lifecycle.start_lone(child)
         else:
-            self._advance(child)
+            lifecycle.advance(child)
         return child
 
     async def stop_child(self, id: str) -> ExitReason | None:
@@ -140,7 +195,7 @@ class Supervisor(Reactions):
 
         The spec stays, unless the child is temporary or the supervisor dynamic.
         """
-        child = self._children.get(id)
+        child = self._lifecycle.children.get(id)
         if child is None:
             return None
         self.request_child_stop(child)
@@ -150,16 +205,16 @@ class Supervisor(Reactions):
     def request_child_stop(self, child: Child) -> None:
         """Begin to stop one child for good; nothing happens to one that has ended so."""
         child.wanted = False
-        if self._alone and child.status is RUNNING:  # what all of this comes to, where many end
-            child.stop(self._deadline)
+        if self._lifecycle.lone and child.status is RUNNING:  # what the rest comes to, for most
+            self._lifecycle.stop_lone(child)
             return
-        if child.backoff is not None:
-            self._call_off(child)
+        if child.backoff_until is not None:
+            child.end_backoff()
             # It would have come back: it ends because it was asked to, not because it failed.
             child.last_exit = SHUTDOWN
         if child.status is DOWN:
-            self._settle(child)
-        self._advance(child)
+            self._lifecycle.settle(child)
+        self._lifecycle.advance(child)
 
     def restart_child(self, id: str) -> Child:
         """Start a stopped child again.
@@ -168,12 +223,12 @@ class Supervisor(Reactions):
             KeyError: there is none.
             SupervisorError: the supervisor is not running.
         """
-        child = self._children[id]
+        child = self._lifecycle.children[id]
         if self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it restarts no children")
         child.wanted = True
         child.forgotten = False
-        self._advance(child)
+        self._lifecycle.advance(child)
         return child
 
     def hasten(self, id: str) -> bool:
@@ -181,11 +236,11 @@ class Supervisor(Reactions):
 
         For owners who learn that what it failed on is there again before its policy would look.
         """
-        child = self._children.get(id)
-        if child is None or child.backoff is None:
+        child = self._lifecycle.children.get(id)
+        if child is None or child.backoff_until is None:
             return False
-        self._call_off(child)
-        self._advance(child)
+        child.end_backoff()
+        self._lifecycle.advance(child)
         return True
 
     def delete_child(self, id: str) -> None:
@@ -195,17 +250,22 @@ class Supervisor(Reactions):
             KeyError: there is none.
             SupervisorError: it runs, or is about to start again.
         """
-        child = self._children[id]
+        child = self._lifecycle.children[id]
         if child.wanted or child.status is not DOWN:
             raise SupervisorError(f"{child.path} is up, or will be again: stop it first")
-        del self._children[id]
+        del self._lifecycle.children[id]
+
+    def _add(self, spec: ChildSpec) -> Child:
+        child = Child(spec, f"{self.path}/{spec.id}", self)
+        self._lifecycle.add(child)
+        return child
 
     def child(self, id: str) -> Child | None:
         """Return the child called ``id``, or None."""
-        return self._children.get(id)
+        return self._lifecycle.children.get(id)
 
     def __len__(self) -> int:
-        return len(self._children)
+        return len(self._lifecycle.children)
 
     # -- what runs ---------------------------------------------------------------------------------
 
@@ -222,4 +282,4 @@ class Supervisor(Reactions):
 
     def nodes(self) -> tuple[TreeNode, ...]:
         """Return the children's part of the tree."""
-        return tuple(child_node(child, self.clock.time()) for child in self._children.values())
+        return tuple(child.node() for child in self._lifecycle.children.values())

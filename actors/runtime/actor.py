@@ -1,109 +1,43 @@
-"""What an actor is made from and what it may do: the class to subclass, its spec, its context."""
+"""What users write actors with: the class to subclass, and its context."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
-
-import msgspec
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from actors.runtime.ask import Ask, Deferred, ending
-from actors.runtime.children import Children
-from actors.runtime.envelopes import Lagged
+from actors.runtime.behaviour import ActorSpec, Behaviour
+from actors.runtime.cell import Cell
+from actors.runtime.death_watch import unwatch, watch
 from actors.runtime.errors import ActorStopped
-from actors.runtime.lost_messages import FailureSink
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.ref import ActorRef, ref_of
+from actors.runtime.spawning import spawn_under
+from actors.runtime.system import ActorSystem
 from actors.runtime.timers import Timers
-from supervisor import Child, ExitReason, Restart, RetryPolicy
-
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-    from actors.runtime.ref import ActorRef
-    from actors.runtime.system import ActorSystem
+from supervisor import Child, Crashed, ExitReason, Supervisor, SupervisorSpec
+from supervisor.errors import to_exception
 
 __all__ = ["Actor", "ActorContext", "ActorSpec"]
 
 M = TypeVar("M")
+_CHILDREN = SupervisorSpec(dynamic=True)
 
 
-class Actor(Generic[M]):
+class Actor(Behaviour[M]):
     """State and behaviour of one actor; each incarnation is a new instance (A8).
 
     Subclasses take what they need in ``__init__`` (the arguments given to ``spawn``, kept over
     restarts) and define :meth:`receive`, as ``async def`` or as ``def``.
 
     Attributes:
-        context: what the runtime offers it; set before :meth:`on_start`.
-        resilient: whether an exception in :meth:`receive` costs its message only (it goes to the
-            failure sink) instead of crashing the incarnation.
+        context: what the runtime offers the actor; set before :meth:`on_start`.
     """
 
     context: ActorContext
-    resilient: bool = False
 
-    async def on_start(self) -> None:
-        """Run before the first message. What it raises is a failed start."""
-
-    def receive(self, message: M) -> Any:
-        """Handle one message (A1); what it returns answers an ask.
-
-        What it raises crashes this incarnation, and the supervisor decides what follows (A4).
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no receive()")
-
-    async def on_stop(self, reason: ExitReason) -> None:
-        """Run after the last message of this incarnation, also after a crash."""
-
-    def on_lagged(self, lagged: Lagged) -> Any:
-        """Hear that ``lagged.count`` messages were shed right before the next one (A3)."""
-
-
-class ActorSpec(msgspec.Struct, frozen=True):
-    """An actor class and its arguments, and how it is kept alive.
-
-    Attributes:
-        actor: the class, or anything that makes an :class:`Actor` of ``args``.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
-        name: its name among its siblings; made up from the class where there is none.
-        mailbox: bound and overflow policy; an int is a capacity.
-        restart: permanent, transient (restarted after a crash) or temporary (S2).
-        retry_policy: delays and limits of restarts after an error (S5).
-        shutdown: seconds to stop in before it is cancelled; None: as long as it needs.
-        start_timeout: seconds that ``on_start`` may take; None: no limit.
-        significant: counts for its supervisor's ``auto_shutdown``.
-        keep_mailbox: whether messages survive a restart (A4).
-        on_failure: takes the messages that it fails on; None: the system's failure sink.
-        describe: returns what the tree shows of it, beside its mailbox.
-    """
-
-    actor: Callable[..., Actor[Any]]
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-    name: str | None = None
-    mailbox: MailboxSpec | int | None = None
-    restart: Restart | str = Restart.TRANSIENT
-    retry_policy: RetryPolicy | None = None
-    shutdown: float | None = 5.0
-    start_timeout: float | None = None
-    significant: bool = False
-    keep_mailbox: bool = True
-    on_failure: FailureSink | None = None
-    describe: Callable[[], Mapping[str, Any]] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        actor: Callable[..., Actor[Any]] | ActorSpec,
-        args: tuple[Any, ...],
-        options: Mapping[str, Any],
-    ) -> ActorSpec:
-        """Return ``actor`` as a spec: given one already, ``options`` replace its fields."""
-        if isinstance(actor, ActorSpec):
-            if args:
-                raise TypeError("arguments beside an ActorSpec: put them into the spec")
-            return msgspec.structs.replace(actor, **options) if options else actor
-        return cls(actor, args, **options)
+    def _begin_incarnation(self, cell: Cell, child: Child) -> ActorContext:
+        self.context = ActorContext(cell, child)
+        return self.context
 
 
 class ActorContext:
@@ -111,26 +45,28 @@ class ActorContext:
 
     __slots__ = ("_cell", "_child", "_children", "_closed", "_deferred", "_timers", "incarnation")
 
-    def __init__(self, cell: Cell, child: Child, incarnation: int) -> None:
+    def __init__(self, cell: Cell, child: Child) -> None:
         #: Which incarnation this is, from 1.
-        self.incarnation = incarnation
+        self.incarnation = cell.incarnation
         self._cell = cell
         self._child = child
         self._closed = False
         # Made when first needed: most actors have none of these, and there may be many actors.
         self._timers: Timers | None = None
-        self._children: Children | None = None
+        self._children: Supervisor | None = None
         self._deferred: set[Ask] | None = None
 
     @property
     def self_ref(self) -> ActorRef[Any]:
         """The actor's own reference."""
-        return self._cell.ref
+        return ref_of(self._cell)
 
     @property
     def system(self) -> ActorSystem:
         """The system that it lives in."""
-        return self._cell.system
+        system = self._cell.system
+        assert isinstance(system, ActorSystem)
+        return system
 
     @property
     def path(self) -> str:
@@ -144,7 +80,7 @@ class ActorContext:
         """Messages to itself, later; they end with the incarnation."""
         if self._timers is None:
             self._require_open("timers")
-            self._timers = Timers(self._cell.ref, self._cell.system.clock)
+            self._timers = Timers(self.self_ref, self._cell.system.clock)
         return self._timers
 
     def defer(self) -> Deferred:
@@ -183,18 +119,28 @@ class ActorContext:
         """
         if self._children is None:
             self._require_open("spawn()")
-            self._children = Children(self._cell, self._child)
-        spec = ActorSpec.of(actor, args, options)
-        return self._cell.system.spawn_under(self._children.supervisor, spec)
+            self._children = self._begin_children()
+        return spawn_under(self.system, self._children, ActorSpec.of(actor, args, options))
+
+    def _begin_children(self) -> Supervisor:
+        system = self._cell.system
+        children = Supervisor(_CHILDREN, path=self.path, clock=system.clock, sink=system.sink)
+        children.on_end = self._children_ended
+        children.begin()
+        self._child.nested = children
+        return children
+
+    def _children_ended(self, reason: ExitReason) -> None:
+        if error := to_exception(reason):
+            self._cell.crash_with(error)
 
     def watch(self, ref: ActorRef[Any]) -> None:
         """Have one :class:`Terminated` delivered when ``ref`` ends for good, or has (A6)."""
-        self._cell.watch(ref._cell)
+        watch(self.self_ref, ref)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Call :meth:`watch` off; no Terminated comes after it."""
-        if self._cell.watching is not None:
-            self._cell.watching.remove(ref._cell)
+        unwatch(self.self_ref, ref)
 
     # -- itself ------------------------------------------------------------------------------------
 
@@ -227,14 +173,30 @@ class ActorContext:
                 ask.fail(ending(self._cell, error))
 
     async def stop_children(self, deadline: float | None) -> None:
-        """Stop what was spawned here, by ``deadline`` (a point on the system's clock)."""
-        if self._children is not None:
-            await self._children.stop(deadline)
+        """Stop what was spawned here, side by side, by ``deadline`` on the system's clock.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: a child raised it while it stopped.
+        """
+        children = self._children
+        if children is None:
+            return
+        children.on_end = None
+        children.request_stop(deadline)
+        try:
+            reason = await children.wait()
+        except BaseException:
+            # Out of time: they are cancelled, and nobody is left behind unwatched.
+            children.request_stop(self._cell.system.clock.time())
+            await children.wait()
+            raise
+        if isinstance(reason, Crashed) and reason.fatal:
+            raise reason.cause
 
     def hasten(self, deadline: float | None) -> None:
         """Shorten the deadline of children that are stopping."""
         if self._closed and self._children is not None:
-            self._children.supervisor.request_stop(deadline)
+            self._children.request_stop(deadline)
 
     def _require_open(self, what: str) -> None:
         if self._closed:

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from actors.runtime.envelopes import Envelope
+from actors.runtime.envelopes import CellHost, Envelope
 from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
-
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-    from supervisor import Clock
-    from supervisor.clock import Timer
+from supervisor import Clock, Timer
 
 __all__ = ["Ask", "Deferred", "Expired", "TimeoutWheel", "ending"]
 
@@ -39,7 +35,7 @@ class Ask(Envelope, msgspec.Struct, eq=False):
 
     sheddable: ClassVar[bool] = True
 
-    def deliver(self, cell: Cell) -> Awaitable[Any] | None:
+    def deliver(self, cell: CellHost) -> Awaitable[Any] | None:
         """Have the actor answer; what it raises fails the ask, and is the actor's crash as well."""
         if self.reply.done():  # the asker gave up: its answer would reach nobody
             return None
@@ -51,14 +47,14 @@ class Ask(Envelope, msgspec.Struct, eq=False):
         self.delivered(cell, result)
         return None
 
-    def delivered(self, cell: Cell, result: Any) -> None:
+    def delivered(self, cell: CellHost, result: Any) -> None:
         """Answer with ``result``, unless the actor took it upon itself to answer later."""
         if cell.asking is self:
             cell.asking = None
             if not self.reply.done():
                 self.reply.set_result(result)
 
-    def failed(self, cell: Cell, error: BaseException) -> Any:
+    def failed(self, cell: CellHost, error: BaseException) -> Any:
         """Fail the ask with what its handler raised."""
         if cell.asking is self:
             cell.asking = None
@@ -74,7 +70,7 @@ class Ask(Envelope, msgspec.Struct, eq=False):
         """Tell the asker that there was no room."""
         self.fail(MailboxFull(f"{path}: full: the ask was shed"))
 
-    def bury(self, cell: Cell) -> None:
+    def bury(self, cell: CellHost) -> None:
         """Tell the asker that the actor ended before it got to this message."""
         self.fail(ending(cell, None))
 
@@ -98,7 +94,7 @@ class Deferred:
         self._ask.fail(error)
 
 
-def ending(cell: Cell, error: BaseException | None) -> ActorError:
+def ending(cell: CellHost, error: BaseException | None) -> ActorError:
     """Return what an asker is told whose answer ended with ``error``, or with a stop."""
     if error is None or cell.is_kill(error):
         return ActorStopped(f"{cell.path} stopped before it answered")

@@ -1,7 +1,6 @@
 """The cell: what stays of an actor while its incarnations come and go.
 
-It owns the mailbox, runs one incarnation at a time as a supervised child, and ends once.
-Incarnations are in incarnation.py, and the message loop in turns.py.
+It owns the mailbox, hosts one incarnation at a time, and ends once.
 """
 
 from __future__ import annotations
@@ -9,53 +8,113 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from actors.runtime.actor import Actor, ActorContext, ActorSpec
-from actors.runtime.ask import Ask
-from actors.runtime.death_watch import Watching
-from actors.runtime.envelopes import Envelope
+from actors.runtime.ask import Ask, TimeoutWheel
+from actors.runtime.envelopes import CellHost, Envelope
 from actors.runtime.errors import ActorStopped
-from actors.runtime.incarnation import DRAINED, live
+from actors.runtime.lost_messages import DeadLetters, Failure, FailureSink
 from actors.runtime.mailbox import Mailbox
-from actors.runtime.overflow import Overflow, as_mailbox_spec
-from actors.runtime.ref import ActorRef
-from supervisor import Child, ExitReason, Status, Supervisor, SupervisorExit
+from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.pacer import Pacer
+from supervisor import Child, Clock, EventSink, ExitReason, Status, Supervisor, SupervisorExit
 from supervisor.errors import to_exception
 
-if TYPE_CHECKING:
-    from actors.runtime.system import ActorSystem
-
-__all__ = ["Cell"]
+__all__ = ["Cell", "Incarnation", "SystemHost", "Watcher"]
 
 #: An attribute of an enumeration is looked up by a function.
 _BLOCK = Overflow.BLOCK
 
 
+class SystemHost(Protocol):
+    """What an actor needs of its system; see ``ActorSystem`` for each."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    sink: EventSink
+    wheel: TimeoutWheel
+    pacer: Pacer
+    dead_letters: DeadLetters
+
+    def report_failure(self, failure: Failure, sink: FailureSink | None) -> None:
+        """Hand ``failure`` to ``sink``, or to the system's."""
+
+
+class Incarnation(Protocol):
+    """What a cell needs of the context of its running incarnation."""
+
+    @property
+    def has_children(self) -> bool:
+        """Whether the actor ever spawned a child."""
+
+    def close(self, error: BaseException | None) -> None:
+        """End its timers, and fail the asks that it has not answered."""
+
+    async def stop_children(self, deadline: float | None) -> None:
+        """Stop what the actor spawned, by ``deadline``: a point on the system's clock."""
+
+    def hasten(self, deadline: float | None) -> None:
+        """Shorten the deadline of children that are stopping."""
+
+
+class Watcher(Protocol):
+    """What a cell needs of those who watch it."""
+
+    def ended(self, other: Cell, reason: ExitReason) -> None:
+        """``other`` ended for good."""
+
+    def close(self) -> None:
+        """The watcher itself ended."""
+
+
+class _Drained(Envelope):
+    """All that was in the mailbox when the stop was asked for has been handled."""
+
+    __slots__ = ()
+
+    def deliver(self, cell: CellHost) -> None:
+        cell.request_stop(drain=False)
+
+    def bury(self, cell: CellHost) -> None:
+        cell.request_stop(drain=False)
+
+
+_DRAINED = _Drained()
+
+
 class Cell:
     """One actor behind its reference.
+
+    Args:
+        path: where the actor is in the tree.
+        system: the actor system.
+        mailbox: bound and overflow policy.
+        on_failure: takes the messages that it fails on; None: the system's failure sink.
+        describe: returns what the tree shows of it, beside its mailbox.
 
     Attributes:
         actor: the running incarnation's instance.
         receive: its bound ``receive``.
         receive_is_async: whether that is a coroutine function.
-        context: what that incarnation was given.
-        incarnation: how many there have been.
+        context: the running incarnation's context.
+        incarnation: how many incarnations there have been.
         asking: the ask in hand, until it is answered or deferred.
         processed: messages handled since it was spawned.
         stop_asked: whether the incarnation is to end before its next message.
         stop_deadline: when it is cancelled then, on the system's clock, or None.
-        crash: what ended its children, which it is to end with.
+        crash: the error that the incarnation is to end with, or None.
         ended: why it ended for good, or None.
+        ref: a weak reference to the ActorRef that others hold, or None.
         watchers: who is told of its end.
         watching: whose ends it is told of.
     """
 
     __slots__ = (
+        "_describe_more",
         "_end_waiters",
         "_first_run",
-        "_ref",
+        "_on_failure",
         "actor",
         "asking",
         "blocks_when_full",
@@ -70,7 +129,7 @@ class Cell:
         "processed",
         "receive",
         "receive_is_async",
-        "spec",
+        "ref",
         "stop_asked",
         "stop_deadline",
         "system",
@@ -78,20 +137,27 @@ class Cell:
         "watching",
     )
 
-    actor: Actor[Any]
+    actor: Any
     receive: Callable[[Any], Any]
     receive_is_async: bool
-    context: ActorContext
 
-    def __init__(self, spec: ActorSpec, path: str, system: ActorSystem) -> None:
-        self.spec = spec
+    def __init__(
+        self,
+        path: str,
+        system: SystemHost,
+        mailbox: MailboxSpec,
+        *,
+        on_failure: FailureSink | None = None,
+        describe: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
         self.path = path
         self.system = system
         self.loop = system.loop
-        self.mailbox = Mailbox(as_mailbox_spec(spec.mailbox), system.loop)
-        self.blocks_when_full = self.mailbox.spec.overflow is _BLOCK
-        self._ref: weakref.ref[ActorRef[Any]] | None = None
+        self.mailbox = Mailbox(mailbox, system.loop)
+        self.blocks_when_full = mailbox.overflow is _BLOCK
+        self.ref: weakref.ref[Any] | None = None
         self.child: Child | None = None
+        self.context: Incarnation | None = None
         self.incarnation = 0
         self.asking: Ask | None = None
         self.processed = 0
@@ -100,34 +166,20 @@ class Cell:
         self.ended: ExitReason | None = None
         self.stop_deadline: float | None = None
         # Made when first needed: most actors have none of these, and there may be many actors.
-        self.watchers: dict[Watching, None] | None = None
-        self.watching: Watching | None = None
+        self.watchers: dict[Watcher, None] | None = None
+        self.watching: Watcher | None = None
+        self._on_failure = on_failure
+        self._describe_more = describe
         self._end_waiters: list[asyncio.Future[ExitReason]] | None = None
         self._first_run: asyncio.Event | None = None
 
-    @property
-    def ref(self) -> ActorRef[Any]:
-        """The reference that others hold: the same one as long as anybody does."""
-        # Held weakly, so that the two are no cycle: where actors come and go by the ten thousand
-        # a second, garbage that only the cyclic collector frees costs more than half of the rest.
-        ref = self._ref() if self._ref is not None else None
-        if ref is None:
-            ref = ActorRef(self)
-            self._ref = weakref.ref(ref)
-        return ref
-
     # -- one incarnation ---------------------------------------------------------------------------
-
-    def run(self, child: Child) -> Coroutine[Any, Any, None]:
-        """Be one incarnation, under a supervisor."""
-        return live(self, child)
 
     def begin(self, child: Child) -> bool:
         """Make ready for one more incarnation; return whether it is wanted."""
         if self.ended is not None:  # it came back with its supervisor
             self.ended = None
             self.mailbox.reopen()
-            self.system.registry.add(self)
         first = self.incarnation == 0
         self.child = child
         self.incarnation += 1
@@ -168,7 +220,8 @@ class Cell:
         self.stop_asked = True
         self.stop_deadline = deadline
         self.mailbox.interrupt()
-        self.context.hasten(deadline)
+        if self.context is not None:
+            self.context.hasten(deadline)
 
     def request_stop(self, *, drain: bool) -> None:
         """End for good, after the message in hand or, to drain, after all that waits now."""
@@ -178,15 +231,10 @@ class Cell:
         if child is None:  # its supervisor has not come to it yet
             self.stop_asked = True
         elif not drain:
-            self._owner(child).request_child_stop(child)
+            assert isinstance(child.owner, Supervisor)
+            child.owner.request_child_stop(child)
         elif child.status is not Status.STOPPING:
-            self.mailbox.put_last(DRAINED)
-
-    @staticmethod
-    def _owner(child: Child) -> Supervisor:
-        owner = child.owner
-        assert isinstance(owner, Supervisor)
-        return owner
+            self.mailbox.put_last(_DRAINED)
 
     def gone(self, reason: ExitReason) -> None:
         """Note that no incarnation will follow."""
@@ -208,9 +256,12 @@ class Cell:
         self._end_waiters = None
         if self._first_run is not None:
             self._first_run.set()
-        self.system.registry.forget(self)
         # A reference must not keep alive what the actor held, nor the cell its supervisor's part.
         self.child = self.actor = self.receive = self.context = None  # type: ignore[assignment]
+
+    def report_failure(self, message: Any, error: BaseException) -> None:
+        """Hand a message that the actor failed on to its failure sink."""
+        self.system.report_failure(Failure(self.path, message, error), self._on_failure)
 
     def bury(self, message: Any) -> None:
         """Take note that ``message`` will not be delivered."""
@@ -257,17 +308,11 @@ class Cell:
         else:
             self.mailbox.put_full(message, self.path)
 
-    def watch(self, other: Cell) -> None:
-        """Have one Terminated delivered when ``other`` ends, or now if it has."""
-        if self.watching is None:
-            self.watching = Watching(self)
-        self.watching.add(other)
-
     def _describe(self) -> Mapping[str, Any]:
         stats = self.mailbox.stats()
         detail: dict[str, Any] = {"mailbox": stats.depth, "processed": self.processed}
         if stats.shed:
             detail["shed"] = stats.shed
-        if self.spec.describe is not None:
-            detail |= self.spec.describe()
+        if self._describe_more is not None:
+            detail |= self._describe_more()
         return detail

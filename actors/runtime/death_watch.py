@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from actors.runtime.envelopes import Envelope
-from actors.runtime.ref import ActorRef
+from actors.runtime.cell import Cell
+from actors.runtime.envelopes import CellHost, Envelope
+from actors.runtime.ref import ActorRef, ref_of
 from supervisor import ExitReason
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-
-__all__ = ["Terminated", "Watching"]
+__all__ = ["Terminated", "unwatch", "watch"]
 
 
 class Terminated(msgspec.Struct, frozen=True):
@@ -27,18 +25,19 @@ class Terminated(msgspec.Struct, frozen=True):
 class _End(Envelope):
     """The news of one actor's end, on its way to one watcher."""
 
-    __slots__ = ("of", "terminated")
+    __slots__ = ("of", "terminated", "watching")
 
-    def __init__(self, of: Cell, reason: ExitReason) -> None:
+    def __init__(self, watching: Watching, of: Cell, reason: ExitReason) -> None:
+        self.watching = watching
         self.of = of
-        self.terminated = Terminated(of.ref, reason)
+        self.terminated = Terminated(ref_of(of), reason)
 
-    def deliver(self, cell: Cell) -> Awaitable[None] | None:
-        if cell.watching is None or not cell.watching.arrived(self.of, self):
+    def deliver(self, cell: CellHost) -> Awaitable[None] | None:
+        if not self.watching.arrived(self.of, self):
             return None  # unwatched since
         return cell.call_hook(cell.receive, self.terminated)
 
-    def failed(self, cell: Cell, error: BaseException) -> Any:
+    def failed(self, cell: CellHost, error: BaseException) -> Any:
         return self.terminated
 
 
@@ -80,7 +79,7 @@ class Watching:
         self._watched.pop(other, None)
         mailbox = self._cell.mailbox
         if not mailbox.closed:
-            self._pending[other] = news = _End(other, reason)
+            self._pending[other] = news = _End(self, other, reason)
             mailbox.put_urgent(news)
 
     def arrived(self, other: Cell, news: _End) -> bool:
@@ -97,3 +96,19 @@ class Watching:
                 other.watchers.pop(self, None)
         self._watched.clear()
         self._pending.clear()
+
+
+def watch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
+    """Have ``watcher`` told once when ``other`` ends for good, or now if it has."""
+    cell = watcher._cell
+    if cell.watching is None:
+        cell.watching = Watching(cell)
+    assert isinstance(cell.watching, Watching)
+    cell.watching.add(other._cell)
+
+
+def unwatch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
+    """Have ``watcher`` not told of ``other``'s end any more."""
+    watching = watcher._cell.watching
+    if isinstance(watching, Watching):
+        watching.remove(other._cell)

@@ -1,21 +1,38 @@
-"""Messages that the runtime itself puts into mailboxes."""
+"""Messages of the runtime itself, which travel in mailboxes beside the users' own."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol, Self
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
+__all__ = ["CellHost", "Envelope", "Lagged"]
 
-__all__ = ["Envelope", "Lagged"]
+
+class CellHost(Protocol):
+    """What an envelope needs of the cell that delivers it."""
+
+    path: str
+    actor: Any
+    receive: Callable[[Any], Any]
+    receive_is_async: bool
+    asking: Any
+    processed: int
+
+    async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None:
+        """Call one of the actor's functions, which may be ``async``."""
+
+    def is_kill(self, error: BaseException) -> bool:
+        """Return whether ``error`` is the cancellation of an overdue stop."""
+
+    def request_stop(self, *, drain: bool) -> None:
+        """End for good, after the message in hand or after all that waits now."""
 
 
 class Envelope:
-    """Base of what lies in a mailbox without being a user's message.
+    """Base of everything in a mailbox that is not a user's message.
 
-    A mailbox holds user messages bare. Only its envelopes carry code; the actor's loop tells them
-    by one set look-up on the class, so that plain messages pay nothing more.
+    A mailbox holds user messages bare. The message loop tells envelopes from them by one set
+    look-up on the class.
     """
 
     __slots__ = ()
@@ -27,22 +44,22 @@ class Envelope:
         super().__init_subclass__()
         Envelope.classes.add(cls)
 
-    def deliver(self, cell: Cell) -> Awaitable[Any] | None:
-        """Do what it is for, in its turn; what it returns is awaited."""
+    def deliver(self, cell: CellHost) -> Awaitable[Any] | None:
+        """Act, in its turn among the messages; the message loop awaits what this returns."""
         raise NotImplementedError
 
-    def delivered(self, cell: Cell, result: Any) -> None:
-        """What :meth:`deliver` returned was awaited, and came to ``result``."""
+    def delivered(self, cell: CellHost, result: Any) -> None:
+        """Take ``result``, which awaiting :meth:`deliver` returned."""
 
-    def failed(self, cell: Cell, error: BaseException) -> Any:
-        """Its delivery raised ``error``: return the message that the failure sink is to be told."""
+    def failed(self, cell: CellHost, error: BaseException) -> Any:
+        """Take ``error``, which its delivery raised; return the message for the failure sink."""
         return self
 
     def shed(self, path: str) -> None:
-        """It is dropped at the bound of ``path``'s mailbox; only for sheddable ones."""
+        """Take note that the full mailbox of ``path`` dropped it."""
 
-    def bury(self, cell: Cell) -> None:
-        """It will not be delivered: the actor ended."""
+    def bury(self, cell: CellHost) -> None:
+        """Take note that the actor ended before its delivery."""
 
 
 class Lagged(Envelope):
@@ -58,9 +75,9 @@ class Lagged(Envelope):
         self.count += count
         return self
 
-    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+    def deliver(self, cell: CellHost) -> Awaitable[None] | None:
         """Tell the actor, before the next message."""
-        cell.processed -= 1  # it is none
+        cell.processed -= 1  # a Lagged does not count as a message
         return cell.call_hook(cell.actor.on_lagged, self)
 
     def __repr__(self) -> str:

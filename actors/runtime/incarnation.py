@@ -10,19 +10,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from actors.runtime.actor import Actor, ActorContext
 from actors.runtime.ask import Ask, ending
-from actors.runtime.envelopes import Envelope
+from actors.runtime.behaviour import ActorSpec, Behaviour
+from actors.runtime.cell import Cell
 from actors.runtime.message_loop import handle_messages
 from supervisor import Child, Crashed, Killed, Shutdown, Status
 from supervisor.log import get_logger
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-
-__all__ = ["DRAINED", "live"]
+__all__ = ["live"]
 
 log = get_logger("mailslot.actors")
 
@@ -31,35 +28,21 @@ _SHUTDOWN = Shutdown()
 _RUNNING = Status.RUNNING
 
 
-class _Drained(Envelope):
-    """Everything that was in the mailbox when the stop was asked for has been handled."""
-
-    __slots__ = ()
-
-    def deliver(self, cell: Cell) -> None:
-        cell.request_stop(drain=False)
-
-
-DRAINED = _Drained()
-
-
-async def live(cell: Cell, child: Child) -> None:
+async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
     """Be one incarnation of ``cell``, as ``child`` of a supervisor."""
     if not cell.begin(child):
         return
-    spec = cell.spec
-    cell.context = context = ActorContext(cell, child, cell.incarnation)
+    actor = cell.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
+    context = cell.context = actor._begin_incarnation(cell, child)
     try:
-        actor = cell.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
-        actor.context = context
-        if type(actor).on_start is not Actor.on_start:
+        if type(actor).on_start is not Behaviour.on_start:
             await actor.on_start()
-        cell.receive = actor.receive
-        cell.receive_is_async = _is_async(actor.receive)
     except BaseException as error:
         context.close(error)
         await context.stop_children(cell.stop_deadline)
         raise
+    cell.receive = actor.receive
+    cell.receive_is_async = _is_async(actor.receive)
     child.started()
     if child.status is not _RUNNING:  # it did not notice that its start was called off
         cell.stop_asked = True
@@ -67,30 +50,33 @@ async def live(cell: Cell, child: Child) -> None:
     try:
         await handle_messages(cell)
     except BaseException as error:
-        await _wind_down(cell, actor, context, error)
+        await _wind_down(spec, cell, error)
         raise
     # The usual case written out: most actors have nothing to wind down.
     context.close(None)
     if context.has_children or not spec.keep_mailbox:
-        await _wind_down(cell, actor, context, None)
-    elif type(actor).on_stop is not Actor.on_stop:
+        await _wind_down(spec, cell, None)
+    elif type(actor).on_stop is not Behaviour.on_stop:
         await actor.on_stop(_SHUTDOWN)
 
 
-async def _wind_down(
-    cell: Cell, actor: Actor[Any], context: ActorContext, error: BaseException | None
-) -> None:
+async def _wind_down(spec: ActorSpec, cell: Cell, error: BaseException | None) -> None:
+    actor, context = cell.actor, cell.context
+    assert context is not None
     context.close(error)
-    if not cell.spec.keep_mailbox:
-        _clear_mailbox(cell, error)
+    if not spec.keep_mailbox:
+        for left in cell.mailbox.clear():
+            if type(left) is Ask:
+                left.fail(ending(cell, error))
+            else:
+                cell.bury(left)
     try:
         await context.stop_children(cell.stop_deadline)
     finally:
-        if type(actor).on_stop is not Actor.on_stop:
-            await _on_stop(cell, actor, error)
+        await _on_stop(cell, actor, error)
 
 
-async def _on_stop(cell: Cell, actor: Actor[Any], error: BaseException | None) -> None:
+async def _on_stop(cell: Cell, actor: Behaviour[Any], error: BaseException | None) -> None:
     if error is None:
         await actor.on_stop(_SHUTDOWN)
         return
@@ -99,16 +85,6 @@ async def _on_stop(cell: Cell, actor: Actor[Any], error: BaseException | None) -
     except (Exception, asyncio.CancelledError) as second:
         # What ended it matters more: that is what its supervisor decides by.
         log.error("on_stop_failed", path=cell.path, error=repr(second), exc_info=second)
-
-
-def _clear_mailbox(cell: Cell, error: BaseException | None) -> None:
-    for left in cell.mailbox.clear():
-        if type(left) is Ask:
-            left.fail(ending(cell, error))
-        elif left is DRAINED:
-            cell.request_stop(drain=False)
-        else:
-            cell.bury(left)
 
 
 def _is_async(receive: Callable[[Any], Any]) -> bool:

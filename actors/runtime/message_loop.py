@@ -4,55 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.runtime.ask import Ask
+from actors.runtime.cell import Cell
 from actors.runtime.envelopes import Envelope
-from actors.runtime.lost_messages import Failure
+from actors.runtime.pacer import SLICE
 from supervisor import Crashed
-from supervisor.lifecycle import runs_in
+from supervisor.child_task import runs_in
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-
-__all__ = ["SLICE", "Pacer", "handle_messages", "survives"]
-
-#: Seconds that every busy actor has in each turn of the loop.
-SLICE = 0.000_25
-
-# Seconds that actors with full mailboxes have beyond that, all of them together: two milliseconds
-# at most for a single one. A timer that comes due during a turn runs after the next one.
-_RELIEF = 0.003_5
-
-
-class Pacer:
-    """Gives actors more time the fuller their mailboxes are.
-
-    What fills a mailbox runs in the same loop, a socket's reader for instance. Let in too often, it
-    floods an actor that could have kept up. But what actors get beyond their slices is shared by
-    all of one system, and none gets more than half of what is left: however many are flooded, the
-    loop waits for a few milliseconds only.
-    """
-
-    __slots__ = ("_left", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._left = _RELIEF
-
-    def slice(self, depth: int, capacity: int) -> float:
-        """Return the seconds for an actor with ``depth`` messages waiting, of ``capacity``."""
-        if depth * 8 < capacity:
-            return SLICE
-        if self._left == _RELIEF:
-            self._loop.call_soon(self._refill)  # in the loop's next turn, ahead of the actors
-        relief = min(_RELIEF * depth / capacity, self._left) / 2
-        self._left -= relief
-        return SLICE + relief
-
-    def _refill(self) -> None:
-        self._left = _RELIEF
-
+__all__ = ["handle_messages"]
 
 # A busy actor looks at the clock after this many messages, fewer while they take long.
 _LONGEST_TURN = 64
@@ -123,7 +84,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                     if result is not None and hasattr(type(result), "__await__"):
                         await result
         except BaseException as error:
-            if not survives(cell, message, error):
+            if not _survives(cell, message, error):
                 cell.processed += handled
                 raise
         cell.processed += handled
@@ -165,18 +126,18 @@ async def _attend(cell: Cell) -> None:
             else:
                 await cell.call_hook(cell.receive, message)
         except BaseException as error:
-            if not survives(cell, message, error):
+            if not _survives(cell, message, error):
                 raise
     mailbox.signal = True
     await asyncio.sleep(0)
 
 
-def survives(cell: Cell, message: Any, error: BaseException) -> bool:
+def _survives(cell: Cell, message: Any, error: BaseException) -> bool:
     """Report ``cell``'s message in hand as failed; return whether its incarnation goes on."""
     if type(message) in Envelope.classes:
         message = message.failed(cell, error)
     # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
-    cell.system.report_failure(Failure(cell.path, message, error), cell.spec.on_failure)
+    cell.report_failure(message, error)
     if cell.ended is not None or not cell.actor.resilient:
         return False
     if Crashed(error).fatal:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import weakref
+from typing import Any, Generic, TypeVar
 
 from actors.runtime.ask import Ask, Expired
+from actors.runtime.cell import Cell
 from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped
 from supervisor import ExitReason
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-
-__all__ = ["ActorRef"]
+__all__ = ["ActorRef", "ref_of"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 
@@ -152,3 +151,14 @@ class ActorRef(Generic[M_contra]):
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.path}{'' if self.alive else ' (ended)'}>"
+
+
+def ref_of(cell: Cell) -> ActorRef[Any]:
+    """Return the reference that others hold of ``cell``: the same one as long as anybody does."""
+    # Held weakly, so that the two are no cycle: where actors come and go by the ten thousand
+    # a second, garbage that only the cyclic collector frees costs more than half of the rest.
+    ref: ActorRef[Any] | None = None if cell.ref is None else cell.ref()
+    if ref is None:
+        ref = ActorRef(cell)
+        cell.ref = weakref.ref(ref)
+    return ref

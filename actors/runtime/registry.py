@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from actors.runtime.cell import Cell
 from actors.runtime.errors import ActorStopped, NameTaken
-
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-    from actors.runtime.ref import ActorRef
+from actors.runtime.ref import ActorRef, ref_of
 
 __all__ = ["Registry"]
 
@@ -78,4 +76,4 @@ class Registry:
         if ref is not None:
             return ref
         cell = self._cells.get(name) or self._cells.get(f"{self._root}/{name}")
-        return None if cell is None else cell.ref
+        return None if cell is None else ref_of(cell)

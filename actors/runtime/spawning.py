@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, overload
 
-from actors.runtime.actor import Actor, ActorSpec
-from actors.runtime.cell import Cell
+from actors.runtime.behaviour import ActorSpec, Behaviour
+from actors.runtime.cell import Cell, SystemHost
 from actors.runtime.errors import ActorError, NameTaken
+from actors.runtime.incarnation import live
+from actors.runtime.overflow import as_mailbox_spec
+from actors.runtime.ref import ActorRef, ref_of
+from actors.runtime.registry import Registry
 from supervisor import (
     Child,
     ChildSpec,
+    ExitReason,
     SpecError,
     Status,
     Strategy,
@@ -20,26 +26,28 @@ from supervisor import (
     supervisor_child,
 )
 
-if TYPE_CHECKING:
-    from actors.runtime.ref import ActorRef
-    from actors.runtime.system import ActorSystem
-
-__all__ = ["SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
+__all__ = ["SpawningHost", "SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
 
 M = TypeVar("M")
 
 
-def spawn_under(system: ActorSystem, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
+class SpawningHost(SystemHost, Protocol):
+    """What spawning needs of the actor system."""
+
+    registry: Registry
+
+
+def spawn_under(system: SpawningHost, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
     """Spawn an actor below ``supervisor``."""
     cell, child_spec = _cell(system, supervisor.path, spec)
     cell.child = _start_child(supervisor, child_spec)
     # Not earlier: nothing of an actor that could not be spawned may stay behind.
     system.registry.add(cell)
-    return cell.ref
+    return ref_of(cell)
 
 
 def supervise_under(
-    system: ActorSystem,
+    system: SpawningHost,
     parent: Supervisor,
     name: str,
     strategy: Strategy | str,
@@ -56,7 +64,7 @@ def supervise_under(
 
 
 def actor_child(
-    system: ActorSystem, parent: str, spec: ActorSpec
+    system: SpawningHost, parent: str, spec: ActorSpec
 ) -> tuple[ActorRef[Any], ChildSpec]:
     """Return an actor below the path ``parent`` as a reference and a child spec.
 
@@ -64,25 +72,44 @@ def actor_child(
     """
     cell, child_spec = _cell(system, parent, spec)
     system.registry.add(cell)
-    return cell.ref, child_spec
+    return ref_of(cell), child_spec
 
 
-def _cell(system: ActorSystem, parent: str, spec: ActorSpec) -> tuple[Cell, ChildSpec]:
+def _cell(system: SpawningHost, parent: str, spec: ActorSpec) -> tuple[Cell, ChildSpec]:
     kind = "" if spec.name is not None else getattr(spec.actor, "__name__", "actor")
     name = system.registry.free_name(parent, spec.name, kind)
-    cell = Cell(spec, f"{parent}/{name}", system)
+    cell = Cell(
+        f"{parent}/{name}",
+        system,
+        as_mailbox_spec(spec.mailbox),
+        on_failure=spec.on_failure,
+        describe=spec.describe,
+    )
     child_spec = ChildSpec(
         id=name,
-        start=cell.run,
+        start=partial(_live, system.registry, spec, cell),
         restart=spec.restart,
         shutdown=spec.shutdown,
         retry_policy=spec.retry_policy,
         start_timeout=spec.start_timeout,
         significant=spec.significant,
         kind="actor",
-        on_gone=cell.gone,
+        on_gone=partial(_gone, system.registry, cell),
     )
     return cell, child_spec
+
+
+def _live(
+    registry: Registry, spec: ActorSpec, cell: Cell, child: Child
+) -> Coroutine[Any, Any, None]:
+    if cell.ended is not None:  # it comes back with its supervisor
+        registry.add(cell)
+    return live(spec, cell, child)
+
+
+def _gone(registry: Registry, cell: Cell, reason: ExitReason) -> None:
+    cell.gone(reason)
+    registry.forget(cell)
 
 
 def _start_child(supervisor: Supervisor, spec: ChildSpec) -> Child:
@@ -105,7 +132,7 @@ class SupervisorRef:
 
     __slots__ = ("_child", "_system")
 
-    def __init__(self, system: ActorSystem, child: Child) -> None:
+    def __init__(self, system: SpawningHost, child: Child) -> None:
         self._system = system
         self._child = child
 
@@ -125,9 +152,11 @@ class SupervisorRef:
     @overload
     def spawn(self, actor: ActorSpec, **options: Any) -> ActorRef[Any]: ...
     @overload
-    def spawn(self, actor: Callable[..., Actor[M]], *args: Any, **options: Any) -> ActorRef[M]: ...
     def spawn(
-        self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
+        self, actor: Callable[..., Behaviour[M]], *args: Any, **options: Any
+    ) -> ActorRef[M]: ...
+    def spawn(
+        self, actor: Callable[..., Behaviour[Any]] | ActorSpec, *args: Any, **options: Any
     ) -> ActorRef[Any]:
         """Spawn an actor as its last child; as :meth:`ActorSystem.spawn`.
 
@@ -151,7 +180,7 @@ class SupervisorRef:
 
     def ref(self, name: str) -> ActorRef[Any] | None:
         """Return the child actor called ``name``, or None."""
-        return self._system.lookup(f"{self.path}/{name}")
+        return self._system.registry.lookup(f"{self.path}/{name}")
 
     async def stop(self) -> None:
         """Stop it and all below it for good."""
@@ -166,6 +195,6 @@ class SupervisorRef:
     @property
     def _supervisor(self) -> Supervisor:
         nested = self._child.nested
-        if nested is None:
+        if not isinstance(nested, Supervisor):
             raise ActorError(f"{self.path} has not started yet: await started() first")
         return nested

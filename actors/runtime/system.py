@@ -8,10 +8,10 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.ask import TimeoutWheel
+from actors.runtime.behaviour import ActorSpec, Behaviour
 from actors.runtime.lost_messages import DeadLetter, DeadLetters, Failure, FailureSink, LogFailures
-from actors.runtime.message_loop import Pacer
+from actors.runtime.pacer import Pacer
 from actors.runtime.ref import ActorRef
 from actors.runtime.registry import Registry
 from actors.runtime.spawning import SupervisorRef, spawn_under, supervise_under
@@ -171,9 +171,11 @@ class ActorSystem:
     @overload
     def spawn(self, actor: ActorSpec, **options: Any) -> ActorRef[Any]: ...
     @overload
-    def spawn(self, actor: Callable[..., Actor[M]], *args: Any, **options: Any) -> ActorRef[M]: ...
     def spawn(
-        self, actor: Callable[..., Actor[Any]] | ActorSpec, *args: Any, **options: Any
+        self, actor: Callable[..., Behaviour[M]], *args: Any, **options: Any
+    ) -> ActorRef[M]: ...
+    def spawn(
+        self, actor: Callable[..., Behaviour[Any]] | ActorSpec, *args: Any, **options: Any
     ) -> ActorRef[Any]:
         """Spawn an actor at the root and return its reference at once.
 
@@ -208,10 +210,6 @@ class ActorSystem:
             options: further fields of :class:`supervisor.SupervisorSpec`.
         """
         return supervise_under(self, self.root, name, strategy, children, options)
-
-    def spawn_under(self, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
-        """Spawn an actor below ``supervisor``."""
-        return spawn_under(self, supervisor, spec)
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from actors.runtime.envelopes import Envelope
+from actors.runtime.envelopes import CellHost, Envelope
 from actors.runtime.errors import ActorStopped, MailboxFull
-from supervisor import Clock
-from supervisor.clock import Timer
-
-if TYPE_CHECKING:
-    from actors.runtime.cell import Cell
-    from actors.runtime.ref import ActorRef
+from actors.runtime.ref import ActorRef
+from supervisor import Clock, Timer
 
 __all__ = ["Timers"]
 
@@ -34,13 +30,13 @@ class _Tick(Envelope):
         self.waits = False  # it lies in the mailbox
         self.timer: Timer | None = None
 
-    def deliver(self, cell: Cell) -> Awaitable[None] | None:
+    def deliver(self, cell: CellHost) -> Awaitable[None] | None:
         self.waits = False
         if not self.timers.arrived(self):
             return None
         return cell.call_hook(cell.receive, self.message)
 
-    def failed(self, cell: Cell, error: BaseException) -> Any:
+    def failed(self, cell: CellHost, error: BaseException) -> Any:
         return self.message
 
     def shed(self, path: str) -> None:

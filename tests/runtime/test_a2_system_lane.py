@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors import Actor, Terminated
+from actors.runtime.death_watch import watch
 from tests.support import eventually
 
 from .support import Boom, Echo, Gate, Recorder, turns
@@ -85,7 +86,7 @@ async def test_a2_terminated_passes_what_a_running_turn_has_before_it(told):
         ref, gate = await _backlog(system, log)
         other = system.spawn(Echo)
         await other.started()
-        ref._cell.watch(other._cell)
+        watch(ref, other)
         gate.set()
         await eventually(lambda: ref._cell.processed > 100, every=0)
         before = ref._cell.processed
@@ -154,7 +155,7 @@ async def test_a2_a_failing_terminated_goes_to_the_failure_sink_and_crashes(told
         other = system.spawn(Echo)
         ref = system.spawn(Fragile, log)
         await ref.started()
-        ref._cell.watch(other._cell)
+        watch(ref, other)
         await other.stop()
         await eventually(lambda: ("start", 2) in log)
         ref.tell("still here")
@@ -177,7 +178,7 @@ async def test_a2_a_resilient_actor_survives_a_failing_terminated(told):
         other = system.spawn(Echo)
         ref = system.spawn(Tough, log)
         await ref.started()
-        ref._cell.watch(other._cell)
+        watch(ref, other)
         await other.stop()
         ref.tell("still here")
         await eventually(lambda: "still here" in log)
@@ -197,7 +198,7 @@ async def test_a2_thousands_of_ends_at_once_leave_the_loop_room(told):
         others = [system.spawn(Echo) for _ in range(1000)]
         await ref.started()
         for other in others:
-            ref._cell.watch(other._cell)
+            watch(ref, other)
         most = 0
         for other in others:
             other.request_stop()

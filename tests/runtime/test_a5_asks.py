@@ -218,7 +218,8 @@ async def test_a5_a_deferred_answer_that_nobody_waits_for_is_forgotten(told):
         with pytest.raises(TimeoutError):
             await ref.ask("defer", timeout=0.01)
         await turns()
-        assert not ref._cell.context._deferred
+        context: Any = ref._cell.context
+        assert not context._deferred
         ref.tell("too late")
         assert await ref.ask("count") == 0
 

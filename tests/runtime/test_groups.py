@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors import ActorError, ActorSpec, NameTaken, Terminated
+from actors.runtime.death_watch import watch
 from supervisor import SpecError, StartError
 from tests.support import eventually
 
@@ -126,13 +127,13 @@ async def test_a6_the_restart_of_its_supervisor_is_an_end_that_watchers_hear_of(
         a, b = group.ref("a"), group.ref("b")
         watcher = system.spawn(Recorder, log)
         await watcher.started()
-        watcher._cell.watch(b._cell)
+        watch(watcher, b)
         a.tell(Crash(Boom()))
         await eventually(lambda: any(isinstance(entry, Terminated) for entry in log))
         await eventually(lambda: b.alive)
         assert await b.ask(1) == 1
         # Watched anew, the new life's end is told as well.
-        watcher._cell.watch(b._cell)
+        watch(watcher, b)
         await b.stop()
         await eventually(lambda: sum(isinstance(entry, Terminated) for entry in log) == 2)
 

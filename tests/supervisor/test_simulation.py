@@ -113,10 +113,10 @@ class World:
 
     def check(self) -> None:
         supervisor = self.supervisor
-        statuses = [child.status for child in supervisor._children.values()]
+        statuses = [child.status for child in supervisor._lifecycle.children.values()]
         if supervisor.phase is not Phase.ENDED:
-            removed = supervisor._live - sum(status is not Status.DOWN for status in statuses)
-            assert removed >= 0
+            up = sum(status is not Status.DOWN for status in statuses)
+            assert supervisor._lifecycle.live >= up
         if self.ordered:
             assert statuses.count(Status.STOPPING) <= 1
             assert statuses.count(Status.STARTING) <= 1
@@ -154,19 +154,19 @@ def test_s3_s6_s7_any_series_of_events(strategy, dynamic, children, operations, 
             await world.stage.clock.advance(200)
             settle_phase = supervisor.phase
             assert settle_phase in (Phase.RUNNING, Phase.ENDED)
-            for child in supervisor._children.values():
+            for child in supervisor._lifecycle.children.values():
                 expected = child.wanted and settle_phase is Phase.RUNNING
                 assert child.status is (Status.RUNNING if expected else Status.DOWN)
         world.stage.take_log()
         stopping = asyncio.create_task(supervisor.stop())
-        order = [*supervisor._children]
+        order = [*supervisor._lifecycle.children]
         await world.stage.clock.advance(200)
         report = await stopping
         assert supervisor.phase is Phase.ENDED
         assert not +world.alive
-        assert all(child.status is Status.DOWN for child in supervisor._children.values())
-        assert all(child.forgotten for child in supervisor._children.values())
-        assert supervisor._live == 0
+        assert all(child.status is Status.DOWN for child in supervisor._lifecycle.children.values())
+        assert all(child.forgotten for child in supervisor._lifecycle.children.values())
+        assert supervisor._lifecycle.live == 0
         assert world.stage.clock.pending == 0
         assert not any(child.unkillable for child in report.children)
         if world.ordered and not stop_early:

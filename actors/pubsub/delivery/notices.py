@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.pubsub.model.types import Gap
-from actors.runtime.envelopes import Envelope
+from actors.runtime.envelopes import CellHost, Envelope
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
     from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
-    from actors.runtime.cell import Cell
 
 __all__ = ["GapNotice", "HandledNotice", "begin_hook", "call_back"]
 
@@ -83,12 +82,12 @@ class GapNotice(Envelope):
         self.told = True
         return self.gap
 
-    async def deliver(self, cell: Cell) -> None:
+    async def deliver(self, cell: CellHost) -> None:
         """Tell the handler's ``on_gap``."""
         cell.processed -= 1  # it is no message
         await call_back(self.callback, self.take())
 
-    def bury(self, cell: Cell) -> None:
+    def bury(self, cell: CellHost) -> None:
         """Nobody is there to be told."""
         self.take()
 
@@ -101,7 +100,7 @@ class HandledNotice(Envelope):
     def __init__(self, writer: HandlerWriter) -> None:
         self.writer = writer
 
-    def deliver(self, cell: Cell) -> None:
+    def deliver(self, cell: CellHost) -> None:
         """Have as many calls return None."""
         cell.processed -= 1  # it is no message
         self.writer.handled()

@@ -12,8 +12,7 @@ from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from actors.pubsub.handlers.pipeline import UNOPENED
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
-from actors.runtime.cell import Cell
-from actors.runtime.envelopes import Envelope, Lagged
+from actors.runtime.envelopes import CellHost, Envelope, Lagged
 from supervisor import ExponentialBackoffRetryPolicy
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class DrainLanes(Envelope):
 
     __slots__ = ()
 
-    def deliver(self, cell: Cell) -> None:
+    def deliver(self, cell: CellHost) -> None:
         """Have the lanes finish."""
         cell.processed -= 1  # it is no message
         actor: Any = cell.actor

@@ -17,7 +17,6 @@ from actors.pubsub.handlers.function_actor import COMES_BACK
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.pipeline import Call, admit, is_undecodable, make_run, note_success
 from actors.runtime.actor import Actor, ActorSpec
-from actors.runtime.lost_messages import Failure
 
 __all__ = ["actor_spec"]
 
@@ -91,5 +90,4 @@ def _call(handler: Handler, own: Callable[[Any], Any]) -> Call:
 
 def _pass_by(actor: Actor[Any], message: Any, error: Exception) -> None:
     """Have a message fail that the actor did not see."""
-    cell = actor.context._cell
-    cell.system.report_failure(Failure(cell.path, message, error), cell.spec.on_failure)
+    actor.context._cell.report_failure(message, error)

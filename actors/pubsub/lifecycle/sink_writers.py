@@ -21,8 +21,8 @@ from actors.pubsub.handlers.failure_sinks import (
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.cell import Cell
-from actors.runtime.death_watch import Terminated
-from actors.runtime.envelopes import Envelope, Lagged
+from actors.runtime.death_watch import Terminated, watch
+from actors.runtime.envelopes import CellHost, Envelope, Lagged
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
@@ -65,7 +65,7 @@ class Writers:
             self._all.add(post)
         if handler._cell not in post.serves:
             post.serves.add(handler._cell)
-            post.ref._cell.watch(handler._cell)
+            watch(post.ref, handler)
         return post.ref
 
     def _leave(self, post: _Post, *, ended: bool) -> None:
@@ -105,11 +105,11 @@ class _Through(Envelope):
     def __init__(self, future: asyncio.Future[None]) -> None:
         self.future = future
 
-    def deliver(self, cell: Cell) -> None:
+    def deliver(self, cell: CellHost) -> None:
         cell.processed -= 1  # it is no failure
         self._tell()
 
-    def bury(self, cell: Cell) -> None:
+    def bury(self, cell: CellHost) -> None:
         self._tell()
 
     def _tell(self) -> None:

@@ -25,7 +25,7 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.reservations import Reservations
 from actors.runtime.actor import ActorSpec
 from actors.runtime.ref import ActorRef
-from actors.runtime.spawning import actor_child
+from actors.runtime.spawning import actor_child, spawn_under
 from actors.runtime.system import ActorSystem
 from supervisor import (
     Child,
@@ -186,7 +186,7 @@ class PubSubTree:
         while self._handlers.child(unique) is not None:
             unique = f"{base}~{next(numbers)}"
         spec = msgspec.structs.replace(spec, name=unique)
-        return self.system.spawn_under(self._handlers, spec)
+        return spawn_under(self.system, self._handlers, spec)
 
     async def _run_handlers(self, child: Child) -> None:
         self._handlers = _dynamic(child)

@@ -132,7 +132,7 @@ def actor_spec(actor: Any, builder: HandlerBuilder, context: type | None) -> Act
         return spec
     make = spec.actor
 
-    def made(*args: Any, **kwargs: Any) -> Actor[Any]:
+    def made(*args: Any, **kwargs: Any) -> Any:
         return make(*args, **{wanted: builder.context(), **kwargs})
 
     made.__name__ = getattr(make, "__name__", "actor")

@@ -1,0 +1,275 @@
+"""One incarnation of a child: a task, its start, its stop deadlines, and how it ended.
+
+    STARTING --started()--> RUNNING --stop()--> STOPPING --task ends--> DOWN
+       |  task ends, or stop(): cancelled          |
+       +-------------------> DOWN <----------------+  (left behind: unkillable)
+
+A stop calls the child's stop callback. A child without one is cancelled instead. At its deadline
+the child is cancelled (again). A task that survives its cancellation for the grace period is
+reported as unkillable and left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from supervisor.clock import Clock
+from supervisor.deadlines import Deadlines, stop_deadline
+from supervisor.errors import SupervisorExit
+from supervisor.events import StopReport
+from supervisor.log import get_logger
+from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
+from supervisor.spec import ChildSpec
+from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
+from supervisor.tree import TreeNode
+
+__all__ = ["AskStop", "ChildTask", "Nested", "TaskChild", "TaskSupervisor", "runs_in"]
+
+log = get_logger("mailslot.supervisor")
+
+#: Asks for a stop by a deadline: a point on the supervisor's clock, or None.
+AskStop = Callable[[float | None], None]
+
+
+class Nested(Protocol):
+    """What a child needs of the supervisor that it runs."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether it waits for its children to end."""
+
+    @property
+    def report(self) -> StopReport | None:
+        """How it ended, once it has."""
+
+    def request_stop(self, deadline: float | None = None) -> None:
+        """Begin to stop."""
+
+    def nodes(self) -> tuple[TreeNode, ...]:
+        """Return its children's part of the tree."""
+
+
+class TaskSupervisor(Protocol):
+    """What an incarnation needs of its supervisor."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    deadlines: Deadlines
+    kill_grace: float
+
+
+class TaskChild(Protocol):
+    """What an incarnation needs of its child, and reports to it."""
+
+    spec: ChildSpec
+    path: str
+    nested: Nested | None
+
+    def came_up(self) -> None:
+        """The start is over."""
+
+    def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
+        """The task ended, or was left behind; it was asked to stop at ``asked_at``, or never."""
+
+
+def runs_in(task: asyncio.Task[Any] | None) -> bool:
+    """Return whether the caller runs in ``task``."""
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:  # no loop runs
+        return False
+
+
+class ChildTask:
+    """Runs a child's start function once.
+
+    Attributes:
+        status: what the child is doing.
+        task: the asyncio task; None once it ended or was left behind.
+        asked_at: when it was first asked to stop, on the supervisor's clock, or None.
+    """
+
+    __slots__ = (
+        "_ask_stop",
+        "_ask_while_starting",
+        "_cancel_reason",
+        "_child",
+        "_entered",
+        "_killed",
+        "_owner",
+        "asked_at",
+        "status",
+        "task",
+    )
+
+    def __init__(
+        self, child: TaskChild, owner: TaskSupervisor, context: contextvars.Context
+    ) -> None:
+        self.status = STARTING
+        self.asked_at: float | None = None
+        self._child = child
+        self._owner = owner
+        self._entered = False
+        self._ask_stop: AskStop | None = None
+        self._ask_while_starting = False
+        self._cancel_reason: ExitReason | None = None
+        self._killed = False
+        self.task: asyncio.Task[None] | None = owner.loop.create_task(
+            self._main(), name=child.path, context=context.copy()
+        )
+        self.task.add_done_callback(self._never_entered, context=context)
+        if (timeout := child.spec.start_timeout) is not None:
+            owner.deadlines.set(self, owner.clock.time() + timeout)
+
+    # -- for the start function --------------------------------------------------------------------
+
+    def started(self) -> None:
+        """Note that the start is over."""
+        # One whose start has timed out comes too late, also if it did not notice its cancellation.
+        if self.status is STARTING and self._cancel_reason is None:
+            if self._child.spec.start_timeout is not None:
+                self._owner.deadlines.drop(self)
+            self.status = RUNNING
+            self._child.came_up()
+
+    def on_stop(self, ask: AskStop, *, while_starting: bool) -> None:
+        """Ask for a stop by ``ask``, ``while_starting`` too, instead of by cancellation."""
+        self._ask_stop = ask
+        self._ask_while_starting = while_starting
+
+    # -- for the supervisor ------------------------------------------------------------------------
+
+    def stop(self, total: float | None) -> None:
+        """Ask for a stop; ``total`` is the whole supervisor's deadline, or None."""
+        starting = self.status is STARTING
+        self.status = STOPPING
+        now = self.asked_at = self._owner.clock.time()
+        if self._cancel_reason is not None:
+            return  # its start had timed out: cancelled already, and in its grace period
+        deadline = stop_deadline(now, self._child.spec.shutdown, total)
+        if deadline is None:
+            self._owner.deadlines.drop(self)
+        elif deadline > now:
+            self._owner.deadlines.set(self, deadline)
+        else:
+            self._kill(KILLED)
+            return
+        if self._ask_stop is None or (starting and not self._ask_while_starting):
+            self._cancel(SHUTDOWN)
+        elif not self._ask(deadline):
+            self._kill(KILLED)
+
+    def shorten(self, total: float) -> None:
+        """Apply an earlier ``total`` deadline to a stop that is going on."""
+        if self._killed or self.asked_at is None:
+            return
+        # Counted from the first request: another one must not lengthen the child's own allowance.
+        deadline = stop_deadline(self.asked_at, self._child.spec.shutdown, total)
+        assert deadline is not None
+        if deadline <= self._owner.clock.time():
+            self._kill(KILLED)
+            return
+        self._owner.deadlines.set(self, deadline)
+        if self._cancel_reason is None:
+            self._ask(deadline)
+
+    def deadline_passed(self) -> None:
+        """Cancel the task, or leave it behind if it was cancelled before."""
+        if self._killed:
+            self._leave_behind()
+        elif self.status is STARTING:
+            spec, path = self._child.spec, self._child.path
+            late = TimeoutError(f"{path} did not start within {spec.start_timeout} s")
+            self._kill(StartFailed(spec.id, late))
+        else:
+            self._kill(KILLED)
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _ask(self, deadline: float | None) -> bool:
+        assert self._ask_stop is not None
+        try:
+            self._ask_stop(deadline)
+        except Exception as error:
+            log.error("stop_request_failed", path=self._child.path, error=repr(error))
+            return False
+        return True
+
+    def _cancel(self, reason: ExitReason) -> None:
+        self._cancel_reason = reason
+        if self.task is not None:
+            self.task.cancel()
+
+    def _kill(self, reason: ExitReason) -> None:
+        self._killed = True
+        now = self._set_grace()
+        if self._child.nested is not None:
+            self._child.nested.request_stop(now)
+        self._cancel(reason)
+
+    def _set_grace(self) -> float:
+        now = self._owner.clock.time()
+        self._owner.deadlines.set(self, now + self._owner.kill_grace)
+        return now
+
+    def _leave_behind(self) -> None:
+        nested = self._child.nested
+        if nested is not None and nested.ending:
+            self._set_grace()  # it waits for children that have deadlines of their own
+        else:
+            self._end(self._cancel_reason or KILLED, unkillable=True)
+
+    async def _main(self) -> None:
+        self._entered = True
+        if self.task is not None:
+            self.task.remove_done_callback(self._never_entered)
+        child = self._child
+        reason: ExitReason
+        try:
+            await child.spec.start(child)
+        except asyncio.CancelledError as error:
+            # A cancellation that the supervisor did not ask for is a crash (S2).
+            reason = self._cancel_reason or Crashed(error)
+        except SupervisorExit as error:
+            reason = error.reason if child.nested is not None else Crashed(error)
+        except GeneratorExit as error:
+            if not runs_in(self.task):
+                raise  # nobody raised it: the loop is gone, and the task with it
+            reason = Crashed(error)
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt among them: raised from here they would end the loop
+            # with every other child in it. As a reason they stop the system in order.
+            reason = Crashed(error)
+        else:
+            # A task that returns although it was cancelled did not end in time, either.
+            reason = self._cancel_reason or (SHUTDOWN if self.status is STOPPING else NORMAL)
+        if self.status is DOWN:
+            log.warning("unkillable_child_ended", path=child.path, reason=str(reason))
+        elif not self._owner.loop.is_closed():
+            self._end(reason)
+
+    def _never_entered(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never runs _main(). _main() removes this
+        # callback, so that every other task ends without another turn of the loop.
+        if not self._entered and self.status is not DOWN:
+            self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
+
+    def _end(self, reason: ExitReason, *, unkillable: bool = False) -> None:
+        if self.status is STARTING and not reason.normal:
+            reason = self._start_failure(reason)
+        self.task = None
+        self._owner.deadlines.drop(self)
+        self.status = DOWN
+        self._child.went_down(reason, self.asked_at, unkillable=unkillable)
+
+    def _start_failure(self, reason: ExitReason) -> ExitReason:
+        if isinstance(reason, Crashed) and reason.fatal:
+            return reason
+        if self._killed and self._cancel_reason is not None:
+            return self._cancel_reason  # the time-out, not what came of it
+        if isinstance(reason, StartFailed):
+            return reason
+        return StartFailed(self._child.spec.id, reason.error or SupervisorExit(reason))
