@@ -1,69 +1,80 @@
-"""What a subscriber's commands wait for, among the pendings of its connection."""
+"""What a subscriber's commands wait for, in the connection's queue of expected replies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import ProtocolError, RedisError
 from actors.redis.wire.pending_reply import Pending
 
-if TYPE_CHECKING:
-    from actors.pubsub.connection.subscriber import Subscriber
+__all__ = ["Command", "CommandOwner", "Ignored", "Pong", "ShardLeave"]
 
-__all__ = ["Command", "Ignored", "Query", "ShardLeave"]
+
+class CommandOwner(Protocol):
+    """The subscriber that sent a command."""
+
+    def ended(self, target: Target) -> None:
+        """The node has no subscription of ``target``."""
+
+    def refused(self, targets: list[Target], error: RedisError) -> None:
+        """The node refused to subscribe to ``targets``."""
+
+    def skip_fence(self) -> None:
+        """Take the reply that was just received for the one of the next expected command, too."""
 
 
 class Command(Pending):
-    """A (un)subscription on its way: popped by its last ack, or resolved by its error."""
+    """A command that subscribes or unsubscribes: its last confirmation ends it, or its error."""
 
-    __slots__ = ("kind", "names", "subscribe", "subscriber")
+    __slots__ = ("kind", "names", "owner", "subscribe")
 
     def __init__(
-        self, subscriber: Subscriber, kind: Kind, names: Iterable[bytes], subscribe: bool
+        self, owner: CommandOwner, kind: Kind, names: Iterable[bytes], subscribe: bool
     ) -> None:
-        self.subscriber = subscriber
+        self.owner = owner
         self.kind = kind
         self.names = set(names)
         self.subscribe = subscribe
 
     def resolve(self, reply: Any) -> None:
-        """Hear an error: what is acknowledged is not answered."""
+        """Take the command's error: confirmations are pushes, not replies."""
         targets = [Target(self.kind, name) for name in self.names]
         error = reply if isinstance(reply, RedisError) else ProtocolError(f"reply {reply!r:.100}")
         if self.subscribe:
-            self.subscriber.events.on_refused(self.subscriber, targets, error)
+            self.owner.refused(targets, error)
         else:
-            # A node that refuses to end a subscription has none: the slot has left it.
+            # A node that refuses to end a subscription has none: the slot has left the node.
             for target in targets:
-                self.subscriber.events.on_confirmed(self.subscriber, target, False, 0)
+                self.owner.ended(target)
 
     def fail(self, error: BaseException) -> None:
-        """Hear of the connection's end, which the subscriber is told of as a whole."""
+        """Nothing: the reconciler hears of the connection's end as a whole."""
 
 
 class ShardLeave(Command):
-    """The end of a shard subscription on its way, with a PING behind it.
+    """SUNSUBSCRIBE, with a fence behind it.
 
-    The slot may leave the node before the command comes to it. Then all names are acknowledged by
-    the server's own word, and the command is answered with an error on top. So the acks do not end
-    it: its error does, or the answer to the PING.
+    The slot may leave the node before the command arrives there. Then the server has ended the
+    subscriptions by itself, and answers the command with an error on top. So confirmations alone
+    do not end this command: its error does, or the reply to the fence. The fence is HELLO without
+    arguments, which servers answer in every state and to every user: an error in its place is
+    always the error of SUNSUBSCRIBE.
     """
 
     __slots__ = ()
 
     def resolve(self, reply: Any) -> None:
-        """Hear the command's error, or the answer to the PING."""
+        """Take the command's error, or the fence's reply."""
         if isinstance(reply, RedisError):
             super().resolve(reply)
-            return
-        fence = self.subscriber.connection.pending.popleft()
-        assert isinstance(fence, Ignored)
+        else:
+            self.owner.skip_fence()
 
 
 class Ignored(Pending):
-    """A reply that says nothing: where it matters, the next one does."""
+    """A reply that nobody needs: ASKING's, or a fence's after an error."""
 
     __slots__ = ()
 
@@ -71,21 +82,20 @@ class Ignored(Pending):
         """Take the reply."""
 
     def fail(self, error: BaseException) -> None:
-        """Hear of the connection's end."""
+        """Nothing: the reconciler hears of the connection's end as a whole."""
 
 
-class Query(Pending):
-    """The reply to a command that has nothing to do with subscriptions, or the error instead."""
+class Pong(Pending):
+    """The reply to a PING; an error, too, shows that the node answers."""
 
     __slots__ = ("heard",)
 
-    def __init__(self, heard: Callable[[Any], None]) -> None:
+    def __init__(self, heard: Callable[[], None]) -> None:
         self.heard = heard
 
     def resolve(self, reply: Any) -> None:
-        """Pass the reply on."""
-        self.heard(reply)
+        """Report that the node has answered."""
+        self.heard()
 
     def fail(self, error: BaseException) -> None:
-        """Pass the error on."""
-        self.heard(error)
+        """Nothing: the node has not answered."""

@@ -1,10 +1,10 @@
-"""One node's connection as the reconciler uses it: commands, acknowledgements and pongs.
+"""One subscriber connection: commands to the node, and confirmations and pongs from it.
 
-Messages are the data plane's, in plane.py.
+Messages are the dispatcher's, in ``delivery``.
 
-Acknowledgements of subscriptions are pushes, errors are replies, and both come in the order of the
-commands. So an acknowledgement belongs to the oldest command that still waits, or to none: then
-the server took the subscription away by itself.
+Confirmations of subscriptions are pushes, errors are replies, and both come in the order of the
+commands. So a confirmation belongs to the oldest command that still waits, or to no command: then
+the server has ended the subscription by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.pubsub.connection.pending_commands import Command, Ignored, Query, ShardLeave
+from actors.pubsub.connection.pending_commands import Command, Ignored, Pong, ShardLeave
 from actors.pubsub.delivery.dispatcher import Dispatcher
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Kind, Target
@@ -32,8 +32,8 @@ _UNSUBSCRIBE = {
     Kind.PATTERN: "PUNSUBSCRIBE",
     Kind.SHARD: "SUNSUBSCRIBE",
 }
-# Acknowledgement -> (kind, whether it is the one of a subscription, the message's type).
-_ACKS = {
+# The type of a confirmation -> its kind, and whether it confirms a subscription or the end of one.
+_CONFIRMATIONS = {
     b"subscribe": (Kind.CHANNEL, True),
     b"psubscribe": (Kind.PATTERN, True),
     b"ssubscribe": (Kind.SHARD, True),
@@ -41,11 +41,12 @@ _ACKS = {
     b"punsubscribe": (Kind.PATTERN, False),
     b"sunsubscribe": (Kind.SHARD, False),
 }
-# Names a command: few enough that no server takes offence, many enough that ten thousand channels
-# are a handful of commands.
+# Names in one command: few enough for any server, many enough that ten thousand channels are a
+# handful of commands.
 _NAMES_PER_COMMAND = 500
 _ASKING = pack(("ASKING",))
 _PING = pack(("PING",))
+_FENCE = pack(("HELLO",))
 _new = tuple.__new__
 
 
@@ -64,12 +65,12 @@ class Recent(msgspec.Struct, frozen=True):
 
 
 class SubscriberEvents(Protocol):
-    """Who is told what a subscriber hears besides messages."""
+    """Is told what a subscriber receives besides messages."""
 
     def on_confirmed(
         self, subscriber: Subscriber, target: Target, subscribed: bool, count: int
     ) -> None:
-        """The node acknowledged a command."""
+        """The node confirmed a command for ``target``."""
 
     def on_revoked(self, subscriber: Subscriber, target: Target, count: int) -> None:
         """The node ended a subscription by itself."""
@@ -85,9 +86,10 @@ class Subscriber(Dispatcher):
     """The subscriptions on one connection.
 
     Attributes:
-        node: which node it is, as the table calls it.
-        origin: which server that is: the same one delivers nothing twice.
-        pongs: answers to :meth:`ping`.
+        node: the node's name in the table.
+        connection: the connection to the node.
+        origin: identifies the server: one server delivers no message twice.
+        pongs: how many answers to :meth:`ping` came.
     """
 
     def __init__(
@@ -120,15 +122,15 @@ class Subscriber(Dispatcher):
             self.connection.deliver(reply)
             return
         kind = reply[0]
-        if kind in _ACKS:
-            self._acked(kind, reply[1], reply[2])
-        # Other pushes (client-side caching and what may come) are not for a subscriber.
+        if kind in _CONFIRMATIONS:
+            self._confirmed(kind, reply[1], reply[2])
+        # Other pushes, of client-side caching for instance, are not for a subscriber.
 
-    def _acked(self, push: bytes, name: bytes | None, count: int) -> None:
-        kind, subscribed = _ACKS[push]
-        if name is None:  # the answer to an UNSUBSCRIBE of nothing, which is never sent
+    def _confirmed(self, push: bytes, name: bytes | None, count: int) -> None:
+        kind, subscribed = _CONFIRMATIONS[push]
+        if name is None:  # confirms an UNSUBSCRIBE without names, which is never sent
             return
-        target = _new(Target, (kind, name))  # as its own constructor does, at half the price
+        target = _new(Target, (kind, name))  # what Target(kind, name) does, at half its cost
         pending = self.connection.pending
         head = pending[0] if pending else None
         if (
@@ -143,6 +145,21 @@ class Subscriber(Dispatcher):
             self.events.on_confirmed(self, target, subscribed, count)
         elif not subscribed:
             self.events.on_revoked(self, target, count)
+
+    # -- what becomes of commands ------------------------------------------------------------------
+
+    def ended(self, target: Target) -> None:
+        """Report that the node has no subscription of ``target``."""
+        self.events.on_confirmed(self, target, False, 0)
+
+    def refused(self, targets: list[Target], error: RedisError) -> None:
+        """Report that the node refused to subscribe to ``targets``."""
+        self.events.on_refused(self, targets, error)
+
+    def skip_fence(self) -> None:
+        """Drop the expectation of a fence whose reply has just come."""
+        fence = self.connection.pending.popleft()
+        assert isinstance(fence, Ignored)
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -177,26 +194,24 @@ class Subscriber(Dispatcher):
             if subscribe or kind is not Kind.SHARD:
                 self._expected.append(Command(self, kind, part, subscribe))
             else:
-                self._outgoing.append(_PING)
+                self._outgoing.append(_FENCE)
                 self._expected += ShardLeave(self, kind, part, subscribe), Ignored()
 
     def send(self) -> None:
         """Send what :meth:`subscribe` and :meth:`unsubscribe` have collected, in one write."""
         outgoing, self._outgoing = self._outgoing, []
         expected, self._expected = self._expected, []
-        # Where the connection has ended, the news of that is on the way to the reconciler.
+        # Where the connection has ended, the reconciler is about to hear of that.
         if outgoing and self.connection.usable:
             self.connection.write(b"".join(outgoing), *expected)
 
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""
         self._outgoing.append(_PING)
-        self._expected.append(Query(partial(self._ponged, asyncio.get_running_loop().time())))
+        self._expected.append(Pong(partial(self._ponged, asyncio.get_running_loop().time())))
         self.send()
 
-    def _ponged(self, asked_at: float, reply: Any) -> None:
-        if isinstance(reply, Exception):
-            return
+    def _ponged(self, asked_at: float) -> None:
         self.pongs += 1
         self.connection.proof = max(self.connection.proof, asked_at)
 

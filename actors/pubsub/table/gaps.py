@@ -1,9 +1,10 @@
-"""When a target was surely live, and which gaps follow; pure.
+"""When a target was surely live, and which gaps follow (pure).
 
-A gap opens where a target is lost that is live nowhere else for sure: with the last proof of life,
-or where another node's life ends that it had until then. It ends with the acknowledgement of a node
-that is sure to receive the target. Where a node took over, what it accepted meanwhile may have come
-to nobody: then the gap awaits that node, wherever else the target is live.
+A gap opens when a node is lost and the target is not surely live elsewhere. It begins when the
+target was surely live last, on any node. It ends when a node confirms the target that surely
+receives its messages. Where a node took over its shard and ended the subscription, messages that it
+accepts before it confirms again may reach nobody: such a gap waits for that node, wherever else the
+target is live.
 """
 
 from __future__ import annotations
@@ -15,32 +16,32 @@ from actors.pubsub.table.state import Command, GapEnded, NodeId, NodeStatus, Tar
 
 __all__ = ["Gaps"]
 
-# Seconds for which it is known where a target was live: no node's word is older than that.
+# Seconds for which it is remembered where a target was live: no proof of life is older.
 _REMEMBERED = 10.0
 
 
 class Gaps:
-    """The gaps of rows.
+    """Opens and ends the gaps of rows.
 
     Attributes:
-        doubted: nodes on which being live proves nothing at the moment.
+        doubted: nodes that may receive nothing at the moment, though they are connected.
     """
 
     def __init__(self) -> None:
         self.doubted: set[NodeId] = set()
 
     def doubt(self, rows: Iterable[TargetState], node: NodeId, proof: float, reason: str) -> None:
-        """Being live on ``node`` proves nothing from ``proof`` on."""
+        """Doubt ``node``: it may have received nothing since ``proof``."""
         self.doubted.add(node)
         for row in rows:
             if row.wanted and row.is_live(node) and row.gap_since is None and not self.proven(row):
-                row.gap_since = self.owed(row, proof)
+                row.gap_since = self.gap_start(row, proof)
                 row.gap_reason, row.gap_doubt = reason, node
 
     def trust(
         self, rows: Iterable[TargetState], node: NodeId, now: float, *, nothing_lost: bool
     ) -> list[Command]:
-        """Being live on ``node`` is a proof again; ``nothing_lost``: it was one all the time."""
+        """Trust ``node`` again; ``nothing_lost``: it has received everything all the time."""
         self.doubted.discard(node)
         commands: list[Command] = []
         for row in rows:
@@ -51,32 +52,32 @@ class Gaps:
         return commands
 
     def confirmed(self, row: TargetState, node: NodeId, now: float) -> list[Command]:
-        """``node`` acknowledged the subscription, and the target is live there."""
+        """``node`` confirmed the subscription, and the target is live there."""
         if row.gap_since is None:
             return []
         if row.gap_awaits == node:
-            row.gap_awaits = None  # here it is, and it counts as any other, doubted or not
+            row.gap_awaits = None
         if row.gap_awaits is None and self.proven(row):
             return self.end(row, now)
         return []
 
     def took_over(self, row: TargetState, node: NodeId, proof: float, end: float) -> None:
-        """``node`` took over, and ended the subscription: what it accepts reaches nobody for sure.
+        """Open a gap: ``node`` became the primary of its shard, and ended the subscription.
 
         Args:
-            row: the target's; without a gap.
+            row: the target's; no gap is open.
             node: the node.
-            proof: until then it surely delivered all that was accepted anywhere.
-            end: until then it surely delivered what it accepted itself.
+            proof: until then ``node`` delivered everything that any node accepted.
+            end: until then ``node`` delivered everything that it accepted itself.
         """
         row.spans[node] = row.spans[node][0], proof
-        covered = self.covered(row, self.owed(row, proof))
-        row.gap_since = self.owed(row, min(covered, end))
+        covered = self.covered(row, self.gap_start(row, proof))
+        row.gap_since = self.gap_start(row, min(covered, end))
         row.gap_reason = "another node took over"
         row.gap_awaits = node if self.proven(row) else None
 
     def sure(self, row: TargetState) -> list[NodeId]:
-        """Return the nodes that the target is live on, and that are sure to receive it."""
+        """Return the nodes on which the target is surely live."""
         return [
             node
             for node, actual in row.nodes.items()
@@ -84,11 +85,11 @@ class Gaps:
         ]
 
     def proven(self, row: TargetState) -> bool:
-        """Whether the target is live on a node that is sure to receive it."""
+        """Whether the target is surely live on a node."""
         return bool(self.sure(row))
 
     def covered(self, row: TargetState, since: float) -> float:
-        """Return until when the target was surely live somewhere from ``since`` on."""
+        """Return until when the target was surely live, on any nodes, from ``since`` on."""
         sure = self.sure(row)
         spans = [
             (begin, end) for node, (begin, end) in row.spans.items() if end < inf or node in sure
@@ -99,24 +100,32 @@ class Gaps:
         return since
 
     @staticmethod
-    def owed(row: TargetState, proof: float) -> float:
-        """Return ``proof``, or what is later: the first acknowledgement, the end of a told gap."""
+    def gap_start(row: TargetState, proof: float) -> float:
+        """Return when a gap begins: at ``proof``, not before the first confirmation or a former gap."""
         first = min((begin for begin, _ in row.spans.values()), default=proof)
-        return max(proof, first, row.told)
+        return max(proof, first, row.reported_until)
 
     def end(self, row: TargetState, now: float) -> list[Command]:
-        """End the gap, if there is one: the target is live, and was not until ``now``."""
+        """End the open gap, if there is one, at ``now``, and report it."""
         if row.gap_since is None or not row.wanted:
             return []
         ended = GapEnded(row.target, row.gap_since, now, row.gap_reason)
         row.gap_since = row.gap_doubt = row.gap_awaits = None
-        row.told = now
+        row.reported_until = now
         return [ended]
 
     def lost(
         self, row: TargetState, actual: NodeStatus, node: NodeId, proof: float, reason: str
     ) -> list[Command]:
-        """``node`` was lost, where it was ``actual``; until ``proof`` it surely delivered."""
+        """Open a gap, if one follows from the loss of ``node``.
+
+        Args:
+            row: the target's; ``node`` is not among its nodes any more.
+            actual: the target's status on ``node`` before.
+            node: the lost node.
+            proof: until then ``node`` delivered everything that any node accepted.
+            reason: why the node was lost.
+        """
         if actual is not NodeStatus.LIVE or not row.wanted:
             return []
         row.spans[node] = row.spans[node][0], proof
@@ -124,27 +133,27 @@ class Gaps:
             del row.spans[other]
         if row.gap_since is not None:
             if row.gap_doubt == node:
-                row.gap_doubt = None  # it is certain now
+                row.gap_doubt = None  # what was doubted is certain now
             if not self.proven(row):
-                row.gap_awaits = None  # any node will do
+                row.gap_awaits = None  # any node's confirmation ends it
             return []
-        since = self.covered(row, self.owed(row, proof))
+        since = self.covered(row, self.gap_start(row, proof))
         if since == inf:
             return []
         row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
         if not self.proven(row):
             return []
-        # Another one is live, and was not yet when this one was surely heard last.
+        # The target is live on another node, and was not yet when this one was surely live last.
         return self.end(row, min(row.spans[live][0] for live in self.sure(row)))
 
     def called_off(self, row: TargetState, node: NodeId) -> list[Command]:
-        """``node`` did not take over, after all: it counts where else it was live meanwhile."""
+        """``node`` did not become the primary: the target's other nodes count again."""
         if row.gap_awaits != node:
             return []
         row.gap_awaits = None
         if not self.proven(row):
             return []
-        if self.covered(row, self.owed(row, row.spans[node][1])) == inf:
+        if self.covered(row, self.gap_start(row, row.spans[node][1])) == inf:
             row.gap_since = None
             return []
         return self.end(row, min(row.spans[live][0] for live in self.sure(row)))

@@ -1,4 +1,4 @@
-"""Which node a target is heard from, and which nodes it can do without; pure (P7)."""
+"""Which of several live nodes is a target's source, and which nodes can be left (pure, P7)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIVE = NodeStatus.LIVE
 
 
 def choose_source(row: TargetState, commands: list[Command]) -> None:
-    """Let the target come from where it should; ``commands`` get what is to be done for it."""
+    """Choose the source of the row's target; put what has to be done for that into ``commands``."""
     old = row.source
     best = _best_source(row)
     if row.leaving is not None and not row.feeds(row.leaving):
@@ -25,7 +25,7 @@ def choose_source(row: TargetState, commands: list[Command]) -> None:
         row.source, row.leaving = best, old
         commands.append(Handover(row.target, old, best))
     elif best is not None and row.leaving not in (None, best) and not row.feeds(old):
-        # The one in between is gone. What the first one has yet to deliver still counts.
+        # The node in between is gone. What the first one has yet to deliver is still used.
         assert row.leaving is not None
         row.source = best
         commands.append(SetSource(row.target, row.leaving))
@@ -33,11 +33,11 @@ def choose_source(row: TargetState, commands: list[Command]) -> None:
     elif best is None or not row.feeds(old):
         row.source, row.leaving = best, None
         commands.append(SetSource(row.target, best))
-    # Else a second hand-over while one is under way: it begins when the first one is done.
+    # Else a handover is under way: the next one begins when it is done.
 
 
 def is_surplus(row: TargetState, node: NodeId) -> bool:
-    """Whether ``node`` can be left: nobody wants it there, and it is not what we live on."""
+    """Whether the target need not be live on ``node``: no place, and neither source nor leaving."""
     if not row.wanted:
         return True
     return node not in row.places and node not in (row.source, row.leaving)
@@ -45,7 +45,7 @@ def is_surplus(row: TargetState, node: NodeId) -> bool:
 
 def _best_source(row: TargetState) -> NodeId | None:
     if row.wanted:
-        # Asked for each acknowledgement of thousands: the usual case first, without a tuple.
+        # Called for each of thousands of confirmations: the usual case first, without a tuple.
         nodes = row.nodes
         for node in row.places:
             if nodes.get(node) is _LIVE:
@@ -56,6 +56,6 @@ def _best_source(row: TargetState) -> NodeId | None:
         return None
     if not row.draining:
         return None
-    # One that drains goes nowhere any more: who feeds it does so to the end.
+    # A target that drains stays where it is: its nodes deliver to the end.
     candidates = (row.source, row.leaving, *row.nodes)
     return next((node for node in candidates if row.feeds(node)), None)

@@ -1,6 +1,6 @@
-"""What a table is made of: the actual states, a row for each target, and the commands; values.
+"""The values of a subscription table: a target's state, its status on a node, and commands.
 
-See ``table`` for how they follow from each other.
+:mod:`actors.pubsub.table.table` says how they follow from each other.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ NodeId = str
 
 
 class NodeStatus(Enum):
-    """What a target is on one node; absent where there is no entry."""
+    """What a target is on one node; a node without an entry has no subscription."""
 
     SUBSCRIBING = "subscribing"
     LIVE = "live"
     UNSUBSCRIBING = "unsubscribing"
 
 
-# None of these is ever part of a cycle, and there may be tens of thousands of them at a time: the
-# collector need not look at them.
+# gc=False: none of these is ever part of a reference cycle, and there may be tens of thousands of
+# them at a time.
 
 
 class Subscribe(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +61,10 @@ class SetSource(msgspec.Struct, frozen=True, gc=False):
 
 
 class Handover(msgspec.Struct, frozen=True, gc=False):
-    """Let the messages of ``target`` come from both, each once, until ``Table.handover_done``."""
+    """Let the messages of ``target`` come from both nodes, each message once.
+
+    Until ``Table.handover_done``.
+    """
 
     target: Target
     old: NodeId
@@ -69,7 +72,7 @@ class Handover(msgspec.Struct, frozen=True, gc=False):
 
 
 class GapEnded(msgspec.Struct, frozen=True, gc=False):
-    """``target`` is live again; it was surely live last at ``since`` (the caller's clock)."""
+    """Report that ``target`` may have missed messages from ``since`` to ``until`` (loop time)."""
 
     target: Target
     since: float
@@ -81,22 +84,23 @@ Command = Subscribe | Unsubscribe | SetSource | Handover | GapEnded
 
 
 class TargetState(msgspec.Struct, gc=False):
-    """All that is known of one target.
+    """Everything known of one target: a row of the table.
 
     Attributes:
-        wanted: whether it is desired.
-        draining: desired no longer, and what comes until each node has said so still counts.
-        places: where it should be live, best first.
-        nodes: its actual state by node.
-        blocked: nodes that refused it: not asked again before :meth:`Table.retry`.
-        source: the node whose messages count.
-        leaving: the node that hands over to the source.
-        gap_since: the last proof of life, while a gap is open.
-        gap_reason: what opened it.
-        gap_doubt: the node whose doubtful word opened it, where that was all.
-        gap_awaits: the node that must be live again to end it, wherever else the target is live.
+        wanted: whether the user wants the target.
+        draining: not wanted any more, and messages that come until its end are still delivered.
+        places: the nodes where the target should be live, the preferred one first.
+        nodes: the target's status on each node.
+        blocked: nodes that refused the target; :meth:`Table.retry` asks them again.
+        source: the node whose messages are delivered.
+        leaving: the former source, while a handover to ``source`` goes on.
+        gap_since: when the target was surely live last, while a gap is open.
+        gap_reason: what opened the gap.
+        gap_doubt: the node whose silence opened the gap, where its connection still stands.
+        gap_awaits: the node that has to confirm before the gap ends, wherever else the target is
+            live.
         spans: for each node, since when the target is live there, and until when it surely was.
-        told: the end of the latest gap that was reported.
+        reported_until: the end of the latest gap that was reported.
     """
 
     target: Target
@@ -112,7 +116,7 @@ class TargetState(msgspec.Struct, gc=False):
     gap_doubt: NodeId | None = None
     gap_awaits: NodeId | None = None
     spans: dict[NodeId, tuple[float, float]] = {}
-    told: float = -inf
+    reported_until: float = -inf
 
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""
@@ -123,12 +127,12 @@ class TargetState(msgspec.Struct, gc=False):
         return node in self.spans and self.spans[node][0] <= since
 
     def feeds(self, node: NodeId | None) -> bool:
-        """Whether what ``node`` delivers counts: until its last word, where the target drains."""
+        """Whether what ``node`` delivers is used: also until it confirms the end of a drain."""
         actual = None if node is None else self.nodes.get(node)
         return actual is NodeStatus.LIVE or (self.draining and actual is NodeStatus.UNSUBSCRIBING)
 
     def is_all(self, node: NodeId) -> bool:
-        """Whether ``node``, lost by now, was all that there was of it, without a gap."""
+        """Whether the target was live on the lost ``node`` alone, and no gap is open."""
         return (
             self.source == node
             and self.wanted

@@ -1,18 +1,19 @@
-"""The subscription table, pure: what is desired, what is, and what to do about the difference.
+"""The subscription table: what is wanted, what there is, and the commands that follow (pure).
 
-Facts go in as method calls, commands come out as values; nothing here waits, sends or knows time
-but as an argument. A *target* is desired or not (P1); for each *node* it has an actual state:
+Facts go in as method calls, commands come out as values; nothing here waits, sends, or knows the
+time except as an argument. A *target* is wanted or not (P1); on each *node* it has a status:
 
     ABSENT --Subscribe--> SUBSCRIBING --confirmed--> LIVE --Unsubscribe--> UNSUBSCRIBING
       ^                       | refused                | revoked                | removed
       +-----------------------+------------------------+------------------------+
       (and from every state when the node's connection ends)
 
-Where a target should be live is its *places*, best first: one node for a plain subscription; the
-slot's owner, and those that may follow it, for a shard channel. Of the nodes where it is live one
-is its *source*, and only that one's messages count (P7). When a better place becomes live the
-source *hands over*: for a moment both feed a merge that lets each message through once, then the
-old one is let go. A new place is live before an old one is left.
+The nodes where a target should be live are its *places*, the preferred one first: one node for a
+plain subscription; for a shard channel the owner of the slot, and the nodes that may follow it. One
+of the nodes where the target is live is its *source*, and only the source's messages are delivered
+(P7). When a better place becomes live, a *handover* begins: for a moment both nodes feed a merge,
+which delivers each message once, then the former source is left. A target is live at its new place
+before it leaves the old one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Table:
     # -- what is wanted ----------------------------------------------------------------------------
 
     def want(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
-        """``target`` is desired, and should be live at ``places``."""
+        """``target`` is wanted, and should be live at ``places``."""
         row = self.rows.get(target)
         if row is None:
             row = self.rows[target] = TargetState(target)
@@ -65,7 +66,7 @@ class Table:
         return self._settle(row)
 
     def unwant(self, target: Target, *, drain: bool = False) -> list[Command]:
-        """``target`` is no longer desired; ``drain``: what comes until its end still counts."""
+        """``target`` is not wanted any more; ``drain``: deliver what comes until its end."""
         row = self.rows.get(target)
         if row is None:
             return []
@@ -85,7 +86,7 @@ class Table:
     def place_all(
         self, targets: Iterable[Target], places: Iterable[tuple[NodeId, ...]]
     ) -> list[Command]:
-        """Each of ``targets`` should be live at the place of its turn from now on."""
+        """Each of ``targets`` should be live at its entry of ``places`` from now on."""
         commands: list[Command] = []
         rows = self.rows
         for target, where in zip(targets, places, strict=True):
@@ -95,7 +96,7 @@ class Table:
         return commands
 
     def open_gap(self, target: Target, since: float, reason: str) -> None:
-        """``target`` is desired and not live; messages may be missed since ``since``."""
+        """Open a gap: ``target`` is wanted and not live; messages may be missed since ``since``."""
         row = self.rows.get(target)
         if row is not None and row.wanted and row.source is None and row.gap_since is None:
             row.gap_since, row.gap_reason, row.gap_doubt = since, reason, None
@@ -111,21 +112,21 @@ class Table:
                 row.blocked.discard(node)
                 if row.nodes or not row.wanted:
                     commands += self._settle(row)
-                else:  # it is live nowhere, and nothing but the question follows
+                else:  # the target is live nowhere, so nothing but a subscription follows
                     self._ask(row, commands)
         return commands
 
     def node_down(self, node: NodeId, proof: float, reason: str) -> list[Command]:
-        """``node``'s connection ended; it was surely live last at ``proof``."""
+        """``node``'s connection ended; what was live there surely was until ``proof``."""
         self.up.discard(node)
         commands: list[Command] = []
         for row in list(self.rows.values()):
             actual = row.nodes.pop(node, None)
             row.blocked.discard(node)
             if actual is _LIVE and row.is_all(node):
-                # The usual case, thousands of times: what _note_loss and _settle come to.
+                # The usual case, thousands of times: what Gaps.lost and _settle come to.
                 row.spans[node] = row.spans[node][0], proof
-                row.gap_since, row.gap_reason = max(proof, row.told), reason
+                row.gap_since, row.gap_reason = max(proof, row.reported_until), reason
                 row.source = None
                 self._ask(row, commands)
                 commands.append(SetSource(row.target, None))
@@ -140,17 +141,17 @@ class Table:
         return commands
 
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
-        """``node`` acknowledged the subscription of ``target``."""
+        """``node`` confirmed the subscription of ``target``."""
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not _SUBSCRIBING:
             return []
         row.blocked.discard(node)
         row.nodes[node] = _LIVE
         row.spans[node] = now, inf
-        # First, so that whoever consumes the target hears of the gap before any message.
+        # First, so that the consumer hears of the gap before the next message.
         commands = self._gaps.confirmed(row, node, now)
         if row.wanted and row.source is None and node in row.places:
-            # The usual case, thousands of times: it was live nowhere, and nothing else follows.
+            # The usual case, thousands of times: the target was live nowhere.
             row.source = node
             commands.append(SetSource(target, node))
         else:
@@ -158,7 +159,7 @@ class Table:
         return commands
 
     def removed(self, node: NodeId, target: Target) -> list[Command]:
-        """``node`` acknowledged the end of the subscription of ``target``."""
+        """``node`` confirmed the end of the subscription of ``target``."""
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not NodeStatus.UNSUBSCRIBING:
             return []
@@ -177,37 +178,37 @@ class Table:
     ) -> list[Command]:
         """``node`` ended the subscription of ``target`` by itself (P5).
 
-        The slot moves, or another node of its shard takes over. Where the node is still a place it
-        is asked again at once: it agrees, or answers where the slot is now.
+        The slot has moved, or another node of the shard has become its primary. Where ``node`` is
+        still a place, it is asked again at once: it confirms, or answers where the slot is now.
 
         Args:
             node: the node.
             target: the target.
-            proof: until then it surely delivered all that was accepted anywhere.
-            promoted: it is the one that takes over. What it gets until it is asked again may not
-                reach the others: that is a gap, wherever the target is live.
-            heard: until then it surely delivered what it accepted itself; None: ``proof``.
-            missed_until: until then messages may have been accepted that only ``node`` would have
-                delivered, wherever else the target is live: a gap from ``proof`` on.
+            proof: until then ``node`` delivered everything that any node accepted.
+            promoted: ``node`` has become the primary. What it accepts before it confirms again may
+                not reach the other nodes: that is a gap, wherever the target is live.
+            heard: until then ``node`` delivered what it accepted itself; None: ``proof``.
+            missed_until: a gap from ``proof`` to this time, wherever else the target is live:
+                messages may have been accepted that only ``node`` would have delivered.
         """
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
         if row is None or actual is None or actual is NodeStatus.SUBSCRIBING:
-            # What ended was there before the command on its way, which is answered by itself.
+            # The subscription that ended was an earlier one; the command under way gets its answer.
             return []
         del row.nodes[node]
         commands: list[Command] = []
         if promoted and actual is NodeStatus.LIVE and row.wanted and row.gap_since is None:
             self._gaps.took_over(row, node, proof, proof if heard is None else heard)
         else:
-            since, reason = self._gaps.owed(row, proof), "the slot moved"
+            since, reason = self._gaps.gap_start(row, proof), "the slot moved"
             commands = self._gaps.lost(row, actual, node, proof, reason)
             if missed_until is not None and actual is NodeStatus.LIVE and row.gap_since is None:
-                # One gap, up to where the longer one ends.
-                until = max(row.told, missed_until)
+                # One gap, which ends where the longer one does.
+                until = max(row.reported_until, missed_until)
                 commands = []
                 if since < until:
-                    row.told = until
+                    row.reported_until = until
                     commands += self.missed([target], since, until, reason)
         commands += self._settle(row)
         if node not in row.nodes:
@@ -224,7 +225,7 @@ class Table:
         return [*self._gaps.called_off(row, node), *self._settle(row)]
 
     def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
-        """Ask again the nodes that refused ``targets``, or any target."""
+        """Ask again the nodes that refused ``targets``; None: any targets."""
         rows = (
             list(self.rows.values())
             if targets is None
@@ -238,7 +239,7 @@ class Table:
         return commands
 
     def misplaced(self, node: NodeId, target: Target, proof: float, reason: str) -> list[Command]:
-        """``node`` no longer receives ``target``, without having said so; ``proof``: see above."""
+        """``node`` receives ``target`` no longer since ``proof``, without having said so."""
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not NodeStatus.LIVE:
             return []
@@ -247,15 +248,15 @@ class Table:
         return [*commands, Unsubscribe(node, target), *self._settle(row)]
 
     def doubt(self, node: NodeId, proof: float, reason: str) -> None:
-        """``node`` may receive nothing, though nothing was heard of an end (P10).
+        """``node`` may have received nothing since ``proof``, though it is connected (P10).
 
-        What is live there alone is in a gap from ``proof`` on, until it is live elsewhere.
+        Targets that are live there alone are in a gap until they are live elsewhere.
         """
         if node in self.up and node not in self._gaps.doubted:
             self._gaps.doubt(self.rows.values(), node, proof, reason)
 
     def live_since(self, nodes: Collection[NodeId], since: float) -> list[Target]:
-        """Return the desired targets that are live on one of ``nodes``, and were at ``since``."""
+        """Return the wanted targets that are live on one of ``nodes``, and were at ``since``."""
         return [
             row.target
             for row in self.rows.values()
@@ -266,18 +267,18 @@ class Table:
     def missed(
         self, targets: Iterable[Target], since: float, until: float, reason: str
     ) -> list[Command]:
-        """What was accepted of ``targets`` between these times may have come to nobody."""
+        """Report a gap: messages of ``targets`` accepted between these times may be missing."""
         rows = (self.rows.get(target) for target in targets)
         return [GapEnded(row.target, since, until, reason) for row in rows if row and row.wanted]
 
     def trust(self, node: NodeId, now: float, *, nothing_lost: bool) -> list[Command]:
-        """``node`` is sure to receive what is live there; ``nothing_lost``: it always did."""
+        """``node`` surely receives what is live there; ``nothing_lost``: it did all the time."""
         if node not in self._gaps.doubted:
             return []
         return self._gaps.trust(self.rows.values(), node, now, nothing_lost=nothing_lost)
 
     def handover_done(self, target: Target, old: NodeId) -> list[Command]:
-        """Nothing more of ``target`` is on its way from ``old``: the source is alone."""
+        """The handover from ``old`` is over: the source delivers alone."""
         row = self.rows.get(target)
         if row is None or row.leaving != old:
             return []
@@ -301,7 +302,7 @@ class Table:
         return commands
 
     def _ask(self, row: TargetState, commands: list[Command]) -> None:
-        """Have ``row`` subscribed at its places, where it is not."""
+        """Subscribe to the row's target at those of its places where it has no status."""
         nodes = row.nodes
         for node in row.places:
             if node not in nodes and node in self.up and node not in row.blocked:
