@@ -38,7 +38,9 @@ class ShardSubscriber(Subscriber):
         # Channels are asked for in rows: after a batch, or after the connection's end.
         if self._index[0] is not recent[-1]:
             self._index = (recent[-1], self._make_index(since))
-        return self._index[1].get(target.name, Recent())
+        found = self._index[1].get(target.name, Recent())
+        is_old = self.connection.last_read < since
+        return Recent(repeated=found.repeated) if is_old else found
 
     def _make_index(self, since: float) -> dict[bytes, Recent]:
         late: dict[bytes, list[Any]] = {}

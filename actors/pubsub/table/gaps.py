@@ -101,7 +101,7 @@ class Gaps:
 
     @staticmethod
     def gap_start(row: TargetState, proof: float) -> float:
-        """Return when a gap begins: at ``proof``, not before the first confirmation or a former gap."""
+        """Return when a gap begins: at ``proof``, or later after a first confirmation or a gap."""
         first = min((begin for begin, _ in row.spans.values()), default=proof)
         return max(proof, first, row.reported_until)
 
