@@ -48,7 +48,9 @@ class ClusterSubscriber(Subscriber):
         # Targets are asked for in rows, after the connection's end.
         if self._index is None:
             self._index = self._make_index(since)
-        return self._index.get(target, Recent())
+        found = self._index.get(target, Recent())
+        is_old = not self._batches or self._batches[-1][0] < since
+        return Recent(repeated=found.repeated) if is_old else found
 
     def _make_index(self, since: float) -> dict[Target, Recent]:
         late: dict[Target, list[Any]] = {}
