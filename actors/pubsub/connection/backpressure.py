@@ -1,4 +1,4 @@
-"""Back-pressure: nothing is read while a consumer whose bound blocks has to catch up (A3)."""
+"""Back-pressure: reading stops while a consumer with ``overflow="block"`` catches up (A3)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Backpressure"]
 
 
 class Backpressure:
-    """The consumers that are waited for.
+    """The consumers that have to catch up.
 
     Args:
-        subscribers: the connections to pause.
-        loop: runs the waits.
+        subscribers: the connections that are paused meanwhile.
+        loop: the event loop.
     """
 
     def __init__(
         self, subscribers: Mapping[NodeId, Subscriber], loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._links = subscribers
+        self._subscribers = subscribers
         self._loop = loop
         self._tasks: dict[Mailbox, asyncio.Task[None]] = {}
 
@@ -38,7 +38,7 @@ class Backpressure:
         if mailbox in self._tasks:
             return
         if not self._tasks:
-            for subscriber in self._links.values():
+            for subscriber in self._subscribers.values():
                 subscriber.connection.pause_reading()
         task = self._loop.create_task(_room(mailbox), name="mailslot: waits for room")
         self._tasks[mailbox] = task
@@ -47,7 +47,7 @@ class Backpressure:
     def _caught_up(self, mailbox: Mailbox) -> None:
         del self._tasks[mailbox]
         if not self._tasks:
-            for subscriber in self._links.values():
+            for subscriber in self._subscribers.values():
                 subscriber.connection.resume_reading()
 
     def cancel(self) -> None:

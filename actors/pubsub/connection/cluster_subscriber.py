@@ -1,7 +1,7 @@
-"""A subscriber of plain subscriptions that remembers, for a moment, what it delivered.
+"""A subscriber of plain channels and patterns that remembers what it delivered lately.
 
-Another node of the cluster may take its place and deliver once more what came from this one: the
-cluster bus is late. What is remembered here tells the two apart; see ``merge``.
+Another node of the cluster may take its place and repeat what this one delivered: the cluster bus
+is late. A merge recognises repeats by what is remembered here; see ``delivery/merge.py``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _MOST, _KEPT_SECONDS = 4096, 2.0
 class ClusterSubscriber(Subscriber):
     """The channels and patterns on one connection.
 
-    It takes messages as the data plane does, and keeps what was read as it is.
+    Delivers messages as :class:`Dispatcher` does, and keeps each batch of replies as it was read.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # When each batch was read, and what it was; how many replies that is.
+        # The batches with the time of each, and the number of replies in them.
         self._batches: deque[tuple[float, list[Any]]] = deque()
         self._kept = 0
         self._index: dict[Target, Recent] | None = None

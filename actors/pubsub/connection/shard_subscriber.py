@@ -1,7 +1,7 @@
-"""A subscriber that remembers, for a moment, what it delivered.
+"""A subscriber of shard channels that remembers what it delivered lately.
 
-When a shard's channel goes on at another node, that node may deliver once more what came from the
-last one: the cluster bus is late. What is remembered here tells the two apart; see ``merge``.
+When a channel goes on at another node, that node may repeat what this one delivered: the cluster
+bus is late. A merge recognises repeats by what is remembered here; see ``delivery/merge.py``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MOST = 4096
 class ShardSubscriber(Subscriber):
     """The shard subscriptions on one connection.
 
-    It takes messages as the data plane does, with one line more: each reply that is a message is
-    remembered as it is, and once a batch the time of it.
+    Delivers messages as :class:`Dispatcher` does, and remembers each reply that is a message, and
+    once a batch the time.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Acknowledgements as messages: what the reference API has, with its running counts."""
+"""Confirmations as messages of the iterator, with running counts as coredis has them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _TYPES = {
 
 
 class Confirmations:
-    """Makes them, unless they are ignored.
+    """Puts confirmations into the iterator's queue, unless the user ignores them.
 
     Args:
-        registry: whose iterator gets them.
-        table: what is counted.
-        placement: where targets belong.
+        registry: has the queue.
+        table: says how many targets are live.
+        placement: says where targets belong.
     """
 
     def __init__(self, registry: SubscriptionRegistry, table: Table, placement: Placement) -> None:
-        self._book = registry
+        self._registry = registry
         self._table = table
         self._placement = placement
 
     def surface(self, target: Target, subscribed: bool, count: int) -> None:
-        """Put one into the iterator's queue."""
-        registry = self._book
+        """Put the confirmation for ``target`` into the iterator's queue."""
+        registry = self._registry
         if registry.ignore_subscribe_messages:
             registry.message_queue.owe_nones(1)
             return
@@ -51,13 +51,13 @@ class Confirmations:
         )
 
     def count(self, node: NodeId | None, target: Target) -> int:
-        """Return how many targets are live on ``node``, shard channels or all others."""
+        """Return how many shard channels are live on ``node``, or how many other targets."""
         return sum(
             row.is_live(node) and (t.kind is Kind.SHARD) == (target.kind is Kind.SHARD)
             for t, row in self._table.rows.items()
         )
 
     def total(self, target: Target) -> int:
-        """Return how many are live where ``target`` belongs."""
+        """Return how many targets are live on the node where ``target`` belongs."""
         node = next(iter(self._placement.places(target)), None)
         return self.count(node, target)

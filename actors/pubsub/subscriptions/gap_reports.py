@@ -15,28 +15,28 @@ __all__ = ["GapReports"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds for which gaps are collected to one line of the log: one event ends thousands of them.
+#: Seconds for which gaps are collected into one line of the log: one event may end thousands.
 _GAPS_SECONDS = 0.5
 
 
 class GapReports:
-    """Gaps and refusals of one pub/sub object.
+    """Reports gaps and refusals of one pub/sub object.
 
     Args:
         registry: knows who consumes what.
-        loop: whose time gaps come in.
+        loop: the event loop; gaps of the table are in its time.
     """
 
     def __init__(self, registry: SubscriptionRegistry, loop: asyncio.AbstractEventLoop) -> None:
-        self._book = registry
+        self._registry = registry
         self._loop = loop
         self._gaps: list[Gap] = []
         self._timer: asyncio.TimerHandle | None = None
         self._denials: list[tuple[Target, NodeId, RedisError]] = []
 
     def gap(self, ended: GapEnded) -> None:
-        """Tell the consumer, and later the log."""
-        subscription = self._book.subscriptions.get(ended.target)
+        """Report a gap to the consumer at once, and to the log within half a second."""
+        subscription = self._registry.subscriptions.get(ended.target)
         if subscription is None:
             return
         wall = time.time() - self._loop.time()
@@ -47,23 +47,23 @@ class GapReports:
             ended.until + wall,
             ended.reason,
         )
-        self._book.gaps += 1
+        self._registry.gaps += 1
         self._gaps.append(gap)
         if self._timer is None:
             self._timer = self._loop.call_later(_GAPS_SECONDS, self._log_gaps)
-        subscription.report(gap, self._book.on_gap)
+        subscription.report(gap, self._registry.on_gap)
 
     def denial(self, target: Target, node: NodeId, error: RedisError) -> None:
-        """Tell the log that ``node`` refused ``target`` for good, once the batch is done."""
+        """Log that ``node`` refused ``target`` for good, once the batch in hand is done."""
         self._denials.append((target, node, error))
 
     def batch_done(self) -> None:
-        """All that was read has been handled."""
+        """Log the refusals of the batch that was just handled."""
         if self._denials:
             self._log_denials()
 
     def close(self) -> None:
-        """Tell what has not been told yet."""
+        """Log what has not been logged yet."""
         self._log_gaps()
 
     def _log_gaps(self) -> None:
@@ -86,7 +86,7 @@ class GapReports:
         log.error(
             "resubscribe_refused",
             targets=len(denials),
-            first=repr(self._book.label(target.name)),
+            first=repr(self._registry.label(target.name)),
             node=node,
             error=str(error),
             next_try="every now and then, until it is granted or unsubscribed",

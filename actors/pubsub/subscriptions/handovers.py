@@ -1,4 +1,4 @@
-"""When hand-overs end: in rows, a write for each, for thousands of channels move together."""
+"""When handovers end: in batches, because thousands of channels move together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from actors.pubsub.table.state import Handover
 
 __all__ = ["Handovers"]
 
-#: Seconds to the end of which hand-overs are ended together.
-_ROW_SECONDS = 0.01
+#: Handovers that are due within so many seconds end together.
+_BATCH_SECONDS = 0.01
 
 
 class Handovers:
-    """The hand-overs that end after a time.
+    """The handovers that end after a time.
 
     Args:
         loop: keeps the time.
@@ -28,8 +28,8 @@ class Handovers:
     ) -> None:
         self._loop = loop
         self._end = end
-        self._rows: dict[int, list[Handover]] = {}
-        # When the latest hand-over of a target is due: there may be another one between the same
+        self._batches: dict[int, list[Handover]] = {}
+        # When the latest handover of a target is due: there may be another one between the same
         # nodes before the first one's time.
         self._due: dict[Target, int] = {}
 
@@ -38,27 +38,27 @@ class Handovers:
         if seconds is None:
             self._due.pop(handover.target, None)
         else:
-            self._plan(handover, self._row(seconds))
+            self._plan(handover, self._batch(seconds))
 
     def hasten(self, handover: Handover, seconds: float) -> None:
         """End ``handover`` after ``seconds``, or when it is due if that is before."""
-        due = self._row(seconds)
+        due = self._batch(seconds)
         if self._due.get(handover.target, due + 1) > due:
             self._plan(handover, due)
 
-    def _row(self, seconds: float) -> int:
-        return math.ceil((self._loop.time() + seconds) / _ROW_SECONDS)
+    def _batch(self, seconds: float) -> int:
+        return math.ceil((self._loop.time() + seconds) / _BATCH_SECONDS)
 
     def _plan(self, handover: Handover, due: int) -> None:
         self._due[handover.target] = due
-        row = self._rows.get(due)
-        if row is None:
-            row = self._rows[due] = []
-            self._loop.call_at(due * _ROW_SECONDS, self._turn, due)
-        row.append(handover)
+        batch = self._batches.get(due)
+        if batch is None:
+            batch = self._batches[due] = []
+            self._loop.call_at(due * _BATCH_SECONDS, self._turn, due)
+        batch.append(handover)
 
     def _turn(self, due: int) -> None:
-        row = [one for one in self._rows.pop(due) if self._due.get(one.target) == due]
-        for one in row:
+        batch = [one for one in self._batches.pop(due) if self._due.get(one.target) == due]
+        for one in batch:
             self._due.pop(one.target, None)
-        self._end(row)
+        self._end(batch)

@@ -1,4 +1,4 @@
-"""A user's call on its way: done when all its targets are, failed by the first error."""
+"""The user's calls that wait: done when all their targets are, failed by the first error."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Call:
     Attributes:
         future: done with the call.
         open: the targets that it waits for.
-        fresh: what it asked for first, with the subscription: to be given up if it fails.
-        swaps: subscriptions that replace one of their target, if it succeeds.
+        fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
+        swaps: subscriptions that replace an earlier one of their target if the call succeeds.
         succeed: called right before the call is done.
     """
 
@@ -36,20 +36,20 @@ class Call:
         self.future: asyncio.Future[None] = loop.create_future()
 
     def done(self, target: Target) -> None:
-        """``target`` is where it should be."""
+        """Take that ``target`` is confirmed; with the last one the call is done."""
         self.open.discard(target)
         if not self.open and not self.future.done():
             self.succeed(self)
             self.future.set_result(None)
 
     def fail(self, error: BaseException) -> None:
-        """The call cannot succeed."""
+        """Fail the call with ``error``."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 class PendingCalls:
-    """The calls that wait, by target."""
+    """The calls that wait for a confirmation, by target."""
 
     __slots__ = ("_calls",)
 
@@ -71,7 +71,7 @@ class PendingCalls:
         self._calls.setdefault(target, []).append(call)
 
     def done(self, target: Target) -> None:
-        """``target`` is where it should be."""
+        """Take that ``target`` is confirmed."""
         for call in self._calls.pop(target, ()):
             call.done(target)
 
@@ -91,7 +91,7 @@ class PendingCalls:
         return {call for calls in self._calls.values() for call in calls}
 
     def forget(self, call: Call) -> None:
-        """Nobody waits for ``call`` any more."""
+        """Forget ``call``: its caller waits no longer."""
         for target in list(call.open):
             calls = self._calls.get(target)
             if calls and call in calls:
@@ -101,7 +101,7 @@ class PendingCalls:
 
 
 def named(error: RedisError, targets: list[Target]) -> RedisError:
-    """Return ``error`` with what was asked for: the server says only that it may not be."""
+    """Return ``error`` with the names that were asked for, which the server leaves out."""
     if not isinstance(error, AuthorizationError):
         return error
     names = [target.name.decode(errors="backslashreplace") for target in targets[:3]]

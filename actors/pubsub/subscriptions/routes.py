@@ -1,8 +1,9 @@
-"""Which connection's messages of a target go to its consumer: the data plane's side of the table.
+"""Which connections feed the consumer of a target, directly or through a merge.
 
-One node is live: its messages go straight to the consumer. Several are: they go through a merge,
-which lets each message pass once. The next source may also deliver once more what the last one
-delivered before it was lost, so that a merge begins with what was delivered lately.
+Where a target is live on one node, that node's messages go straight to the consumer. Where it is
+live on several, they go through a merge, which delivers each message once. A new source may repeat
+what the former source delivered before it was lost, so a merge begins with what was delivered
+lately.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from actors.pubsub.table.table import Table
 
 __all__ = ["FeedRoutes", "Streams"]
 
-#: Seconds for which it counts that a node took a target away.
+#: Seconds for which it counts that a node has ended a subscription by itself.
 _REMEMBERED = 10.0
 # What tells the messages of one target apart.
 _OF_CHANNEL = itemgetter("data")
@@ -31,7 +32,7 @@ _OF_PATTERN = itemgetter("channel", "data")
 
 
 class Streams(Protocol):
-    """What tells which nodes deliver the same."""
+    """Tells which nodes deliver the same messages."""
 
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         """Return whether the two deliver the same messages: they are of one shard."""
@@ -44,13 +45,13 @@ class Streams(Protocol):
 
 
 class FeedRoutes:
-    """FeedRoutes and merges of one pub/sub object.
+    """The routes and merges of one pub/sub object.
 
     Args:
-        registry: what is subscribed to.
-        table: who has what.
-        subscribers: by node.
-        streams: tells which nodes deliver the same.
+        registry: what is subscribed to, and who consumes it.
+        table: on which nodes each target is live.
+        subscribers: the connections, by node.
+        streams: tells which nodes deliver the same messages.
         now: returns the time in seconds.
         missed: called with a target, the times between which messages of it were dropped, or may
             have been, and the reason.
@@ -65,39 +66,39 @@ class FeedRoutes:
         now: Callable[[], float],
         missed: Callable[[Target, float, float, str], None],
     ) -> None:
-        self._book = registry
+        self._registry = registry
         self._missed = missed
         self._table = table
-        self._links = subscribers
+        self._subscribers = subscribers
         self._streams = streams
         self._now = now
         self._merges: dict[Target, Merge] = {}
-        # Who took a target away lately, and when.
+        # The nodes that have ended a target's subscription by themselves lately, with the time.
         self._revoked: dict[Target, dict[NodeId, float]] = {}
-        # The subscriber that the target's messages came from last.
+        # The connection from which the target's messages came last.
         self._last: dict[Target, Subscriber] = {}
-        # Since when each is live without interruption.
+        # Since when each target has had a source without interruption.
         self._live: dict[Target, float] = {}
 
     def update(self, target: Target) -> None:
         """Make the routes of ``target`` agree with the table."""
-        subscription = self._book.subscriptions.get(target)
+        subscription = self._registry.subscriptions.get(target)
         row = self._table.rows.get(target)
         if subscription is None or row is None or not (row.wanted or row.draining):
             self._forget(target, drained=subscription is not None)
             return
-        # Of two nodes of which one is to follow the other, the old one leads until it is left.
+        # During a handover the former source leads.
         leader = row.leaving or row.source
         if leader is None:
             self._live.pop(target, None)
         elif target not in self._live:
             self._live[target] = self._now()
-        if leader is None and not self._links and target not in self._merges:
-            return  # nobody delivers anything
+        if leader is None and not self._subscribers and target not in self._merges:
+            return  # no node delivers anything
         if (
             len(row.nodes) <= 1
             and target not in self._merges
-            and (leader is None or (leader in self._links and self._goes_on(target, leader)))
+            and (leader is None or (leader in self._subscribers and self._goes_on(target, leader)))
         ):
             self._update_alone(target, leader, (subscription.writer, subscription.label))
             return
@@ -114,12 +115,12 @@ class FeedRoutes:
             self._fit(merge, target, nodes, leader)
             self._set(target, merge.ports, subscription.label)
         if leader is not None:
-            self._last[target] = self._links[leader]
+            self._last[target] = self._subscribers[leader]
 
     def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
-        """One node delivers, or none, and what it delivers cannot have come before."""
+        """Route a target that one node delivers, or none, and that no other node has delivered."""
         name = target.name
-        for node, subscriber in self._links.items():
+        for node, subscriber in self._subscribers.items():
             if node == leader:
                 subscriber.set_route(target, route)
                 self._last[target] = subscriber
@@ -127,29 +128,29 @@ class FeedRoutes:
                 subscriber.set_route(target, None)
 
     def update_merged(self, target: Target) -> None:
-        """Do so where several nodes are, or were, involved."""
+        """Make the routes agree with the table where several nodes are, or were, involved."""
         row = self._table.rows.get(target)
         if target in self._merges or (row is not None and len(row.nodes) > 1):
             self.update(target)
 
     def update_all(self) -> None:
-        """Do so for all: another node is trusted, or no longer."""
+        """Make all routes agree with the table: another node is trusted, or no longer."""
         for target in list(self._table.rows):
             self.update_merged(target)
 
     def revoked(self, target: Target, node: NodeId) -> None:
-        """``node`` took ``target`` away."""
+        """Note that ``node`` ended the subscription of ``target`` by itself."""
         self._revoked.setdefault(target, {})[node] = self._now()
         self.update_merged(target)
 
     def node_lost(self, node: NodeId) -> None:
-        """``node`` has no connection any more."""
+        """Route what ``node`` fed: its connection has ended."""
         for target, merge in list(self._merges.items()):
             if node in merge.ports:
                 self.update(target)
 
     def expire(self) -> bool:
-        """Let go what was held for too long, and the merges that are over; return whether any."""
+        """Deliver what merges held too long, and end idle merges; return whether any are left."""
         for target, merge in list(self._merges.items()):
             if merge.expire():
                 del self._merges[target]
@@ -161,22 +162,22 @@ class FeedRoutes:
                 del self._revoked[target]
         return bool(self._merges)
 
-    # -- tree -------------------------------------------------------------------------------------
+    # -- merges ------------------------------------------------------------------------------------
 
     def _goes_on(self, target: Target, node: NodeId) -> bool:
-        """Whether what ``node`` delivers follows on what came last: it is the same server."""
+        """Whether ``node`` is the server that delivered the target last: it repeats nothing."""
         last = self._last.get(target)
-        return last is None or last.origin == self._links[node].origin
+        return last is None or last.origin == self._subscribers[node].origin
 
     def _counts(self, row: TargetState, node: NodeId) -> bool:
-        """Whether what ``node`` delivers counts: it is live there, and up to date."""
-        if not row.feeds(node) or node not in self._links:
+        """Whether what ``node`` delivers is used: it is live there, and the node is in sync."""
+        if not row.feeds(node) or node not in self._subscribers:
             return False
         return node in (row.leaving, row.source) or self._streams.trusted(node)
 
     def _set(self, target: Target, ways: Mapping[Any, Any], label: Any) -> None:
         name = target.name
-        for node, subscriber in self._links.items():
+        for node, subscriber in self._subscribers.items():
             way = ways.get(node)
             if way is not None:
                 subscriber.set_route(target, (way, label))
@@ -209,7 +210,7 @@ class FeedRoutes:
     def _fit(
         self, merge: Merge, target: Target, nodes: list[NodeId], leader: NodeId | None
     ) -> None:
-        if len(merge.ports) > 1 and self._turned_out_mates(merge):
+        if len(merge.ports) > 1 and self._turned_out_peers(merge):
             merge.unite()
         for node in [node for node in merge.ports if node not in nodes]:
             merge.remove(node)
@@ -219,8 +220,8 @@ class FeedRoutes:
         if leader is not None:
             merge.lead(leader)
 
-    def _turned_out_mates(self, merge: Merge) -> bool:
-        """Whether the topology shows nodes in one shard that it showed in two when they joined."""
+    def _turned_out_peers(self, merge: Merge) -> bool:
+        """Whether the topology now shows two feeders in one shard that joined as of two."""
         return any(
             merge.ports[one].stream != merge.ports[other].stream
             and self._streams.same_stream(str(one), str(other))
@@ -228,27 +229,27 @@ class FeedRoutes:
         )
 
     def _stream(self, merge: Merge, target: Target, node: NodeId) -> Hashable:
-        """Return the stream of a node that joins: that of those who deliver the same now.
+        """Return the stream of a node that joins: that of the nodes that deliver the same now.
 
-        What it delivered before it left may have been another one: a primary that was emptied
-        comes back as a replica of the node that has its slots.
+        A node that was in the merge before may deliver another stream now: a primary that lost its
+        slots comes back as a replica of their new owner.
         """
         known = merge.streams
         others = [str(other) for other in (*merge.ports, *known) if other != node]
-        mates = (other for other in others if self._streams.same_stream(node, other))
+        peers = (other for other in others if self._streams.same_stream(node, other))
         if self._may_repeat(merge, target, node):
             known[node] = merge.unite()
             return known[node]
-        found = next(mates, None) or node
+        found = next(peers, None) or node
         known[node] = known[found] if found in known else object()
         return known[node]
 
     def _may_repeat(self, merge: Merge, target: Target, node: NodeId) -> bool:
-        """Whether there is one of the same shard, though the topology does not show it yet.
+        """Whether ``node`` is of one shard with another feeder, though no topology shows it yet.
 
-        A node takes the channels of slots that it owns, or its primary does, or that it imports.
-        So one that gave a target up, and took it again while another one has it, is a replica now.
-        Those that were its replicas follow it.
+        A node accepts channels of the slots that it owns, that its primary owns, or that it
+        imports. So a node that ended a subscription, and accepted it again while another node has
+        it, is a replica now, unless the slot moved to it. Its former replicas follow it.
         """
         limit = self._now() - _REMEMBERED
         replicas = [
@@ -268,5 +269,5 @@ class FeedRoutes:
             merge.finish()
         self._last.pop(target, None)
         self._live.pop(target, None)
-        for subscriber in self._links.values():
+        for subscriber in self._subscribers.values():
             subscriber.set_route(target, None)
