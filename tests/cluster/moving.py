@@ -1,46 +1,43 @@
-"""What tests of slots on the move share: subscribers, a publisher that does not need our loop."""
+"""What tests of slots on the move share: a subscriber, a publisher that follows, who has what."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import msgspec
 
 from actors.pubsub.api.base import BasePubSub
 from actors.redis.exceptions import MovedError
-from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from tests.cluster.clusters import client_of, connect
 from tests.pubsub.helpers import Gaps
 
+__all__ = ["Publisher", "Sent", "is_subscribed_only_at", "sharded", "subscribers_at"]
 
-async def waits_at(node: ClusterNode) -> bool:
-    """Whether a subscriber's tries wait at ``node``."""
-    clients = (await node.execute("CLIENT", "LIST")).decode().splitlines()
-    return any("flags=b" in line or "cmd=wait" in line for line in clients)
+#: Seconds by which the clock of a gap and that of the publisher's notes may be apart.
+_SLACK = 0.02
 
 
 async def subscribers_at(node: ClusterNode, channel: str = "a") -> int:
+    """Return how many connections have ``channel`` at ``node``."""
     return (await node.execute("PUBSUB", "SHARDNUMSUB", channel))[1]
+
+
+async def is_subscribed_only_at(node: ClusterNode, other: ClusterNode, channel: str = "a") -> bool:
+    """Return whether one connection has ``channel`` at ``node``, and none at ``other``."""
+    return await subscribers_at(node, channel) == 1 and await subscribers_at(other, channel) == 0
 
 
 @asynccontextmanager
 async def sharded(
-    cluster: EmbeddedCluster,
-    *channels: str,
-    gaps: Gaps,
-    max_connections: int = 32,
-    max_connections_per_node: bool = False,
-    **options: Any,
+    cluster: EmbeddedCluster, *channels: str, gaps: Gaps, **options: Any
 ) -> AsyncIterator[BasePubSub[Any]]:
     async with (
-        client_of(
-            cluster,
-            max_connections=max_connections,
-            max_connections_per_node=max_connections_per_node,
-        ) as client,
+        client_of(cluster) as client,
         client.sharded_pubsub(
             channels=channels, ignore_subscribe_messages=True, on_gap=gaps, **options
         ) as p,
@@ -48,67 +45,70 @@ async def sharded(
         yield p
 
 
-class Elsewhere(threading.Thread):
-    """A publisher that does not need our event loop: it publishes at the source, then follows.
+class Sent(msgspec.Struct, frozen=True):
+    """A message that a node accepted, and between which times (Unix) it did so."""
 
-    From the moment before the slot changes hands until messages came to the target, it keeps our
-    event loop from doing anything. Subclasses say how the slot does so.
+    channel: str
+    data: str
+    since: float
+    until: float
+
+    def is_in(self, gaps: Gaps) -> bool:
+        """Return whether a gap of its channel tells of it."""
+        return any(
+            gap.name == self.channel
+            and gap.since - _SLACK <= self.until
+            and self.since <= gap.until + _SLACK
+            for gap in gaps
+        )
+
+
+class Publisher:
+    """Publishes numbers to channels of one slot, in turn, at whichever of two nodes owns it.
+
+    Attributes:
+        sent: what was accepted.
     """
 
-    def __init__(self, source: ClusterNode, target: ClusterNode, ours: asyncio.AbstractEventLoop):
-        super().__init__()
-        self.source, self.target, self.ours = source, target, ours
-        self.accepted: list[str] = []
-        self.moved = False
-        self._done = threading.Event()
+    def __init__(self, channels: list[str], source: ClusterNode, target: ClusterNode) -> None:
+        self.channels = channels
+        self.sent: list[Sent] = []
+        self._nodes = [source, target]
+        self._done = False
 
-    def run(self) -> None:
-        try:
-            asyncio.run(asyncio.wait_for(self._publish(), 10.0))
-        finally:
-            self._done.set()
+    async def __aenter__(self) -> Self:
+        self._connections = [await connect(node) for node in self._nodes]
+        self._task = asyncio.create_task(self._publish())
+        return self
 
-    async def begin(self, source: Connection, target: Connection) -> None:
-        """Return when the slot is about to change hands."""
-
-    async def end(self, source: Connection, target: Connection) -> None:
-        """Have it change hands."""
+    async def __aexit__(self, *exc: object) -> None:
+        self._done = True
+        await self._task
+        for connection in self._connections:
+            connection.close()
 
     async def _publish(self) -> None:
-        source, target = await connect(self.source), await connect(self.target)
-        try:
-            # A server that does nothing looks at no timeouts: as elsewhere, others use it, too.
-            others = asyncio.create_task(self._keep_busy(target))
-            await self.begin(source, target)
-            self.ours.call_soon_threadsafe(self._done.wait, 10.0)
-            await self.end(source, target)
-            while not self.moved:
-                await self._say(source)
-            others.cancel()
-            for _ in range(3):
-                await self._say(target)
-        finally:
-            source.close()
-            target.close()
+        number = 0
+        while not self._done:
+            for channel in self.channels:
+                await self._say(channel, f"m{number}")
+                number += 1
+            await asyncio.sleep(0.002)
 
-    async def _keep_busy(self, target: Connection) -> None:
-        while True:
-            await target.execute("PING")
-
-    async def _say(self, node: Connection) -> None:
-        data = f"m{len(self.accepted)}"
+    async def _say(self, channel: str, data: str) -> None:
+        since = time.time()
         try:
-            await node.execute("SPUBLISH", "a", data)
+            await self._connections[0].execute("SPUBLISH", channel, data)
         except MovedError:
-            self.moved = True
+            self._connections.reverse()
         else:
-            self.accepted.append(data)
+            self.sent.append(Sent(channel, data, since, time.time()))
 
-
-@contextmanager
-def running_thread(thread: threading.Thread) -> Iterator[None]:
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    async def more(self, count: int = 20) -> bool:
+        """Wait until so many more messages were accepted on each channel."""
+        wanted = len(self.sent) + count * len(self.channels)
+        while len(self.sent) < wanted:
+            if self._task.done():
+                await self._task
+            await asyncio.sleep(0.002)
+        return True

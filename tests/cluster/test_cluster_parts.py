@@ -7,14 +7,12 @@ import asyncio
 import pytest
 
 from actors.redis import exceptions
-from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.errors import nobody_answered
 from actors.redis.cluster.key_routing import Route, Scope, route, words
 from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SLOTS, SlotRange, key_slot
 from actors.redis.topology.update import at_addresses, move_slot, tidy
-from actors.redis.wire.connection import Connection, ConnectionSettings
 from tests.cluster.clusters import owner_of
 
 KEY_SLOT = key_slot(b"key")
@@ -144,50 +142,6 @@ def test_addresses_and_what_does_not_count():
     shard = plain.shard_for(3)
     assert shard is not None
     assert shard.nodes == (plain.nodes["a"], plain.nodes["b"])
-
-
-# --- whom to ask ----------------------------------------------------------------------------------
-
-
-async def test_small_clusters_are_asked_as_a_whole():
-    observer = ClusterObserver(Connection, ConnectionSettings(), [], None)
-    topology = cluster_of(4)
-    for _ in range(3):
-        asked = [probe.address for probe in observer._choose(topology, ())]
-        assert set(asked) == {node.address for node in topology.nodes.values()}
-
-
-async def test_large_clusters_are_asked_by_samples():
-    observer = ClusterObserver(Connection, ConnectionSettings(), [], None)
-    topology = cluster_of(10)
-    wanted = topology.nodes["p3"].address
-    seen: set[tuple[str, int]] = set()
-    for _ in range(5):
-        asked = [probe.address for probe in observer._choose(topology, {"p3", "unknown"})]
-        assert wanted in asked
-        assert len(asked) == len(set(asked)) == 5
-        seen.update(asked)
-    # After a few looks all were asked.
-    assert seen == {node.address for node in topology.nodes.values()}
-
-
-async def test_silent_nodes_are_asked_now_and_then():
-    observer = ClusterObserver(Connection, ConnectionSettings(), [], None)
-    topology = cluster_of(10)
-    probes = {
-        probe.address: probe
-        for probe in (observer._probe(n.address) for n in topology.nodes.values())
-    }
-    later = asyncio.get_running_loop().time() + 60
-    for probe in probes.values():
-        probe.silent, probe._ask_again_at = True, later
-    # None that would answer: then all that are known.
-    assert len(observer._choose(topology, ())) == 20
-    answering = probes[topology.nodes["p5"].address]
-    answering.silent = False
-    assert observer._choose(topology, ()) == [answering]
-    probes[topology.nodes["p6"].address]._ask_again_at = 0.0
-    assert len(observer._choose(topology, ())) == 2
 
 
 # --- shared runs ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -13,9 +14,11 @@ import pytest_asyncio
 from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.discovery import ClusterObserver
+from actors.redis.cluster.node_probe import NodeProbe
 from actors.redis.config.locations import TCPLocation
 from actors.redis.topology.model import Health, Role, Topology
 from actors.redis.topology.slots import key_slot
+from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from actors.testing.servers.ports import PortReservation
@@ -190,6 +193,130 @@ async def test_roles_that_may_not_look(cluster):
             await node.execute("ACL", "DELUSER", "shy")
 
 
+# --- whom a look asks -----------------------------------------------------------------------------
+
+
+async def asked(cluster: EmbeddedCluster) -> dict[str, int]:
+    """Return how often each node was asked for the topology, by id."""
+    counts = {}
+    for node in cluster.nodes:
+        line = (await node.info("commandstats")).get("cmdstat_cluster|nodes", "calls=0")
+        counts[node.id] = int(line.split(",")[0].removeprefix("calls="))
+    return counts
+
+
+async def asked_since(cluster: EmbeddedCluster, before: dict[str, int]) -> dict[str, int]:
+    """Return how often each node was asked since ``before``; those that were not are left out."""
+    now = await asked(cluster)
+    return {node: now[node] - before[node] for node in now if now[node] > before[node]}
+
+
+async def calm(cluster: EmbeddedCluster, pool: ClusterConnectionPool) -> None:
+    """Wait until all nodes say the same, so that one of them confirms what is known."""
+    await cluster.settled()
+
+    async def confirmed() -> bool:
+        before = await asked(cluster)
+        for _ in cluster.nodes:
+            await pool.refresh()
+        return set((await asked_since(cluster, before)).values()) == {1}
+
+    await eventually(confirmed)
+
+
+async def test_a_calm_look_asks_one_node_in_turn(cluster):
+    async with pool_of(cluster) as pool:
+        await calm(cluster, pool)
+        before = await asked(cluster)
+        for looks in range(1, 13):
+            await pool.refresh()
+            assert sum((await asked_since(cluster, before)).values()) == looks
+        assert await asked_since(cluster, before) == dict.fromkeys(before, 2)
+
+
+async def test_a_calm_look_asks_the_preferred_nodes_in_turn(cluster):
+    async with pool_of(cluster) as pool:
+        await calm(cluster, pool)
+        wanted = {node.id for node in cluster.nodes[:2]}
+        before = await asked(cluster)
+        for _ in range(10):
+            await pool.refresh([*wanted, "unknown"])
+        assert await asked_since(cluster, before) == dict.fromkeys(wanted, 5)
+
+
+async def test_a_look_that_disagrees_asks_others(cluster):
+    source = await cluster.primary_for("orders")
+    target = next(node for node in await cluster.primaries() if node is not source)
+    async with pool_of(cluster) as pool:
+        await calm(cluster, pool)
+        await cluster.move_slots([SLOT], source, target)
+        before = await asked(cluster)
+        topology = await pool.refresh()
+        assert owner_of(topology, SLOT) == target.id
+        assert await asked_since(cluster, before) == dict.fromkeys(before, 1)
+        before = await asked(cluster)
+        await pool.refresh()
+        assert sum((await asked_since(cluster, before)).values()) == 1
+        await cluster.move_slots([SLOT], target, source)
+
+
+async def test_looks_that_go_on_to_disagree_ask_no_more_than_they_may(cluster, monkeypatch):
+    """Where each look finds another topology, the budget bounds how many nodes are asked."""
+    monkeypatch.setattr("actors.redis.cluster.discovery.confirm", lambda *_: None)
+    async with pool_of(cluster) as pool:
+        before = await asked(cluster)
+        began = time.monotonic()
+        for _ in range(20):
+            await pool.refresh()
+        took = time.monotonic() - began
+        others = sum((await asked_since(cluster, before)).values()) - 20
+        assert 0 < others <= 10 + took + 1
+
+
+async def test_a_silent_node_is_left_out_and_asked_again_after_ever_longer_pauses(
+    cluster, monkeypatch
+):
+    victim = cluster.nodes[0]
+    async with pool_of(cluster) as pool:
+        await calm(cluster, pool)
+        loop = asyncio.get_running_loop()
+        asked_at: list[float] = []
+        connected = NodeProbe._connected
+
+        async def note(probe: NodeProbe) -> Connection:
+            if probe.address == victim.address:
+                asked_at.append(loop.time())
+            return await connected(probe)
+
+        monkeypatch.setattr(NodeProbe, "_connected", note)
+        cluster.pause(victim)
+
+        async def is_silent() -> bool:
+            await pool.refresh()
+            return pool.silent(victim.id)
+
+        await eventually(is_silent)
+        del asked_at[:]
+
+        async def asked_often() -> bool:
+            began = loop.time()
+            await pool.refresh()
+            assert loop.time() - began < 0.4, "nobody waits for it"
+            return len(asked_at) >= 4
+
+        await eventually(asked_often, timeout=20.0, every=0.02)
+        pauses = [after - before for before, after in pairwise(asked_at)]
+        assert pauses == sorted(pauses)
+        assert pauses[-1] > 1.5 * pauses[0]
+        cluster.resume(victim)
+
+        async def answers_again() -> bool:
+            await pool.refresh()
+            return not pool.silent(victim.id)
+
+        await eventually(answers_again, timeout=15.0, every=0.05)
+
+
 # --- asking again ---------------------------------------------------------------------------------
 
 
@@ -213,10 +340,10 @@ async def test_refreshes_share_runs_and_none_is_older_than_its_question(cluster,
         observer = observer_of(pool)
         looks = 0
 
-        async def look(*args):
+        async def look(*args, **options):
             nonlocal looks
             looks += 1
-            return await type(observer).look(observer, *args)
+            return await type(observer).look(observer, *args, **options)
 
         monkeypatch.setattr(observer, "look", look)
         running = asyncio.create_task(pool.refresh())
@@ -250,7 +377,9 @@ async def test_a_stopped_node_does_not_hold_up_the_others(cluster):
 
         await eventually(refreshed, timeout=10, every=0.05)
         assert time.monotonic() - began > 0.5 * NODE_TIMEOUT / 1000
-        assert max(durations) < 0.2
+        # One look waits for it, the one that asks it; from then on it is known to be silent.
+        assert sorted(durations)[-2] < 0.2
+        assert max(durations) < 0.8
         cluster.resume(victim)
 
         async def recovered() -> bool:
@@ -298,19 +427,23 @@ async def test_moves_are_seen_while_they_happen_and_told(cluster):
         heard: list[Topology] = []
         pool.add_listener(heard.append)
         await cluster.begin_move(SLOT, source, target)
-        topology = await pool.refresh()
+        # Each of the two ends says what it does.
+        topology = await pool.refresh([source.id])
+        assert topology.migrating == {SLOT: target.id}
+        assert heard == [topology]
+        topology = await pool.refresh([target.id])
         assert topology.migrating == {SLOT: target.id}
         assert topology.importing == {SLOT: source.id}
-        assert heard == [topology]
+        assert heard[1:] == [topology]
         await cluster.finish_move(SLOT, source, target)
         topology = await pool.refresh([target.id, "unknown"])
         assert owner_of(topology, SLOT) == target.id
         assert not topology.migrating
-        assert len(heard) == 2
+        assert len(heard) == 3
         pool.remove_listener(heard.append)
         await cluster.move_slots([SLOT], target, source)
         await pool.refresh()
-        assert len(heard) == 2
+        assert len(heard) == 3
 
 
 async def test_a_listener_that_raises_hurts_nobody(cluster, caplog):

@@ -39,7 +39,7 @@ def make_telling() -> tuple[Merge, Sink, Clock, list[tuple[float, float]]]:
     """Return also what the merge tells of what it drops."""
     missed: list[tuple[float, float]] = []
     sink, clock = Sink(), Clock()
-    merge = Merge(sink, clock, dropped=lambda since, until: missed.append((since, until)))
+    merge = Merge(sink, clock, dropped=lambda since, until, _: missed.append((since, until)))
     return merge, sink, clock, missed
 
 

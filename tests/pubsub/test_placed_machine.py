@@ -2,8 +2,8 @@
 
 Adds to the machine of ``test_table_machine`` what makes places: a topology of two shards, a primary
 with a replica and a primary without, and what we see of their nodes ourselves. Promotions, slots
-that move, nodes that die, fall silent, are suspected or hand over, come between everything else;
-each time ``shard_places`` says where the targets should be now.
+that move, nodes that die, fall silent or are suspected, come between everything else; each time
+``shard_places`` says where the targets should be now.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class PlacedMachine(TableMachine):
         self.failing: set[str] = set()
         self.down: set[str] = set()
         self.silent: set[str] = set()
-        self.handing_over: set[str] = set()
         self.unsettled: set[Target] = set()
         self.moving: dict[Target, str] = {}
         self.replicas_first = False
@@ -75,9 +74,7 @@ class PlacedMachine(TableMachine):
         return NodeHealth(
             down=frozenset(self.down),
             silent=frozenset(self.silent),
-            handing_over=frozenset(self.handing_over),
             unsettled=frozenset(SLOTS[target] for target in self.unsettled),
-            connected=tuple(node for node in (self.primary, LONE) if node in self.up),
             moving={SLOTS[target]: node for target, node in self.moving.items()},
             replicas_first=self.replicas_first,
         )
@@ -135,7 +132,6 @@ class PlacedMachine(TableMachine):
             if node in self.up:
                 for target in sorted(self.up[node].subscribed):
                     self.up[node].revoke(target)
-        self.handing_over.clear()
 
     @rule(of=targets)
     def slot_moves(self, of: Target) -> None:
@@ -164,11 +160,6 @@ class PlacedMachine(TableMachine):
         if node in self.up:
             self.silent ^= {node}
             self.look()
-
-    @rule()
-    def about_to_hand_over(self) -> None:
-        self.handing_over ^= {self.primary}
-        self.look()
 
     @rule(of=targets)
     def slot_taken(self, of: Target) -> None:
@@ -227,7 +218,7 @@ class PlacedMachine(TableMachine):
             if self.replicas_first:
                 first, other = other, first
             sick = self.failing | self.silent | self.down
-            if first in sick | self.handing_over and other not in sick:
+            if first in sick and other not in sick:
                 row = self.table.rows[target]
                 assert other in self.places[target]
                 assert other in row.nodes or other in row.blocked or other not in self.up

@@ -10,7 +10,7 @@ from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SLOTS
 
-X = Target(Kind.SHARD, b"x")
+X, Y = Target(Kind.SHARD, b"x"), Target(Kind.SHARD, b"y")
 
 
 def shard(primary: str, *replicas: str, others: tuple[str, ...] = ()) -> Topology:
@@ -64,7 +64,6 @@ def test_a_node_that_takes_a_target_away_changed_its_role_last():
         (NodeHealth(replicas_first=True), ("b",)),
         (NodeHealth(replicas_first=True, unsure={"b"}), ("c",)),
         (NodeHealth(replicas_first=True, unsure={"b", "c"}), ("a",)),
-        (NodeHealth(replicas_first=True, unsure={"b", "c"}, handing_over={"a"}), ("a", "b", "c")),
         (NodeHealth(replicas_first=True, unsure={"b", "c"}, silent={"a"}), ("b", "c", "a")),
         (NodeHealth(unsure={"b"}), ("a",)),
         # Taken away, nobody saw why: from the primary; from a replica.
@@ -92,31 +91,33 @@ def test_a_replica_that_was_away_is_trusted_after_a_while_or_as_a_primary():
 @pytest.mark.parametrize(
     ("facts", "promoted"),
     [
-        # node, whether it was a replica, who hands over
-        ([("a", False, None)], [False]),
-        ([("b", True, None)], [True]),
-        ([("a", False, "a"), ("b", True, "a")], [False, True]),
-        # Handed over and back, and seen only then that it was handed over.
-        ([("a", False, None), ("a", True, "a")], [False, True]),
-        ([("a", False, None), ("a", False, None)], [False, True]),
-        # The demoted one may be known as such before its word comes.
-        ([("b", True, "a"), ("a", True, "a"), ("a", True, "a")], [True, False, True]),
+        # node, whether the topology shows it as a replica
+        ([("a", False)], [False]),
+        ([("b", True)], [True]),
+        ([("a", False), ("b", True)], [False, True]),
+        # Demoted and promoted again: no topology showed it as a replica, or one did.
+        ([("a", False), ("a", False)], [False, True]),
+        ([("a", False), ("a", True)], [False, True]),
     ],
 )
 def test_who_took_over(facts, promoted):
     revocations = Revocations()
-    found = [
-        revocations.promoted(node, X, replica=replica, former=former, now=1.0)
-        for node, replica, former in facts
-    ]
+    found = [revocations.promoted(node, X, replica=replica, now=1.0) for node, replica in facts]
     assert found == promoted
 
 
-def test_what_was_taken_before_the_next_hand_over_is_past():
+def test_each_target_is_demoted_once():
     revocations = Revocations()
-    for before, taken in ((0.5, True), (1.5, False)):
-        assert not revocations.promoted("a", X, replica=False, former="a", now=1.0)
-        revocations.forget("a", before)
-        assert revocations.promoted("a", X, replica=False, former="a", now=2.0) is taken
-        revocations.expire(10.0)
-    assert not revocations.promoted("a", X, replica=False, former="a", now=11.0)
+    assert not revocations.promoted("a", X, replica=False, now=1.0)
+    assert not revocations.promoted("a", Y, replica=False, now=1.1), "another target of the shard"
+    assert not revocations.promoted("b", X, replica=False, now=1.1), "another node"
+    assert revocations.promoted("a", Y, replica=False, now=1.2)
+
+
+def test_a_demotion_of_long_ago_says_nothing_of_the_next_one():
+    revocations = Revocations()
+    assert not revocations.promoted("a", X, replica=False, now=1.0)
+    revocations.expire(0.5)
+    assert revocations.promoted("a", X, replica=False, now=2.0)
+    revocations.expire(10.0)
+    assert not revocations.promoted("a", X, replica=False, now=11.0)

@@ -59,7 +59,7 @@ class Shards:
     def trusted(self, node: str) -> bool:
         return True
 
-    def asking(self, node: str, target: Target) -> bool:
+    def imports(self, node: str, target: Target) -> bool:
         return node in self.importing
 
     def live_at(self, *places: str) -> None:

@@ -467,16 +467,3 @@ def test_p10_what_was_live_on_a_replica_when_its_primary_died():
     assert table.live_since(["b"], 0.6) == []
     table.revoked("a", X, 1.0)
     assert table.live_since(["a"], 0.6) == []  # there is one, which has begun
-
-
-def test_p6_where_a_target_is_being_left_it_is_not_asked_for_again():
-    table = Table()
-    table.node_up("a")
-    table.want(X, ("a",))
-    row = table.rows[X]
-    assert row.asked("a")
-    assert not row.asked("b")
-    table.confirmed("a", X, 0.5)
-    assert row.asked("a")
-    table.unwant(X, drain=True)
-    assert not row.asked("a")

@@ -36,23 +36,7 @@ targets = st.sampled_from(TARGETS)
 places = st.lists(nodes, unique=True, max_size=3).map(tuple)
 
 
-@dataclass(frozen=True)
-class Try:
-    """A subscription sent beside the table's own; an error of it says nothing."""
-
-    node: str
-    target: Target
-
-
-@dataclass(frozen=True)
-class Stray:
-    """The end of a subscription that only a try brought, and nobody wants."""
-
-    node: str
-    target: Target
-
-
-Sent = Subscribe | Unsubscribe | Try | Stray
+Sent = Subscribe | Unsubscribe
 
 
 @dataclass
@@ -70,7 +54,7 @@ class Connection:
     def serve(self, *, refuse: bool = False) -> None:
         """Have the server carry out the next command."""
         command = self.sent.popleft()
-        if isinstance(command, (Unsubscribe, Stray)):
+        if isinstance(command, Unsubscribe):
             self.subscribed.discard(command.target)
             self.pushes.append(("unsubscribed", command.target))
         elif refuse:
@@ -240,14 +224,6 @@ class TableMachine(RuleBasedStateMachine):
         for target in self.gaps:
             assert self.surely_live(target) != {node} or rows[target].gap_awaits is not None
 
-    @rule(of=targets, node=nodes)
-    def try_ahead(self, of: Target, node: str) -> None:
-        row = self.table.rows.get(of)
-        if node not in self.up or row is None or not row.wanted:
-            return
-        if row.asked(node) or row.is_tried(node):
-            self.send(node, Try(node, of))
-
     def send(self, node: str, command: Sent) -> None:
         self.up[node].sent.append(command)
         self.up[node].pending.append(command)
@@ -277,19 +253,14 @@ class TableMachine(RuleBasedStateMachine):
         head = connection.pending[0] if connection.pending else None
         if what == "error":
             connection.pending.popleft()
-            if isinstance(head, Try):
-                return
             row = table.rows.get(target)
             called_off = (target,) if row is not None and row.gap_awaits == node else ()
             self.run(table.refused(node, target), cleared=called_off)
         elif what == "subscribed":
-            assert head in (Subscribe(node, target), Try(node, target))
+            assert head == Subscribe(node, target)
             connection.pending.popleft()
-            row = table.rows.get(target)
-            if row is None or (node not in row.nodes and not row.is_tried(node)):
-                self.send(node, Stray(node, target))
             self.run(table.confirmed(node, target, self.tick()))
-        elif head in (Unsubscribe(node, target), Stray(node, target)):
+        elif head == Unsubscribe(node, target):
             connection.pending.popleft()
             self.run(table.removed(node, target))
         else:

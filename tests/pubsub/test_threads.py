@@ -12,7 +12,7 @@ import pytest
 from actors import Handler
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from tests.pubsub.helpers import client_of
-from tests.pubsub.test_lanes import node_of
+from tests.pubsub.test_concurrent_actor import node_of
 from tests.servers import AnyServer
 from tests.support import eventually
 

@@ -107,8 +107,10 @@ class ShardRole:
         self._readers.place_soon()
 
     def targets_changed(self) -> None:
-        """Have readers where they are needed now."""
+        """Have readers where they are needed, and looks as often as subscriptions need them."""
         self._readers.place_soon()
+        if self._requests.unused:
+            self._requests.look()
 
     def reconcile(self) -> None:
         """Have readers where they are needed."""

@@ -64,12 +64,14 @@ class TopologyRequests:
 
     Attributes:
         urgent: whether a target has no live source.
+        unused: whether nothing was subscribed when the last look ended.
         used: returns the ids of the nodes that something is subscribed on.
         report: called with the result of each look.
     """
 
     def __init__(self) -> None:
         self.urgent = False
+        self.unused = True
         self.used: Callable[[], Collection[str]] = lambda: ()
         self.report: Callable[[TopologyChecked], None] = lambda _: None
         self.watch: ActorRef[Any] | None = None
@@ -114,18 +116,18 @@ class TopologyWatch(Actor[WatchTick]):
             self.context.timers.after(left, WatchTick.TIMER)
             return
         self.requests.begun()
-        used = self.requests.used()
         asked_at = self._looked_at = self.loop.time()
         urgent = self._is_urgent(asked_at)
         try:
-            topology = await self.pool.refresh(used, urgent=urgent)
+            topology = await self.pool.refresh(self.requests.used(), urgent=urgent)
         except Exception as error:
             suppressed = self._throttle.passes("refresh")
             if suppressed is not None:
                 log.warning("no_topology", error=str(error), suppressed=suppressed)
         else:
             self.requests.report(TopologyChecked(topology, asked_at))
-        nodes = len(self.pool.topology.nodes)
+        nodes, used = len(self.pool.topology.nodes), self.requests.used()
+        self.requests.unused = not used
         calm = calm_interval(nodes, len(used), self.pool.consumers)
         interval = URGENT if self._is_urgent(self.loop.time()) else calm
         delay = interval * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -173,9 +173,9 @@ class Subscriber(Dispatcher):
         """
         self._send(_SUBSCRIBE[kind], kind, names, True, asking)
 
-    def unsubscribe(self, kind: Kind, names: list[bytes]) -> None:
-        """Have the end of the subscription of ``names`` sent."""
-        self._send(_UNSUBSCRIBE[kind], kind, names, False)
+    def unsubscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
+        """Have the end of the subscription of ``names`` sent; see :meth:`subscribe`."""
+        self._send(_UNSUBSCRIBE[kind], kind, names, False, asking)
 
     def _send(
         self,

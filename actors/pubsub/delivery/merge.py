@@ -321,6 +321,8 @@ class Merge:
             if place >= 0:
                 other.held.popleft()
                 holders.append(other)
+                if (port.stream, key) in self._repeated_keys:
+                    other.ambiguous_at = self.now()
         number = self._note((port.stream, key))
         for holder in holders:
             holder.deliver(number)

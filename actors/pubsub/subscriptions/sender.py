@@ -113,11 +113,10 @@ class Sender:
             if subscriber is None:
                 continue
             names = [target.name for target in targets]
-            if subscribe:
-                asking = self._placement.asking(node, targets[0])
-                subscriber.subscribe(kind, names, asking=asking)
-            else:
-                subscriber.unsubscribe(kind, names)
+            # A node that imports the slot answers either command with MOVED unless it is asked.
+            asking = self._placement.asking(node, targets[0])
+            send = subscriber.subscribe if subscribe else subscriber.unsubscribe
+            send(kind, names, asking=asking)
         # In the order of the places: the first one is the likeliest to be right.
         for node in dict.fromkeys(node for _, node, _, _, _ in batches):
             if node in self._subscribers:

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.pubsub.cluster.placement_rules import NodeHealth, shard_places
-from actors.pubsub.cluster.seconds import first_of, is_second, second_of
 from actors.pubsub.cluster.slot_assignment import SlotAssignments, TargetSlots, all_places
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, build_topology
@@ -36,10 +35,7 @@ sights = st.builds(
     NodeHealth,
     down=IDS,
     silent=IDS,
-    handing_over=IDS,
     unsettled=st.frozensets(SLOT, max_size=4),
-    giving=IDS,
-    connected=st.permutations(PRIMARIES).map(tuple),
     moving=st.dictionaries(SLOT, st.sampled_from(PRIMARIES), max_size=4),
     replicas_first=st.booleans(),
     unsure=IDS,
@@ -56,13 +52,11 @@ def test_all_places_are_those_of_each_slot(topology, health, some):
         assert found[slot] == (shard_places(topology, slot, health) or ("before",))
 
 
-def test_p6_a_slot_on_its_way_is_live_on_both_connections_to_its_target_after_its_owner():
+def test_p6_a_slot_on_its_way_is_live_at_its_target_too_after_its_owner():
     topology = build_topology(NODES, {"a": [(0, SLOTS - 1)], "b": []})
-    assert shard_places(topology, 7, NodeHealth(moving={7: "b"})) == ("a", "b", second_of("b"))
+    assert shard_places(topology, 7, NodeHealth(moving={7: "b"})) == ("a", "b")
     assert shard_places(topology, 8, NodeHealth(moving={7: "b"})) == ("a",)
-    assert (first_of(second_of("b")), first_of("b")) == ("b", "b")
-    assert is_second(second_of("b"))
-    assert not is_second("b")
+    assert shard_places(topology, 7, NodeHealth(moving={7: "stranger"})) == ("a",)
 
 
 def test_one_slot_is_looked_at_again_without_the_others():
@@ -70,17 +64,17 @@ def test_one_slot_is_looked_at_again_without_the_others():
     unsettled: set[int] = set()
     made = []
     places = SlotAssignments(
-        lambda: (topology, NodeHealth(unsettled=unsettled, connected=("b",))),
+        lambda: (topology, NodeHealth(unsettled=unsettled)),
         lambda: made.append(1),
     )
     first = places.all()
     assert places.all() is first
     unsettled.add(7)
     places.drop(7)
-    assert places.all()[7] == ("a2", "a3", "a1", "a", "b")
+    assert places.all()[7] == ("a2", "a3", "a1", "a")
     assert places.all()[8] == ("a",)
     places.clear()
-    assert places.all()[7] == ("a2", "a3", "a1", "a", "b")
+    assert places.all()[7] == ("a2", "a3", "a1", "a")
     assert len(made) == 3
 
 
@@ -99,7 +93,7 @@ def test_many_slots_are_looked_at_again_with_all_others():
         moving[slot] = "c"
         places.drop(slot)
     found = places.all()
-    assert found[0] == found[4999] == ("a", "c", second_of("c"))
+    assert found[0] == found[4999] == ("a", "c")
     assert found[5000] == ("a",)
     assert asked == [0, 5000]
 

@@ -1,4 +1,4 @@
-"""What is known of shards in upheaval, and until when (P6, P7, P10)."""
+"""Slots whose owner is being found out, and primaries that may be dead (P5, P10)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from actors.pubsub.cluster.transitions import (
     BUS_LAG,
     UNSETTLED,
     LostPrimaries,
-    OngoingFailovers,
     UnsettledSlots,
 )
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 
 X = Target(Kind.SHARD, b"x")
-
-
-def of_one_shard(one: str, other: str) -> bool:
-    return {one, other} <= {"a", "b"}
 
 
 def topology(primary: str = "a", replica: str = "b") -> Topology:
@@ -29,32 +24,6 @@ def topology(primary: str = "a", replica: str = "b") -> Topology:
         Node("c", "127.0.0.1", 7002, Role.PRIMARY),
     ]
     return build_topology(nodes, {primary: [(0, 9)], "c": [(10, 19)]})
-
-
-def test_p7_a_primary_that_hands_over_is_news_once():
-    handing_over = OngoingFailovers()
-    assert handing_over.note("a", 1.0, 0.9, of_one_shard)
-    assert not handing_over.note("a", 1.5, 1.4, of_one_shard)
-    assert handing_over.free("a") == 0.9, "what it was seen to do before it began"
-    assert handing_over.free("b") is None
-    assert handing_over.note("c", 2.0, None, of_one_shard)
-    assert handing_over.free("c") is None
-
-
-def test_p7_it_is_over_some_time_after_it_was_seen_last():
-    handing_over = OngoingFailovers()
-    handing_over.note("a", 1.0, 0.9, of_one_shard)
-    handing_over.note("a", 2.0, 0.9, of_one_shard)
-    assert not handing_over.expire(1.0 + UNSETTLED + 0.1)
-    assert handing_over.expire(2.0 + UNSETTLED + 0.1)
-    assert not handing_over.nodes
-
-
-def test_p7_of_one_shard_only_the_latest_hands_over():
-    handing_over = OngoingFailovers()
-    for node in ("a", "c", "b"):
-        assert handing_over.note(node, 1.0, 0.9, of_one_shard)
-    assert handing_over.nodes == {"c", "b"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
+from actors.pubsub.connection.subscriber import Recent
 from actors.pubsub.delivery.merge import LAG
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
@@ -43,7 +44,7 @@ class Plain:
         self.subscribers: dict[str, ClusterSubscriber] = {}
         self.time = 100.0
         streams: Any = SimpleNamespace(
-            same_stream=lambda *_: True, trusted=lambda _: True, asking=lambda *_: False
+            same_stream=lambda *_: True, trusted=lambda _: True, imports=lambda *_: False
         )
         self.routes = FeedRoutes(
             self.registry, self.table, self.subscribers, streams, lambda: self.time, lambda *_: None
@@ -134,20 +135,41 @@ async def test_p7_the_same_node_repeats_nothing():
     assert plain.read(channel(b"tick")) == ["tick"]
 
 
-async def test_what_was_read_is_kept_for_a_moment_only():
+async def test_what_was_read_is_kept_for_two_seconds_and_told_from_a_time_on():
     plain = Plain(decode=True)
     plain.connect("one")
     subscriber = plain.subscribers[NODE]
+    plain.read(channel(b"forgotten"))
+    plain.time += 2.01
     plain.read(channel(b"old"))
     plain.time += LAG + 0.01
     plain.read(channel(b"new", b"\xff"))
-    assert subscriber.recent(CHANNEL, 0.0) == ["new", b"\xff"]
-    assert subscriber.recent(PATTERN, 0.0) == []
-    assert subscriber.recent(CHANNEL, plain.time) == ["new", b"\xff"]
+    assert subscriber.recent(CHANNEL, 0.0).keys == ["old", "new", b"\xff"]
+    assert subscriber.recent(PATTERN, 0.0) == Recent()
     plain.time += 0.01
     plain.read(channel(b"newer"))
     plain.read(channel(b"newest"))
-    assert subscriber.recent(CHANNEL, plain.time) == ["newer", "newest"]
+    assert subscriber.recent(CHANNEL, plain.time).keys == ["newer", "newest"]
     for _ in range(5):
         plain.read(channel(*[b"x"] * 2000))
-    assert len(subscriber.recent(CHANNEL, 0.0)) == 4000
+    assert len(subscriber.recent(CHANNEL, 0.0).keys) == 4000
+
+
+async def test_an_old_message_is_not_remembered_longer_than_a_merge_asks_for():
+    plain = Plain(decode=True)
+    plain.connect("one")
+    subscriber = plain.subscribers[NODE]
+    plain.read(channel(b"new"))
+    assert subscriber.recent(CHANNEL, plain.time).keys == ["new"]
+    assert subscriber.recent(CHANNEL, plain.time + 0.1).keys == []
+
+
+async def test_payloads_that_came_more_than_once_are_told_also_those_of_longer_ago():
+    plain = Plain(decode=True)
+    plain.connect("one")
+    subscriber = plain.subscribers[NODE]
+    plain.read(channel(b"tick", b"once"))
+    plain.time += 1.0
+    plain.read(channel(b"tick"), message(b"pmessage", b"p*", b"p1", b"tick"))
+    assert subscriber.recent(CHANNEL, plain.time) == Recent(["tick"], frozenset(["tick"]))
+    assert subscriber.recent(PATTERN, plain.time) == Recent([("p1", "tick")])

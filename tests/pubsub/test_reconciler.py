@@ -1,25 +1,25 @@
-"""FeedRoutes follow each step of the table, whichever command it took (P7)."""
+"""The reconciler: what connections report, and what reaches the consumer then (P5, P7, P10)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from math import inf
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from actors.pubsub.connection.pending_commands import ShardLeave
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
+from actors.pubsub.connection.subscriber import Recent
 from actors.pubsub.delivery.merge import OWED
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.subscriptions.placement import Revocation
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.pubsub.table.state import Handover, NodeId
-from actors.redis.exceptions import MovedError, RedisError, TryAgainError
+from actors.redis.exceptions import AuthorizationError, RedisError, TryAgainError
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
@@ -27,10 +27,11 @@ X = Target(Kind.SHARD, b"x")
 
 
 class OneShard:
-    """A placement: all nodes are of one shard, and the places are set by hand."""
+    """A placement, and its events: all nodes are of one shard, the places are set by hand."""
 
     def __init__(self) -> None:
         self.where: tuple[NodeId, ...] = ()
+        self.revocation = Revocation()
 
     def places(self, target: Target) -> tuple[NodeId, ...]:
         return self.where
@@ -47,17 +48,16 @@ class OneShard:
     def asking(self, node: NodeId, target: Target) -> bool:
         return False
 
+    imports = asking
+
     def same_stream(self, node: NodeId, other: NodeId) -> bool:
         return True
 
     def trusted(self, node: NodeId) -> bool:
         return True
 
-    def complete(self, node: NodeId, heard: float, taken: Target | None = None) -> float:
+    def complete(self, node: NodeId, heard: float) -> float:
         return heard
-
-    def replica_until(self, node: NodeId) -> float:
-        return -inf
 
     def linger(self, handover: Handover) -> float | None:
         return None
@@ -70,14 +70,8 @@ class OneShard:
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         return isinstance(error, TryAgainError)
 
-    def giver(self, node: NodeId, target: Target) -> NodeId | None:
-        return None
-
-    def accepted(self, node: NodeId, target: Target) -> None:
-        pass
-
-    def revoked(self, node: NodeId, target: Target) -> bool:
-        return False
+    def revoked(self, node: NodeId, target: Target) -> Revocation:
+        return self.revocation
 
 
 class Wired:
@@ -91,8 +85,8 @@ class Wired:
         )
         self.placement = OneShard()
         self.time = loop.time()
-        self.reconciler = Reconciler(self.registry, self.placement, loop)
-        self.reconciler.routes._now = lambda: self.time
+        self.reconciler = Reconciler(self.registry, self.placement, self.placement, loop)
+        self.reconciler.sender.routes._now = lambda: self.time
         self.subscribers = {node: self._link(node) for node in nodes}
         self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
         self.reconciler.table.want(X, ())
@@ -158,104 +152,62 @@ async def test_p7_a_node_that_was_left_and_is_asked_again_is_live_since_then():
     assert wired.registry.gaps == 1
 
 
-async def test_p6_a_subscription_that_is_sent_once_more_counts_from_its_first_acknowledgement():
-    """The new owner of a slot ends what it took before: it is asked again before it says so."""
-    wired = Wired("new")
-    wired.placed("new")
-    wired.says("new", "ssubscribe", 1)
-    wired.subscribers["new"].repeat(X.kind, X.name)
-    assert wired.says("new", "sunsubscribe", 0) == []
-    assert wired.reconciler.table.rows[X].source is None
-    wired.subscribers["new"].connection.pending.popleft()  # the answer to ASKING
-    wired.says("new", "ssubscribe", 1)
-    assert wired.reconciler.table.rows[X].source == "new"
-    assert wired.says("new", "smessage", "1") == ["1"]
-    wired.says("new", "ssubscribe", 1)
-    assert not wired.subscribers["new"].connection.pending
-    assert wired.says("new", "smessage", "2") == ["2"]
-    assert wired.registry.gaps == 1
-
-
-async def test_p6_a_subscription_that_is_sent_once_more_and_refused_changes_nothing():
-    wired = Wired("new")
-    wired.placed("new")
-    wired.says("new", "ssubscribe", 1)
-    subscriber = wired.subscribers["new"]
-    subscriber.repeat(X.kind, X.name)
-    pending = subscriber.connection.pending
-    pending.popleft()
-    pending.popleft().resolve(MovedError(0, "127.0.0.1", 1))
-    assert wired.reconciler.table.rows[X].source == "new"
-    assert wired.says("new", "smessage", "1") == ["1"]
-
-
-async def test_p6_a_subscription_that_nobody_waits_for_any_more_is_ended():
-    wired = Wired("old", "new")
-    wired.placed("old", "new")
-    wired.says("old", "ssubscribe", 1)
-    subscriber = wired.subscribers["new"]
-    subscriber.repeat(X.kind, X.name)
-    first, _, repeated = subscriber.connection.pending
-    subscriber.connection.pending.clear()
-    wired.placed("old")
-    first.resolve(MovedError(0, "127.0.0.1", 1))
-    assert "new" not in wired.reconciler.table.rows[X].nodes
-    subscriber.connection.pending.append(repeated)
-    wired.says("new", "ssubscribe", 1)
-    assert [type(one).__name__ for one in subscriber.connection.pending] == [
-        "ShardLeave",
-        "Ignored",
-    ]
-    assert wired.says("new", "smessage", "1") == []
-    assert wired.says("old", "smessage", "1") == ["1"]
-
-
-@pytest.mark.parametrize("primary_is_live", [False, True])
-async def test_p10_what_a_replica_had_not_got_when_its_slot_left_is_a_gap(primary_is_live: bool):
-    """Wherever else the channel is live: but not if it was live at the primary that gave it."""
-    wired = Wired("replica", "primary", "new")
+@pytest.mark.parametrize("missed", [False, True])
+async def test_p10_what_a_replica_had_not_got_when_its_slot_left_is_a_gap(missed: bool):
+    """Wherever else the channel is live: the new owner never had what the old one accepted."""
+    wired = Wired("replica", "new")
     late = 0.07
     placement: Any = wired.placement
-    placement.complete = lambda node, heard, _=None: heard - late * (node == "replica")
-    placement.giver = lambda node, _: "primary" if node == "replica" else None
-    wired.placed("replica", "new", *["primary"] * primary_is_live)
+    placement.complete = lambda node, heard: heard - late * (node == "replica")
+    placement.revocation = Revocation(missed=missed)
+    wired.placed("replica", "new")
     for node in wired.placement.where:
         wired.says(node, "ssubscribe", 1)
     wired.time += 2 * late
-    wired.placement.where = wired.placement.where[1:]
+    wired.placement.where = ("new",)
     wired.says("replica", "sunsubscribe", 0)
-    assert wired.registry.gaps == (0 if primary_is_live else 1)
+    assert wired.registry.gaps == (1 if missed else 0)
     assert wired.reconciler.table.rows[X].source == "new"
 
 
-async def test_p6_a_try_that_was_sent_ahead_counts_though_the_node_refused_before():
+async def test_p11_a_target_that_was_refused_for_good_is_asked_for_by_a_command_of_its_own():
+    wired = Wired("node")
+    for name in (b"y", b"z"):
+        target = Target(Kind.SHARD, name)
+        wired.registry.put(Subscription(target, name.decode(), wired.registry.inbox_inlet))
+        wired.reconciler.table.want(target, ())
+    wired.placed("node")
+    pending: deque[Any] = wired.subscribers["node"].connection.pending
+    assert [command.names for command in pending] == [{b"x", b"y", b"z"}]
+    pending.popleft().resolve(AuthorizationError("NOPERM not these channels"))
+    assert sorted(map(list, (command.names for command in pending))) == [[b"x"], [b"y"], [b"z"]]
+    refusals = wired.reconciler.refusals
+    assert refusals.targets == set(wired.reconciler.table.rows)
+    while pending:
+        pending.popleft().resolve(AuthorizationError("NOPERM not this channel"))
+    wired.reconciler.retry()
+    assert not pending, "they are asked for again when somebody says so"
+    wired.reconciler.retry(refusals.targets)
+    assert sorted(map(list, (command.names for command in pending))) == [[b"x"], [b"y"], [b"z"]]
+
+
+async def test_p7_an_old_message_is_not_remembered_longer_than_a_merge_asks_for():
+    """The index of what came last is made once for all channels, and not used for later times."""
     wired = Wired("old", "new")
     wired.placed("old")
     wired.says("old", "ssubscribe", 1)
-    wired.placed("old", "new")
-    subscriber, row = wired.subscribers["new"], wired.reconciler.table.rows[X]
-    for _ in range(2):
-        subscriber.put_try(X.kind, [X.name])
-    subscriber.send()
-    subscriber.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
-    assert "new" not in row.nodes
-    wired.says("new", "ssubscribe", 1)
-    assert row.is_live("new")
-    wired.says("new", "ssubscribe", 1)
-    assert not subscriber.connection.pending
-    assert row.is_live("new")
+    wired.says("old", "smessage", "tick")
+    subscriber = wired.subscribers["old"]
+    assert subscriber.recent(X, wired.time - 0.2).keys == ["tick"]
+    assert subscriber.recent(X, wired.time + 1.0).keys == []
 
 
-async def test_p6_a_try_that_comes_true_where_nobody_wants_it_any_more_is_ended():
-    wired = Wired("old", "new")
-    wired.placed("old", "new")
-    wired.says("old", "ssubscribe", 1)
-    subscriber, row = wired.subscribers["new"], wired.reconciler.table.rows[X]
-    subscriber.put_try(X.kind, [X.name])
-    subscriber.send()
-    subscriber.connection.pending.popleft().resolve(TryAgainError("TRYAGAIN not yet"))
+async def test_p7_payloads_that_came_more_than_once_are_remembered_as_such():
+    wired = Wired("old")
     wired.placed("old")
-    wired.says("new", "ssubscribe", 1)
-    assert "new" not in row.nodes
-    (leave, _) = subscriber.connection.pending
-    assert isinstance(leave, ShardLeave)
+    wired.says("old", "ssubscribe", 1)
+    for payload in ("tick", "tack", "tick"):
+        wired.time += 1.0
+        wired.says("old", "smessage", payload)
+    recent = wired.subscribers["old"].recent(X, wired.time - 0.2)
+    assert recent == Recent(["tick"], frozenset(["tick"]))
