@@ -14,7 +14,7 @@ from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.config.locations import TCPLocation
-from actors.redis.topology.model import Health, Role, Topology
+from actors.redis.topology.model import Health, Role
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
@@ -195,8 +195,6 @@ async def test_roles_that_may_not_look(cluster):
 
 async def test_a_refresh_is_quick_and_tells_nothing_new(cluster):
     async with pool_of(cluster) as pool:
-        heard: list[Topology] = []
-        pool.add_listener(heard.append)
         first = await pool.refresh()
         times = []
         for _ in range(5):
@@ -205,7 +203,6 @@ async def test_a_refresh_is_quick_and_tells_nothing_new(cluster):
             times.append(time.monotonic() - began)
             assert topology is first is pool.topology
         assert min(times) < 0.05  # 4 ms where nothing else runs, and not in debug mode
-        assert heard == []
 
 
 async def test_refreshes_share_runs_and_none_is_older_than_its_question(cluster, monkeypatch):
@@ -291,42 +288,20 @@ async def test_leaving_during_a_refresh(cluster):
         await refresh
 
 
-async def test_moves_are_seen_while_they_happen_and_told(cluster):
+async def test_moves_are_seen_while_they_happen(cluster):
     source = await cluster.primary_for("orders")
     target = next(node for node in await cluster.primaries() if node is not source)
     async with pool_of(cluster) as pool:
-        heard: list[Topology] = []
-        pool.add_listener(heard.append)
         await cluster.begin_move(SLOT, source, target)
         topology = await pool.refresh()
         assert topology.migrating == {SLOT: target.id}
         assert topology.importing == {SLOT: source.id}
-        assert heard == [topology]
         await cluster.finish_move(SLOT, source, target)
         topology = await pool.refresh([target.id, "unknown"])
         assert owner_of(topology, SLOT) == target.id
         assert not topology.migrating
-        assert len(heard) == 2
-        pool.remove_listener(heard.append)
+        assert pool.topology is topology
         await cluster.move_slots([SLOT], target, source)
-        await pool.refresh()
-        assert len(heard) == 2
-
-
-async def test_a_listener_that_raises_hurts_nobody(cluster, caplog):
-    def raises(topology: Topology) -> None:
-        raise ZeroDivisionError
-
-    async with pool_of(cluster) as pool:
-        heard: list[Topology] = []
-        pool.add_listener(raises)
-        pool.add_listener(heard.append)
-        other = next(
-            node for node in pool.topology.primaries if node.id != owner_of(pool.topology, SLOT)
-        )
-        pool.note_moved(SLOT, other.address)
-        assert len(heard) == 1
-        assert "topology_listener_failed" in caplog.text
 
 
 async def test_failover(cluster):

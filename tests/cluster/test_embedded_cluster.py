@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -169,9 +170,11 @@ async def test_kill_clients_closes_subscribers_of_every_kind(binary):
         node = cluster.nodes[0]
         connections = [await connect(node) for _ in range(3)]
         plain, shard, idle = connections
+        pushes: list[Any] = []
+        plain.on_push = shard.on_push = pushes.append
         plain.write(b"SUBSCRIBE a\r\n")
         shard.write(b"SSUBSCRIBE a\r\n")
-        await eventually(lambda: plain.ignored_pushes and shard.ignored_pushes)
+        await eventually(lambda: len(pushes) == 2)
         assert await cluster.kill_clients() == 2
         await eventually(lambda: not plain.usable and not shard.usable)
         assert await idle.execute("PING") == b"PONG"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
@@ -197,15 +197,6 @@ class ClusterConnectionPool:
         """Have the topology refreshed in the background, if the pool is still entered."""
         if self._session is not None:
             self._session.refresh_soon()
-
-    def add_listener(self, callback: Callable[[Topology], None]) -> None:
-        """Have ``callback`` called with each topology that differs from the one before."""
-        self._current.listeners.append(callback)
-
-    def remove_listener(self, callback: Callable[[Topology], None]) -> None:
-        """Undo :meth:`add_listener`; does nothing for one that is not there."""
-        if callback in self._current.listeners:
-            self._current.listeners.remove(callback)
 
     def note_moved(
         self, slot: int, address: Address, *, asked: Address | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from actors.redis import exceptions
@@ -26,26 +26,17 @@ _PAUSE: Final = 0.05
 
 
 class CurrentTopology:
-    """The topology that counts at the moment, and who wants to know of another one."""
+    """The latest topology of a pool; it outlives the sessions."""
 
     def __init__(self) -> None:
         self.value: Topology | None = None
-        self.listeners: list[Callable[[Topology], None]] = []
 
     def set(self, topology: Topology) -> Topology:
-        """Make ``topology`` the one that counts and, where it is another one, say so.
-
-        Returns the one that counts: where nothing has changed, it is still the same object.
-        """
-        if topology == self.value:
-            return self.value
-        self.value = topology
-        for listener in list(self.listeners):
-            try:
-                listener(topology)
-            except Exception as error:
-                log.error("topology_listener_failed", exc_info=error)
-        return topology
+        """Keep ``topology`` and return it; an equal one is not replaced but returned."""
+        if topology != self.value:
+            self.value = topology
+        assert self.value is not None
+        return self.value
 
 
 class ClusterSession:

@@ -64,8 +64,6 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.proof = self.last_read
         self._emptied = self.last_read
         self.bytes_read = 0
-        #: Pushes that came while nobody listened to them.
-        self.ignored_pushes = 0
         #: The server was told not to answer.
         self.noreply = False
 
@@ -73,7 +71,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         #: Takes the parser's ``gets`` and handles all replies that are there.
         self.drain: Callable[[Callable[[], object]], None] = self._drain
         #: Takes each push.
-        self.on_push: Callable[[list[Any]], None] = self._ignore_push
+        self.on_push: Callable[[list[Any]], None] = _ignore
         self._loop = loop
         self._now = loop.time
         # hiredis takes any buffer; its stub knows bytes and str only.
@@ -132,9 +130,6 @@ class RespProtocol(asyncio.BufferedProtocol):
                 f"{self.location} sent {reply!r:.200} though nothing was asked"
             )
         self.pending.popleft().resolve(reply)
-
-    def _ignore_push(self, push: list[Any]) -> None:
-        self.ignored_pushes += 1
 
     # --- Writing ----------------------------------------------------------------------------------
 
@@ -266,3 +261,7 @@ class RespProtocol(asyncio.BufferedProtocol):
     def __repr__(self) -> str:
         state = "open" if self.lost is None else "closed"
         return f"<{type(self).__name__} {self.id} to {self.location}, {state}>"
+
+
+def _ignore(push: list[Any]) -> None:
+    """Drop a push that nobody listens to."""
