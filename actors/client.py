@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelOptions", "PubSubOptions", "Redis", "keywords_of"]
 
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -68,11 +67,11 @@ def keywords_of(pubsub: type[Any], **defaults: Any) -> Callable[[F], F]:
 class Redis(RedisClient[AnyStr]):
     """A client of one Redis or Valkey server; an async context manager.
 
-    See :class:`actors.redis.clients.client.RedisClient` for the parameters.
+    See :class:`actors.redis.clients.client.RedisClient` for retries and parameters.
     """
 
     if TYPE_CHECKING:
-        # Self-typed overloads are not inherited by a generic subclass: said again, for mypy only.
+        # What RedisClient does, by the type of the strings in replies.
         @overload
         def __init__(
             self: Redis[bytes],
@@ -104,7 +103,7 @@ class Redis(RedisClient[AnyStr]):
             **options: Unpack[ClientOptions],
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
-        @overload
+        @overload  # type: ignore[override]  # these name what the base takes as **options
         @classmethod
         def from_url(
             cls,

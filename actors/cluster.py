@@ -1,6 +1,6 @@
 """RedisCluster: the client of a cluster, with Pub/Sub.
 
-Apart from client.py, so that who has one server does not import the cluster's half.
+A module of its own, so that a program with one server does not import what only clusters need.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["RedisCluster"]
 class RedisCluster(RedisClusterClient[AnyStr]):
     """A client of a Redis or Valkey cluster; an async context manager.
 
-    See :class:`actors.redis.clients.cluster_client.RedisClusterClient` for the parameters.
+    See :class:`actors.redis.clients.cluster_client.RedisClusterClient` for retries and parameters.
     """
 
     if TYPE_CHECKING:
-
+        # What RedisClusterClient does, by the type of the strings in replies.
         @overload
         def __init__(
             self: RedisCluster[bytes],
@@ -54,7 +54,7 @@ class RedisCluster(RedisClusterClient[AnyStr]):
             **options: Unpack[ClusterClientOptions],
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
-        @overload
+        @overload  # type: ignore[override]  # these name what the base takes as **options
         @classmethod
         def from_url(
             cls,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from actors.cluster import RedisCluster
 from actors.redis import exceptions
-from actors.redis.clients.cluster_client import RedisClusterClient
 from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import pack
@@ -34,8 +34,8 @@ async def running() -> AsyncIterator[EmbeddedCluster]:
         yield cluster
 
 
-def client_of(cluster: EmbeddedCluster, **options) -> RedisClusterClient[Any]:
-    return RedisClusterClient(startup_nodes=cluster.startup_nodes[:1], **options)
+def client_of(cluster: EmbeddedCluster, **options) -> RedisCluster[Any]:
+    return RedisCluster(startup_nodes=cluster.startup_nodes[:1], **options)
 
 
 class Subscriber:
@@ -268,7 +268,7 @@ async def test_a_command_at_a_stopped_node_ends(cluster):
 async def test_a_publish_that_may_have_been_executed_is_not_sent_twice(cluster):
     async with ClusterProxies(cluster.nodes) as proxies:
         owner = await cluster.primary_for("orders")
-        client: RedisClusterClient[Any] = RedisClusterClient(
+        client: RedisCluster[Any] = RedisCluster(
             startup_nodes=proxies.startup_nodes,
             address_remap=proxies.address_remap,
             retry_policy=ConstantRetryPolicy(
@@ -353,7 +353,7 @@ async def test_many_tasks_share_a_client(cluster):
 async def test_smoke(binary):
     asyncio.get_running_loop().set_debug(True)
     async with EmbeddedCluster(binary=binary, node_timeout=NODE_TIMEOUT) as cluster:
-        client = RedisClusterClient.from_url(cluster.url, decode_responses=True)
+        client = RedisCluster.from_url(cluster.url, decode_responses=True)
         async with client:
             source, target, _ = await cluster.primaries()
             names = [f"channel-{number}" for number in range(50)]

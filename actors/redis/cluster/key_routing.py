@@ -16,7 +16,7 @@ from actors.redis.exceptions import DataError
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.redis.wire.resp import Argument
 
-__all__ = ["Route", "Scope", "route", "words"]
+__all__ = ["Route", "Scope", "route"]
 
 # No key in them: any node will do.
 # fmt: off
@@ -68,7 +68,13 @@ class Route(msgspec.Struct, frozen=True):
 def route(
     args: tuple[Argument, ...], encoding: str, *, node: str | None = None, slot: int | None = None
 ) -> Route:
-    """Return where the command ``args`` (see :func:`words`) goes; ``node`` and ``slot`` overrule.
+    """Return where a command goes: to the owner of its key, or to ``node``, or to ``slot``'s owner.
+
+    Args:
+        args: the command, each word of its name an argument of its own.
+        encoding: the codec of str in ``args``.
+        node: the id of a node that is to have the command, whatever its key.
+        slot: the slot whose owner is to have the command, whatever its key.
 
     Raises:
         ValueError: both are given, or the slot is none.
@@ -108,22 +114,6 @@ def _key_position(name: str, args: tuple[Argument, ...]) -> int | None:
         upper = [_text(word).upper() for word in args]
         return upper.index("STREAMS") + 1 if "STREAMS" in upper else len(args)
     return _KEY_AT.get(name, 1)
-
-
-def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
-    """Split a name of several words, ``"PUBSUB NUMSUB"`` for instance, as the server wants it.
-
-    Raises:
-        DataError: there is no name.
-    """
-    match args:
-        case (str() as name, *rest) if " " in name:
-            return (*name.split(), *rest)
-        case (bytes() as name, *rest) if b" " in name:
-            return (*name.split(), *rest)
-        case ():
-            raise DataError("there is no command to send: the first argument is its name")
-    return args
 
 
 def _text(word: Argument) -> str:

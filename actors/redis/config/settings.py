@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import ssl
+import ssl as tls
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_LOCATION",
     "ConnectionOptions",
     "ConnectionSettings",
+    "SharedOptions",
     "check_limits",
     "problems_of_seconds",
 ]
@@ -33,22 +34,27 @@ DEFAULT_CONNECT_TIMEOUT: Final = 5.0
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
 
-class ConnectionOptions(TypedDict, total=False):
-    """The keywords of :class:`ConnectionSettings` without the location."""
+class SharedOptions(TypedDict, total=False):
+    """The keywords of :class:`ConnectionSettings` that pools and clients take under these names."""
 
     username: str | None
     password: str | None
     credential_provider: AbstractCredentialProvider | None
-    db: int | None
-    ssl_context: ssl.SSLContext | None
+    ssl_context: tls.SSLContext | None
     connect_timeout: float | None
     stream_timeout: float | None
     client_name: str | None
     encoding: str
-    decode_responses: bool
     noreply: bool
     noevict: bool
     notouch: bool
+
+
+class ConnectionOptions(SharedOptions, total=False):
+    """The keywords of :class:`ConnectionSettings` without the location: those of pools."""
+
+    db: int | None
+    decode_responses: bool
     socket_keepalive: bool
     socket_keepalive_options: Mapping[int, int | bytes] | None
 
@@ -71,7 +77,7 @@ class ConnectionSettings:
     #: Number of the database to select.
     db: int | None = 0
     #: Speak TLS with this context; None: plain.
-    ssl_context: ssl.SSLContext | None = None
+    ssl_context: tls.SSLContext | None = None
     #: Seconds from the connect to the last reply of the handshake; None: as long as it takes.
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
     #: Seconds until a reply must be there; None: as long as it takes.
@@ -166,7 +172,7 @@ def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
                 yield "servers speak no TLS on unix sockets: leave out ssl and ssl_*"
         case _:
             yield f"location must be a TCPLocation or UnixDomainSocketLocation, not {location!r}"
-    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+    if ssl_context is not None and not isinstance(ssl_context, tls.SSLContext):
         yield f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
@@ -16,10 +16,8 @@ from actors.redis.exceptions import (
     UnknownCommandError,
 )
 from actors.redis.wire.pending_reply import FuturePending
+from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
-
-if TYPE_CHECKING:
-    from actors.redis.wire.connection import Connection
 
 __all__ = ["Greeting", "greet"]
 
@@ -36,7 +34,7 @@ class Greeting:
         self.client_id = int(hello[b"id"])
 
 
-async def greet(connection: Connection, credentials: UserPass | None) -> Greeting:
+async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greeting:
     """Send all commands of the handshake at once and check the answers in order.
 
     Raises:
@@ -62,7 +60,7 @@ async def greet(connection: Connection, credentials: UserPass | None) -> Greetin
     return Greeting(hello)
 
 
-def _commands(connection: Connection, credentials: UserPass | None) -> list[Command]:
+def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:
     settings = connection.settings
     hello: Command = ("HELLO", 3)
     if credentials is not None:
@@ -80,7 +78,7 @@ def _commands(connection: Connection, credentials: UserPass | None) -> list[Comm
 
 
 def _explain(
-    error: RedisError, command: Command, connection: Connection, credentials: UserPass | None
+    error: RedisError, command: Command, connection: RespProtocol, credentials: UserPass | None
 ) -> RedisError:
     if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
         return _too_old(connection, str(error))
@@ -101,7 +99,7 @@ def _public(command: Command) -> str:
     return " ".join(map(str, command[:2] if command[0] == "HELLO" else command))
 
 
-def _too_old(connection: Connection, said: str) -> CommandNotSupportedError:
+def _too_old(connection: RespProtocol, said: str) -> CommandNotSupportedError:
     return CommandNotSupportedError(
         f"{connection.location} does not speak RESP3 ({said}): "
         "Redis 6.0 or newer, or any Valkey, is needed"

@@ -13,7 +13,7 @@ import hiredis
 
 from actors.redis.exceptions import DataError, from_reply
 
-__all__ = ["INCOMPLETE", "Argument", "Incomplete", "PushNotification", "decode", "pack", "reader"]
+__all__ = ["INCOMPLETE", "Argument", "PushNotification", "decode", "pack", "reader", "words"]
 
 PushNotification = hiredis.PushNotification
 
@@ -21,17 +21,8 @@ PushNotification = hiredis.PushNotification
 Argument: TypeAlias = str | bytes | int | float
 
 
-class Incomplete:
-    """Type of :data:`INCOMPLETE`."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "INCOMPLETE"
-
-
 #: What the reader's ``gets()`` returns when there is no whole reply yet.
-INCOMPLETE: Final = Incomplete()
+INCOMPLETE: Final = object()
 
 
 # The stub of hiredis says that it takes a tuple of one and returns anything.
@@ -41,6 +32,22 @@ _pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 def reader() -> hiredis.Reader:
     """Return a parser: error replies come out as exceptions, all strings as bytes."""
     return hiredis.Reader(replyError=from_reply, notEnoughData=INCOMPLETE)
+
+
+def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    """Split a name of several words, ``"PUBSUB NUMSUB"`` for instance, as the server wants it.
+
+    Raises:
+        DataError: there is no name.
+    """
+    match args:
+        case (str() as name, *rest) if " " in name:
+            return (*name.split(), *rest)
+        case (bytes() as name, *rest) if b" " in name:
+            return (*name.split(), *rest)
+        case ():
+            raise DataError("there is no command to send: the first argument is its name")
+    return args
 
 
 def pack(args: tuple[Argument, ...], encoding: str = "utf-8") -> bytes:
