@@ -11,10 +11,11 @@ from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.errors import nobody_answered
 from actors.redis.cluster.key_routing import Route, Scope, route
 from actors.redis.cluster.single_flight import SingleFlight
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SLOTS, SlotRange, key_slot
 from actors.redis.topology.update import at_addresses, move_slot, tidy
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import words
 from tests.cluster.clusters import owner_of
 

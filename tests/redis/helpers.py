@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from actors.redis.config.locations import TCPLocation
-from actors.redis.wire.connection import ConnectionSettings
+from actors.redis.config.settings import ConnectionSettings
 from tests.servers import AnyServer
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -10,6 +10,7 @@ import pytest
 
 from actors.redis.config.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
 from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import (
     AuthenticationFailureError,
     AuthenticationRequiredError,
@@ -19,7 +20,7 @@ from actors.redis.exceptions import (
     ProtocolError,
     ResponseError,
 )
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 from tests.redis.helpers import HELLO, peer, says, settings_of, silent
 
 

@@ -16,7 +16,8 @@ from actors.redis.exceptions import (
     ResponseError,
     UnknownCommandError,
 )
-from actors.redis.wire.connection import Connection, FuturePending, Pending
+from actors.redis.wire.connection import Connection
+from actors.redis.wire.pending_reply import FuturePending, Pending
 from actors.redis.wire.resp import INCOMPLETE, pack
 from actors.testing import EmbeddedServer
 from tests.redis.helpers import HELLO, peer, says, settings_of

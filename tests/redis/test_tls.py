@@ -8,10 +8,11 @@ import pytest
 
 from actors.client import Redis
 from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.config.tls import make_ssl_context
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 from tests.redis.helpers import HELLO, peer, settings_of, silent, tunnel
 
 

@@ -18,12 +18,17 @@ from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
-from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
+from actors.redis.config.settings import (
+    DEFAULT_LOCATION,
+    ConnectionOptions,
+    ConnectionSettings,
+    check_limits,
+)
 from actors.redis.config.url import parse_url, refuse_place, with_tls
 from actors.redis.pools.permits import FairSemaphore
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connect_progress import ConnectProgress
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 
 __all__ = ["ConnectionPool"]
 

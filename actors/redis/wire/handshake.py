@@ -1,4 +1,4 @@
-"""The first commands of a connection: RESP3, who we are, which database."""
+"""The first commands on a connection: HELLO 3 with credentials, database, client flags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Command = tuple[Argument, ...]
 
 
 class Greeting:
-    """What the server said about itself."""
+    """The server's version, and the connection's id there, as HELLO told."""
 
     __slots__ = ("client_id", "server_version")
 
@@ -35,11 +35,11 @@ class Greeting:
 
 
 async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greeting:
-    """Send all commands of the handshake at once and check the answers in order.
+    """Send all commands of the handshake at once and check the replies in order.
 
     Raises:
-        AuthenticationError, AuthorizationError: what the server said, and what to check.
-        CommandNotSupportedError: the server is older than RESP3.
+        AuthenticationError, AuthorizationError: the server's error, and what to check.
+        CommandNotSupportedError: the server does not know RESP3.
         ConnectionError: the connection ended, or the peer is no Redis or Valkey server.
     """
     commands = _commands(connection, credentials)
@@ -95,7 +95,7 @@ def _explain(
 
 
 def _public(command: Command) -> str:
-    """The command without its secrets."""
+    """Return the command as text, without the password in it."""
     return " ".join(map(str, command[:2] if command[0] == "HELLO" else command))
 
 
