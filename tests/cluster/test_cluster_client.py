@@ -247,7 +247,9 @@ async def test_a_command_at_a_stopped_node_ends(cluster):
         await client.spublish("orders", "there is a connection now")
         cluster.pause(victim)
         hanging = asyncio.create_task(client.spublish("orders", "never answered"))
-        with pytest.raises(exceptions.ConnectionError, match="the other nodes of the cluster call it failed"):
+        with pytest.raises(
+            exceptions.ConnectionError, match="the other nodes of the cluster call it failed"
+        ):
             await asyncio.wait_for(hanging, 10)
         # Nothing is sent there any more: it is refused until somebody has taken over.
 

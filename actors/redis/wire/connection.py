@@ -84,15 +84,13 @@ class Connection(RespProtocol):
 
     async def _greet(self, credentials: UserPass | None) -> None:
         try:
-            greeting = await greet(self, credentials)
+            self.client_id, self.server_version = await greet(self, credentials)
         except exceptions.ConnectionError as error:
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise
             raise type(error)(
-                f"{error}, without an answer; if the port speaks TLS, use ssl=True or rediss://"
+                f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
             ) from error.__cause__
-        self.client_id = greeting.client_id
-        self.server_version = greeting.server_version
         self._note_expiry(credentials)
         if self.settings.noreply:
             self.write(pack(("CLIENT", "REPLY", "OFF")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
@@ -24,14 +24,13 @@ __all__ = ["Greeting", "greet"]
 Command = tuple[Argument, ...]
 
 
-class Greeting:
-    """The server's version, and the connection's id there, as HELLO told."""
+class Greeting(NamedTuple):
+    """The reply to HELLO."""
 
-    __slots__ = ("client_id", "server_version")
-
-    def __init__(self, hello: dict[bytes, Any]) -> None:
-        self.server_version = hello[b"version"].decode("ascii", "replace")
-        self.client_id = int(hello[b"id"])
+    #: The connection's id at the server.
+    client_id: int
+    #: The server's version.
+    server_version: str
 
 
 async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greeting:
@@ -57,7 +56,7 @@ async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greet
     hello = replies[0]
     if not isinstance(hello, dict) or hello.get(b"proto") != 3:
         raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
-    return Greeting(hello)
+    return Greeting(int(hello[b"id"]), hello[b"version"].decode("ascii", "replace"))
 
 
 def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:

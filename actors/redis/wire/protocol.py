@@ -211,7 +211,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         """End the connection for an error that reading from it raised."""
         if isinstance(error, hiredis.ProtocolError):
             error = exceptions.ProtocolError(
-                f"{self.location} sent bytes that are not RESP ({error}); "
+                f"{self.location} sent bytes that are no RESP ({error}); "
                 "check that it is a Redis or Valkey server and whether the port speaks TLS"
             )
         elif not isinstance(error, exceptions.ConnectionError):
