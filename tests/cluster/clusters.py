@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from actors import RedisCluster
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.model import Topology
+from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 
@@ -52,3 +53,15 @@ def owner_of(topology: Topology, slot: int) -> str:
 def client_of(cluster: EmbeddedCluster, **options: Any) -> RedisCluster[Any]:
     options.setdefault("decode_responses", True)
     return RedisCluster(startup_nodes=cluster.startup_nodes, **options)
+
+
+def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Yield every slot of ``ranges``, in their order."""
+    for start, end in ranges:
+        yield from range(start, end + 1)
+
+
+def uncovered(view: Topology) -> tuple[SlotRange, ...]:
+    """The slots that no shard serves."""
+    served = set(expand_ranges(run for shard in view.shards for run in shard.slots))
+    return slot_ranges(set(range(SLOTS)) - served)

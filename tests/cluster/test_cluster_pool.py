@@ -20,7 +20,7 @@ from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from actors.testing.servers.ports import PortReservation
 from actors.testing.servers.server import EmbeddedServer
-from tests.cluster.clusters import NODE_TIMEOUT, owner_of
+from tests.cluster.clusters import NODE_TIMEOUT, owner_of, uncovered
 from tests.redis.helpers import peer, silent
 from tests.support import eventually
 
@@ -54,7 +54,7 @@ async def test_one_startup_node_shows_all(cluster):
     async with pool:
         assert pool.topology.fingerprint == (await cluster.topology()).fingerprint
         assert pool.topology.failing == frozenset()
-        assert pool.topology.uncovered == ()
+        assert uncovered(pool.topology) == ()
         assert (pool.in_use, pool.idle) == (0, 0)
         primary = await cluster.primary_for("orders")
         node = pool.cluster_layout.node_for_slot(SLOT)
@@ -338,7 +338,7 @@ async def test_moved_corrects_the_topology_at_once(cluster):
         pool.note_moved(SLOT + 1, replica.address)
         assert pool.topology.nodes[replica.id].role is Role.PRIMARY
         assert pool.topology.nodes[owner].primary_id == replica.id
-        assert pool.topology.uncovered == ()
+        assert uncovered(pool.topology) == ()
         # A node that nobody knows changes nothing.
         before = pool.topology
         assert pool.note_moved(SLOT, ("127.0.0.1", 1)) == ("127.0.0.1", 1)

@@ -15,6 +15,7 @@ from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import ClusterNode, ClusterTimeoutError, EmbeddedCluster
 from actors.testing.clusters.node import wait_until
+from tests.cluster.clusters import uncovered
 from tests.support import eventually
 
 
@@ -37,7 +38,7 @@ async def test_it_is_formed_within_seconds(binary):
     async with EmbeddedCluster(binary=binary) as cluster:
         assert time.monotonic() - began < 10
         topology = await cluster.topology()
-        assert topology.uncovered == ()
+        assert uncovered(topology) == ()
         assert [len(shard.replicas) for shard in topology.shards] == [1, 1, 1]
         assert [node.id for node in await cluster.primaries()] == [n.id for n in cluster.nodes[:3]]
         assert len(cluster.startup_nodes) == 6

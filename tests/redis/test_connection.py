@@ -33,8 +33,7 @@ async def connection(shared_server):
 
 
 async def test_a_connection_knows_who_and_where_it_is(connection, shared_server):
-    assert connection.client_id == await connection.execute("CLIENT", "ID")
-    assert connection.server_version
+    assert await connection.execute("CLIENT", "ID") > 0
     assert connection.location.port == shared_server.port
     assert connection.lost is None
     assert connection.usable
@@ -157,7 +156,8 @@ async def test_a_server_killed_in_the_middle_fails_all_that_is_pending(server):
 
 async def test_client_kill_is_seen_at_once(connection, shared_server):
     other = await Connection.open(settings_of(shared_server))
-    assert await other.execute("CLIENT", "KILL", "ID", connection.client_id) == 1
+    victim = await connection.execute("CLIENT", "ID")
+    assert await other.execute("CLIENT", "KILL", "ID", victim) == 1
     other.close()
     await other.wait_closed()
     async with asyncio.timeout(1):

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from actors.redis.topology.slots import SLOTS, SlotRange, expand_ranges, join_ranges, slot_ranges
+from actors.redis.topology.slots import SlotRange, join_ranges
 
 __all__ = [
     "Address",
@@ -162,12 +162,6 @@ class Topology:
     def failing(self) -> frozenset[str]:
         """The ids of the nodes that are suspected or failed."""
         return frozenset(node.id for node in self.nodes.values() if node.failing)
-
-    @property
-    def uncovered(self) -> tuple[SlotRange, ...]:
-        """The slots that no shard serves."""
-        served = set(expand_ranges(run for shard in self.shards for run in shard.slots))
-        return () if len(served) == SLOTS else slot_ranges(set(range(SLOTS)) - served)
 
     @property
     def epoch(self) -> int:

@@ -7,13 +7,12 @@ cluster specification says. Shard channels are hashed exactly like keys.
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
     "SLOTS",
     "SlotRange",
-    "expand_ranges",
     "join_ranges",
     "key_slot",
     "slot_ranges",
@@ -82,9 +81,3 @@ def without_slot(ranges: Iterable[tuple[int, int]], slot: int) -> tuple[SlotRang
         else:
             left.append(SlotRange(start, end))
     return tuple(left)
-
-
-def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """Yield every slot of ``ranges``, in their order."""
-    for start, end in ranges:
-        yield from range(start, end + 1)

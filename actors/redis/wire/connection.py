@@ -30,10 +30,6 @@ class Connection(RespProtocol):
 
     def __init__(self, settings: ConnectionSettings, location: Location) -> None:
         super().__init__(settings, location)
-        #: The connection's id at the server.
-        self.client_id: int | None = None
-        #: The server's version.
-        self.server_version: str | None = None
         #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
 
@@ -84,7 +80,7 @@ class Connection(RespProtocol):
 
     async def _greet(self, credentials: UserPass | None) -> None:
         try:
-            self.client_id, self.server_version = await greet(self, credentials)
+            await greet(self, credentials)
         except exceptions.ConnectionError as error:
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
@@ -19,21 +19,12 @@ from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
-__all__ = ["Greeting", "greet"]
+__all__ = ["greet"]
 
 Command = tuple[Argument, ...]
 
 
-class Greeting(NamedTuple):
-    """The reply to HELLO."""
-
-    #: The connection's id at the server.
-    client_id: int
-    #: The server's version.
-    server_version: str
-
-
-async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greeting:
+async def greet(connection: RespProtocol, credentials: UserPass | None) -> None:
     """Send all commands of the handshake at once and check the replies in order.
 
     Raises:
@@ -56,7 +47,6 @@ async def greet(connection: RespProtocol, credentials: UserPass | None) -> Greet
     hello = replies[0]
     if not isinstance(hello, dict) or hello.get(b"proto") != 3:
         raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
-    return Greeting(int(hello[b"id"]), hello[b"version"].decode("ascii", "replace"))
 
 
 def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:
