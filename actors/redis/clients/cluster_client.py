@@ -12,8 +12,8 @@ from actors.redis.clients.cluster_client_options import (
     CLUSTER_CLIENT_DEFAULTS,
     DEFAULT_CLUSTER_RETRY_POLICY,
     HIDDEN,
-    OPTIONS_OF_THE_CLUSTER_POOL,
     ClusterClientOptions,
+    ClusterPoolOptions,
     refuse,
 )
 from actors.redis.clients.gathering import Gathering, gathering
@@ -76,7 +76,7 @@ class RedisClusterClient(BaseClient[AnyStr]):
                 port=port,
                 decode_responses=decode_responses,
                 read_from_replicas=every["read_from_replicas"] or every["readonly"],
-                **{name: every[name] for name in OPTIONS_OF_THE_CLUSTER_POOL},
+                **{name: every[name] for name in ClusterPoolOptions.__annotations__},
                 **pool_options(every),
             )
         super().__init__(pool, every)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from actors.redis.clients.client_options import CommonOptions, defaults_of, refuse_unsupported
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
@@ -26,8 +26,8 @@ __all__ = [
     "CLUSTER_CLIENT_DEFAULTS",
     "DEFAULT_CLUSTER_RETRY_POLICY",
     "HIDDEN",
-    "OPTIONS_OF_THE_CLUSTER_POOL",
     "ClusterClientOptions",
+    "ClusterPoolOptions",
     "ClusterURLOptions",
     "refuse",
 ]
@@ -45,24 +45,22 @@ DEFAULT_CLUSTER_RETRY_POLICY: Final = CompositeRetryPolicy(
 )
 
 
-class _ClusterOptions(CommonOptions, total=False):
-    #: More nodes to find the cluster by; one that answers is enough.
+class ClusterPoolOptions(TypedDict, total=False):
+    """The keywords that the client passes on to ClusterConnectionPool as they are: see there."""
+
     startup_nodes: Iterable[StartupNode] | None
-    #: Whether ``max_connections`` is the limit of each node, instead of all nodes together.
     max_connections_per_node: bool
-    #: The reference API's former name of ``read_from_replicas``.
-    readonly: bool
+    address_remap: AddressRemap | None
+    reinitialize_steps: int | None
+    skip_full_coverage_check: bool
+    nodemanager_follow_cluster: bool
+
+
+class _ClusterOptions(CommonOptions, ClusterPoolOptions, total=False):
     #: Subscribe on replicas where there are any. Commands go to primaries all the same.
     read_from_replicas: bool
-    #: Returns, for the (host, port) that a node announces, the one that reaches the node from here:
-    #: for clusters behind containers or other address translation.
-    address_remap: AddressRemap | None
-    #: Accepted for compatibility: the client acts upon each MOVED.
-    reinitialize_steps: int | None
-    #: Accepted for compatibility: the client never checks that all slots are served.
-    skip_full_coverage_check: bool
-    #: Accepted for compatibility: the client always follows the cluster's changes.
-    nodemanager_follow_cluster: bool
+    #: The reference API's former name of ``read_from_replicas``.
+    readonly: bool
     #: Accepted for compatibility: the client never splits a command.
     non_atomic_cross_slot: bool
 
@@ -98,16 +96,6 @@ CLUSTER_CLIENT_DEFAULTS: Final = defaults_of(
     skip_full_coverage_check=False,
     ssl=False,
     verify_version=True,
-)
-
-#: What a cluster's client passes on to its pool as it is, besides what every client does.
-OPTIONS_OF_THE_CLUSTER_POOL: Final = (
-    "startup_nodes",
-    "max_connections_per_node",
-    "address_remap",
-    "reinitialize_steps",
-    "skip_full_coverage_check",
-    "nodemanager_follow_cluster",
 )
 
 #: Keywords that are accepted as long as their values say nothing.
