@@ -10,10 +10,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, Final, TypeVar
 
-from actors.redis.config.settings import ConnectionSettings, SharedOptions
+from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionSettings, SharedOptions
 from actors.redis.config.tls import CertReqs, client_context
 from actors.redis.config.url import SSL_OPTIONS
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the default policy
@@ -26,7 +27,9 @@ __all__ = [
     "ClientOptions",
     "CommonOptions",
     "URLOptions",
+    "complete",
     "defaults_of",
+    "make_pool",
     "pool_options",
     "refuse_unsupported",
     "spelled_out",
@@ -129,12 +132,14 @@ def spelled_out(
         *own, rest = inspect.signature(function).parameters.values()
         keywords = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=text
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults[name],
+                # A TypedDict keeps the text of an annotation in a ForwardRef.
+                annotation=getattr(annotation, "__forward_arg__", annotation),
             )
-            for name, hint in options.__annotations__.items()
+            for name, annotation in options.__annotations__.items()
             if name not in (hidden or ())
-            # The hint's text, as the functions of this module have it.
-            for text in (getattr(hint, "__forward_arg__", hint),)
         ]
         more = [] if hidden is None else [rest.replace(annotation="Any")]
         function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -166,6 +171,19 @@ def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return keywords
 
 
+def complete(options: ClientOptions) -> dict[str, Any]:
+    """Return all options of a client: ``options``, and the defaults of the others.
+
+    Raises:
+        TypeError: there is no such option.
+        NotImplementedError: ``cache`` or ``type_adapter`` is not None.
+    """
+    if unknown := options.keys() - CLIENT_DEFAULTS.keys():
+        raise TypeError(f"a client has no option {', '.join(map(repr, sorted(unknown)))}")
+    refuse_unsupported(options)
+    return {**CLIENT_DEFAULTS, **options}
+
+
 def refuse_unsupported(options: Mapping[str, Any]) -> None:
     """Refuse what the reference API has and this library does not.
 
@@ -177,3 +195,19 @@ def refuse_unsupported(options: Mapping[str, Any]) -> None:
             raise NotImplementedError(
                 f"{name} is not supported: this library is about Pub/Sub; leave it out"
             )
+
+
+def make_pool(
+    host: str | None, port: int | None, db: int, decode_responses: bool, options: Mapping[str, Any]
+) -> ConnectionPool:
+    """Return the pool of a client with these arguments; ``options`` are all others."""
+    location: Location
+    if options["unix_socket_path"] is not None:
+        location = UnixDomainSocketLocation(fspath(options["unix_socket_path"]))
+    else:
+        port = DEFAULT_LOCATION.port if port is None else port
+        location = TCPLocation(host or DEFAULT_LOCATION.host, port)
+    pool: ConnectionPool = options["connection_pool_cls"](
+        location=location, db=db, decode_responses=decode_responses, **pool_options(options)
+    )
+    return pool

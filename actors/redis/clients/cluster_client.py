@@ -1,21 +1,13 @@
-"""The client of a cluster, without Pub/Sub."""
+"""How the client of a cluster sends commands."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, AnyStr, Unpack
+from collections.abc import Mapping
+from typing import Any, AnyStr
 
 from actors.redis import exceptions
 from actors.redis.clients.base_client import BaseClient
-from actors.redis.clients.client_options import pool_options, spelled_out
-from actors.redis.clients.cluster_client_options import (
-    CLUSTER_CLIENT_DEFAULTS,
-    DEFAULT_CLUSTER_RETRY_POLICY,
-    HIDDEN,
-    ClusterClientOptions,
-    ClusterPoolOptions,
-    refuse,
-)
 from actors.redis.clients.gathering import Gathering, gathering
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import route
@@ -23,13 +15,12 @@ from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall
 from actors.redis.exceptions import ClusterDownError
 from actors.redis.topology.model import Node
 from actors.redis.wire.resp import Argument, decode, words
-from supervisor.retry_policy import RetryPolicy
 
 __all__ = ["RedisClusterClient"]
 
 
 class RedisClusterClient(BaseClient[AnyStr]):
-    """A client of a Redis or Valkey cluster; use it as an async context manager.
+    """A client of a cluster.
 
     The client sends a command to the node that owns the command's key, and follows that node's
     MOVED or ASK. It sends a command again only while no node has surely executed it: the retry
@@ -41,95 +32,13 @@ class RedisClusterClient(BaseClient[AnyStr]):
     :mod:`actors.redis.clients.gathering`.
 
     With ``noreply`` a command is lost that is sent to a node which no longer owns the slot.
-
-    Args:
-        host: where one node of the cluster listens, with ``port``.
-        port: see ``host``.
-        decode_responses: return str instead of bytes; a reply that is no text stays bytes.
-        options: see ClusterClientOptions and, for those that each connection gets,
-            ConnectionSettings. ``cache``, ``type_adapter`` and ``client_name`` must be None, ``db``
-            must be 0.
-
-    Raises:
-        ValueError: an option has no meaning.
-        NotImplementedError: ``cache`` or ``type_adapter`` is given.
-        TypeError: there is no such option.
     """
 
     connection_pool: ClusterConnectionPool
 
-    @spelled_out(ClusterClientOptions, CLUSTER_CLIENT_DEFAULTS, hidden=HIDDEN)
-    def __init__(
-        self,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        decode_responses: bool = False,
-        **options: Unpack[ClusterClientOptions],
-    ) -> None:
-        refuse(options)
-        every: dict[str, Any] = {**CLUSTER_CLIENT_DEFAULTS, **options}
-        pool = every["connection_pool"]
-        if pool is None:
-            pool = every["connection_pool_cls"](
-                host=host,
-                port=port,
-                decode_responses=decode_responses,
-                read_from_replicas=every["read_from_replicas"] or every["readonly"],
-                **{name: every[name] for name in ClusterPoolOptions.__annotations__},
-                **pool_options(every),
-            )
-        super().__init__(pool, every)
-        self.non_atomic_cross_slot: bool = every["non_atomic_cross_slot"]
-
-    @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        decode_responses: bool = False,
-        decode_components: bool = False,
-        noreply: bool = False,
-        readonly: bool = False,
-        read_from_replicas: bool = False,
-        non_atomic_cross_slot: bool = True,
-        verify_version: bool = True,
-        cache: None = None,
-        retry_policy: RetryPolicy | None = DEFAULT_CLUSTER_RETRY_POLICY,
-        type_adapter: None = None,
-        **options: Any,
-    ) -> RedisClusterClient[Any]:
-        """Return a client of the cluster that ``url`` names a node of.
-
-        An option in the URL's query overrules the argument.
-
-        Args:
-            url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
-                TLS.
-            decode_components: undo the %-encoding of user, password and host.
-            options: those of the client and of ClusterConnectionPool, except ``host`` and ``port``:
-                the URL says where the first node is, ``startup_nodes`` where others are.
-
-        Raises:
-            ValueError: the URL or an option has no meaning; says what is allowed.
-        """
-        pool = ClusterConnectionPool.from_url(
-            url,
-            decode_components=decode_components,
-            decode_responses=decode_responses,
-            noreply=noreply,
-            read_from_replicas=read_from_replicas or readonly,
-            **options,
-        )
-        return cls(
-            connection_pool=pool,
-            verify_version=verify_version,
-            cache=cache,
-            non_atomic_cross_slot=non_atomic_cross_slot,
-            noreply=noreply,
-            retry_policy=retry_policy,
-            type_adapter=type_adapter,
-        )
+    def __init__(self, connection_pool: ClusterConnectionPool, options: Mapping[str, Any]) -> None:
+        super().__init__(connection_pool, options)
+        self.non_atomic_cross_slot: bool = options["non_atomic_cross_slot"]
 
     @property
     def read_from_replicas(self) -> bool:

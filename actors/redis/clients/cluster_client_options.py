@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypedDict
 
-from actors.redis.clients.client_options import CommonOptions, defaults_of, refuse_unsupported
+from actors.redis.clients.client_options import (
+    CommonOptions,
+    defaults_of,
+    pool_options,
+    refuse_unsupported,
+)
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.config.cluster_url import StartupNode
 from actors.redis.exceptions import (
@@ -27,9 +32,9 @@ __all__ = [
     "DEFAULT_CLUSTER_RETRY_POLICY",
     "HIDDEN",
     "ClusterClientOptions",
-    "ClusterPoolOptions",
     "ClusterURLOptions",
-    "refuse",
+    "complete",
+    "make_cluster_pool",
 ]
 
 #: The retry policy of a cluster's client that is given none: about half a second for a cluster that
@@ -108,12 +113,12 @@ _NOT_OF_CLUSTERS: Final = {
 }
 
 
-def refuse(options: Mapping[str, Any]) -> None:
-    """Refuse what a cluster's client does not take.
+def complete(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a cluster's client: ``options``, and the defaults of the others.
 
     Raises:
         ValueError: an option makes no sense for a cluster.
-        NotImplementedError: an option of the reference API that this library does not have.
+        NotImplementedError: ``cache`` or ``type_adapter`` is not None.
         TypeError: there is no such option.
     """
     refuse_unsupported(options)
@@ -124,3 +129,19 @@ def refuse(options: Mapping[str, Any]) -> None:
                 raise ValueError(f"{name} is {options[name]!r}: {reason}; leave it out")
         elif name not in CLUSTER_CLIENT_DEFAULTS:
             raise TypeError(f"a cluster's client has no option {name!r}")
+    return {**CLUSTER_CLIENT_DEFAULTS, **options}
+
+
+def make_cluster_pool(
+    host: str | None, port: int | None, decode_responses: bool, options: Mapping[str, Any]
+) -> ClusterConnectionPool:
+    """Return the pool of a client with these arguments; ``options`` are all others."""
+    pool: ClusterConnectionPool = options["connection_pool_cls"](
+        host=host,
+        port=port,
+        decode_responses=decode_responses,
+        read_from_replicas=options["read_from_replicas"] or options["readonly"],
+        **{name: options[name] for name in ClusterPoolOptions.__annotations__},
+        **pool_options(options),
+    )
+    return pool
