@@ -1,4 +1,4 @@
-"""What tests on a shared cluster need: its repair after each, and a look at what they left."""
+"""Lends a shared cluster to tests: repairs it after each test, and checks what the test left."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NODE_TIMEOUT = 1000
 
 @asynccontextmanager
 async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
-    """Lend a cluster to one test: nothing of the client may be left, and all nodes run again."""
+    """Lend a cluster to one test, then resume all nodes and fail if the client left something."""
     asyncio.get_running_loop().set_debug(True)
     before = asyncio.all_tasks()
     yield cluster
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left
-    # So that a warning about what was not closed comes while the test is still to blame.
+    # Collect now: a warning about something unclosed then fails this test, not a later one.
     gc.collect()
     for node in cluster.nodes:
         if node.running:
@@ -39,12 +39,12 @@ async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
 
 
 async def connect(node: ClusterNode, **options) -> Connection:
-    """A connection to ``node`` for the test itself."""
+    """Return a connection to ``node`` for the test itself."""
     return await Connection.open(ConnectionSettings(location=node.location, **options))
 
 
 def owner_of(topology: Topology, slot: int) -> str:
-    """The id of the primary that serves ``slot``."""
+    """Return the id of the primary that serves ``slot``."""
     primary = topology.primary_for(slot)
     assert primary is not None
     return primary.id
@@ -62,6 +62,6 @@ def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 def uncovered(view: Topology) -> tuple[SlotRange, ...]:
-    """The slots that no shard serves."""
+    """Return the slots that no shard serves."""
     served = set(expand_ranges(run for shard in view.shards for run in shard.slots))
     return slot_ranges(set(range(SLOTS)) - served)

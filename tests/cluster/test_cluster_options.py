@@ -1,4 +1,4 @@
-"""What a cluster's pool and client can be given."""
+"""The options of a cluster's pool and client."""
 
 from __future__ import annotations
 

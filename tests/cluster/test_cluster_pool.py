@@ -1,4 +1,4 @@
-"""The cluster's pool: how it finds the cluster, what it knows of it, and the leases."""
+"""The cluster's pool: finding the cluster, the topology, and leases."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_no_startup_node_answers():
     assert f"127.0.0.1:{dead.port}: connection refused" in text
     assert f"127.0.0.1:{mute}: no connection to 127.0.0.1:{mute} within 0.2 s" in text
     assert isinstance(caught.value.__cause__, exceptions.ConnectionError)
-    # The failed entry left nothing, and none is open.
+    # The failed entry left no connection open.
     with pytest.raises(RuntimeError, match="outside of its context"):
         await pool.refresh()
 
@@ -144,7 +144,7 @@ async def test_an_entry_that_is_cancelled():
 
 async def test_it_is_found_again_by_the_nodes_it_had(cluster):
     async with ClusterProxies(cluster.nodes[:1]) as proxies:
-        # The way by which the cluster was found is gone the second time.
+        # The startup node is gone at the second entry.
         pool = ClusterConnectionPool(proxies.startup_nodes)
         async with pool:
             pass
@@ -219,11 +219,11 @@ async def test_refreshes_share_runs_and_none_is_older_than_its_question(cluster,
         running = asyncio.create_task(pool.refresh())
         while not looks:
             await asyncio.sleep(0)
-        # All of these come while a run is under way: they share the one after it.
+        # All these calls come while a run is under way: they share the next one.
         await asyncio.gather(*(pool.refresh() for _ in range(20)))
         assert looks == 2
         assert running.done()
-        # One who gives up takes nothing from the others.
+        # A caller that is cancelled does not disturb the others.
         impatient, patient = (asyncio.create_task(pool.refresh()) for _ in range(2))
         await asyncio.sleep(0)
         impatient.cancel()
@@ -324,14 +324,14 @@ async def test_moved_corrects_the_topology_at_once(cluster):
         assert pool.note_moved(SLOT, other.address) == other.address
         assert owner_of(pool.topology, SLOT) == other.id
         assert owner_of(pool.topology, SLOT + 1) == owner
-        # An empty host is the one that was asked; "?" may be told by its port.
+        # An empty host is that of the asked node; "?" is found by a port that only one node has.
         first = pool.topology.nodes[owner]
         assert pool.note_moved(SLOT, ("", first.port), asked=("127.0.0.1", 1)) == first.address
         assert owner_of(pool.topology, SLOT) == owner
         assert pool.note_moved(SLOT, ("?", other.port)) == other.address
         assert owner_of(pool.topology, SLOT) == other.id
         assert pool.note_moved(SLOT, ("?", 1)) is None
-        # A replica that owns a slot was promoted, and has all that its primary had.
+        # A replica that owns a slot was promoted and has all slots of its former primary.
         shard = pool.topology.shard_of(owner)
         assert shard is not None
         replica = shard.replicas[0]
@@ -339,7 +339,7 @@ async def test_moved_corrects_the_topology_at_once(cluster):
         assert pool.topology.nodes[replica.id].role is Role.PRIMARY
         assert pool.topology.nodes[owner].primary_id == replica.id
         assert uncovered(pool.topology) == ()
-        # A node that nobody knows changes nothing.
+        # A MOVED to an unknown node changes nothing.
         before = pool.topology
         assert pool.note_moved(SLOT, ("127.0.0.1", 1)) == ("127.0.0.1", 1)
         assert pool.topology is before
@@ -398,7 +398,7 @@ async def test_a_pool_that_was_not_entered(cluster):
         with pytest.raises(RuntimeError, match="outside of its context"):
             await use
     async with pool:
-        # Once entered by somebody, it can be shared by all tasks.
+        # Once the pool is entered, all tasks can use it.
         connections = await asyncio.gather(*(pool.acquire(node) for _ in range(5)))
         for connection in connections:
             pool.release(connection)
@@ -418,7 +418,7 @@ async def test_exhaustion(cluster):
         for connection in held:
             pool.release(connection)
         assert pool.idle == 2
-        # Idle ones make room for others.
+        # Idle connections are closed to make room.
         third = await pool.acquire(cluster.nodes[2].id)
         assert (pool.in_use, pool.idle) == (1, 1)
         pool.release(third)
@@ -480,11 +480,11 @@ async def test_address_remap(cluster):
             primary = await cluster.primary_for("orders")
             async with pool.connection(primary.id) as connection:
                 assert connection.location == TCPLocation(*proxies[primary].address)
-            # A MOVED names what the node announces.
+            # A MOVED has the address that the node announces.
             other = next(node for node in await cluster.primaries() if node is not primary)
             assert pool.note_moved(SLOT, other.address) == proxies[other].address
             assert owner_of(pool.topology, SLOT) == other.id
-            # A cut line is silence, and is not waited for.
+            # Nobody waits for a node whose connection is cut: it counts as silent.
             proxies[other].swallow()
             await pool.refresh()
             began = time.monotonic()
@@ -522,7 +522,7 @@ async def test_host_names_are_preferred_where_the_cluster_prefers_them(cluster):
 
 
 async def test_a_node_that_does_not_know_its_address(lone_node):
-    # A node that was never met announces an empty host: that is the one by which it was asked.
+    # A node that has met no other announces an empty host: the one by which it was asked is meant.
     async with ClusterConnectionPool(host="127.0.0.1", port=lone_node.port) as pool:
         (node,) = pool.topology.nodes.values()
         assert node.address == ("127.0.0.1", lone_node.port)

@@ -91,7 +91,7 @@ def test_a_failing_primary(server):
 @on_servers
 @pytest.mark.parametrize("kind", ["nodes", "shards", "slots"])
 def test_a_promoted_replica_serves_the_slots(server, kind):
-    # Valkey lists the dead former primary as a second primary of the same shard.
+    # Valkey lists the failed former primary as a second primary of the shard.
     view = topology(server, f"{kind}-promoted")
     assert view.primary_for(16000) == view.nodes[F]
     assert uncovered(view) == ()

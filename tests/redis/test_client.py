@@ -32,7 +32,7 @@ async def client(shared_server):
 
 
 async def subscribed(client, *command):
-    """A connection on which ``command`` has subscribed, and the list of its pushes."""
+    """Yield a connection that ``command`` subscribed, and the list of its pushes."""
     connection = await client.connection_pool.open_dedicated()
     pushes: list[Any] = []
     connection.on_push = pushes.append
@@ -107,7 +107,7 @@ async def test_replies_are_bytes_unless_decoding_is_asked_for(shared_server):
         assert await client.execute_command("HGETALL", "hash") == {"field": "ÿ"}
         await client.execute_command("SET", "key", "é")
     async with Redis.from_url(shared_server.url, decode_responses=True) as client:
-        # Latin-1's é alone is no UTF-8: it stays as it is.
+        # The byte of é in Latin-1 is not valid UTF-8: the reply stays bytes.
         assert await client.execute_command("GET", "key") == b"\xe9"
         assert await client.execute_command("HGETALL", "hash") == {"field": b"\xff"}
 
@@ -230,7 +230,7 @@ async def test_a_command_that_was_sent_is_never_sent_again():
             with pytest.raises(ConnectionError, match="is closed"):
                 await client.publish("channel", "message")
             assert len(seen) == 1
-            # What changes nothing is asked anew: three attempts.
+            # A command that changes nothing is sent again: three attempts.
             with pytest.raises(ConnectionError):
                 await client.ping()
             assert len(seen) == 4

@@ -201,7 +201,7 @@ async def test_a_push_that_nobody_listens_to_is_dropped(connection):
     await connection.execute("CLIENT", "TRACKING", "ON")
     await connection.execute("GET", "key")
     await connection.execute("SET", "key", 1)
-    # The push that key has changed came before this reply.
+    # The push that the key changed came before this reply.
     assert await connection.execute("GET", "key") == b"1"
 
 

@@ -1,4 +1,4 @@
-"""Reservations: places that outlive connections, go round among one user's, and are never lost."""
+"""Reservations: places outlive connections, peers hand them to each other, none is ever lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_place_elsewhere_is_given_back_first():
     reservation.release()
     moving = waits(reservation, two)
     await eventually(lambda: two.waiting == 1)
-    assert one.free == 1  # else two who wait for each other's places would do so for ever
+    assert one.free == 1  # else two that wait for each other's places would wait for ever
     two.release()
     await moving
     assert reservation.holds(two)
@@ -65,7 +65,7 @@ async def test_one_whose_connection_is_lost_makes_way_for_a_peer_and_for_nobody_
     assert other.holds(permits)
     assert not stranger.done()
     other.release()
-    await lost.acquire(permits)  # free as it is, it goes back without a wait
+    await lost.acquire(permits)  # the place is free: no wait
     back = waits(other, permits)
     await eventually(lambda: permits.waiting == 2)
     lost.leave()

@@ -86,13 +86,13 @@ class RedirectingCall:
             RedisError, TimeoutError: there was no connection, or the node answered with an error.
         """
         try:
-            return await self._go()
+            return await self._send_and_follow()
         except _STALE:
             # Also if the retry policy gives up: the next command needs the new topology.
             self._pool.refresh_soon()
             raise
 
-    async def _go(self) -> Any:
+    async def _send_and_follow(self) -> Any:
         address = self._choose()
         asking = False
         trail = [address]
