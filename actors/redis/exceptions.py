@@ -1,7 +1,7 @@
-"""What can go wrong on the wire, as classes.
+"""The errors of servers and connections.
 
-Names and bases are the reference API's, so `except` clauses of its users keep their meaning.
-Timeouts are the builtin TimeoutError. :func:`from_reply` maps an error reply to its class.
+Names and bases are those of the reference API, so that `except` clauses written for it keep their
+meaning. Timeouts are the builtin TimeoutError. :func:`from_reply` maps an error reply to its class.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ __all__ = [
 
 
 class RedisError(Exception):
-    """Base of every error of this library that has to do with a server."""
+    """Base of all errors of servers and connections."""
 
 
 class DataError(RedisError):
-    """An argument that cannot be sent: no str, bytes, int or float."""
+    """An argument cannot be sent: it is no str, bytes, int or float."""
 
 
 class CommandNotSupportedError(RedisError):
-    """The server is too old for what it was asked."""
+    """The server is too old for the command."""
 
 
 class PubSubError(RedisError):
@@ -75,27 +75,26 @@ class ConnectionError(RedisError):  # noqa: A001 - the reference API's name
 
 
 class ConnectTimeoutError(ConnectionError, TimeoutError):
-    """No connection within ``connect_timeout``.
+    """There was no connection within ``connect_timeout``.
 
-    It is the builtin TimeoutError, as all timeouts are, and also a failure to connect: whoever
-    retries the one for ever retries a server that accepts and does not answer like one that is
-    down.
+    This is a TimeoutError, as all timeouts are, and a ConnectionError, too: a policy that retries
+    failures to connect so retries a server that accepts connections and does not answer.
     """
 
 
 class ProtocolError(ConnectionError):
-    """The peer sent what is not RESP3, or what nobody asked for."""
+    """The peer sent bytes that are not RESP3, or a reply without a command."""
 
 
 class BusyLoadingError(ConnectionError):
-    """The server still loads its data set."""
+    """The server is still loading its data set."""
 
 
 # --- error replies --------------------------------------------------------------------------------
 
 
 class ResponseError(RedisError):
-    """The server answered with an error."""
+    """The server answered a command with an error."""
 
 
 class AuthenticationError(ResponseError):
@@ -103,23 +102,23 @@ class AuthenticationError(ResponseError):
 
 
 class AuthenticationFailureError(AuthenticationError):
-    """The credentials that were given are wrong."""
+    """The user name or the password is wrong."""
 
 
 class AuthenticationRequiredError(AuthenticationError):
-    """The server asks for credentials and none were given."""
+    """The server requires credentials and got none."""
 
 
 class AuthorizationError(ResponseError):
-    """The user may not run the command, or not on that key or channel."""
+    """The user may not run the command, or may not use its key or channel."""
 
 
 class NoScriptError(ResponseError):
-    """No script of that digest."""
+    """The server has no script with this digest."""
 
 
 class NotBusyError(ResponseError):
-    """No script or function runs that could be killed."""
+    """There is no running script or function to kill."""
 
 
 class NoKeyError(RedisError):
@@ -147,7 +146,7 @@ class UnknownCommandError(ResponseError):
 
 
 class PrimaryDownError(ResponseError):
-    """A replica without its primary refuses to serve stale data (MASTERDOWN)."""
+    """A replica has lost its primary and refuses to serve stale data (MASTERDOWN)."""
 
 
 class StreamConsumerError(RedisError):
@@ -169,16 +168,16 @@ class RedisClusterError(RedisError):
     """Base of the errors of clusters."""
 
 
-#: The reference API's old name of RedisClusterError.
+#: The old name of RedisClusterError in the reference API.
 RedisClusterException = RedisClusterError
 
 
 class ClusterError(RedisClusterError):
-    """A command was redirected, or failed on node after node, too often."""
+    """A command was redirected too often."""
 
 
 class ClusterRoutingError(RedisClusterError):
-    """No node is known that could take the command."""
+    """No node is known for the slot."""
 
 
 class ClusterCrossSlotError(RedisClusterError, ResponseError):
@@ -186,20 +185,20 @@ class ClusterCrossSlotError(RedisClusterError, ResponseError):
 
 
 class ClusterDownError(RedisClusterError, ResponseError):
-    """The cluster, or the slot, is not served at the moment."""
+    """No node serves the slot, or the cluster is down."""
 
 
 class TryAgainError(RedisClusterError, ResponseError):
-    """The slot is being moved and its keys are on both nodes."""
+    """The slot is moving and the command's keys are on both nodes."""
 
 
 class AskError(RedisClusterError, ResponseError):
-    """This command, and only this one, is to go to another node, after ASKING.
+    """The slot is moving: send this one command to the other node, after ASKING.
 
     Args:
         slot: the hash slot, 0 to 16383.
-        host: where to; empty: the host that was asked.
-        port: where to.
+        host: the other node's host; empty if it is the same host.
+        port: the other node's port.
     """
 
     code = "ASK"
@@ -216,7 +215,7 @@ class AskError(RedisClusterError, ResponseError):
 
 
 class MovedError(AskError):
-    """The slot has another owner: this command and all later ones are to go there."""
+    """The slot has another owner: send this command and all later ones there."""
 
     code = "MOVED"
 
@@ -230,14 +229,14 @@ class PrimaryNotFoundError(SentinelError):
 
 
 class StalePrimaryError(SentinelError):
-    """What was found as a primary is none any more."""
+    """The node that was found as the primary is no longer one."""
 
 
 class ReplicaNotFoundError(SentinelError):
     """No replica could be found."""
 
 
-# --- from the wire --------------------------------------------------------------------------------
+# --- error replies to exceptions ------------------------------------------------------------------
 
 _BY_CODE: Final[dict[str, type[RedisError]]] = {
     "BUSYGROUP": StreamDuplicateConsumerGroupError,
@@ -261,7 +260,7 @@ _BY_CODE: Final[dict[str, type[RedisError]]] = {
     "WRONGTYPE": WrongTypeError,
 }
 
-#: What follows a plain ERR says what it is only in words.
+#: The class of a plain ERR, by how its text begins.
 _BY_ERR_TEXT: Final[tuple[tuple[str, type[RedisError]], ...]] = (
     ("max number of clients", ConnectionError),
     ("unknown command", UnknownCommandError),
@@ -276,7 +275,7 @@ _REDIRECTS: Final[dict[str, type[AskError]]] = {"ASK": AskError, "MOVED": MovedE
 def from_reply(text: str) -> RedisError:
     """Return the exception for the error reply ``text``. Never raises.
 
-    The code in front is left out of the message where the class says it.
+    The message is ``text`` without its code, if the class says the same as the code.
     """
     code, _, rest = text.partition(" ")
     if code in _REDIRECTS:
@@ -293,7 +292,7 @@ def from_reply(text: str) -> RedisError:
 
 def _redirect(kind: type[AskError], rest: str) -> AskError | None:
     slot, _, address = rest.partition(" ")
-    # The last colon: an IPv6 address has its own.
+    # Split at the last colon: an IPv6 address contains colons.
     host, _, port = address.strip().rpartition(":")
     try:
         return kind(int(slot), host, int(port))

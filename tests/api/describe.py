@@ -162,9 +162,15 @@ def _signature(function: Any) -> str:
         for parameter in signature.parameters.values()
         for one in _unpacked(parameter, function)
     ]
+    parameters.sort(key=_order)
     returns = _annotation(signature.return_annotation)
     end = "" if returns is signature.empty else f" -> {returns}"
     return f"({_separated(_one_by_one(parameters))}){end}"
+
+
+def _order(parameter: inspect.Parameter) -> tuple[int, str]:
+    """Keywords are shown by name: their order means nothing to a caller."""
+    return parameter.kind, parameter.name if parameter.kind is parameter.KEYWORD_ONLY else ""
 
 
 def _one_by_one(parameters: list[inspect.Parameter]) -> Iterator[str]:

@@ -1,16 +1,17 @@
-"""What tests on a shared cluster need: its repair after each, and a look at what they left."""
+"""Lends a shared cluster to tests: repairs it after each test, and checks what the test left."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from actors import RedisCluster
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.model import Topology
+from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 
@@ -22,13 +23,13 @@ NODE_TIMEOUT = 1000
 
 @asynccontextmanager
 async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
-    """Lend a cluster to one test: nothing of the client may be left, and all nodes run again."""
+    """Lend a cluster to one test, then resume all nodes and fail if the client left something."""
     asyncio.get_running_loop().set_debug(True)
     before = asyncio.all_tasks()
     yield cluster
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left
-    # So that a warning about what was not closed comes while the test is still to blame.
+    # Collect now: a warning about something unclosed then fails this test, not a later one.
     gc.collect()
     for node in cluster.nodes:
         if node.running:
@@ -38,12 +39,12 @@ async def lent(cluster: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
 
 
 async def connect(node: ClusterNode, **options) -> Connection:
-    """A connection to ``node`` for the test itself."""
+    """Return a connection to ``node`` for the test itself."""
     return await Connection.open(ConnectionSettings(location=node.location, **options))
 
 
 def owner_of(topology: Topology, slot: int) -> str:
-    """The id of the primary that serves ``slot``."""
+    """Return the id of the primary that serves ``slot``."""
     primary = topology.primary_for(slot)
     assert primary is not None
     return primary.id
@@ -52,3 +53,15 @@ def owner_of(topology: Topology, slot: int) -> str:
 def client_of(cluster: EmbeddedCluster, **options: Any) -> RedisCluster[Any]:
     options.setdefault("decode_responses", True)
     return RedisCluster(startup_nodes=cluster.startup_nodes, **options)
+
+
+def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Yield every slot of ``ranges``, in their order."""
+    for start, end in ranges:
+        yield from range(start, end + 1)
+
+
+def uncovered(view: Topology) -> tuple[SlotRange, ...]:
+    """Return the slots that no shard serves."""
+    served = set(expand_ranges(run for shard in view.shards for run in shard.slots))
+    return slot_ranges(set(range(SLOTS)) - served)

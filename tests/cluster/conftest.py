@@ -24,7 +24,7 @@ def binary(request: pytest.FixtureRequest) -> ServerBinary:
 
 @pytest.fixture
 async def lone_node(binary: ServerBinary) -> AsyncIterator[ServerProcess]:
-    """One server in cluster mode that knows nobody."""
+    """One server in cluster mode that has met no other."""
     server = ServerProcess(binary, cluster=True, args={"cluster_enabled": True})
     await server.start()
     try:
@@ -44,14 +44,14 @@ async def running(request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedClust
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def cluster(running: EmbeddedCluster) -> AsyncIterator[EmbeddedCluster]:
-    """That cluster, whole, for one test."""
+    """The module's cluster, with all nodes running, for one test."""
     async with lent(running):
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def ends(running: EmbeddedCluster) -> AsyncIterator[tuple[ClusterNode, ClusterNode]]:
-    """Of two shards without replicas: the owner of the slot of ``a``, and the other primary."""
+    """The two primaries of a cluster without replicas; the first owns the slot of ``a``."""
     async with lent(running) as cluster:
         source = await cluster.primary_for(key_slot(b"a"))
         yield source, next(node for node in cluster.nodes if node is not source)

@@ -1,4 +1,4 @@
-"""The cluster's client: routing, redirections, what is retried and what is not."""
+"""The cluster's client: routing, redirections, which errors are retried and which are not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from actors.cluster import RedisCluster
 from actors.redis import exceptions
-from actors.redis.clients.cluster_client import RedisClusterClient
 from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import pack
@@ -34,12 +34,12 @@ async def running() -> AsyncIterator[EmbeddedCluster]:
         yield cluster
 
 
-def client_of(cluster: EmbeddedCluster, **options) -> RedisClusterClient[Any]:
-    return RedisClusterClient(startup_nodes=cluster.startup_nodes[:1], **options)
+def client_of(cluster: EmbeddedCluster, **options) -> RedisCluster[Any]:
+    return RedisCluster(startup_nodes=cluster.startup_nodes[:1], **options)
 
 
 class Subscriber:
-    """Subscribed to things on one node; what was pushed there is in ``pushes``."""
+    """A subscriber on one node; ``pushes`` has all that was pushed to it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -56,7 +56,7 @@ async def subscribed(node: ClusterNode, *commands: tuple[str, ...]) -> AsyncIter
     subscriber = Subscriber(connection)
     try:
         for command in commands:
-            # The acknowledgement is a push for each name, and no reply.
+            # The server confirms with a push for each name, and sends no reply.
             connection.write(pack(command))
         names = sum(len(command) - 1 for command in commands)
         await eventually(lambda: len(subscriber.pushes) == names)
@@ -99,7 +99,7 @@ async def test_commands_find_their_node(cluster):
             await client.execute_command("GET", "a", slot=16384)
         with pytest.raises(exceptions.ConnectionError, match="no node abc"):
             await client.execute_command("PING", node="abc")
-        # A command for one node is not redirected.
+        # A command for a named node is not redirected.
         other = next(node for node in await cluster.primaries() if node is not owner)
         with pytest.raises(exceptions.MovedError):
             await client.execute_command("GET", "orders", node=other.id)
@@ -143,7 +143,7 @@ async def test_pubsub_of_the_whole_cluster(cluster):
         assert await client.pubsub_numsub("news", "b", "c") == {"news": 2, "b": 1, "c": 0}
         assert await client.pubsub_numsub() == {}
         assert await client.pubsub_numpat() == 2
-        # Shard channels: the primaries' subscribers.
+        # For shard channels only the primaries' subscribers count.
         assert await client.pubsub_shardchannels() == {"orders"}
         assert await client.pubsub_shardchannels("x*") == set()
         assert await client.pubsub_shardnumsub("orders", "x") == {"orders": 1, "x": 0}
@@ -179,7 +179,7 @@ async def test_ask_during_a_move(cluster):
         assert await target.execute("CLUSTER", "COUNTKEYSINSLOT", SLOT) == 1
         assert await client.execute_command("GET", "{orders}here") == b"1"
         assert await client.execute_command("GET", "{orders}there") == b"2"
-        # The slot's owner is the same as long as the move is not finished.
+        # Until the move is finished the slot's owner stays the same.
         assert client.connection_pool.cluster_layout.node_for_slot(SLOT).node_id == source.id
         with pytest.raises(exceptions.TryAgainError):
             await client.execute_command("MGET", "{orders}here", "{orders}there")
@@ -211,7 +211,7 @@ async def test_a_primary_is_killed(cluster):
                 return False
             return True
 
-        # Plain channels, pings and counts have no need of that node.
+        # Plain channels, pings and counts do not need that node.
         for number in range(20):
             await client.publish("orders", number)
             await client.ping()
@@ -247,9 +247,11 @@ async def test_a_command_at_a_stopped_node_ends(cluster):
         await client.spublish("orders", "there is a connection now")
         cluster.pause(victim)
         hanging = asyncio.create_task(client.spublish("orders", "never answered"))
-        with pytest.raises(exceptions.ConnectionError, match="as the other nodes of the cluster"):
+        with pytest.raises(
+            exceptions.ConnectionError, match="the other nodes of the cluster call it failed"
+        ):
             await asyncio.wait_for(hanging, 10)
-        # Nothing is sent there any more: it is refused until somebody has taken over.
+        # Commands are no longer sent there: they fail until a replica has taken over.
 
         async def published() -> bool:
             try:
@@ -268,7 +270,7 @@ async def test_a_command_at_a_stopped_node_ends(cluster):
 async def test_a_publish_that_may_have_been_executed_is_not_sent_twice(cluster):
     async with ClusterProxies(cluster.nodes) as proxies:
         owner = await cluster.primary_for("orders")
-        client: RedisClusterClient[Any] = RedisClusterClient(
+        client: RedisCluster[Any] = RedisCluster(
             startup_nodes=proxies.startup_nodes,
             address_remap=proxies.address_remap,
             retry_policy=ConstantRetryPolicy(
@@ -283,7 +285,7 @@ async def test_a_publish_that_may_have_been_executed_is_not_sent_twice(cluster):
             with pytest.raises(TimeoutError):
                 await client.spublish("orders", 2)
             proxies[owner].heal()
-            # What changes nothing goes to another node.
+            # A command that changes nothing goes to another node.
             for node in cluster.nodes[1:]:
                 proxies[node].swallow()
             assert await client.ping() == b"PONG"
@@ -303,7 +305,7 @@ async def test_a_slot_that_nobody_serves(cluster):
             began = time.monotonic()
             with pytest.raises(exceptions.ClusterDownError):
                 await client.spublish("orders", "x")
-            # Asked again a few times, not for ever.
+            # The client tries again a few times, not for ever.
             assert 0.3 < time.monotonic() - began < 3
             assert await client.publish("orders", "x") == 0
         finally:
@@ -353,7 +355,7 @@ async def test_many_tasks_share_a_client(cluster):
 async def test_smoke(binary):
     asyncio.get_running_loop().set_debug(True)
     async with EmbeddedCluster(binary=binary, node_timeout=NODE_TIMEOUT) as cluster:
-        client = RedisClusterClient.from_url(cluster.url, decode_responses=True)
+        client = RedisCluster.from_url(cluster.url, decode_responses=True)
         async with client:
             source, target, _ = await cluster.primaries()
             names = [f"channel-{number}" for number in range(50)]

@@ -1,10 +1,10 @@
-"""What a cluster's pool and client can be given."""
+"""The options of a cluster's pool and client."""
 
 from __future__ import annotations
 
 import pytest
 
-from actors.redis.clients.cluster_client import RedisClusterClient
+from actors.cluster import RedisCluster
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.config.locations import TCPLocation
 from supervisor.retry_policy import NoRetryPolicy
@@ -67,14 +67,14 @@ def test_what_a_client_of_a_cluster_does_not_take():
         ({"colour": "red"}, TypeError, "no option 'colour'"),
     ):
         with pytest.raises(kind, match=message):
-            RedisClusterClient("host", **options)
-    RedisClusterClient("host", db=0, cache=None, client_name=None)  # type: ignore[call-overload]
+            RedisCluster("host", **options)
+    RedisCluster("host", db=0, cache=None, client_name=None)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="database 0 only"):
-        RedisClusterClient.from_url("redis://host/1")
+        RedisCluster.from_url("redis://host/1")
 
 
 def test_a_client_hands_its_options_to_its_pool():
-    client = RedisClusterClient(
+    client = RedisCluster(
         "host",
         7000,
         startup_nodes=[TCPLocation("other", 7001)],
@@ -98,10 +98,10 @@ def test_a_client_hands_its_options_to_its_pool():
     assert (client.encoding, client.decode_responses) == ("latin-1", True)
     assert "secret" not in f"{client!r} {pool!r} {pool.settings!r}"
     url = "redis://host:7000?read_from_replicas=1&max_connections=3"
-    other = RedisClusterClient.from_url(url, retry_policy=NoRetryPolicy(), pool_timeout=2)
+    other = RedisCluster.from_url(url, retry_policy=NoRetryPolicy(), pool_timeout=2)
     assert other.read_from_replicas
     assert (other.connection_pool.max_connections, other.connection_pool.timeout) == (3, 2)
     assert isinstance(other.retry_policy, NoRetryPolicy)
-    shared = RedisClusterClient(connection_pool=pool)
+    shared = RedisCluster(connection_pool=pool)
     assert shared.connection_pool is pool
     assert shared.noreply

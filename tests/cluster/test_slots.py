@@ -15,7 +15,6 @@ from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.slots import (
     SLOTS,
     SlotRange,
-    expand_ranges,
     join_ranges,
     key_slot,
     slot_ranges,
@@ -23,6 +22,7 @@ from actors.redis.topology.slots import (
 )
 from actors.redis.wire.connection import Connection
 from actors.testing.servers.process import ServerProcess
+from tests.cluster.clusters import expand_ranges
 
 slot_sets = st.sets(st.integers(0, SLOTS - 1), max_size=200)
 

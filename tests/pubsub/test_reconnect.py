@@ -258,7 +258,9 @@ async def test_p3_two_pubsubs_of_one_client_fail_apart(server: AnyServer):
         client.pubsub(channels=["a"], retry_policy=QUICK) as a,
         client.pubsub(channels=["b"], retry_policy=QUICK) as b,
     ):
-        (victim,) = (one for one in subscribers(server) if int(one["id"]) == a.connection.client_id)  # type: ignore[union-attr]
+        assert a.connection is not None
+        own = await a.connection.execute("CLIENT", "ID")
+        (victim,) = (one for one in subscribers(server) if int(one["id"]) == own)
         ask(server, "CLIENT", "KILL", "ID", victim["id"])
         await eventually(lambda: a.stats().gaps == 1)
         assert b.stats().gaps == b.stats().reconnects == 0

@@ -12,14 +12,14 @@ from tests.redis.helpers import Certificates
 
 @pytest.fixture(autouse=True)
 async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Every test runs in asyncio's debug mode and leaves no task; what else it leaves, warns."""
+    """Run the test in asyncio's debug mode and fail if it leaves a task behind."""
     asyncio.get_running_loop().set_debug(True)
     before = asyncio.all_tasks()
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left
     if inspect.iscoroutinefunction(request.function):
-        # So that a warning about what was not closed comes while the test is still to blame.
+        # Collect now: a warning about something unclosed then fails this test, not a later one.
         gc.collect()
 
 

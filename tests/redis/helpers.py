@@ -1,4 +1,4 @@
-"""Peers that no real server plays: silent ones, old ones, ones that talk nonsense, and TLS."""
+"""Peers for what no real server does: silence, old versions, nonsense; and TLS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from actors.redis.config.locations import TCPLocation
-from actors.redis.wire.connection import ConnectionSettings
+from actors.redis.config.settings import ConnectionSettings
 from tests.servers import AnyServer
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -24,7 +24,7 @@ def settings_of(server: AnyServer, **options) -> ConnectionSettings:
 
 @asynccontextmanager
 async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A server on loopback that runs ``handler`` for each connection; the port."""
+    """Run ``handler`` for each connection to a port of loopback; yield the port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,7 +48,7 @@ async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> As
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        # The transports end in the loop's next rounds.
+        # The transports close in the next rounds of the loop.
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -58,7 +58,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def says(answer: bytes, *, then_close: bool = False) -> Handler:
-    """Answers the first bytes with ``answer`` and nothing after that."""
+    """Answer the first bytes with ``answer``, and all later ones not at all."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
@@ -71,7 +71,7 @@ def says(answer: bytes, *, then_close: bool = False) -> Handler:
 
 
 def tunnel(host: str, port: int) -> Handler:
-    """Passes everything on to another server: with a context, the TLS in front of a plain one."""
+    """Forward all bytes to another server; with a TLS context, decrypted."""
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -96,7 +96,7 @@ def tunnel(host: str, port: int) -> Handler:
 
 
 class Certificates:
-    """An authority, and a certificate of it for localhost that serves both sides."""
+    """A certificate authority, and its certificate for localhost, for server and client."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors.redis.clients.client import RedisClient
+from actors.client import Redis
+from actors.cluster import RedisCluster
 from actors.redis.clients.client_options import ClientOptions, URLOptions
-from actors.redis.clients.cluster_client import RedisClusterClient
 from actors.redis.config.credentials import UserPassCredentialProvider
 from actors.redis.exceptions import (
     AuthenticationFailureError,
@@ -27,12 +27,12 @@ from tests.support import eventually
 
 @pytest.fixture
 async def client(shared_server):
-    async with RedisClient.from_url(shared_server.url, decode_responses=True) as client:
+    async with Redis.from_url(shared_server.url, decode_responses=True) as client:
         yield client
 
 
 async def subscribed(client, *command):
-    """A connection on which ``command`` has subscribed, and the list of its pushes."""
+    """Yield a connection that ``command`` subscribed, and the list of its pushes."""
     connection = await client.connection_pool.open_dedicated()
     pushes: list[Any] = []
     connection.on_push = pushes.append
@@ -96,24 +96,24 @@ async def test_any_other_command_by_words_or_in_one(client):
 
 
 async def test_replies_are_bytes_unless_decoding_is_asked_for(shared_server):
-    async with RedisClient(shared_server.host, shared_server.port) as client:
+    async with Redis(shared_server.host, shared_server.port) as client:
         assert await client.ping() == b"PONG"
         assert await client.execute_command("HELLO") == {**await client.execute_command("HELLO")}
         await client.execute_command("HSET", "hash", "field", b"\xff")
         assert await client.execute_command("HGETALL", "hash") == {b"field": b"\xff"}
-    async with RedisClient(
+    async with Redis(
         shared_server.host, shared_server.port, decode_responses=True, encoding="latin-1"
     ) as client:
         assert await client.execute_command("HGETALL", "hash") == {"field": "ÿ"}
         await client.execute_command("SET", "key", "é")
-    async with RedisClient.from_url(shared_server.url, decode_responses=True) as client:
-        # Latin-1's é alone is no UTF-8: it stays as it is.
+    async with Redis.from_url(shared_server.url, decode_responses=True) as client:
+        # The byte of é in Latin-1 is not valid UTF-8: the reply stays bytes.
         assert await client.execute_command("GET", "key") == b"\xe9"
         assert await client.execute_command("HGETALL", "hash") == {"field": b"\xff"}
 
 
 async def test_many_at_once_stay_within_the_limit(shared_server):
-    async with RedisClient(shared_server.host, shared_server.port, max_connections=3) as client:
+    async with Redis(shared_server.host, shared_server.port, max_connections=3) as client:
         replies = await asyncio.gather(*(client.echo(str(number)) for number in range(200)))
         assert replies == [str(number).encode() for number in range(200)]
         assert client.connection_pool.idle <= 3
@@ -121,24 +121,24 @@ async def test_many_at_once_stay_within_the_limit(shared_server):
 
 async def test_database_name_and_switches(shared_server):
     host, port = shared_server.host, shared_server.port
-    async with RedisClient(host, port, 3, client_name="me", noevict=True) as client:
+    async with Redis(host, port, 3, client_name="me", noevict=True) as client:
         info = (await client.execute_command("CLIENT INFO")).decode()
     assert " db=3 " in info
     assert " name=me " in info
-    async with RedisClient.from_url(f"{shared_server.url}/4", db=5) as client:
+    async with Redis.from_url(f"{shared_server.url}/4", db=5) as client:
         assert b" db=4 " in await client.execute_command("CLIENT INFO")
-    async with RedisClient.from_url(shared_server.url, db=5) as client:
+    async with Redis.from_url(shared_server.url, db=5) as client:
         assert b" db=5 " in await client.execute_command("CLIENT INFO")
 
 
 async def test_unix_sockets():
     async with EmbeddedServer(unix_socket=True) as server:
         assert server.unix_socket_path is not None
-        async with RedisClient(unix_socket_path=server.unix_socket_path) as client:
+        async with Redis(unix_socket_path=server.unix_socket_path) as client:
             assert await client.ping() == b"PONG"
-        async with RedisClient(unix_socket_path=Path(server.unix_socket_path)) as client:
+        async with Redis(unix_socket_path=Path(server.unix_socket_path)) as client:
             assert await client.ping() == b"PONG"
-        async with RedisClient.from_url(f"{server.url}?db=2") as client:
+        async with Redis.from_url(f"{server.url}?db=2") as client:
             assert b" db=2 " in await client.execute_command("CLIENT INFO")
 
 
@@ -146,7 +146,7 @@ async def test_a_pool_of_ones_own_can_be_shared(shared_server):
     pool = ConnectionPool(host=shared_server.host, port=shared_server.port, decode_responses=True)
     async with pool:
         for _ in range(2):
-            async with RedisClient(connection_pool=pool, decode_responses=True) as client:
+            async with Redis(connection_pool=pool, decode_responses=True) as client:
                 assert client.decode_responses
                 assert client.connection_pool is pool
                 assert await client.ping() == "PONG"
@@ -155,27 +155,27 @@ async def test_a_pool_of_ones_own_can_be_shared(shared_server):
 
 async def test_passwords_and_providers(make_server):
     server = make_server({"requirepass": "secret"})
-    async with RedisClient(server.host, server.port, password="no") as client:
+    async with Redis(server.host, server.port, password="no") as client:
         with pytest.raises(AuthenticationFailureError):
             await client.ping()
     provider = UserPassCredentialProvider(password="secret")
-    async with RedisClient(server.host, server.port, credential_provider=provider) as client:
+    async with Redis(server.host, server.port, credential_provider=provider) as client:
         assert await client.ping() == b"PONG"
     url = server.url.replace("://", "://:secret@")
-    async with RedisClient.from_url(url) as client:
+    async with Redis.from_url(url) as client:
         assert await client.ping() == b"PONG"
 
 
 async def test_use_before_entering_says_what_to_do(shared_server):
     with pytest.raises(RuntimeError, match="async with client"):
-        await RedisClient.from_url(shared_server.url).ping()
+        await Redis.from_url(shared_server.url).ping()
 
 
 async def test_noreply_is_fire_and_forget(shared_server, client):
     for each in (
-        RedisClient.from_url(shared_server.url, noreply=True),
-        RedisClient.from_url(f"{shared_server.url}?noreply=yes"),
-        RedisClient(connection_pool=client.connection_pool, noreply=True),
+        Redis.from_url(shared_server.url, noreply=True),
+        Redis.from_url(f"{shared_server.url}?noreply=yes"),
+        Redis(connection_pool=client.connection_pool, noreply=True),
     ):
         assert each.noreply
         async with each:
@@ -192,7 +192,7 @@ async def test_noreply_is_fire_and_forget(shared_server, client):
 
 
 async def test_a_restarted_server_costs_no_command(server):
-    async with RedisClient(server.host, server.port) as client:
+    async with Redis(server.host, server.port) as client:
         await client.ping()
         for _ in range(3):
             await server.restart()
@@ -201,7 +201,7 @@ async def test_a_restarted_server_costs_no_command(server):
 
 async def test_without_a_policy_nothing_is_retried(server):
     server.kill()
-    async with RedisClient(server.host, server.port, retry_policy=None) as client:
+    async with Redis(server.host, server.port, retry_policy=None) as client:
         with pytest.raises(ConnectionError, match="connection refused"):
             await client.ping()
 
@@ -209,7 +209,7 @@ async def test_without_a_policy_nothing_is_retried(server):
 async def test_connecting_is_retried_by_the_policy(server):
     server.kill()
     policy = ConstantRetryPolicy((ConnectionError,), retries=None, deadline=10, delay=0.02)
-    async with RedisClient(server.host, server.port, retry_policy=policy) as client:
+    async with Redis(server.host, server.port, retry_policy=policy) as client:
         publishing = asyncio.create_task(client.publish("c", "m"))
         await asyncio.sleep(0.1)
         assert not publishing.done()
@@ -226,15 +226,15 @@ async def test_a_command_that_was_sent_is_never_sent_again():
         seen.append(await reader.read(1000))
 
     async with peer(handler) as port:
-        async with RedisClient("127.0.0.1", port) as client:
+        async with Redis("127.0.0.1", port) as client:
             with pytest.raises(ConnectionError, match="is closed"):
                 await client.publish("channel", "message")
             assert len(seen) == 1
-            # What changes nothing is asked anew: three attempts.
+            # A command that changes nothing is sent again: three attempts.
             with pytest.raises(ConnectionError):
                 await client.ping()
             assert len(seen) == 4
-        async with RedisClient("127.0.0.1", port, retry_policy=NoRetryPolicy()) as client:
+        async with Redis("127.0.0.1", port, retry_policy=NoRetryPolicy()) as client:
             with pytest.raises(ConnectionError):
                 await client.ping()
             assert len(seen) == 5
@@ -242,7 +242,7 @@ async def test_a_command_that_was_sent_is_never_sent_again():
 
 async def test_a_port_that_nobody_listens_on(server):
     server.kill()
-    async with RedisClient(server.host, server.port) as client:
+    async with Redis(server.host, server.port) as client:
         with pytest.raises(ConnectionError, match="refused"):
             await client.ping()
 
@@ -250,7 +250,7 @@ async def test_a_port_that_nobody_listens_on(server):
 async def test_a_reply_that_does_not_come_in_time():
     async with (
         peer(says(HELLO)) as port,
-        RedisClient("127.0.0.1", port, stream_timeout=0.05) as client,
+        Redis("127.0.0.1", port, stream_timeout=0.05) as client,
     ):
         with pytest.raises(TimeoutError, match="did not answer 'PUBLISH'"):
             await client.publish("channel", "message")
@@ -276,34 +276,34 @@ async def test_a_cancelled_command_gives_its_connection_up(client):
 def test_what_is_not_supported_says_so(name):
     option: Any = {name: object()}
     with pytest.raises(NotImplementedError, match=name):
-        RedisClient(**option)
+        Redis(**option)
     with pytest.raises(NotImplementedError, match=name):
-        RedisClient.from_url("redis://h", **option)
+        Redis.from_url("redis://h", **option)
 
 
 def test_what_is_unknown_or_senseless_is_refused():
     option: Any = {"tiemout": 1}
     with pytest.raises(TypeError, match="tiemout"):
-        RedisClient(**option)
+        Redis(**option)
     with pytest.raises(TypeError, match="tiemout"):
-        RedisClient.from_url("redis://h", **option)
+        Redis.from_url("redis://h", **option)
     with pytest.raises(ValueError, match="tiemout"):
-        RedisClient.from_url("redis://h?tiemout=1")
+        Redis.from_url("redis://h?tiemout=1")
     with pytest.raises(ValueError, match="no TLS on unix sockets"):
-        RedisClient(unix_socket_path="/s", ssl=True)
+        Redis(unix_socket_path="/s", ssl=True)
     with pytest.raises(ValueError, match="ssl_cert_reqs"):
-        RedisClient(ssl=True, ssl_cert_reqs="maybe")  # type: ignore[call-overload]
+        Redis(ssl=True, ssl_cert_reqs="maybe")  # type: ignore[call-overload]
 
 
 def test_tls_by_option():
-    assert RedisClient(ssl=True).connection_pool.settings.ssl_context is not None
-    assert RedisClient().connection_pool.settings.ssl_context is None
+    assert Redis(ssl=True).connection_pool.settings.ssl_context is not None
+    assert Redis().connection_pool.settings.ssl_context is None
     mine = ssl.create_default_context()
-    assert RedisClient(ssl_context=mine).connection_pool.settings.ssl_context is mine
-    assert RedisClusterClient(ssl_context=mine).connection_pool.settings.ssl_context is mine
+    assert Redis(ssl_context=mine).connection_pool.settings.ssl_context is mine
+    assert RedisCluster(ssl_context=mine).connection_pool.settings.ssl_context is mine
 
 
-@pytest.mark.parametrize("client", [RedisClient, RedisClusterClient])
+@pytest.mark.parametrize("client", [Redis, RedisCluster])
 @pytest.mark.parametrize(
     "name", ["ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs"]
 )
@@ -315,7 +315,7 @@ def test_options_for_tls_without_tls_are_refused_instead_of_going_on_in_plain_te
         client.from_url("redis://h", **{name: value})
 
 
-@pytest.mark.parametrize("client", [RedisClient, RedisClusterClient])
+@pytest.mark.parametrize("client", [Redis, RedisCluster])
 @pytest.mark.parametrize("option", [{"host": "x"}, {"port": 1}, {"host": "x", "port": 1}])
 def test_a_place_beside_a_url_is_refused(client, option):
     with pytest.raises(ValueError, match=f"^{', '.join(option)} beside a URL"):
@@ -324,7 +324,7 @@ def test_a_place_beside_a_url_is_refused(client, option):
 
 
 def test_the_parameters_are_those_of_the_reference():
-    parameters = inspect.signature(RedisClient.__init__).parameters
+    parameters = inspect.signature(Redis.__init__).parameters
     positional = [
         name for name, each in parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD
     ]
@@ -343,7 +343,7 @@ def test_the_parameters_are_those_of_the_reference():
 
 
 def test_the_repr_tells_where_and_no_secret():
-    text = repr(RedisClient("h", 1, password="secret"))
+    text = repr(Redis("h", 1, password="secret"))
     assert "h:1" in text
     assert "secret" not in text
 

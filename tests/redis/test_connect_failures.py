@@ -1,4 +1,4 @@
-"""What goes wrong while connecting: each is one clear error, soon, and leaves nothing behind."""
+"""Failures while connecting: each gives one clear error soon and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from actors.redis.config.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
 from actors.redis.config.locations import TCPLocation, UnixDomainSocketLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import (
     AuthenticationFailureError,
     AuthenticationRequiredError,
@@ -19,7 +20,7 @@ from actors.redis.exceptions import (
     ProtocolError,
     ResponseError,
 )
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 from tests.redis.helpers import HELLO, peer, says, settings_of, silent
 
 
@@ -68,7 +69,7 @@ async def test_a_listener_that_never_answers_is_a_timeout():
         error = await fails(
             at(port, connect_timeout=0.1), TimeoutError, r"within 0.1 s: it accepted .*not answer"
         )
-    # Retried like a server that is down, where that is how long one retries.
+    # A policy that retries a server that is down retries this, too.
     assert isinstance(error, ConnectionError)
 
 

@@ -18,7 +18,7 @@ def pool_of(server, **options) -> ConnectionPool:
 
 
 async def connected(server) -> int:
-    """How many clients the server has, the asking one included."""
+    """Return how many clients the server has, this one included."""
     async with pool_of(server) as pool, pool.connection() as connection:
         lines = await connection.execute("CLIENT", "LIST")
         return len(lines.splitlines())
@@ -127,7 +127,7 @@ async def test_cancelling_at_any_moment_loses_no_permit(shared_server):
             except asyncio.CancelledError:
                 pass
             if steps % 3 == 0:
-                # An idle connection that is looked at before it is used.
+                # The connection is idle: the pool lets the loop read before it leases it.
                 await asyncio.sleep(0.11)
         async with pool.connection() as connection:
             assert await connection.execute("PING") == b"PONG"
@@ -222,7 +222,7 @@ async def test_an_end_that_the_loop_did_not_handle_yet_is_noticed(server):
     async with pool_of(server) as pool:
         async with pool.connection() as first:
             pass
-        # Without a turn of the loop: as if the program had computed all the time.
+        # The loop does not run meanwhile, as if the program had been computing.
         server.kill()
         time.sleep(0.12)
         server.start_sync()

@@ -115,7 +115,7 @@ def test_expiring_credentials_are_a_pair_with_an_end():
     credentials = ExpiringUserPass("me", "token", 30)
     username, password = credentials
     assert (username, password, credentials.expires_in) == ("me", "token", 30)
-    with pytest.raises(ValueError, match="ended already"):
+    with pytest.raises(ValueError, match="expired already"):
         ExpiringUserPass("me", "token", 0)
 
 

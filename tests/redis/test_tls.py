@@ -6,12 +6,13 @@ import time
 
 import pytest
 
-from actors.redis.clients.client import RedisClient
+from actors.client import Redis
 from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import ConnectionSettings
 from actors.redis.config.tls import make_ssl_context
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 from tests.redis.helpers import HELLO, peer, settings_of, silent, tunnel
 
 
@@ -96,9 +97,9 @@ async def test_a_client_certificate(shared_server, certificates):
             f"rediss://localhost:{port}?ssl_ca_certs={certificates.ca}"
             f"&ssl_certfile={certificates.cert}&ssl_keyfile={certificates.key}"
         )
-        async with RedisClient.from_url(url) as client:
+        async with Redis.from_url(url) as client:
             assert await client.ping() == b"PONG"
-        async with RedisClient("localhost", port, ssl=True, ssl_ca_certs=certificates.ca) as client:
+        async with Redis("localhost", port, ssl=True, ssl_ca_certs=certificates.ca) as client:
             with pytest.raises(ConnectionError):
                 await client.ping()
 

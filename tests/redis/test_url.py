@@ -96,7 +96,7 @@ def test_components_are_decoded_when_asked():
         ("redis://h:99999", "port must be a number"),
         ("unix://run/r.sock", "absolute path"),
         ("unix://", "absolute path"),
-        ("redis://[::1", "taken apart"),
+        ("redis://[::1", "cannot be read"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_allowed(url, message):

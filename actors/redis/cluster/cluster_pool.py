@@ -1,28 +1,29 @@
-"""Connections to the nodes of a cluster, and who of them serves what."""
+"""The connection pool of a cluster: connections to its nodes, and its topology."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
+from actors.redis.cluster.known_topology import KnownTopology
 from actors.redis.cluster.layout import ClusterLayout
-from actors.redis.cluster.session import ClusterSession, CurrentTopology
+from actors.redis.cluster.session import ClusterSession
 from actors.redis.config.cluster_url import (
     StartupNode,
     checked_remap,
     options_of_url,
     startup_locations,
 )
-from actors.redis.config.settings import ConnectionOptions, check_limits
+from actors.redis.config.settings import ConnectionOptions, ConnectionSettings, check_limits
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.parse import AddressRemap
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 
 __all__ = ["ClusterConnectionPool"]
 
@@ -30,30 +31,32 @@ _MAX_CONNECTIONS: Final = 32
 
 
 class ClusterConnectionPool:
-    """Pools of connections to all nodes; an async context manager that can be entered often.
+    """Connections to the nodes of one cluster; an async context manager.
 
-    The first entry finds the cluster. From then on :attr:`topology` says who serves what, as far
-    as is known; :meth:`refresh` asks again.
+    The pool may be entered several times at once; the last exit closes it. The first entry finds
+    the cluster. From then on :attr:`topology` is the latest known one;
+    :meth:`refresh` asks the nodes again.
 
     Args:
-        startup_nodes: nodes to find the cluster by; one that answers is enough. Also ``host`` and
-            ``port`` of one.
-        max_connections: so many connections are open at most; None: 32. Those to ask for the
-            topology by, at most one to each node, come on top.
-        max_connections_per_node: that limit is for each node, not for all together.
-        read_from_replicas: subscriptions go to replicas where there are any.
-        address_remap: from the (host, port) that a node announces to the one that reaches it from
-            here: for clusters behind containers or other address translation.
-        timeout: seconds to wait for a connection, the making of a new one included; None: as long
-            as it takes. ``pool_timeout``, the client's word for it, is accepted too.
+        startup_nodes: nodes to find the cluster by; one that answers is enough.
+        host: one more startup node, with ``port``.
+        port: see ``host``.
+        max_connections: how many connections may be open; None: 32. The pool opens one more to each
+            node that it asks for the topology.
+        max_connections_per_node: whether that is the limit of each node, instead of all together.
+        read_from_replicas: subscribe on replicas where there are any.
+        address_remap: returns, for the (host, port) that a node announces, the one that reaches the
+            node from here: for clusters behind containers or other address translation.
+        timeout: seconds to wait for a connection, the time to open one included; None: no limit.
+        pool_timeout: the client's name of ``timeout``.
         max_idle_time: seconds after which an unused connection is closed; None: never.
-        skip_full_coverage_check: accepted for compatibility: a cluster that does not serve all
-            slots is used as far as it goes.
-        nodemanager_follow_cluster: accepted for compatibility: nodes that were found are always
-            asked, and the startup nodes where none of them answers.
-        reinitialize_steps: accepted for compatibility: each MOVED is acted upon.
-        connection_class: makes the connections.
-        options: those of ConnectionSettings.
+        skip_full_coverage_check: accepted for compatibility: the pool never checks that all slots
+            are served.
+        nodemanager_follow_cluster: accepted for compatibility: the pool always follows the
+            cluster's changes.
+        reinitialize_steps: accepted for compatibility: the pool acts upon each MOVED.
+        connection_class: the class of the connections.
+        options: see ConnectionSettings.
 
     Raises:
         ValueError: an option has no meaning.
@@ -101,25 +104,25 @@ class ClusterConnectionPool:
             timeout=self.timeout,
             max_idle_time=max_idle_time,
         )
-        #: Look-ups in the words of the reference API.
+        #: The topology in the terms of the reference API.
         self.cluster_layout = ClusterLayout(lambda: self.topology)
         self._options = options
         self._entries = 0
         self._session: ClusterSession | None = None
-        self._current = CurrentTopology()
+        self._known = KnownTopology(self.address_remap)
 
     @classmethod
     def from_url(cls, url: str, *, decode_components: bool = False, **options: Any) -> Self:
-        """Return a pool for the cluster of the node that ``url`` names.
+        """Return a pool for the cluster that ``url`` names a node of.
 
-        What its query says goes before ``options``.
+        An option in the URL's query overrules the argument.
 
         Args:
             url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
                 TLS.
             decode_components: undo the %-encoding of user, password and host.
-            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
-                ``port``: further nodes are ``startup_nodes``.
+            options: those of the pool except ``host`` and ``port`` (the URL says where the first
+                node is, ``startup_nodes`` where others are), and with rediss:// the ``ssl_*`` ones.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
@@ -128,17 +131,8 @@ class ClusterConnectionPool:
         return cls([first, *(merged.pop("startup_nodes", None) or ())], **merged)
 
     @property
-    def topology(self) -> Topology:
-        """Who serves what, as far as is known; RuntimeError before the first entry."""
-        if self._current.value is None:
-            raise RuntimeError(
-                "the cluster's topology is not known yet: enter the client or the pool first"
-            )
-        return self._current.value
-
-    @property
     def encoding(self) -> str:
-        """Codec of str in commands and replies."""
+        """The codec of str in commands and replies."""
         return self.settings.encoding
 
     @property
@@ -158,7 +152,7 @@ class ClusterConnectionPool:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for a user."""
+        """How many connections are open and not leased."""
         return self._session.pools.idle if self._session is not None else 0
 
     def __repr__(self) -> str:
@@ -170,17 +164,25 @@ class ClusterConnectionPool:
 
     # --- The topology -----------------------------------------------------------------------------
 
+    @property
+    def topology(self) -> Topology:
+        """The latest known topology; RuntimeError before the first entry."""
+        if self._known.value is None:
+            raise RuntimeError(
+                "the cluster's topology is not known yet: enter the client or the pool first"
+            )
+        return self._known.value
+
     async def refresh(self, prefer: Iterable[str] = (), *, urgent: bool = False) -> Topology:
-        """Ask who serves what; the answer becomes :attr:`topology`, and is returned.
+        """Ask for the topology, make it :attr:`topology`, and return it.
 
-        One node is asked, and others where its answer disagrees with what was known.
-
-        Calls at the same time share their run, and none gets an answer older than its call. How
-        long it takes: see :mod:`actors.redis.cluster.discovery`.
+        The pool asks one node, and others only if the answer disagrees with the known topology.
+        Concurrent calls share one round of questions; no call gets an answer that is older than
+        the call. How long a round takes: see :mod:`actors.redis.cluster.discovery`.
 
         Args:
-            prefer: ids of nodes that are asked in turn; empty: all nodes are.
-            urgent: a channel has no live source: more nodes may be asked in a second.
+            prefer: the ids of the nodes to ask, in turn; empty: all nodes.
+            urgent: a channel has no live source, so that more questions a second are allowed.
 
         Raises:
             RuntimeError: the pool was not entered.
@@ -190,7 +192,7 @@ class ClusterConnectionPool:
 
     @property
     def consumers(self) -> int:
-        """How many clients were subscribed on a node when one was last asked; 0: not known."""
+        """How many clients were subscribed on the latest node that was asked; 0: unknown."""
         return self._session.consumers if self._session is not None else 0
 
     def refresh_soon(self) -> None:
@@ -198,48 +200,40 @@ class ClusterConnectionPool:
         if self._session is not None:
             self._session.refresh_soon()
 
-    def add_listener(self, callback: Callable[[Topology], None]) -> None:
-        """Have ``callback`` called with each topology that differs from the one before."""
-        self._current.listeners.append(callback)
-
-    def remove_listener(self, callback: Callable[[Topology], None]) -> None:
-        """Undo :meth:`add_listener`; does nothing for one that is not there."""
-        if callback in self._current.listeners:
-            self._current.listeners.remove(callback)
-
     def note_moved(
         self, slot: int, address: Address, *, asked: Address | None = None
     ) -> Address | None:
-        """Act upon a MOVED: correct the current topology at once.
+        """Act upon a MOVED: correct the topology at once.
 
         Args:
-            slot: which one.
-            address: its owner as the server said; an empty host means the node that was asked.
-            asked: where that was.
+            slot: the slot that the MOVED names.
+            address: the owner's, as the MOVED says; an empty host means the node that was asked.
+            asked: where that node is reached.
 
         Returns:
-            Where the owner is reached; None where that cannot be told from the address. The nodes
-            should then be asked.
+            Where the owner is reached; None if the address does not tell. Then call
+            :meth:`refresh`.
         """
         return self._entered().note_moved(slot, address, asked)
 
     def resolve(self, address: Address, *, asked: Address | None = None) -> Address | None:
         """Return where the node that an ASK names is reached, as :meth:`note_moved` does."""
-        return self._entered().resolve(address, asked)
+        return self._entered().known.resolve(address, asked)
 
     def address_of(self, node_id: str) -> Address:
         """Return where a node is reached.
 
         Raises:
             RuntimeError: the pool was not entered.
-            ConnectionError: there is no such node, or its address is not known.
+            ConnectionError: no such node is known, or its address is not.
         """
-        return self._entered().address_of(node_id)
+        return self._entered().known.address_of(node_id)
 
     def silent(self, node_id: str) -> bool:
-        """Whether a node did not answer when it was last asked: where there is a choice, avoid it.
+        """Whether a node did not answer this pool's latest question.
 
-        That is known before the other nodes suspect it. Raises what :meth:`address_of` does.
+        The pool knows that before other nodes suspect the node. Raises what :meth:`address_of`
+        does.
         """
         return self._entered().silent(self.address_of(node_id))
 
@@ -250,9 +244,9 @@ class ClusterConnectionPool:
 
         Raises:
             RuntimeError: the pool was not entered.
-            TimeoutError: none within ``timeout``.
-            ConnectionError, AuthenticationError...: see :meth:`Connection.open`; also where the
-                node is unknown.
+            TimeoutError: there was none within ``timeout``.
+            ConnectionError: the node is unknown.
+            ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
         """
         return await self.acquire_at(self.address_of(node_id))
 
@@ -263,20 +257,21 @@ class ClusterConnectionPool:
     async def open_dedicated(
         self, node_id: str, reservation: Reservation | None = None
     ) -> Connection:
-        """Return a new connection that :meth:`release` will close: for subscriptions.
+        """Return a new connection, for subscriptions: :meth:`release` will close it.
 
-        Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
+        The server answers on it, whatever the pool's ``noreply`` is. Raises what :meth:`acquire`
+        does.
 
         Args:
-            node_id: where to.
-            reservation: has the place, and keeps it for the next connection; None: the
-                place ends with the connection.
+            node_id: the node to connect to.
+            reservation: holds the connection's place in the pool, and keeps the place for the next
+                connection; None: the place ends with the connection.
         """
         address = self.address_of(node_id)
         return await self._entered().pools.lease(address, dedicated=True, reservation=reservation)
 
     def has_room(self, node_id: str, reservation: Reservation) -> bool:
-        """Whether ``reservation`` gets a connection to a node without waiting for others.
+        """Whether ``reservation`` gets a connection to a node without waiting for a place.
 
         Raises what :meth:`address_of` does.
         """
@@ -339,7 +334,7 @@ class ClusterConnectionPool:
                 **self._options,
             },
         )
-        return ClusterSession(self._current, observer, pools, self.address_remap)
+        return ClusterSession(self._known, observer, pools)
 
     async def _leave(self) -> None:
         self._entries -= 1

@@ -1,4 +1,4 @@
-"""One clear error where no node of a cluster answered."""
+"""One clear error when no node of a cluster answered."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NO_CLUSTER = "cluster support disabled"
 
 
 def nobody_answered(errors: Mapping[Address, BaseException], who: str) -> exceptions.RedisError:
-    """Return an error that names each node and what it said.
+    """Return an error that names each node and its reason.
 
-    Its class is that of the reason that the user can do most about: a server without cluster mode,
-    then credentials, and a lost connection else.
+    The error's class is the reason that the user can do most about: a server without cluster mode,
+    else refused credentials, else no connection.
     """
     reasons = {at: _reason(at, error) for at, error in errors.items()}
     text = "; ".join(f"{TCPLocation(*at)}: {reason}" for at, reason in reasons.items())
@@ -48,6 +48,6 @@ def _rank(error: BaseException | None) -> int:
 def _reason(address: Address, error: BaseException) -> str:
     if _NO_CLUSTER in str(error):
         return "it runs without cluster mode"
-    # The connection's own errors begin with what is said already.
+    # The errors of a connection begin with its address, which the caller's text has already.
     text = str(error) or type(error).__name__
     return text.removeprefix(f"cannot connect to {TCPLocation(*address)}: ")

@@ -1,8 +1,8 @@
-"""Which node a command is for, out of its words.
+"""Which node a command goes to: the owner of the slot of its first key.
 
-The first key decides; the server checks the others (CROSSSLOT). It is the first argument, except
-in the commands of the tables below. What is in none of them and has its key elsewhere needs
-``slot=`` or ``node=``.
+The node itself checks the other keys (CROSSSLOT). The first key is the first argument, except for
+the commands in the tables below. A command that is in no table and has its first key elsewhere
+needs ``slot=`` or ``node=``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from actors.redis.exceptions import DataError
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.redis.wire.resp import Argument
 
-__all__ = ["Route", "Scope", "route", "words"]
+__all__ = ["Route", "Scope", "route"]
 
-# No key in them: any node will do.
+# Commands without keys: any node can execute them.
 # fmt: off
 _KEYLESS: Final = frozenset((
     "ACL", "ASKING", "AUTH", "BGREWRITEAOF", "BGSAVE", "CLIENT", "CLUSTER", "COMMAND", "CONFIG",
@@ -28,12 +28,12 @@ _KEYLESS: Final = frozenset((
     "SHUTDOWN", "SLOWLOG", "SWAPDB", "TIME", "UNWATCH", "WAIT", "WAITAOF",
 ))
 # fmt: on
-# The word at which the first key is, where it is not the first one after the name.
+# The index of the first key, where it is not 1, the first word after the name.
 _KEY_AT: Final = {
     **dict.fromkeys(("BITOP", "MEMORY", "OBJECT", "XGROUP", "XINFO"), 2),
     "MIGRATE": 3,
 }
-# The word that says how many keys follow: none is possible, too.
+# The index of the number of keys that follow, which may be 0.
 _COUNT_AT: Final = {
     **dict.fromkeys(("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"), 2),
     **dict.fromkeys(("BLMPOP", "BZMPOP"), 2),
@@ -43,11 +43,11 @@ _STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
 
 
 class Scope(Enum):
-    """Who may execute a command."""
+    """Which nodes may execute a command."""
 
     #: The owner of the slot.
     OWNER = "owner"
-    #: The owner of the slot, or any other primary while that one is not to be had.
+    #: The owner of the slot, or any other primary while the owner cannot be reached.
     PRIMARY = "primary"
     #: Any node.
     ANY = "any"
@@ -59,16 +59,22 @@ class Route(msgspec.Struct, frozen=True):
     """Where a command goes."""
 
     scope: Scope
-    #: The slot, where the scope needs one.
+    #: The slot whose owner is meant; None for ANY and NODE.
     slot: int | None = None
-    #: The id of the node, where the scope is that.
+    #: The id of the node; None unless the scope is NODE.
     node: str | None = None
 
 
 def route(
     args: tuple[Argument, ...], encoding: str, *, node: str | None = None, slot: int | None = None
 ) -> Route:
-    """Return where the command ``args`` (see :func:`words`) goes; ``node`` and ``slot`` overrule.
+    """Return where a command goes: to the owner of its key, or to ``node``, or to ``slot``'s owner.
+
+    Args:
+        args: the command, each word of its name an argument of its own.
+        encoding: the codec of str in ``args``.
+        node: the id of a node that is to have the command, whatever its key.
+        slot: the slot whose owner is to have the command, whatever its key.
 
     Raises:
         ValueError: both are given, or the slot is none.
@@ -90,11 +96,11 @@ def route(
         return Route(Scope.PRIMARY)
     if position >= len(args):
         raise DataError(
-            f"the key of {name} is missing, which says where in the cluster the command goes; for "
-            "a command without keys give node= or slot="
+            f"the key of {name} is missing, by which the node is chosen; for a command without "
+            "keys give node= or slot="
         )
-    # The cluster carries a message from any node to all others. That of its channel's slot keeps
-    # the messages of one publisher on one path, and so in their order.
+    # Any node passes a published message on to all others. The owner of the channel's slot is
+    # preferred: messages of one publisher that take one path stay in their order.
     scope = Scope.PRIMARY if name == "PUBLISH" else Scope.OWNER
     return Route(scope, key_slot(_bytes(args[position], encoding)))
 
@@ -108,22 +114,6 @@ def _key_position(name: str, args: tuple[Argument, ...]) -> int | None:
         upper = [_text(word).upper() for word in args]
         return upper.index("STREAMS") + 1 if "STREAMS" in upper else len(args)
     return _KEY_AT.get(name, 1)
-
-
-def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
-    """Split a name of several words, ``"PUBSUB NUMSUB"`` for instance, as the server wants it.
-
-    Raises:
-        DataError: there is no name.
-    """
-    match args:
-        case (str() as name, *rest) if " " in name:
-            return (*name.split(), *rest)
-        case (bytes() as name, *rest) if b" " in name:
-            return (*name.split(), *rest)
-        case ():
-            raise DataError("there is no command to send: the first argument is its name")
-    return args
 
 
 def _text(word: Argument) -> str:

@@ -1,4 +1,4 @@
-"""The pool's topology in the words of the reference API."""
+"""A pool's topology in the terms of the reference API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ClusterLayout", "LayoutNode"]
 
 
 class LayoutNode(NamedTuple):
-    """A node and where clients reach it."""
+    """A node, and the address where clients reach it."""
 
     node_id: str
     host: str
@@ -21,7 +21,7 @@ class LayoutNode(NamedTuple):
 
 
 class ClusterLayout:
-    """Look-ups in the topology that is the current one at the time of each call."""
+    """Look-ups in the latest topology of a pool."""
 
     def __init__(self, topology: Callable[[], Topology]) -> None:
         self._topology = topology

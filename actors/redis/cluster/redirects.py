@@ -1,11 +1,12 @@
-"""One command's way through the cluster: the node that should have it, and where that one sends it.
+"""One command on its way through the cluster: to a node, and on to where that node redirects it.
 
-A redirection is followed at once. Other errors that say "not now" or "not here" are raised, for the
-client's retry policy to decide; each attempt looks at the topology anew.
+A redirection is followed at once. Other errors are raised, and the client's retry policy decides
+about a next attempt; each attempt chooses the node by the topology of that moment.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any, Final
 
@@ -29,9 +30,9 @@ _MAX_REDIRECTIONS: Final = 8
 
 
 class MayHaveRunError(Exception):
-    """Wraps an error after which nobody knows whether the command was executed.
+    """Wraps an error after which nobody knows whether the node has executed the command.
 
-    No retry policy knows it: sending the command again might execute it twice.
+    No retry policy retries this class: to send the command again might execute it twice.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -39,7 +40,7 @@ class MayHaveRunError(Exception):
         self.error = error
 
 
-# After these, the topology is probably no longer what it was.
+# After these errors the topology has probably changed.
 _STALE: Final = (
     MayHaveRunError,
     exceptions.ConnectionError,
@@ -55,7 +56,7 @@ class RedirectingCall:
 
     Args:
         repeatable: the command changes nothing, so that it may be sent again.
-        noreply: tell the server not to answer.
+        noreply: tell the node not to answer.
     """
 
     def __init__(
@@ -72,26 +73,26 @@ class RedirectingCall:
         self._route = route
         self._repeatable = repeatable
         self._noreply = noreply
-        # Who did not answer: where there is a choice, others are tried first.
+        # Nodes that could not be reached: others are tried first, if there are any.
         self._avoid: set[Address] = set()
 
     async def attempt(self) -> Any:
         """Send the command, follow redirections, and return the reply.
 
         Raises:
-            MayHaveRunError: the connection was lost while the reply was awaited.
+            MayHaveRunError: the connection was lost before the reply came.
             ClusterError: there were too many redirections.
-            ClusterDownError: no node serves the slot, as far as is known.
-            RedisError, TimeoutError: no connection, or what the server answered.
+            ClusterDownError: no node is known to serve the slot.
+            RedisError, TimeoutError: there was no connection, or the node answered with an error.
         """
         try:
-            return await self._go()
+            return await self._send_and_follow()
         except _STALE:
-            # Whatever the retry policy says, the next command should know better.
+            # Also if the retry policy gives up: the next command needs the new topology.
             self._pool.refresh_soon()
             raise
 
-    async def _go(self) -> Any:
+    async def _send_and_follow(self) -> Any:
         address = self._choose()
         asking = False
         trail = [address]
@@ -112,20 +113,20 @@ class RedirectingCall:
                 trail.append(address)
 
     async def recover(self, error: BaseException) -> None:
-        """Look at the cluster after ``error``, before the next attempt."""
+        """Refresh the topology after ``error``, before the next attempt."""
         if not isinstance(error, _STALE) or isinstance(error, exceptions.BusyLoadingError):
             return
         try:
             await self._pool.refresh()
         except exceptions.RedisError:
-            # The next attempt finds out by itself what can be reached, and says so.
+            # The next attempt finds out which nodes can be reached, and raises its own error.
             pass
 
     @property
     def _name(self) -> str:
         return f"{str(self._args[0])!r:.40}"
 
-    # --- Where to ---------------------------------------------------------------------------------
+    # --- Choosing the node ------------------------------------------------------------------------
 
     def _choose(self) -> Address:
         topology = self._pool.topology
@@ -139,12 +140,11 @@ class RedirectingCall:
             return owner.address
         candidates = topology.nodes.values() if route.scope is Scope.ANY else topology.primaries
         known = [node for node in candidates if node.addressable]
-        best = [node for node in known if self._good(node)]
-        fair = [node for node in known if not node.failing]
-        for choice in (best, fair, known):
-            if choice:
-                return random.choice(choice).address
-        raise ClusterDownError(f"no node is known that could take {self._name}")
+        good = [node for node in known if self._good(node)]
+        choice = good or [node for node in known if not node.failing] or known
+        if not choice:
+            raise ClusterDownError(f"no node is known that could take {self._name}")
+        return random.choice(choice).address
 
     def _good(self, node: Node) -> bool:
         return (
@@ -158,10 +158,10 @@ class RedirectingCall:
         if owner is None:
             raise ClusterDownError(f"slot {self._route.slot} is served by no node at the moment")
         if owner.health is Health.FAILED:
-            # It may be stopped and not dead: then it would take the command and never answer.
+            # A stopped process still accepts commands and never answers.
             raise ClusterDownError(
                 f"slot {self._route.slot} is served by {owner.host}:{owner.port} alone, which "
-                "failed, as the other nodes say; no replica has taken over yet"
+                "the other nodes call failed; no replica has taken over yet"
             )
         return self._pool.address_of(owner.id)
 
@@ -173,12 +173,11 @@ class RedirectingCall:
         else:
             address = self._pool.resolve(named, asked=asked)
         if address is None:
-            await self._pool.refresh()
-            owner = self._pool.topology.primary_for(redirection.slot)
-            address = self._owner(owner)
+            topology = await self._pool.refresh()
+            address = self._owner(topology.primary_for(redirection.slot))
         return address
 
-    # --- There ------------------------------------------------------------------------------------
+    # --- Sending ----------------------------------------------------------------------------------
 
     async def _send(self, address: Address, asking: bool) -> Any:
         try:
@@ -205,11 +204,12 @@ class RedirectingCall:
             connection.post(*self._args)
             return await connection.drain_writes()
         if asking:
-            # Its reply comes before that of the command, which says all there is to say.
-            connection.send_command("ASKING").add_done_callback(_ignore)
+            # If ASKING fails, the command fails, too, and its error is the one to raise.
+            connection.send_command("ASKING").add_done_callback(_retrieve)
         return await connection.execute(*self._args)
 
 
-def _ignore(future: Any) -> None:
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the future's exception: asyncio logs one that nobody retrieves."""
     if not future.cancelled():
         future.exception()

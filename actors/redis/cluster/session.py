@@ -1,68 +1,38 @@
-"""What a cluster's pool has while it is entered: its connections, and the watch on the topology."""
+"""A cluster's pool while it is entered: its connections, and the refresh of the topology."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
+from actors.redis.cluster.known_topology import KnownTopology
 from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.cluster.stuck_commands import StuckCommandWatch
 from actors.redis.pools.node_pools import NodePools
-from actors.redis.topology.model import Address, Node, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.update import move_slot
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
 
-__all__ = ["ClusterSession", "CurrentTopology"]
+__all__ = ["ClusterSession"]
 
 log = get_logger("mailslot.redis")
 
-# Seconds between two looks in the background.
+# Seconds from the start of one refresh in the background to the next.
 _PAUSE: Final = 0.05
 
 
-class CurrentTopology:
-    """The topology that counts at the moment, and who wants to know of another one."""
-
-    def __init__(self) -> None:
-        self.value: Topology | None = None
-        self.listeners: list[Callable[[Topology], None]] = []
-
-    def set(self, topology: Topology) -> Topology:
-        """Make ``topology`` the one that counts and, where it is another one, say so.
-
-        Returns the one that counts: where nothing has changed, it is still the same object.
-        """
-        if topology == self.value:
-            return self.value
-        self.value = topology
-        for listener in list(self.listeners):
-            try:
-                listener(topology)
-            except Exception as error:
-                log.error("topology_listener_failed", exc_info=error)
-        return topology
-
-
 class ClusterSession:
-    """From the first entry of a pool to the last exit."""
+    """Begins when a pool is entered first and ends when the pool is left last."""
 
-    def __init__(
-        self,
-        current: CurrentTopology,
-        observer: ClusterObserver,
-        pools: NodePools,
-        remap: AddressRemap | None,
-    ) -> None:
+    def __init__(self, known: KnownTopology, observer: ClusterObserver, pools: NodePools) -> None:
+        self.known = known
         self.pools = pools
-        self._current = current
         self._observer = observer
-        self._remap = remap
-        self._patrol = StuckCommandWatch(pools, self.refresh_soon)
+        self._stuck = StuckCommandWatch(pools, self.refresh_soon)
         self._loaded = False
         self._load = SingleFlight(self._find)
         self._refresh = SingleFlight(self._look)
@@ -70,14 +40,15 @@ class ClusterSession:
         self._looked_at = 0.0
         self._prefer: set[str] = set()
         self._urgent = False
-        # What was moved while the nodes were being asked: their answers may be older than that.
+        # The (slot, owner) of each MOVED that came while nodes are being asked: their answers may
+        # be older than the redirection.
         self._moved: list[tuple[int, str]] = []
 
     async def load(self) -> None:
-        """Find the cluster, unless that was done.
+        """Find the cluster, unless this session has found it before.
 
         Raises:
-            RedisError: no node answered; each with the reason.
+            RedisError: no node answered; names the reason of each.
         """
         while not self._loaded:
             await self._load()
@@ -102,8 +73,8 @@ class ClusterSession:
         self._refresh.start()
 
     async def close(self, error: exceptions.ConnectionError) -> None:
-        """End everything; who waits for a connection gets ``error``."""
-        self._patrol.end()
+        """Close all connections; whoever waits for one gets ``error``."""
+        self._stuck.end()
         if self._soon is not None:
             self._soon.cancel()
         await self._load.close()
@@ -114,66 +85,34 @@ class ClusterSession:
     async def acquire(self, address: Address) -> Connection:
         """Lease a connection for commands; see :meth:`NodePools.lease`."""
         connection = await self.pools.lease(address)
-        self._patrol.begin()
+        self._stuck.begin()
         return connection
 
     @property
     def consumers(self) -> int:
-        """How many clients were subscribed on a node when one was last asked."""
+        """How many clients were subscribed on the latest node that was asked; 0: unknown."""
         return self._observer.consumers
 
     def silent(self, address: Address) -> bool:
         """Whether the node at ``address`` did not answer when it was last asked."""
         return self._observer.silent(address)
 
-    def address_of(self, node_id: str) -> Address:
-        """Return where a node is reached.
-
-        Raises:
-            ConnectionError: it is unknown, or its address is.
-        """
-        topology = self._current.value
-        node = topology.nodes.get(node_id) if topology is not None else None
-        if node is None:
-            raise exceptions.ConnectionError(
-                f"there is no node {node_id} in the cluster, as far as is known: it left, or the "
-                "topology needs a refresh"
-            )
-        if not node.addressable:
-            raise exceptions.ConnectionError(
-                f"the address of node {node_id} is not known to the cluster at the moment"
-            )
-        return node.address
-
     def note_moved(self, slot: int, address: Address, asked: Address | None) -> Address | None:
         """Act upon a MOVED; see :meth:`ClusterConnectionPool.note_moved`."""
-        reached = self.resolve(address, asked)
-        topology = self._current.value
+        reached = self.known.resolve(address, asked)
+        topology = self.known.value
         if reached is None or topology is None:
             return reached
         owner = topology.at(reached)
         if owner is not None:
             if self._refresh.busy:
                 self._moved.append((slot, owner.id))
-            self._current.set(move_slot(topology, slot, owner.id))
+            self.known.set(move_slot(topology, slot, owner.id))
         return reached
-
-    def resolve(self, address: Address, asked: Address | None) -> Address | None:
-        """Return where to reach the node that a redirection names; None where that is unknown."""
-        host, port = address
-        topology = self._current.value
-        if host in ("", "?"):
-            if not host and asked is not None:
-                host = asked[0]
-            else:
-                nodes: list[Node] = list(topology.nodes.values()) if topology is not None else []
-                found = [node.address for node in nodes if node.port == port]
-                return found[0] if len(found) == 1 else None
-        return self._remap((host, port)) if self._remap is not None else (host, port)
 
     async def _find(self) -> None:
         if not self._loaded:
-            self._adopt(await self._observer.load(self._current.value))
+            self._adopt(await self._observer.load(self.known.value))
             self._loaded = True
 
     async def _look(self) -> Topology:
@@ -181,12 +120,11 @@ class ClusterSession:
         urgent, self._urgent = self._urgent, False
         self._moved.clear()
         self._looked_at = asyncio.get_running_loop().time()
-        known = self._current.value
-        assert known is not None, "the first entry loads the topology"
+        assert self.known.value is not None, "the first entry loads the topology"
         try:
-            topology = await self._observer.look(known, prefer, urgent=urgent)
+            topology = await self._observer.look(self.known.value, prefer, urgent=urgent)
         except exceptions.RedisError as error:
-            # Who asked in the background will not see it.
+            # Nobody sees the error of a refresh in the background.
             log.debug("topology_refresh_failed", error=str(error))
             raise
         for slot, owner in self._moved:
@@ -196,5 +134,5 @@ class ClusterSession:
 
     def _adopt(self, topology: Topology) -> Topology:
         self.pools.keep({node.address for node in topology.nodes.values()})
-        self._patrol.topology_changed(topology)
-        return self._current.set(topology)
+        self._stuck.topology_changed(topology)
+        return self.known.set(topology)

@@ -1,4 +1,4 @@
-"""Runs that are shared: many who ask the same at the same time get one answer."""
+"""One run for all who ask the same at the same time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs ``func`` for all who ask, once at a time.
+    """Runs ``func`` for all callers, one run at a time.
 
-    No answer is older than its question: whoever asks while a run is under way shares the one
-    after it. So there are never more than two, one that runs and one that waits for it.
+    No caller gets a result that is older than its call: whoever calls while a run is under way
+    shares the next run. So there are at most two runs, one under way and one that waits for it.
     """
 
     def __init__(self, func: Callable[[], Awaitable[T]]) -> None:
@@ -28,11 +28,11 @@ class SingleFlight(Generic[T]):
 
     @property
     def busy(self) -> bool:
-        """Whether a run is under way or waits to be."""
+        """Whether a run is under way, or waits."""
         return bool(self._tasks)
 
     def start(self) -> asyncio.Task[T]:
-        """Return the task of a run that has not begun yet; cancelling it would end it for all."""
+        """Return the task of a run that has not begun yet. Do not cancel it: callers share it."""
         latest = self._latest
         if latest is not None and not latest.done() and not self._begun:
             return latest
@@ -45,20 +45,20 @@ class SingleFlight(Generic[T]):
         return task
 
     async def __call__(self) -> T:
-        """Wait for a run that begins from now on and return its result, or raise its error.
+        """Wait for a run that begins after this call, and return its result or raise its error.
 
         Raises:
-            ConnectionError: :meth:`close` was called meanwhile.
+            ConnectionError: :meth:`close` was called before the run ended.
         """
         task = self.start()
-        # Unlike awaiting it: a caller that is cancelled leaves the run to the others.
+        # Not `await task`: the cancellation of one caller would cancel the run of all.
         await asyncio.wait([task])
         if task.cancelled():
             raise ConnectionError("the cluster's connection pool was left meanwhile")
         return task.result()
 
     async def close(self) -> None:
-        """Cancel what runs and wait for its end."""
+        """Cancel all runs and wait for their end."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -73,5 +73,5 @@ class SingleFlight(Generic[T]):
     def _ended(self, task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Whoever asked may be gone; an error is theirs to see, not the loop's.
+            # Retrieve the error, all callers may be gone: asyncio logs one that nobody retrieves.
             task.exception()

@@ -1,7 +1,8 @@
-"""Commands that get no answer: a node that is stopped takes them, and nothing tells its clients.
+"""Ends the commands that wait at a node whose process is stopped.
 
-The other nodes notice, and CLUSTER NODES says so. So while commands wait for long, the nodes are
-asked; the commands at a node that has failed then end with an error.
+A stopped process accepts commands, and its connections stay open. Only the other nodes of the
+cluster notice, and CLUSTER NODES tells. So while a command waits for long, the topology is
+refreshed; commands at a node that has failed then end with an error.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from actors.redis.topology.model import Health, Topology
 
 __all__ = ["StuckCommandWatch"]
 
-# Seconds between two looks at what waits, and after which something has waited for long.
+# Seconds between two looks at the leases; a lease that is older than this waits for long.
 _PERIOD: Final = 0.5
 
 
 class StuckCommandWatch:
-    """Looks after the leases of ``pools``; runs only while there are any for commands."""
+    """Watches the leases of ``pools``; its timer runs only while there are leases for commands."""
 
     def __init__(self, pools: NodePools, refresh_soon: Callable[[], None]) -> None:
         self._pools = pools
@@ -30,26 +31,24 @@ class StuckCommandWatch:
         self._ended = False
 
     def begin(self) -> None:
-        """Note that there is a lease."""
+        """Start the timer: there is a lease."""
         if self._timer is None and not self._ended:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD, self._walk)
 
     def end(self) -> None:
-        """Stop for good."""
+        """Stop the timer for good."""
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
 
     def topology_changed(self, topology: Topology) -> None:
-        """End what waits for nodes that have failed."""
+        """End the commands at nodes that have failed."""
         healthy = {n.address for n in topology.nodes.values() if n.health is not Health.FAILED}
         for node in topology.nodes.values():
             if node.health is Health.FAILED and node.address not in healthy:
                 self._pools.fail(
                     node.address,
-                    exceptions.ConnectionError(
-                        "the node failed, as the other nodes of the cluster say"
-                    ),
+                    exceptions.ConnectionError("the other nodes of the cluster call it failed"),
                 )
 
     def _walk(self) -> None:

@@ -1,4 +1,4 @@
-"""A cluster's options: startup nodes, and what a URL may say."""
+"""The startup nodes, the address remap and the URL of a cluster."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = [
     "startup_locations",
 ]
 
-#: A location, a pair, or the reference API's former way: a mapping with ``host`` and ``port``.
+#: A location, a pair of host and port, or a mapping with ``host`` and ``port``.
 StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
 
-#: Options of a cluster's URL. The last two are accepted for compatibility and do nothing.
+#: The options in a cluster's URL. The last two are accepted for compatibility and do nothing.
 CLUSTER_OPTIONS: Final[Mapping[str, Parser]] = {
     **REDIS_OPTIONS,
     "max_connections_per_node": parse_bool,
@@ -44,10 +44,10 @@ CLUSTER_OPTIONS: Final[Mapping[str, Parser]] = {
 def startup_locations(
     startup_nodes: Iterable[StartupNode] | None, host: str | None, port: int | None
 ) -> tuple[TCPLocation, ...]:
-    """Return where to look for the cluster, without duplicates: ``host`` first, if there is one.
+    """Return the locations of the startup nodes, without duplicates, that of ``host`` first.
 
     Raises:
-        ValueError: a node has no host or port.
+        ValueError: a startup node has no host or port.
     """
     locations = [_location(node) for node in startup_nodes or ()]
     if host is not None or port is not None or not locations:
@@ -72,10 +72,10 @@ def _location(node: StartupNode) -> TCPLocation:
 
 
 def checked_remap(remap: AddressRemap) -> AddressRemap:
-    """Return ``remap`` with a clear error for what it returns, if that is no address.
+    """Return ``remap``, with a clear error when it returns something else than an address.
 
     Raises:
-        ValueError: it cannot be called.
+        ValueError: ``remap`` cannot be called.
     """
     if not callable(remap):
         raise ValueError(
@@ -89,7 +89,7 @@ def checked_remap(remap: AddressRemap) -> AddressRemap:
             case other:
                 raise TypeError(
                     f"address_remap returned {other!r} for {address!r}: it must return a pair of "
-                    "host and port, the one that it was given where nothing is to be changed"
+                    "host and port, the given pair if nothing is to be changed"
                 )
 
     return checked
@@ -98,7 +98,7 @@ def checked_remap(remap: AddressRemap) -> AddressRemap:
 def options_of_url(
     url: str, options: dict[str, Any], *, decode_components: bool
 ) -> tuple[TCPLocation, dict[str, Any]]:
-    """Return the location that ``url`` names, and ``options`` with what its query says over them.
+    """Return the location in ``url``, and ``options`` overruled by the options in its query.
 
     Raises:
         ValueError: the URL or an option has no meaning for a cluster; says what is allowed.

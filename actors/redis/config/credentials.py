@@ -1,7 +1,7 @@
-"""Who a connection says it is, and who is asked for that.
+"""Credentials, and the providers that return them.
 
-A provider whose credentials end returns an :class:`ExpiringUserPass`. Pub/Sub connections, which
-live long, ask it again before the end and authenticate anew without a break (P14); a provider that
+A provider whose credentials expire returns an :class:`ExpiringUserPass`. Pub/Sub connections, which
+live long, ask the provider again before that and authenticate anew without a break. A provider that
 returns a plain :class:`UserPass` is asked once per connection.
 """
 
@@ -21,9 +21,9 @@ __all__ = [
 class UserPass(NamedTuple):
     """A user's name and password."""
 
-    #: An empty one means ``default``.
+    #: An empty name means ``default``.
     username: str
-    #: Left out of the repr.
+    #: The repr leaves the password out.
     password: str
 
     def __repr__(self) -> str:
@@ -31,16 +31,16 @@ class UserPass(NamedTuple):
 
 
 class ExpiringUserPass(UserPass):
-    """Credentials, a token for instance, that end ``expires_in`` seconds after they were given."""
+    """Credentials that expire ``expires_in`` seconds after they were made: a token for instance."""
 
     expires_in: float
 
     def __new__(cls, username: str, password: str, expires_in: float) -> Self:
-        """Make the tuple; ``expires_in`` is an attribute beside it, the tuple stays a pair."""
+        """Make a pair of name and password, with ``expires_in`` as an attribute."""
         if expires_in <= 0:
             raise ValueError(
                 f"expires_in is {expires_in}: the credential provider returned credentials that "
-                "have ended already; it must give the seconds that are left"
+                "have expired already; it must give the seconds that are left"
             )
         pair = super().__new__(cls, username, password)
         pair.expires_in = expires_in
@@ -48,24 +48,24 @@ class ExpiringUserPass(UserPass):
 
 
 class AbstractCredentialProvider(ABC):
-    """Asked for credentials by every connection that is made."""
+    """Is asked for credentials by every new connection."""
 
     @abstractmethod
     async def get_credentials(self) -> UserPass:
-        """Return what to authenticate with.
+        """Return the credentials for one connection.
 
-        An :class:`ExpiringUserPass` says when it ends. What this raises reaches whoever wanted the
-        connection; the time it takes counts towards ``connect_timeout``.
+        An error that this raises is raised where the connection was asked for; the time that this
+        takes counts towards ``connect_timeout``.
         """
 
 
 class UserPassCredentialProvider(AbstractCredentialProvider):
-    """Always the same user and password."""
+    """Returns always the same user and password."""
 
     def __init__(self, username: str | None = None, password: str | None = None) -> None:
         self.username = username or ""
         self.password = password or ""
 
     async def get_credentials(self) -> UserPass:
-        """Return the pair that was given; the user is ``default`` where none was."""
+        """Return the user and the password; without a user, the user ``default``."""
         return UserPass(self.username or "default", self.password)

@@ -1,4 +1,4 @@
-"""Where a server listens."""
+"""The locations where servers listen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Location", "TCPLocation", "UnixDomainSocketLocation"]
 class TCPLocation(msgspec.Struct, frozen=True, order=True):
     """A server on a TCP port."""
 
-    #: Name or address of the host.
+    #: The host's name or IP address.
     host: str
     #: The port.
     port: int

@@ -1,9 +1,9 @@
-"""Everything that one connection needs to know, validated as a whole."""
+"""The settings of one connection, checked as a whole."""
 
 from __future__ import annotations
 
 import codecs
-import ssl
+import ssl as tls
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
@@ -11,7 +11,6 @@ from typing import Any, Final, TypedDict
 from actors.redis.config.credentials import (
     AbstractCredentialProvider,
     UserPass,
-    UserPassCredentialProvider,
 )
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
 
@@ -20,77 +19,84 @@ __all__ = [
     "DEFAULT_LOCATION",
     "ConnectionOptions",
     "ConnectionSettings",
+    "SharedOptions",
     "check_limits",
     "problems_of_seconds",
 ]
 
-#: Where a server listens when nobody says otherwise.
+#: The default location of a server.
 DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
-#: Seconds that connecting may take when nobody says otherwise: a port that accepts and never
-#: answers must not hold up its callers for ever.
+#: Seconds that connecting may take by default: a port that accepts and never answers must not hold
+#: up its callers for ever.
 DEFAULT_CONNECT_TIMEOUT: Final = 5.0
-# Not all of ASCII: there are encodings for mail and the like that escape control characters.
+# Without the control characters, which some encodings escape (utf-7 for instance).
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
 
-class ConnectionOptions(TypedDict, total=False):
-    """The keywords of :class:`ConnectionSettings` without the location."""
+class SharedOptions(TypedDict, total=False):
+    """The keywords of :class:`ConnectionSettings` that pools and clients take under these names."""
 
     username: str | None
     password: str | None
     credential_provider: AbstractCredentialProvider | None
-    db: int | None
-    ssl_context: ssl.SSLContext | None
+    ssl_context: tls.SSLContext | None
     connect_timeout: float | None
     stream_timeout: float | None
     client_name: str | None
     encoding: str
-    decode_responses: bool
     noreply: bool
     noevict: bool
     notouch: bool
+
+
+class ConnectionOptions(SharedOptions, total=False):
+    """The keywords of :class:`ConnectionSettings` without the location: those of pools."""
+
+    db: int | None
+    decode_responses: bool
     socket_keepalive: bool
     socket_keepalive_options: Mapping[int, int | bytes] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """The options of a connection.
+    """How to connect to one server, and how to use the connection.
 
     Raises:
-        ValueError: all that is wrong with the values, at once.
+        ValueError: names everything that is wrong with the values.
     """
 
     #: Where the server listens.
     location: Location = DEFAULT_LOCATION
-    #: User to authenticate as; with a password alone it is ``default``.
+    #: The user to authenticate as; ``default`` if only a password is given.
     username: str | None = None
+    #: The user's password.
     password: str | None = field(default=None, repr=False)
-    #: Asked for each connection; goes before username and password.
+    #: Is asked for the credentials of each connection, instead of username and password.
     credential_provider: AbstractCredentialProvider | None = None
-    #: Number of the database to select.
+    #: The number of the database to select.
     db: int | None = 0
-    #: Speak TLS with this context; None: plain.
-    ssl_context: ssl.SSLContext | None = None
-    #: Seconds from the connect to the last reply of the handshake; None: as long as it takes.
+    #: Speak TLS with this context; None: plain text.
+    ssl_context: tls.SSLContext | None = None
+    #: Seconds from the connect to the last reply of the handshake; None: no limit.
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
-    #: Seconds until a reply must be there; None: as long as it takes.
+    #: Seconds to wait for a reply; None: no limit.
     stream_timeout: float | None = None
     #: Name to show in CLIENT LIST.
     client_name: str | None = None
-    #: Codec of every str that is sent, and of replies that are decoded; must contain ASCII.
+    #: The codec of str in commands and in decoded replies; must contain ASCII.
     encoding: str = "utf-8"
     #: Whether clients return str instead of bytes.
     decode_responses: bool = False
-    #: Tell the server not to answer.
+    #: Tell the server not to answer: commands then return None, or 0 for a count.
     noreply: bool = False
     #: Exempt the connection from client eviction (CLIENT NO-EVICT).
     noevict: bool = False
     #: Commands leave the keys' LRU and LFU as they are (CLIENT NO-TOUCH).
     notouch: bool = False
-    #: Have the operating system probe silent TCP connections.
+    #: Have the operating system probe silent TCP connections (SO_KEEPALIVE).
     socket_keepalive: bool = True
-    #: Options of level IPPROTO_TCP, over the defaults (60 s idle, 15 s between, 4 probes).
+    #: Socket options of level IPPROTO_TCP; the defaults are 60 s idle, 15 s between 4 probes.
     socket_keepalive_options: Mapping[int, int | bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -116,7 +122,7 @@ class ConnectionSettings:
             raise ValueError("; ".join(problems))
 
     async def get_credentials(self) -> UserPass | None:
-        """Ask for the credentials of one connection; None: connect without any."""
+        """Return the credentials for one connection; None: connect without any."""
         if self.credential_provider is not None:
             found = await self.credential_provider.get_credentials()
             if not (hasattr(found, "username") and hasattr(found, "password")):
@@ -126,13 +132,12 @@ class ConnectionSettings:
                 )
             return found
         if self.username or self.password:
-            provider = UserPassCredentialProvider(self.username, self.password)
-            return await provider.get_credentials()
+            return UserPass(self.username or "default", self.password or "")
         return None
 
 
 def problems_of_seconds(**values: Any) -> list[str]:
-    """Return what is wrong with times, by name: each must be positive or None."""
+    """Return an error text for each value that is neither None nor a positive number."""
     return [
         f"{name} must be more than 0 seconds, or None for no limit, not {value!r}"
         for name, value in values.items()
@@ -166,7 +171,7 @@ def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
                 yield "servers speak no TLS on unix sockets: leave out ssl and ssl_*"
         case _:
             yield f"location must be a TCPLocation or UnixDomainSocketLocation, not {location!r}"
-    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+    if ssl_context is not None and not isinstance(ssl_context, tls.SSLContext):
         yield f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}"
 
 
@@ -174,14 +179,14 @@ def _problems_of_encoding(encoding: Any) -> Iterator[str]:
     try:
         codecs.lookup(encoding)
     except (LookupError, TypeError):
-        yield f"encoding {encoding!r} is none that Python knows"
+        yield f"encoding {encoding!r} is unknown to Python"
         return
     try:
         contains_ascii = _PRINTABLE.encode(encoding) == _PRINTABLE.encode("ascii")
-    except (LookupError, UnicodeError):  # one of bytes, base64 for instance
+    except (LookupError, UnicodeError):  # an encoding of bytes, base64 for instance
         contains_ascii = False
     if not contains_ascii:
-        # The words of the protocol would not be those that servers know.
+        # Command names in this encoding would not be the bytes that servers know.
         yield f"encoding {encoding!r} does not contain ASCII: use utf-8 or latin-1, for instance"
 
 

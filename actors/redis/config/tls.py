@@ -1,4 +1,4 @@
-"""The TLS context out of the ``ssl_*`` options."""
+"""The TLS context of a client, made of its ``ssl_*`` options."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def client_context(
 
     Args:
         wanted: the client's ``ssl``.
-        given: its ``ssl_context``, which alone means TLS, too, and goes before the options.
-        options: its other ``ssl_*`` options, by the names of :func:`make_ssl_context`.
+        given: the client's ``ssl_context``; it means TLS also without ``ssl``, and is used instead
+            of the options.
+        options: the client's other ``ssl_*`` options, by the names of :func:`make_ssl_context`.
 
     Raises:
-        ValueError: options for TLS and no word that it is wanted: who gives them must not find out
-            from others that all went over the wire in plain text; or what
-            :func:`make_ssl_context` says.
+        ValueError: there are options for TLS, but TLS is not asked for: to go on in plain text
+            would be a surprise; or :func:`make_ssl_context` refuses the options.
     """
     if given is not None:
         return given
@@ -51,14 +51,14 @@ def make_ssl_context(
     ca_certs: str | None = None,
     check_hostname: bool | None = None,
 ) -> ssl.SSLContext:
-    """Return a client's TLS context.
+    """Return a TLS context.
 
     Args:
-        keyfile: the private key of ``certfile``, where it is not in that file itself.
+        keyfile: the private key of ``certfile``, unless that file holds it, too.
         certfile: the certificate to show to the server.
-        cert_reqs: how to verify the server's certificate; None: ``"optional"``, which for a client
-            means that a certificate, and every server shows one, must be valid.
-        ca_certs: file or folder of the authorities to trust besides the system's.
+        cert_reqs: how to verify the server's certificate; None: ``"optional"``: a certificate must
+            be valid, and every server shows one.
+        ca_certs: file or folder of the authorities to trust besides those of the system.
         check_hostname: whether the certificate must name the host; None: no.
 
     Raises:
@@ -73,7 +73,7 @@ def make_ssl_context(
             'use ssl_cert_reqs "required", or leave ssl_check_hostname out'
         )
     context = ssl.create_default_context()
-    # In this order: a context that checks host names refuses to verify nothing.
+    # In this order: a context that checks host names does not accept CERT_NONE.
     context.check_hostname = bool(check_hostname)
     context.verify_mode = mode
     try:

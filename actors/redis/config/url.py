@@ -1,4 +1,4 @@
-"""Locations and options out of a URL: redis://, rediss:// and unix://."""
+"""Reads the location and the options in a URL: redis://, rediss:// or unix://."""
 
 from __future__ import annotations
 
@@ -22,31 +22,27 @@ __all__ = [
     "with_tls",
 ]
 
-#: Makes an option's value of its text; ValueError where it cannot.
+#: Returns the value of an option, given its text; ValueError if the text has no meaning.
 Parser: TypeAlias = Callable[[str], Any]
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
 _TRUE: Final = frozenset({"1", "t", "true", "y", "yes"})
 _FALSE: Final = frozenset({"0", "f", "false", "n", "no"})
 _NOT_A_URL: Final = (
-    "the URL cannot be taken apart: its port must be a number from 0 to 65535, and the characters "
+    "the URL cannot be read: its port must be a number from 0 to 65535, and the characters "
     "# / ? [ ] @ : in user or password must be %-encoded, with decode_components=True"
 )
 
 
 def parse_bool(text: str) -> bool:
-    """Return the truth value that ``text`` names.
-
-    Raises:
-        ValueError: it names none.
-    """
+    """Return the truth value that ``text`` names; ValueError if it names none."""
     lowered = text.lower()
     if lowered in _TRUE or lowered in _FALSE:
         return lowered in _TRUE
     raise ValueError("must be true or false")
 
 
-#: Options of any URL of one server.
+#: The options in the URL of one server.
 REDIS_OPTIONS: Final[Mapping[str, Parser]] = {
     "client_name": str,
     "connect_timeout": float,
@@ -62,7 +58,7 @@ REDIS_OPTIONS: Final[Mapping[str, Parser]] = {
     "timeout": float,
 }
 
-#: Options of rediss:// besides.
+#: The options in a rediss:// URL, besides the others.
 SSL_OPTIONS: Final[Mapping[str, Parser]] = {
     "ssl_ca_certs": str,
     "ssl_cert_reqs": str,
@@ -73,13 +69,13 @@ SSL_OPTIONS: Final[Mapping[str, Parser]] = {
 
 
 class ParsedURL(msgspec.Struct, frozen=True):
-    """What a URL says."""
+    """The content of a URL."""
 
     #: Where the server listens.
     location: Location
     #: Whether to speak TLS.
     tls: bool
-    #: The options that it names, user, password and db among them; absent ones are absent.
+    #: The options in the URL, user, password and db among them, and no others.
     options: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -89,22 +85,23 @@ class ParsedURL(msgspec.Struct, frozen=True):
 def parse_url(
     url: str, *, decode_components: bool = False, options: Mapping[str, Parser] = REDIS_OPTIONS
 ) -> ParsedURL:
-    """Take ``url`` apart.
+    """Read ``url``.
 
     Args:
         url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://`` for
             TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
         decode_components: undo the %-encoding of user, password, host and path.
-        options: name and parser of every option that may follow the question mark.
+        options: the name and parser of each option that may follow the question mark.
 
     Raises:
-        ValueError: what is wrong and what is allowed; never with the password in it.
+        ValueError: says what is wrong and what is allowed, never the password.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # The cause quotes what it took for the port, and that may be a piece of the password.
+        # Without the cause, which quotes the port: an unencoded password can put a part of itself
+        # there.
         raise ValueError(_NOT_A_URL) from None
     if parts.fragment:
         raise ValueError(_NOT_A_URL)
@@ -167,10 +164,10 @@ def _database(text: str) -> int:
 
 
 def refuse_place(options: Mapping[str, Any], cure: str) -> None:
-    """Refuse options that say where the server is: every URL does, and goes before them.
+    """Refuse options that say where the server is, beside a URL, which says so, too.
 
     Raises:
-        ValueError: there is such an option; says what to do, ``cure``, instead.
+        ValueError: there is such an option; says what to do instead, ``cure``.
     """
     names = ("host", "port", "location", "unix_socket_path")
     if given := [name for name in names if options.get(name) is not None]:
@@ -178,10 +175,10 @@ def refuse_place(options: Mapping[str, Any], cure: str) -> None:
 
 
 def with_tls(parsed: ParsedURL, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with an ``ssl_context`` for rediss:// in the place of the ``ssl_*`` ones.
+    """Return ``options`` with one ``ssl_context`` instead of the other ``ssl_*`` options.
 
     Raises:
-        ValueError: ``ssl_*`` options without TLS, or some that contradict each other.
+        ValueError: there are ``ssl_*`` options without rediss://, or they contradict each other.
     """
     merged = dict(options)
     tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}

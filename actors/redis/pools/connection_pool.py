@@ -1,8 +1,8 @@
-"""Connections to one server, kept for the next user.
+"""The connection pool of one server.
 
-Every lease, of a connection for commands or of a dedicated one for a subscription, takes one of
-``max_connections`` permits. Idle connections hold none; where they would make the sum of open ones
-exceed the limit, the oldest goes.
+Each lease, of a connection for commands or of a dedicated one for a subscription, takes one of
+``max_connections`` permits. Idle connections hold no permit; if one of them would make the open
+connections exceed the limit, the pool closes the one that is idle for longest.
 """
 
 from __future__ import annotations
@@ -18,34 +18,43 @@ from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
-from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionOptions, check_limits
+from actors.redis.config.settings import (
+    DEFAULT_LOCATION,
+    ConnectionOptions,
+    ConnectionSettings,
+    check_limits,
+)
 from actors.redis.config.url import parse_url, refuse_place, with_tls
 from actors.redis.pools.permits import FairSemaphore
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connect_progress import ConnectProgress
-from actors.redis.wire.connection import Connection, ConnectionSettings
+from actors.redis.wire.connection import Connection
 
 __all__ = ["ConnectionPool"]
 
 _MAX_CONNECTIONS: Final = 64
-# A connection that was idle for longer than this is looked at before it is used: its end may have
-# arrived while the loop was busy with something else.
+# Seconds. A connection that was idle for longer may have ended while the loop was busy, unnoticed:
+# the pool lets the loop read before it leases the connection.
 _TRUSTED_IDLE: Final = 0.1
-# Seconds that connections get to end in good order before they are cut.
+# Seconds that connections get to close in good order before they are aborted.
 _CLOSE_TIMEOUT: Final = 0.5
 
 
 class ConnectionPool:
-    """A pool of connections to one server; an async context manager that can be entered often.
+    """A pool of connections to one server; an async context manager.
+
+    The pool may be entered several times at once; the last exit closes it.
 
     Args:
-        location: where the server listens; or ``host`` and ``port``.
-        connection_class: makes the connections.
-        max_connections: so many connections are open at most; None: 64.
-        timeout: seconds to wait for a connection, the making of a new one included; None: as long
-            as it takes. ``pool_timeout``, the client's word for it, is accepted too.
+        location: where the server listens.
+        host: the server's host, with ``port``, instead of ``location``.
+        port: see ``host``.
+        connection_class: the class of the connections.
+        max_connections: how many connections may be open; None: 64.
+        timeout: seconds to wait for a connection, the time to open one included; None: no limit.
+        pool_timeout: the client's name of ``timeout``.
         max_idle_time: seconds after which an unused connection is closed; None: never.
-        options: those of ConnectionSettings.
+        options: see ConnectionSettings.
 
     Raises:
         ValueError: an option has no meaning.
@@ -83,20 +92,20 @@ class ConnectionPool:
         self._opening = 0
         self._open: set[Connection] = set()
         self._idle: deque[tuple[Connection, float]] = deque()
-        # A lease remembers whose permit it is: it may outlive the context it was made in. Where it
-        # is a reservation's, that takes the connection's end, and keeps the permit.
+        # Each leased connection, and the giver of its permit: the semaphore of the context in which
+        # it was leased, which the lease may outlive, or a reservation, which keeps the permit.
         self._leased: dict[Connection, FairSemaphore | Reservation] = {}
         self._reaper: asyncio.TimerHandle | None = None
 
     @classmethod
     def from_url(cls, url: str, *, decode_components: bool = False, **options: Any) -> Self:
-        """Return a pool for ``url``; what its query says goes before ``options``.
+        """Return a pool for ``url``; an option in its query overrules the argument.
 
         Args:
             url: see :func:`actors.redis.config.url.parse_url`.
             decode_components: undo the %-encoding of user, password, host and path.
-            options: those of the pool, and the ``ssl_*`` options for rediss://; not ``host`` and
-                ``port``, which are the URL's to say.
+            options: those of the pool except ``host`` and ``port`` (the URL says where the server
+                is), and with rediss:// the ``ssl_*`` ones.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
@@ -113,7 +122,7 @@ class ConnectionPool:
 
     @property
     def encoding(self) -> str:
-        """Codec of str in commands and replies."""
+        """The codec of str in commands and replies."""
         return self.settings.encoding
 
     @property
@@ -133,7 +142,7 @@ class ConnectionPool:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for a user."""
+        """How many connections are open and not leased."""
         return len(self._idle)
 
     def __repr__(self) -> str:
@@ -149,19 +158,20 @@ class ConnectionPool:
 
         Raises:
             RuntimeError: the pool was not entered.
-            TimeoutError: none within ``timeout``.
+            TimeoutError: there was none within ``timeout``.
             ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
         """
         return await self._lease(self._reuse_or_connect)
 
     async def open_dedicated(self, reservation: Reservation | None = None) -> Connection:
-        """Return a new connection that :meth:`release` will close: for subscriptions.
+        """Return a new connection, for subscriptions: :meth:`release` will close it.
 
-        Replies are on, also where the pool's are off. Raises what :meth:`acquire` does.
+        The server answers on it, whatever the pool's ``noreply`` is. Raises what :meth:`acquire`
+        does.
 
         Args:
-            reservation: has the place, and keeps it for the next connection; None: the
-                place ends with the connection.
+            reservation: holds the connection's place in the pool, and keeps the place for the next
+                connection; None: the place ends with the connection.
         """
         progress = None if reservation is None else reservation.progress
         return await self._lease(partial(self._connect_dedicated, progress=progress), reservation)
@@ -169,7 +179,7 @@ class ConnectionPool:
     def release(self, connection: Connection) -> None:
         """Take ``connection`` back; does nothing for one that is not leased.
 
-        One that was closed, is tainted, or still has replies to come is dropped.
+        The pool closes a connection that is tainted or still has replies to come.
         """
         place = self._leased.pop(connection, None)
         if place is None:
@@ -231,19 +241,19 @@ class ConnectionPool:
 
     async def _reuse_or_connect(self, permits: FairSemaphore) -> Connection:
         while self._idle:
-            # The latest first: what is never needed at the other end can age and go.
+            # The latest first: so connections that are not needed stay idle until they are closed.
             connection, since = self._idle.pop()
             if asyncio.get_running_loop().time() - since > _TRUSTED_IDLE:
-                await self._look(connection)
+                await self._let_loop_read(connection)
             if connection.usable and not connection.pending:
                 return connection
             connection.close()
         return await self._connect(permits, self.settings)
 
-    async def _look(self, connection: Connection) -> None:
-        """Let the loop handle what has arrived for ``connection``."""
+    async def _let_loop_read(self, connection: Connection) -> None:
+        """Let the loop handle the bytes, or the end, that have arrived for ``connection``."""
         try:
-            # The first round polls the sockets, the second handles what that found.
+            # The first round polls the sockets, the second calls the handlers.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         except BaseException:
@@ -333,7 +343,7 @@ class ConnectionPool:
                 for connection in connections:
                     await connection.wait_closed()
         except TimeoutError:
-            # A peer that does not answer the closing of TLS, or takes nothing any more.
+            # The peer does not answer the close of TLS, or does not read the bytes to send.
             pass
         finally:
             for connection in connections:

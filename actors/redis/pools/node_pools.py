@@ -1,4 +1,4 @@
-"""The connections to each node of a cluster, counted together."""
+"""The connection pools of a cluster's nodes, with one limit for all."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from actors.redis.wire.connection import Connection
 
 __all__ = ["NodePools"]
 
-# The limit is kept for all nodes together.
+# A node's pool has no limit of its own: NodePools keeps the limit.
 _NO_LIMIT: Final = sys.maxsize
 
 
 class _NodePool(ConnectionPool):
-    """The pool of one node: a pool of one server whose limit is somebody else's."""
+    """The pool of one node; NodePools keeps its limit."""
 
     def __init__(self, make_room: Callable[[_NodePool], None], **options: Any) -> None:
         super().__init__(max_connections=_NO_LIMIT, **options)
@@ -35,21 +35,21 @@ class _NodePool(ConnectionPool):
 
     @property
     def open_connections(self) -> int:
-        """How many there are, those included that are being made."""
+        """How many connections are open or being opened."""
         return len(self._open) + self._opening
 
     @property
     def busy(self) -> bool:
-        """Whether connections are in use, or are being made."""
+        """Whether connections are leased or being opened."""
         return bool(self.in_use or self._opening)
 
     @property
     def idle_since(self) -> float:
-        """The loop's time since when the oldest idle connection is that."""
+        """The loop's time since when the oldest idle connection is idle."""
         return self._idle[0][1] if self._idle else math.inf
 
     def drop_idle(self) -> None:
-        """Close the connection that is idle for longest."""
+        """Close the connection that has been idle for longest."""
         if self._idle:
             self._idle.popleft()[0].close()
 
@@ -59,7 +59,7 @@ class _NodePool(ConnectionPool):
         super().release(connection)
 
     async def connect(self, progress: ConnectProgress | None) -> Connection:
-        """Open a dedicated connection in a place that somebody else counts."""
+        """Open a dedicated connection."""
         return await self._lease(partial(self._connect_dedicated, progress=progress))
 
     async def _connect(
@@ -73,7 +73,7 @@ class _NodePool(ConnectionPool):
 
 
 class _Lease(NamedTuple):
-    """A lease remembers whose permit it is: that may have been replaced meanwhile."""
+    """One leased connection, and the giver of its permit, who may have been replaced since."""
 
     pool: _NodePool
     place: FairSemaphore | Reservation
@@ -85,9 +85,10 @@ class NodePools:
     """Leases connections to any address, at most ``max_connections`` at the same time.
 
     Args:
-        max_connections: for all nodes together, or for each with ``per_node``.
-        timeout: seconds to wait for a connection; None: as long as it takes.
-        options: those of ConnectionPool, for each node.
+        max_connections: the limit of all nodes together; with ``per_node``, of each node.
+        per_node: see ``max_connections``.
+        timeout: seconds to wait for a connection; None: no limit.
+        options: the options of each node's ConnectionPool.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class NodePools:
 
     @property
     def idle(self) -> int:
-        """How many connections wait for a user."""
+        """How many connections are open and not leased."""
         return sum(pool.idle for pool in self._pools.values())
 
     # --- Leases -----------------------------------------------------------------------------------
@@ -123,13 +124,15 @@ class NodePools:
     async def lease(
         self, address: Address, *, dedicated: bool = False, reservation: Reservation | None = None
     ) -> Connection:
-        """Return a connection to ``address``; a new and tainted one if it is ``dedicated``.
+        """Return a connection to ``address``.
 
         Args:
-            reservation: keeps its place when the connection is released.
+            address: where the node is reached.
+            dedicated: return a new, tainted connection.
+            reservation: holds the place, and keeps it when the connection is released.
 
         Raises:
-            TimeoutError: none within ``timeout``.
+            TimeoutError: there was none within ``timeout``.
             ConnectionError, AuthenticationError...: see :meth:`Connection.open`.
         """
         permits = self._permits_for(address)
@@ -177,7 +180,7 @@ class NodePools:
         self._leave_if_unused(lease.pool)
 
     def has_room(self, address: Address, reservation: Reservation) -> bool:
-        """Whether ``reservation`` gets a connection to ``address`` without waiting for others."""
+        """Whether ``reservation`` gets a connection to ``address`` without waiting for a place."""
         permits = self._permits_for(address)
         return reservation.holds(permits) or permits.free > 0
 
@@ -191,7 +194,7 @@ class NodePools:
             location = TCPLocation(*address)
             pool = _NodePool(self._make_room, location=location, **self._options)
             self._pools[address] = pool
-            # Entering a pool of one server does not wait for anything.
+            # This awaits nothing: no other task runs in between.
             await pool.__aenter__()
         return pool
 
@@ -201,28 +204,28 @@ class NodePools:
             min(pools, key=lambda each: each.idle_since).drop_idle()
 
     def longest_wait(self) -> float | None:
-        """For how many seconds the oldest lease for commands lasts; None: there is none."""
+        """The age in seconds of the oldest lease for commands; None: there is none."""
         since = [lease.since for lease in self._leased.values() if not lease.dedicated]
         return asyncio.get_running_loop().time() - min(since) if since else None
 
     # --- Nodes come and go ------------------------------------------------------------------------
 
     def keep(self, addresses: set[Address]) -> None:
-        """Drop what is idle elsewhere; what is in use there is closed when it is released."""
+        """Close the idle connections to other addresses, and leased ones when they are released."""
         for address in self._pools.keys() - addresses:
             pool = self._pools.pop(address)
             pool.retired = True
             self._retired.add(pool)
             self._leave_if_unused(pool)
         for key in self._permits.keys() - addresses - {None}:
-            # Leases remember theirs themselves; who waits is to be found by close().
+            # Leases refer to their semaphore themselves; close() has to find those with waiters.
             if not self._permits[key].waiting:
                 del self._permits[key]
 
     def fail(self, address: Address, error: exceptions.ConnectionError) -> None:
-        """End the connections for commands to ``address``: what waits there gets ``error``.
+        """End the connections for commands to ``address``; pending commands get ``error``.
 
-        Dedicated ones have users who look after them.
+        Dedicated connections stay: their users watch them.
         """
         pool = self._pools.get(address)
         if pool is None:
@@ -246,7 +249,7 @@ class NodePools:
         task.add_done_callback(self._leaving.discard)
 
     async def close(self, error: exceptions.ConnectionError) -> None:
-        """Close all connections; who waits for one gets ``error``."""
+        """Close all connections; whoever waits for one gets ``error``."""
         for permits in self._permits.values():
             permits.close(error)
         pools = [*self._pools.values(), *self._retired]

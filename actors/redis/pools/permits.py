@@ -1,4 +1,4 @@
-"""A counted number of permits, given first come, first served."""
+"""A semaphore that is first come, first served, and can be closed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Waiter = asyncio.Future[None]
 
 
 class FairSemaphore:
-    """Like a semaphore, and its waiters can be told that there will be no more.
+    """A semaphore that can be closed, which fails all who wait.
 
-    A permit that is released goes straight to the one who waited longest: nobody who comes later
-    can take it in between.
+    A released permit goes straight to whoever has waited longest: nobody who comes later can take
+    it in between.
     """
 
     __slots__ = ("_closed", "_free", "_waiters")
@@ -26,19 +26,19 @@ class FairSemaphore:
 
     @property
     def free(self) -> int:
-        """How many can be had at once."""
+        """How many permits are free."""
         return self._free
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many wait for a permit."""
         return sum(not waiter.done() for waiter in self._waiters)
 
     async def acquire(self) -> None:
-        """Take a permit, waiting for it where none is free.
+        """Take a permit, and wait for one if none is free.
 
         Raises:
-            BaseException: what :meth:`close` was given.
+            BaseException: the error that :meth:`close` was given.
         """
         if self.take():
             return
@@ -47,7 +47,7 @@ class FairSemaphore:
             await waiter
         except asyncio.CancelledError:
             if granted(waiter):
-                # In the moment of the cancellation.
+                # It was granted just before the cancellation.
                 self.release()
             else:
                 waiter.cancel()
@@ -57,7 +57,7 @@ class FairSemaphore:
         """Take a permit if one is free, and return whether one was.
 
         Raises:
-            BaseException: what :meth:`close` was given.
+            BaseException: the error that :meth:`close` was given.
         """
         if self._closed is not None:
             raise self._closed
@@ -67,7 +67,7 @@ class FairSemaphore:
         return True
 
     def queue(self) -> Waiter:
-        """Queue for a permit: it is granted by the result of the future that is returned."""
+        """Queue for a permit and return a future, whose result is set to grant the permit."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter

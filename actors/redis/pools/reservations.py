@@ -1,8 +1,9 @@
-"""Places in a pool that are kept while the connections in them come and go.
+"""Places in a pool that outlive the connections in them.
 
-A lease ends with its connection, and the next one queues anew. For a subscriber that would be too
-late: others may hold on to the place that it had for as long as they live. So each of its
-connections has a reservation, and the place is given back when the reservation is left.
+A lease ends with its connection, and the next lease queues for a permit anew. For a subscriber that
+lost its connection that could mean to wait for ever, since other subscribers keep their permits as
+long as they live. So each connection of a subscriber has a reservation, which keeps the permit (the
+place) until the reservation is left.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ __all__ = ["Reservation", "Reservations"]
 
 
 class Reservations:
-    """The reservations of one user: at most one place for each, and places go round among them.
+    """The reservations of one user, at most one place each; they hand places to each other.
 
-    A reservation whose connection is lost keeps its place, unless another one of them has none:
-    that one's server may be the one to go on with, and the lost one's may be gone for long.
+    A reservation whose connection is lost keeps its place, unless another of the same user waits
+    for one: the server of the lost connection may be gone for long.
     """
 
     def __init__(self) -> None:
         self._used: dict[Reservation, None] = {}
 
     def reservation(self) -> Reservation:
-        """Return one more; it holds nothing yet."""
+        """Return a new reservation, without a place."""
         return Reservation(self._used)
 
     def timed_out(self, within: str) -> TimeoutError | None:
-        """Return the error for who does without the first connection; None: nobody tried yet."""
+        """Return the error of the first attempt to connect; None: there was no attempt."""
         first = next(iter(self._used), None)
         return None if first is None else first.progress.timed_out(within)
 
@@ -40,37 +41,38 @@ class Reservation:
     """A place for one connection after another; see :class:`Reservations`.
 
     Attributes:
-        progress: what the latest attempt to connect waits for.
+        progress: how far the latest attempt to connect has come.
     """
 
-    __slots__ = ("_busy", "_left", "_mates", "_place", "_waiter", "_wanted", "progress")
+    __slots__ = ("_busy", "_left", "_peers", "_place", "_waiter", "_wanted", "progress")
 
-    def __init__(self, mates: dict[Reservation, None]) -> None:
+    def __init__(self, peers: dict[Reservation, None]) -> None:
         self.progress = ConnectProgress()
-        self._mates = mates
-        # What its permit is of, None where it has none.
+        self._peers = peers
+        # The semaphore that gave the permit; None without a permit.
         self._place: FairSemaphore | None = None
         self._wanted: FairSemaphore | None = None
         self._waiter: Waiter | None = None
-        # Whether there is a connection, or one is being made.
+        # Whether there is a connection, or one is being opened.
         self._busy = False
         self._left = False
 
     def holds(self, permits: FairSemaphore) -> bool:
-        """Whether its place is among ``permits``."""
+        """Whether this reservation has a permit of ``permits``."""
         return self._place is permits
 
     async def acquire(self, permits: FairSemaphore) -> None:
-        """Have a place among ``permits`` for a connection, waiting where there is none.
+        """Take a permit of ``permits`` for a connection, and wait for one if none is free.
 
-        One among others is given back before: two who wait for each other's would do so for ever.
+        A permit of another semaphore is given back before: two reservations that wait for each
+        other's permits would wait for ever.
 
         Raises:
-            BaseException: what the permits were closed with.
+            BaseException: the error that ``permits`` was closed with.
             ConnectionError: the reservation was left.
         """
         self._check()
-        self._mates[self] = None
+        self._peers[self] = None
         self._busy = True
         try:
             if self._place is not permits:
@@ -82,15 +84,15 @@ class Reservation:
             raise
 
     def release(self) -> None:
-        """Note that the connection is gone, or could not be had; the place is for the next one."""
+        """Note that there is no connection any more; the place stays for the next one."""
         self._busy = False
-        if self._left or self._waiting_mate() is not None:
+        if self._left or self._waiting_peer() is not None:
             self._give_up_place()
 
     def leave(self) -> None:
-        """Give the place back, now and for good, also while a connection is being made."""
+        """Give the place back for good, also while a connection is being opened."""
         self._left = True
-        self._mates.pop(self, None)
+        self._peers.pop(self, None)
         self._give_up_place()
 
     def _check(self) -> None:
@@ -99,12 +101,12 @@ class Reservation:
 
     async def _take(self, permits: FairSemaphore) -> None:
         if not permits.take():
-            spare = (mate for mate in self._mates if mate._place is permits and not mate._busy)
-            mate = next(spare, None)
-            if mate is None:
+            spare = (peer for peer in self._peers if peer._place is permits and not peer._busy)
+            peer = next(spare, None)
+            if peer is None:
                 await self._wait(permits)
             else:
-                mate._place = None
+                peer._place = None
         self._place = permits
 
     async def _wait(self, permits: FairSemaphore) -> None:
@@ -114,7 +116,7 @@ class Reservation:
             await waiter
         except asyncio.CancelledError:
             if granted(waiter):
-                # In the moment of the cancellation: it is ours.
+                # It was granted just before the cancellation.
                 self._place = permits
             else:
                 waiter.cancel()
@@ -125,20 +127,20 @@ class Reservation:
     def _give_up_place(self) -> None:
         if self._place is None:
             return
-        heir = self._waiting_mate()
+        heir = self._waiting_peer()
         place, self._place = self._place, None
         if heir is None:
             place.release()
         else:
-            # Its waiter is passed over in the queue, done as it is.
+            # The semaphore skips waiters that are done.
             heir.set_result(None)
 
-    def _waiting_mate(self) -> Waiter | None:
-        """Return the waiter of the first one who waits for a place like this one's."""
+    def _waiting_peer(self) -> Waiter | None:
+        """Return the first peer's waiter that waits for a permit of the same semaphore."""
         if self._place is None:
             return None
-        for mate in self._mates:
-            waiter = mate._waiter
-            if mate._wanted is self._place and waiter is not None and not waiter.done():
+        for peer in self._peers:
+            waiter = peer._waiter
+            if peer._wanted is self._place and waiter is not None and not waiter.done():
                 return waiter
         return None

@@ -1,7 +1,7 @@
-"""A cluster's topology as values: who serves which slot, who replicates whom, who is failing.
+"""A cluster's topology as values: which node serves which slot, replicates which, is failing.
 
-Nothing here talks to a server. :mod:`actors.redis.topology.parse` makes these values out of
-replies, :mod:`actors.redis.topology.merge_views` picks one out of what several nodes said.
+:mod:`actors.redis.topology.parse` makes these values out of replies;
+:mod:`actors.redis.topology.merge_views` makes one out of the replies of several nodes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from actors.redis.topology.slots import SLOTS, SlotRange, expand_ranges, join_ranges, slot_ranges
+from actors.redis.topology.slots import SlotRange, join_ranges
 
 __all__ = [
     "Address",
@@ -30,27 +30,27 @@ Address = tuple[str, int]
 
 
 class Role(enum.Enum):
-    """What a node does with its shard's data: serve it, or follow the one that does."""
+    """Whether a node serves its shard's slots or replicates the node that does."""
 
     PRIMARY = "primary"
     REPLICA = "replica"
 
 
 class Health(enum.Enum):
-    """What the asked node thinks of another one."""
+    """A node's health, as the asked node sees it."""
 
     ONLINE = "online"
     LOADING = "loading"
-    """Not in sync yet. Redis 7.0 also says so of every replica of a shard never written to."""
+    """Not in sync yet. Redis 7.0 also says so of each replica of a shard without any writes."""
     SUSPECTED = "fail?"
-    """Silent for longer than cluster-node-timeout as the asked node sees it."""
+    """Silent for longer than cluster-node-timeout."""
     FAILED = "fail"
-    """A majority of the primaries agreed that it is gone."""
+    """A majority of the primaries agreed that the node is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One server of the cluster as one reply showed it."""
+    """One server of the cluster, as one reply shows it."""
 
     id: str
     host: str
@@ -58,15 +58,15 @@ class Node:
     """0 while the cluster does not know the node's address."""
     role: Role
     primary_id: str | None = None
-    """For a replica: the node that it replicates. Unknown in replies that do not tell."""
+    """The id of the primary that a replica follows; None if unknown, and for primaries."""
     health: Health = Health.ONLINE
     flags: frozenset[str] = frozenset()
-    """The flags of CLUSTER NODES as written there; empty out of other replies."""
+    """The flags in CLUSTER NODES; empty if the node is from another reply."""
     config_epoch: int = 0
-    """Version of the node's claim to its slots (of its primary's for a replica); 0 is unknown."""
+    """The version of the primary's claim to its slots, also for its replicas; 0 if unknown."""
     replication_offset: int | None = None
     link_up: bool = True
-    """Whether the asked node has a cluster bus connection to it."""
+    """Whether the asked node has a cluster bus connection to this one."""
 
     @property
     def address(self) -> Address:
@@ -80,7 +80,7 @@ class Node:
 
     @property
     def failing(self) -> bool:
-        """Whether the node is suspected to be gone, or known to be."""
+        """Whether the node is suspected or failed."""
         return self.health in (Health.SUSPECTED, Health.FAILED)
 
     @property
@@ -91,12 +91,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Nodes with the same slots: one primary and its replicas."""
+    """One primary and its replicas, which serve the same slots."""
 
     slots: tuple[SlotRange, ...]
     """Rising and disjoint; empty for a primary that serves nothing."""
     primary: Node | None
-    """None only where a reply showed a shard's replicas and left out their primary."""
+    """None only if a reply leaves out the primary of the replicas."""
     replicas: tuple[Node, ...] = ()
 
     @property
@@ -107,18 +107,18 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Who serves what. Immutable; make one with :func:`build_topology`."""
+    """The shards and nodes of a cluster; see :func:`build_topology`."""
 
     shards: tuple[Shard, ...]
     nodes: Mapping[str, Node]
-    """Every node by id, those of no shard (a replica of an unknown primary) among them."""
+    """Every node by id, also those of no shard: replicas of an unknown primary."""
     myself: str | None = None
-    """Id of the node that gave this view; None for a merged view or where not told."""
+    """The id of the node that gave the reply; None if unknown, and for merged replies."""
     migrating: Mapping[int, str] = field(default_factory=dict)
-    """Slot to the id of the node that it moves to. In the view of one node only the source of the
-    move tells; in a merged topology either end has told."""
+    """Slots that move, each with the id of the target. Of single nodes only the source of a move
+    shows this; a merged topology has it from either end."""
     importing: Mapping[int, str] = field(default_factory=dict)
-    """Slot to the id of the node it comes from. Only the target of a move tells."""
+    """Slots that move, each with the id of the source. Only the target of a move shows this."""
     _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _ends: tuple[tuple[int, Shard], ...] = field(init=False, repr=False, compare=False)
     _by_address: Mapping[Address, Node] = field(init=False, repr=False, compare=False)
@@ -132,10 +132,8 @@ class Topology:
         at = {node.address: node for node in self.nodes.values() if node.addressable}
         object.__setattr__(self, "_by_address", at)
 
-    # -- look-ups ------------------------------------------------------------------------------
-
     def shard_for(self, slot: int) -> Shard | None:
-        """Return the shard that serves ``slot``, or None while nobody does."""
+        """Return the shard that serves ``slot``; None if no shard does."""
         index = bisect_right(self._starts, slot) - 1
         if index < 0:
             return None
@@ -143,16 +141,16 @@ class Topology:
         return shard if slot <= end else None
 
     def primary_for(self, slot: int) -> Node | None:
-        """Return the primary that serves ``slot``, or None while nobody is known to."""
+        """Return the primary that serves ``slot``; None if none is known."""
         shard = self.shard_for(slot)
         return None if shard is None else shard.primary
 
     def shard_of(self, node_id: str) -> Shard | None:
-        """Return the shard that a node belongs to, or None."""
+        """Return the shard of a node; None if it has none."""
         return next((s for s in self.shards if any(n.id == node_id for n in s.nodes)), None)
 
     def at(self, address: Address) -> Node | None:
-        """Return the node that clients reach at ``address`` (after any remapping), or None."""
+        """Return the node that clients reach at ``address``; None if there is none."""
         return self._by_address.get(address)
 
     @property
@@ -162,23 +160,17 @@ class Topology:
 
     @property
     def failing(self) -> frozenset[str]:
-        """Ids of the nodes that this view suspects or knows to be gone."""
+        """The ids of the nodes that are suspected or failed."""
         return frozenset(node.id for node in self.nodes.values() if node.failing)
 
     @property
-    def uncovered(self) -> tuple[SlotRange, ...]:
-        """The slots that no shard serves."""
-        served = set(expand_ranges(run for shard in self.shards for run in shard.slots))
-        return () if len(served) == SLOTS else slot_ranges(set(range(SLOTS)) - served)
-
-    @property
     def epoch(self) -> int:
-        """The highest config epoch among the nodes: the later a change, the higher it is."""
+        """The highest config epoch of all nodes: each change of the slots raises it."""
         return max((node.config_epoch for node in self.nodes.values()), default=0)
 
     @property
     def fingerprint(self) -> str:
-        """Digest of what routing depends on: ids, addresses, roles and slots; not of health."""
+        """A digest of what routing depends on: ids, addresses, roles and slots, but not health."""
         layout = sorted(
             (n.id, n.host, n.port, n.role.value, n.primary_id or "") for n in self.nodes.values()
         )
@@ -187,8 +179,10 @@ class Topology:
 
 
 def order_shards(shards: Iterable[Shard]) -> tuple[Shard, ...]:
-    """Put shards, and the replicas in each, into an order that does not depend on the reply's."""
-    tidy = (Shard(s.slots, s.primary, tuple(sorted(s.replicas, key=_by_id))) for s in shards)
+    """Sort shards, and the replicas in each: two replies may show the same in different orders."""
+    tidy = (
+        Shard(s.slots, s.primary, tuple(sorted(s.replicas, key=lambda n: n.id))) for s in shards
+    )
     return tuple(sorted(tidy, key=lambda s: (not s.slots, s.slots, [n.id for n in s.nodes])))
 
 
@@ -202,7 +196,7 @@ def build_topology(
 ) -> Topology:
     """Group ``nodes`` into shards; ``owned`` maps a primary's id to its slot ranges.
 
-    Every primary leads a shard, one without slots too. A replica of a node that is no primary here
+    Each primary has a shard, also one without slots. A replica whose primary is not among ``nodes``
     belongs to no shard.
     """
     by_id = {node.id: node for node in nodes}
@@ -220,7 +214,3 @@ def build_topology(
         if node.is_primary
     )
     return Topology(shards, by_id, myself, migrating or {}, importing or {})
-
-
-def _by_id(node: Node) -> str:
-    return node.id

@@ -1,16 +1,18 @@
 """Reads the replies of CLUSTER NODES, SHARDS and SLOTS as a :class:`Topology`.
 
-CLUSTER NODES says the most: epochs, slots on the move, who is suspected, replicas that are not in
-sync. It does not say which of a node's names clients should use (cluster-preferred-endpoint-type);
-SHARDS and SLOTS do: :func:`with_addresses_of` takes the addresses over.
+CLUSTER NODES shows the most: epochs, slots that move, suspected nodes, replicas that are not in
+sync. Only SHARDS and SLOTS show the endpoint that clients should use for a node
+(cluster-preferred-endpoint-type): :func:`with_addresses_of` takes the addresses over from them.
 
-How an address is read, as the cluster specification says:
+How an endpoint is read, as the cluster specification says:
 
-- a name or an IP address: itself;
-- nothing (NULL, or empty): the node does not know, so the host that answered, with the port given;
-- ``?``: host names are preferred and the node has none, so its IP address, else as above.
+- a host name or an IP address stands for itself;
+- NULL or nothing: the node does not know its own host, so the host that answered is meant;
+- ``?``: host names are preferred and the node has none, so its IP address is meant, or if that is
+  missing, too, the host that answered.
 
-``remap`` is then applied once, for clusters whose nodes announce what clients cannot reach.
+``remap`` is then applied once, for clusters whose nodes announce addresses that clients cannot
+reach.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ from actors.redis.topology.slots import SLOTS, SlotRange
 __all__ = ["AddressRemap", "parse_nodes", "parse_shards", "parse_slots", "with_addresses_of"]
 
 AddressRemap = Callable[[Address], Address]
-"""From the address that a node announces to the one that reaches it from here."""
-
+"""Returns, for the address that a node announces, the one that reaches the node from here."""
 
 # -- CLUSTER NODES ---------------------------------------------------------------------------------
 
@@ -43,10 +44,10 @@ AddressRemap = Callable[[Address], Address]
 def parse_nodes(
     reply: bytes | str, asked: Address, *, remap: AddressRemap | None = None
 ) -> Topology:
-    """Read the text of CLUSTER NODES, given by the node at ``asked``.
+    """Read the reply to CLUSTER NODES of the node at ``asked``.
 
-    Nodes in handshake are left out: their ids are made up until the handshake is done. Raises
-    ValueError if a line is not one of CLUSTER NODES.
+    Nodes in handshake are left out: their ids are provisional. Raises ValueError if a line is not
+    one of CLUSTER NODES.
     """
     nodes: list[Node] = []
     owned: dict[str, list[SlotRange]] = {}
@@ -68,13 +69,7 @@ def parse_nodes(
             raise ValueError(f"not a line of CLUSTER NODES ({error}): {line!r}") from error
         if "myself" in node.flags:
             myself = node.id
-    return build_topology(
-        nodes,
-        owned,
-        myself=myself,
-        migrating=migrating,
-        importing=importing,
-    )
+    return build_topology(nodes, owned, myself=myself, migrating=migrating, importing=importing)
 
 
 def _node_of_line(fields: list[str], asked: Address, remap: AddressRemap | None) -> Node:
@@ -108,7 +103,7 @@ def _health_of_flags(flags: frozenset[str]) -> Health:
 def _read_slots(
     word: str, owned: list[SlotRange], migrating: dict[int, str], importing: dict[int, str]
 ) -> None:
-    """Read ``5``, ``0-5460``, ``[5->-id]`` (on its way to) or ``[5-<-id]`` (coming from)."""
+    """Read ``5``, ``0-5460``, ``[5->-target id]`` or ``[5-<-source id]``."""
     if word.startswith("["):
         slot, arrow, other = word.strip("[]").partition("->-")
         moves = migrating
@@ -133,8 +128,8 @@ def parse_shards(
 ) -> Topology:
     """Read the reply to CLUSTER SHARDS (RESP3 maps or flat lists) of the node at ``asked``.
 
-    With ``tls`` the node's TLS port is taken where one is given. Raises ValueError for anything
-    that is not such a reply.
+    With ``tls`` a node's TLS port is preferred. Raises ValueError for anything that is not such a
+    reply.
     """
     try:
         shards = order_shards(_shard(_mapping(item), asked, remap, tls) for item in reply)
@@ -148,7 +143,7 @@ def _shard(
     shard: Mapping[str, Any], asked: Address, remap: AddressRemap | None, tls: bool
 ) -> Shard:
     members = [_shard_node(_mapping(item), asked, remap, tls) for item in shard["nodes"]]
-    # A shard lists its dead former primary as a primary, too: the healthy one serves the slots.
+    # A shard also lists its failed former primary as a primary: the healthy one serves the slots.
     candidates = sorted((n for n in members if n.is_primary), key=lambda n: n.failing)
     primary = candidates[0] if candidates else None
     followers = [
@@ -184,10 +179,10 @@ def _shard_node(
 def parse_slots(
     reply: Iterable[Any], asked: Address, *, remap: AddressRemap | None = None
 ) -> Topology:
-    """Read the reply to CLUSTER SLOTS of the node at ``asked``: what servers before 7.0 offer.
+    """Read the reply to CLUSTER SLOTS of the node at ``asked``, for servers before 7.0.
 
-    It shows primaries with slots and replicas in sync, nothing of their health. Raises ValueError
-    for anything that is not such a reply.
+    The reply shows primaries with slots and replicas in sync, but not their health. Raises
+    ValueError for anything that is not such a reply.
     """
     nodes: dict[str, Node] = {}
     owned: dict[str, list[SlotRange]] = {}
@@ -222,7 +217,7 @@ def _slots_node(
 
 
 def with_addresses_of(topology: Topology, other: Topology) -> Topology:
-    """Return ``topology`` with each node's address as ``other`` gives it, where it does."""
+    """Return ``topology`` with the addresses of the nodes that ``other`` has, too."""
 
     def moved(node: Node) -> Node:
         known = other.nodes.get(node.id)
@@ -243,7 +238,7 @@ def _reach(
     if host == "?":
         host = _text(ip or "")
     address = (host or asked[0], port)
-    # A node whose address the cluster has lost announces port 0: there is nothing to remap.
+    # Port 0 means that the cluster does not know the node's address: there is nothing to remap.
     return remap(address) if remap is not None and port else address
 
 
@@ -254,7 +249,7 @@ def _slot_range(start: int, end: int) -> SlotRange:
 
 
 def _mapping(item: Any) -> dict[str, Any]:
-    """Read a RESP3 map, or the flat list that RESP2 sends in its place."""
+    """Read a RESP3 map, or the flat list that stands for it in RESP2."""
     if not isinstance(item, Mapping):
         flat = list(item)
         item = dict(zip(flat[::2], flat[1::2], strict=True))

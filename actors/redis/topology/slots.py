@@ -1,19 +1,18 @@
-"""Hash slots: which of a cluster's 16384 slots a key or a shard channel belongs to.
+"""Hash slots: the slot of a key or shard channel, and ranges of slots.
 
-The rule is the cluster specification's: CRC16 (XMODEM) modulo 16384 over the key, or over its hash
-tag when it has one. Shard channels are hashed exactly like keys.
+The slot is CRC16 (XMODEM) modulo 16384 over the key, or over its hash tag if it has one, as the
+cluster specification says. Shard channels are hashed exactly like keys.
 """
 
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
     "SLOTS",
     "SlotRange",
-    "expand_ranges",
     "join_ranges",
     "key_slot",
     "slot_ranges",
@@ -21,11 +20,11 @@ __all__ = [
 ]
 
 SLOTS = 16384
-"""How many hash slots every cluster has."""
+"""The number of hash slots of every cluster."""
 
 
 class SlotRange(NamedTuple):
-    """A run of slots, both ends included, as servers write it."""
+    """A range of slots, both ends included."""
 
     start: int
     end: int
@@ -37,8 +36,8 @@ class SlotRange(NamedTuple):
 def key_slot(key: bytes) -> int:
     """Return the slot (0 to 16383) of ``key``, a key or a shard channel.
 
-    Only what stands between the first ``{`` and the first ``}`` after it is hashed, unless that is
-    empty or there is no such pair; then the whole key is.
+    Only the text between the first ``{`` and the next ``}`` is hashed. If there is no such text, or
+    it is empty, the whole key is.
     """
     opening = key.find(b"{")
     if opening >= 0:
@@ -49,7 +48,7 @@ def key_slot(key: bytes) -> int:
 
 
 def slot_ranges(slots: Iterable[int]) -> tuple[SlotRange, ...]:
-    """Compress slots (any order, duplicates allowed) into the fewest ranges, in rising order.
+    """Return the fewest ranges of ``slots`` (any order, duplicates allowed), in rising order.
 
     Raises ValueError for a slot outside 0 to 16383.
     """
@@ -57,7 +56,7 @@ def slot_ranges(slots: Iterable[int]) -> tuple[SlotRange, ...]:
 
 
 def join_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[SlotRange, ...]:
-    """Join ranges (any order, overlaps allowed) into the fewest, in rising order.
+    """Return the fewest ranges with the slots of ``ranges`` (any order), in rising order.
 
     Raises ValueError for a slot outside 0 to 16383.
     """
@@ -73,7 +72,7 @@ def join_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[SlotRange, ...]:
 
 
 def without_slot(ranges: Iterable[tuple[int, int]], slot: int) -> tuple[SlotRange, ...]:
-    """Return what is left of disjoint ``ranges`` without ``slot``, in their order."""
+    """Return disjoint ``ranges`` without ``slot``, in their order."""
     left: list[SlotRange] = []
     for start, end in ranges:
         if start <= slot <= end:
@@ -82,9 +81,3 @@ def without_slot(ranges: Iterable[tuple[int, int]], slot: int) -> tuple[SlotRang
         else:
             left.append(SlotRange(start, end))
     return tuple(left)
-
-
-def expand_ranges(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """Yield every slot of ``ranges``, in their order."""
-    for start, end in ranges:
-        yield from range(start, end + 1)

@@ -1,4 +1,4 @@
-"""Small changes to a topology: what one reply told, before the nodes are asked again."""
+"""Small changes to a topology: a slot's new owner, other addresses, no incidental fields."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["at_addresses", "move_slot", "tidy"]
 
 
 def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
-    """Return ``topology`` with ``slot`` at the node ``owner_id``; the same one if it is there.
+    """Return ``topology`` with ``slot`` at the node ``owner_id``; unchanged if it is there already.
 
-    A replica that owns a slot was promoted: it gets all that its primary had, and the two change
-    places. Raises KeyError for an unknown node.
+    A replica that owns a slot was promoted: it becomes the primary of its shard, gets all slots of
+    the former primary, and that becomes its replica. Raises KeyError for an unknown node.
     """
     owner = topology.nodes[owner_id]
     current = topology.primary_for(slot)
@@ -52,7 +52,7 @@ def _promote(owner: Node, nodes: dict[str, Node], owned: dict[str, tuple[SlotRan
 
 
 def at_addresses(topology: Topology, address_of: Callable[[Node], Address]) -> Topology:
-    """Return ``topology`` with each node at the address that ``address_of`` gives it."""
+    """Return ``topology`` with the addresses that ``address_of`` returns."""
     moved = {
         node.id: replace(node, host=host, port=port)
         for node in topology.nodes.values()
@@ -63,10 +63,9 @@ def at_addresses(topology: Topology, address_of: Callable[[Node], Address]) -> T
 
 
 def tidy(topology: Topology) -> Topology:
-    """Return ``topology`` without what changes while nothing happens.
+    """Return ``topology`` without the id of the asked node and without replication offsets.
 
-    That is who was asked, and the replication offset. So two of them are equal exactly if the
-    cluster is the same.
+    Two tidy topologies are equal exactly if the cluster did not change between them.
     """
 
     def plain(node: Node) -> Node:

@@ -1,4 +1,4 @@
-"""Opening the transport, and saying in words why that failed."""
+"""Opens the transport of a connection, and explains why that failed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["connect"]
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
-# Seconds that the peer gets to answer the closing of TLS; asyncio's default of 30 would hold up
-# whoever waits for the end of the connection.
+# Seconds to wait for the peer's close_notify; asyncio's default of 30 s would hold up whoever waits
+# for the end of the connection.
 _TLS_SHUTDOWN_TIMEOUT: Final = 0.5
 
-# A dead peer is found after 60 + 4 * 15 seconds, whatever the system's default (2 hours) is.
+# The system ends a connection to a dead peer after 60 + 4 * 15 seconds, instead of 2 hours.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 async def connect(
     factory: Callable[[], ProtocolT], settings: ConnectionSettings, location: Location
 ) -> ProtocolT:
-    """Connect to ``location``, TLS handshake included, and return the protocol of the transport.
+    """Connect to ``location``, with the TLS handshake, and return the transport's protocol.
 
     Raises:
-        ConnectionError: with the cause in words and what to check.
+        ConnectionError: says the cause and what to check.
     """
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What an attempt to connect waits for: whoever gives it up first can say so."""
+"""What an attempt to connect waits for at the moment, for the error if it takes too long."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ __all__ = ["ConnectProgress"]
 
 
 class ConnectProgress:
-    """How far an attempt has come.
+    """How far one attempt to connect has come.
 
-    Its own time limit is not the only one there is, and a cancelled attempt says nothing.
+    Time limits of callers cancel the attempt, which then cannot say what it was waiting for; the
+    caller asks this object.
     """
 
     __slots__ = ("_kind", "_missing", "_where")
@@ -21,13 +22,19 @@ class ConnectProgress:
         self._kind: type[TimeoutError] = TimeoutError
 
     def waits(self, where: Location, missing: str, kind: type[TimeoutError] = TimeoutError) -> None:
-        """Note what is missing, in the words of the error that is due if it does not come."""
+        """Note what the attempt waits for, as the error will say it.
+
+        Args:
+            where: the server.
+            missing: a clause, ``the server did not answer`` for instance.
+            kind: the class of the error.
+        """
         self._where = where
         self._missing = missing
         self._kind = kind
 
     def timed_out(self, within: str) -> TimeoutError:
-        """Return the error of an attempt that did not succeed ``within`` some time."""
+        """Return the error of an attempt that took longer than ``within``."""
         place = "" if self._where is None else f" to {self._where}"
         cause = f": {self._missing}" if self._missing else ""
         return self._kind(f"no connection{place} within {within}{cause}")

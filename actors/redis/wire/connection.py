@@ -1,4 +1,4 @@
-"""One connection: made and greeted, commands sent, replies awaited."""
+"""One connection to one server: opens it, sends commands, waits for replies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from actors.redis.exceptions import ConnectTimeoutError
 from actors.redis.wire.connect import connect
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.handshake import greet
-from actors.redis.wire.pending_reply import FuturePending, Pending
-from actors.redis.wire.protocol import CloseCallback, RespProtocol
+from actors.redis.wire.pending_reply import FuturePending
+from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
-__all__ = ["CloseCallback", "Connection", "ConnectionSettings", "FuturePending", "Pending"]
+__all__ = ["Connection"]
 
+# Stands for ``stream_timeout`` of the settings.
 _STREAM_TIMEOUT: Final = -1.0
 _OR_TLS: Final = " or did not finish the TLS handshake; does that port speak TLS?"
 _SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
@@ -29,10 +30,7 @@ class Connection(RespProtocol):
 
     def __init__(self, settings: ConnectionSettings, location: Location) -> None:
         super().__init__(settings, location)
-        #: The connection's id at the server, and the server's version.
-        self.client_id: int | None = None
-        self.server_version: str | None = None
-        #: The loop's time when the credentials end; None: never.
+        #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
 
     @classmethod
@@ -43,18 +41,18 @@ class Connection(RespProtocol):
         location: Location | None = None,
         progress: ConnectProgress | None = None,
     ) -> Self:
-        """Connect and greet.
+        """Connect and do the handshake.
 
         Args:
-            settings: what to connect to, and how.
-            location: goes before the one of the settings.
-            progress: told what is waited for, for who may give this up before ``connect_timeout``.
+            settings: where to connect to, and how.
+            location: the server, if it is another one than that of the settings.
+            progress: is kept up to date, for a caller with a time limit of its own.
 
         Raises:
-            ConnectTimeoutError: not done within ``connect_timeout``; a TimeoutError.
-            ConnectionError: not connected; with the cause and what to check.
-            AuthenticationError, AuthorizationError: the server does not want this user.
-            Exception: what the credential provider raised.
+            ConnectTimeoutError: it took longer than ``connect_timeout``; a TimeoutError.
+            ConnectionError: says the cause and what to check.
+            AuthenticationError, AuthorizationError: the server refuses the credentials or the user.
+            Exception: the credential provider's own error.
         """
         where = location or settings.location
         progress = progress or ConnectProgress()
@@ -82,15 +80,13 @@ class Connection(RespProtocol):
 
     async def _greet(self, credentials: UserPass | None) -> None:
         try:
-            greeting = await greet(self, credentials)
+            await greet(self, credentials)
         except exceptions.ConnectionError as error:
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise
             raise type(error)(
                 f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
             ) from error.__cause__
-        self.client_id = greeting.client_id
-        self.server_version = greeting.server_version
         self._note_expiry(credentials)
         if self.settings.noreply:
             self.write(pack(("CLIENT", "REPLY", "OFF")))
@@ -99,7 +95,7 @@ class Connection(RespProtocol):
     # --- Commands ---------------------------------------------------------------------------------
 
     def send_command(self, *args: Argument) -> asyncio.Future[Any]:
-        """Send a command without waiting; the future gets its reply, or its error as exception.
+        """Send a command and return a future of its reply; an error reply is its exception.
 
         Raises:
             DataError: an argument cannot be sent.
@@ -125,18 +121,18 @@ class Connection(RespProtocol):
         self.write(data if self.noreply else _SKIP_REPLY + data)
 
     async def execute(self, *args: Argument, timeout: float | None = _STREAM_TIMEOUT) -> Any:
-        """Send a command and return its reply, strings as bytes; None where replies are off.
+        """Send a command and return its reply, strings as bytes; None with ``noreply``.
 
         Args:
-            timeout: seconds until the reply must be there, None: no limit; ``stream_timeout`` of
-                the settings where it is not given. At a timeout the connection is closed: the late
-                reply would be taken for that of the next command.
+            timeout: seconds to wait for the reply, None: no limit; by default ``stream_timeout`` of
+                the settings. A timeout closes the connection: the late reply would be taken for the
+                reply to the next command.
 
         Raises:
             TimeoutError: no reply in time.
-            ConnectionError: the connection is closed, or was before the reply came.
+            ConnectionError: the connection is closed, or ended before the reply came.
             DataError: an argument cannot be sent.
-            RedisError: what the server answered.
+            RedisError: the server's error reply.
         """
         if timeout == _STREAM_TIMEOUT:
             timeout = self.settings.stream_timeout
@@ -161,16 +157,15 @@ class Connection(RespProtocol):
             if not self._writable.is_set():
                 await self.drain_writes()
         except BaseException:
-            # Nobody awaits it any more, and its reply, or its failure, still comes.
+            # Nobody awaits the future any more: without this, asyncio would log its exception.
             future.cancel()
             raise
         return await future
 
     async def reauthenticate(self) -> None:
-        """Ask for credentials again and authenticate with them, subscribed or not.
+        """Ask for credentials and authenticate with them, also on a subscribed connection.
 
-        Raises:
-            what :meth:`execute` does, and what the credential provider raised.
+        Raises what :meth:`execute` raises, and the credential provider's own error.
         """
         credentials = await self.settings.get_credentials()
         if credentials is not None:

@@ -1,9 +1,9 @@
-"""The first commands of a connection: RESP3, who we are, which database."""
+"""The first commands on a connection: HELLO 3 with credentials, database, client flags."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
@@ -16,32 +16,20 @@ from actors.redis.exceptions import (
     UnknownCommandError,
 )
 from actors.redis.wire.pending_reply import FuturePending
+from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
-if TYPE_CHECKING:
-    from actors.redis.wire.connection import Connection
-
-__all__ = ["Greeting", "greet"]
+__all__ = ["greet"]
 
 Command = tuple[Argument, ...]
 
 
-class Greeting:
-    """What the server said about itself."""
-
-    __slots__ = ("client_id", "server_version")
-
-    def __init__(self, hello: dict[bytes, Any]) -> None:
-        self.server_version = hello[b"version"].decode("ascii", "replace")
-        self.client_id = int(hello[b"id"])
-
-
-async def greet(connection: Connection, credentials: UserPass | None) -> Greeting:
-    """Send all commands of the handshake at once and check the answers in order.
+async def greet(connection: RespProtocol, credentials: UserPass | None) -> None:
+    """Send all commands of the handshake at once and check the replies in order.
 
     Raises:
-        AuthenticationError, AuthorizationError: what the server said, and what to check.
-        CommandNotSupportedError: the server is older than RESP3.
+        AuthenticationError, AuthorizationError: the server's error, and what to check.
+        CommandNotSupportedError: the server does not know RESP3.
         ConnectionError: the connection ended, or the peer is no Redis or Valkey server.
     """
     commands = _commands(connection, credentials)
@@ -59,10 +47,9 @@ async def greet(connection: Connection, credentials: UserPass | None) -> Greetin
     hello = replies[0]
     if not isinstance(hello, dict) or hello.get(b"proto") != 3:
         raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
-    return Greeting(hello)
 
 
-def _commands(connection: Connection, credentials: UserPass | None) -> list[Command]:
+def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:
     settings = connection.settings
     hello: Command = ("HELLO", 3)
     if credentials is not None:
@@ -80,7 +67,7 @@ def _commands(connection: Connection, credentials: UserPass | None) -> list[Comm
 
 
 def _explain(
-    error: RedisError, command: Command, connection: Connection, credentials: UserPass | None
+    error: RedisError, command: Command, connection: RespProtocol, credentials: UserPass | None
 ) -> RedisError:
     if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
         return _too_old(connection, str(error))
@@ -97,11 +84,11 @@ def _explain(
 
 
 def _public(command: Command) -> str:
-    """The command without its secrets."""
+    """Return the command as text, without the password in it."""
     return " ".join(map(str, command[:2] if command[0] == "HELLO" else command))
 
 
-def _too_old(connection: Connection, said: str) -> CommandNotSupportedError:
+def _too_old(connection: RespProtocol, said: str) -> CommandNotSupportedError:
     return CommandNotSupportedError(
         f"{connection.location} does not speak RESP3 ({said}): "
         "Redis 6.0 or newer, or any Valkey, is needed"

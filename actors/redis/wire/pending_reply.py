@@ -1,4 +1,4 @@
-"""What waits for a reply: a connection has one for each command in flight, in order."""
+"""Replies to come: a connection has one for each command in flight, in their order."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["FuturePending", "Pending"]
 
 
 class Pending(ABC):
-    """One expected reply."""
+    """One reply to come."""
 
     __slots__ = ()
 
     @abstractmethod
     def resolve(self, reply: Any) -> None:
-        """Take the reply; an exception instance where it is an error reply. Must not raise."""
+        """Take the reply; an error reply is an exception instance. Must not raise."""
 
     @abstractmethod
     def fail(self, error: BaseException) -> None:
-        """Learn that there will be no reply. Must not raise."""
+        """Take the reason why no reply will come. Must not raise."""
 
 
 class FuturePending(Pending):
-    """Passes the reply on to a future; one that was cancelled meanwhile ignores it."""
+    """Sets the result of a future, unless the future is done or cancelled."""
 
     __slots__ = ("future",)
 
@@ -32,7 +32,7 @@ class FuturePending(Pending):
         self.future = future
 
     def resolve(self, reply: Any) -> None:
-        """Set the future's result, or its exception where ``reply`` is one."""
+        """Set the future's result, or its exception if ``reply`` is one."""
         if self.future.done():
             return
         if isinstance(reply, Exception):

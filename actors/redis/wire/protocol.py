@@ -1,7 +1,7 @@
-"""The byte side of a connection: bytes in, replies out, in the order of the commands.
+"""Bytes in, replies out: each reply goes to the oldest command that waits for one.
 
-There is no task: the event loop calls the protocol, the protocol resolves what is pending. The
-methods under "The hot path" run for every read from the socket.
+There is no task: the event loop calls the protocol, and the protocol resolves the pending replies.
+The methods under "The hot path" run for every read from the socket.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ __all__ = ["CloseCallback", "RespProtocol"]
 
 log = get_logger("mailslot.redis")
 
-#: Called once with the connection and why it ended.
+#: Called once, with the connection and the reason for its end.
 CloseCallback = Callable[[Any, BaseException], None]
 
 _ids = itertools.count(1)
 
-# hiredis moves what is left of its buffer to the front after every kilobyte it consumed: fed with
-# more than this at once, it spends its time on that (a megabyte at once: three times as much).
+_CLOSED_HERE: Final = "this side closed it"
+_CLOSED_THERE: Final = "the server closed it"
+
+# How many bytes hiredis is given at once. After every kilobyte that it parsed, hiredis moves the
+# rest of its buffer to the front: with a megabyte at once, parsing takes three times as long.
 _SLICE: Final = 32 * 1024
-# What one read may bring: enough to make system calls rare, and not more than about 2 ms of work.
+# How many bytes one read may bring: enough to make system calls rare, and at most 2 ms of work.
 _MAX_BUFFER: Final = 256 * 1024
 
 
 class RespProtocol(asyncio.BufferedProtocol):
     """The protocol of one transport.
 
-    ``drain`` and ``on_push`` are attributes that a subscriber replaces by its own. Whoever used a
-    connection in a way that outlives the use, a subscription for instance, sets ``tainted``.
+    A subscriber replaces the attributes ``drain`` and ``on_push`` by its own. Whoever leaves
+    something behind on a connection, a subscription for instance, sets ``tainted``.
     """
 
     def __init__(self, settings: ConnectionSettings, location: Location) -> None:
@@ -50,33 +53,32 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.settings = settings
         #: Where the server listens.
         self.location = location
-        #: What waits for replies, the oldest first.
+        #: The replies to come, the next one first.
         self.pending: deque[Pending] = deque()
-        #: Why the connection can no longer be used; None while it can.
+        #: The reason for the connection's end; None while it can be used.
         self.lost: BaseException | None = None
-        #: The connection must not be used for anything else after this use.
+        #: Whether a pool must close the connection instead of giving it to the next user.
         self.tainted = False
         #: The loop's time of the latest read.
         self.last_read = loop.time()
-        #: Until then the server surely lived, and had sent what it owed: the loop's time of the
-        #: read before the latest one, since what a read brings came after the one before it. How
-        #: long before the latest read it came nobody knows: the loop may have been late.
+        #: The loop's time of the last read before the latest one that emptied the socket. The bytes
+        #: of the latest read came after that: the server was alive at that time, and all that it
+        #: had sent by then has been read. (The latest read itself proves less: the loop may have
+        #: been late with it.)
         self.proof = self.last_read
         self._emptied = self.last_read
         self.bytes_read = 0
-        #: Pushes that came while nobody listened to them.
-        self.ignored_pushes = 0
-        #: The server was told not to answer.
+        #: Whether the server was told not to answer.
         self.noreply = False
 
         parser = reader()
-        #: Takes the parser's ``gets`` and handles all replies that are there.
+        #: Is given the parser's ``gets`` and handles all complete replies.
         self.drain: Callable[[Callable[[], object]], None] = self._drain
-        #: Takes each push.
-        self.on_push: Callable[[list[Any]], None] = self._ignore_push
+        #: Is given each push.
+        self.on_push: Callable[[list[Any]], None] = _ignore
         self._loop = loop
         self._now = loop.time
-        # hiredis takes any buffer; its stub knows bytes and str only.
+        # hiredis takes any buffer, though its stub says bytes or str.
         self._feed: Callable[[Any, int, int], None] = parser.feed
         self._gets = parser.gets
         self._buffer = bytearray(_SLICE)
@@ -90,11 +92,11 @@ class RespProtocol(asyncio.BufferedProtocol):
     # --- The hot path -----------------------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where the next read goes."""
+        """Return the buffer for the next read."""
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Handle the ``nbytes`` that were read."""
+        """Handle the ``nbytes`` that were read into the buffer."""
         self.proof = self._emptied
         self.last_read = now = self._now()
         self.bytes_read += nbytes
@@ -122,10 +124,10 @@ class RespProtocol(asyncio.BufferedProtocol):
                 self.deliver(reply)
 
     def deliver(self, reply: object) -> None:
-        """Give ``reply`` to what has waited longest.
+        """Give ``reply`` to the command that has waited longest.
 
         Raises:
-            ProtocolError: nothing waits.
+            ProtocolError: no command waits.
         """
         if not self.pending:
             raise exceptions.ProtocolError(
@@ -133,13 +135,10 @@ class RespProtocol(asyncio.BufferedProtocol):
             )
         self.pending.popleft().resolve(reply)
 
-    def _ignore_push(self, push: list[Any]) -> None:
-        self.ignored_pushes += 1
-
     # --- Writing ----------------------------------------------------------------------------------
 
     def write(self, data: bytes, *pendings: Pending) -> None:
-        """Send ``data``, packed commands, and expect a reply for each of ``pendings``.
+        """Send ``data``, packed commands; their replies go to ``pendings``, one each.
 
         Raises:
             ConnectionError: the connection is closed.
@@ -150,7 +149,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self._transport.write(data)
 
     async def drain_writes(self) -> None:
-        """Wait until the transport's buffer has room again.
+        """Wait until the transport's write buffer has room.
 
         Raises:
             ConnectionError: the connection is closed.
@@ -173,19 +172,19 @@ class RespProtocol(asyncio.BufferedProtocol):
 
     @property
     def usable(self) -> bool:
-        """Whether commands can be sent, as far as is known."""
+        """Whether commands can be sent, as far as this side knows."""
         transport = self._transport
         return self.lost is None and transport is not None and not transport.is_closing()
 
     def close(self, cause: BaseException | None = None) -> None:
-        """Close once all that was written is out; what is pending fails."""
-        self._lose(cause or exceptions.ConnectionError("it was closed by this side"))
+        """Close once all written bytes are sent; pending replies fail."""
+        self._lose(cause or exceptions.ConnectionError(_CLOSED_HERE))
         if self._transport is not None:
             self._transport.close()
 
     def abort(self, cause: BaseException | None = None) -> None:
-        """Close at once, what was not yet sent is lost; what is pending fails."""
-        self._lose(cause or exceptions.ConnectionError("it was closed by this side"))
+        """Close at once, unsent bytes are lost; pending replies fail."""
+        self._lose(cause or exceptions.ConnectionError(_CLOSED_HERE))
         if self._transport is not None:
             self._transport.abort()
 
@@ -194,9 +193,9 @@ class RespProtocol(asyncio.BufferedProtocol):
         await self._closed.wait()
 
     def add_close_callback(self, callback: CloseCallback) -> None:
-        """Have ``callback(connection, cause)`` called once the connection has ended.
+        """Have ``callback(connection, cause)`` called when the connection ends.
 
-        Where it has already, that is soon.
+        If it has ended already, the loop calls ``callback`` soon.
         """
         if self._closed.is_set():
             self._loop.call_soon(callback, self, cast(BaseException, self.lost))
@@ -204,15 +203,15 @@ class RespProtocol(asyncio.BufferedProtocol):
             self._close_callbacks.append(callback)
 
     def _lose(self, cause: BaseException) -> None:
-        # The first cause is the true one, what follows are its consequences.
+        # Later causes are consequences of the first.
         if self.lost is None:
             self.lost = cause
 
     def _break(self, error: Exception) -> None:
-        """End the connection for what reading from it raised."""
+        """End the connection for an error that reading from it raised."""
         if isinstance(error, hiredis.ProtocolError):
             error = exceptions.ProtocolError(
-                f"{self.location} sent what is no RESP ({error}); "
+                f"{self.location} sent bytes that are no RESP ({error}); "
                 "check that it is a Redis or Valkey server and whether the port speaks TLS"
             )
         elif not isinstance(error, exceptions.ConnectionError):
@@ -220,7 +219,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.abort(error)
 
     def _loss(self) -> exceptions.ConnectionError:
-        """Return a new error for whoever needs the connection that is gone."""
+        """Return a new error for a user of the connection, which is gone."""
         kind = (
             exceptions.ProtocolError
             if isinstance(self.lost, exceptions.ProtocolError)
@@ -237,12 +236,12 @@ class RespProtocol(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def eof_received(self) -> None:
-        """Note that the server ended it; the transport then closes itself."""
-        self._lose(exceptions.ConnectionError("the server closed it"))
+        """Note that the server closed the connection; the transport closes itself."""
+        self._lose(exceptions.ConnectionError(_CLOSED_THERE))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is pending and tell who wanted to know."""
-        self._lose(exc or exceptions.ConnectionError("the server closed it"))
+        """Fail the pending replies and run the close callbacks."""
+        self._lose(exc or exceptions.ConnectionError(_CLOSED_THERE))
         cause = cast(BaseException, self.lost)
         while self.pending:
             self.pending.popleft().fail(self._loss())
@@ -256,13 +255,17 @@ class RespProtocol(asyncio.BufferedProtocol):
                 log.error("close_callback_failed", location=str(self.location), exc_info=error)
 
     def pause_writing(self) -> None:
-        """Note that the transport's buffer is full."""
+        """Note that the transport's write buffer is full."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Note that the transport's buffer has room."""
+        """Note that the transport's write buffer has room."""
         self._writable.set()
 
     def __repr__(self) -> str:
         state = "open" if self.lost is None else "closed"
         return f"<{type(self).__name__} {self.id} to {self.location}, {state}>"
+
+
+def _ignore(push: list[Any]) -> None:
+    """Drop a push that nobody listens to."""

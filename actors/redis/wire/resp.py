@@ -1,7 +1,7 @@
-"""The protocol: commands to bytes, bytes to replies.
+"""RESP: commands to bytes, bytes to replies; hiredis does the work.
 
-Parsing and packing are hiredis'. Replies stay bytes at the reader; :func:`decode` runs above it, so
-that a payload that is no text in the client's encoding can stay bytes.
+The parser leaves all strings bytes, and :func:`decode` runs afterwards: a payload that is not valid
+in the client's encoding can so stay bytes.
 """
 
 from __future__ import annotations
@@ -13,34 +13,41 @@ import hiredis
 
 from actors.redis.exceptions import DataError, from_reply
 
-__all__ = ["INCOMPLETE", "Argument", "Incomplete", "PushNotification", "decode", "pack", "reader"]
+__all__ = ["INCOMPLETE", "Argument", "PushNotification", "decode", "pack", "reader", "words"]
 
 PushNotification = hiredis.PushNotification
 
-#: What a command may be made of.
+#: The types of a command's words.
 Argument: TypeAlias = str | bytes | int | float
 
 
-class Incomplete:
-    """Type of :data:`INCOMPLETE`."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "INCOMPLETE"
+#: What the parser's ``gets()`` returns when there is no complete reply.
+INCOMPLETE: Final = object()
 
 
-#: What the reader's ``gets()`` returns when there is no whole reply yet.
-INCOMPLETE: Final = Incomplete()
-
-
-# The stub of hiredis says that it takes a tuple of one and returns anything.
+# The stub of hiredis is wrong: it asks for a tuple of one element and returns Any.
 _pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 
 
 def reader() -> hiredis.Reader:
-    """Return a parser: error replies come out as exceptions, all strings as bytes."""
+    """Return a parser that makes exceptions of error replies, and bytes of all strings."""
     return hiredis.Reader(replyError=from_reply, notEnoughData=INCOMPLETE)
+
+
+def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    """Split a command name of several words, ``"PUBSUB NUMSUB"``, as servers expect it.
+
+    Raises:
+        DataError: there is no name.
+    """
+    match args:
+        case (str() as name, *rest) if " " in name:
+            return (*name.split(), *rest)
+        case (bytes() as name, *rest) if b" " in name:
+            return (*name.split(), *rest)
+        case ():
+            raise DataError("there is no command to send: the first argument is its name")
+    return args
 
 
 def pack(args: tuple[Argument, ...], encoding: str = "utf-8") -> bytes:
@@ -55,22 +62,21 @@ def pack(args: tuple[Argument, ...], encoding: str = "utf-8") -> bytes:
         if encoding == "utf-8":
             return _pack(args)
     except (TypeError, UnicodeEncodeError):
-        # Below, each argument on its own: subclasses of int pass, what is wrong gets its name.
+        # Below, each argument is encoded by itself: that accepts subclasses of int, and the error
+        # names the argument that cannot be sent.
         pass
     return _pack(tuple(_encode(arg, encoding) for arg in args))
 
 
 def _encode(arg: object, encoding: str) -> bytes:
     match arg:
-        case bytes():
-            return bytes(arg)
-        case bytearray() | memoryview():
+        case bytes() | bytearray() | memoryview():
             return bytes(arg)
         case str():
             try:
                 return arg.encode(encoding)
             except UnicodeEncodeError as error:
-                raise DataError(f"an argument is no text in {encoding}: {error}") from error
+                raise DataError(f"an argument cannot be encoded as {encoding}: {error}") from error
         case bool():
             pass
         case int():
@@ -84,7 +90,7 @@ def _encode(arg: object, encoding: str) -> bytes:
 
 
 def decode(reply: Any, encoding: str = "utf-8") -> Any:
-    """Return ``reply`` with the bytes in it as str, at any depth; what is no text stays bytes."""
+    """Return ``reply`` with its bytes as str, at any depth; undecodable bytes stay bytes."""
     match reply:
         case bytes():
             try:

@@ -1,18 +1,54 @@
-"""The commands that a Pub/Sub user needs; any other goes through ``execute_command``."""
+"""What both clients are: a pool, a retry policy, and the commands that a Pub/Sub user needs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, AnyStr, Generic
+from types import TracebackType
+from typing import Any, AnyStr, Generic, Self
 
 from actors.redis.wire.resp import Argument
+from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
 
-__all__ = ["Commands"]
+__all__ = ["BaseClient"]
 
 
-class Commands(ABC, Generic[AnyStr]):
-    """Mixin; ``AnyStr`` is what the client makes of strings in replies."""
+class BaseClient(ABC, Generic[AnyStr]):
+    """A client is an async context manager. ``AnyStr`` is the type of the strings in replies.
+
+    Commands without a method here go through :meth:`execute_command`.
+    """
+
+    def __init__(self, connection_pool: Any, options: Mapping[str, Any]) -> None:
+        self.connection_pool = connection_pool
+        policy: RetryPolicy | None = options["retry_policy"]
+        self.retry_policy = NoRetryPolicy() if policy is None else policy
+        self.verify_version: bool = options["verify_version"]
+        self.noreply: bool = options["noreply"] or connection_pool.settings.noreply
+
+    @property
+    def encoding(self) -> str:
+        """The codec of str in commands and replies."""
+        return str(self.connection_pool.encoding)
+
+    @property
+    def decode_responses(self) -> bool:
+        """Whether replies are str instead of bytes."""
+        return bool(self.connection_pool.decode_responses)
+
+    async def __aenter__(self) -> Self:
+        await self.connection_pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.connection_pool.__aexit__(exc_type, exc, traceback)
+
+    # --- Commands ---------------------------------------------------------------------------------
 
     @abstractmethod
     async def execute_command(self, *args: Argument) -> Any:
@@ -32,8 +68,7 @@ class Commands(ABC, Generic[AnyStr]):
 
     async def ping(self, message: str | bytes | None = None) -> AnyStr:
         """Return ``PONG``, or ``message`` where one is given, from the server."""
-        args = () if message is None else (message,)
-        reply: AnyStr = await self._query("PING", *args)
+        reply: AnyStr = await self._query("PING", *_given(message))
         return reply
 
     async def echo(self, message: str | bytes) -> AnyStr:
@@ -62,12 +97,12 @@ class Commands(ABC, Generic[AnyStr]):
         return _count(await self._query("PUBSUB", "NUMPAT"))
 
 
-def _given(pattern: str | bytes | None) -> tuple[str | bytes, ...]:
-    return () if pattern is None else (pattern,)
+def _given(argument: str | bytes | None) -> tuple[str | bytes, ...]:
+    return () if argument is None else (argument,)
 
 
 def _count(reply: Any) -> int:
-    # Where replies are off there is none.
+    # A client with noreply gets None instead of a reply.
     return 0 if reply is None else int(reply)
 
 

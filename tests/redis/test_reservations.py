@@ -1,4 +1,4 @@
-"""Reservations: places that outlive connections, go round among one user's, and are never lost."""
+"""Reservations: places outlive connections, peers hand them to each other, none is ever lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def waits(reservation: Reservation, permits: FairSemaphore) -> asyncio.Task[None
     return asyncio.create_task(reservation.acquire(permits))
 
 
-async def test_the_place_stays_when_the_connection_is_gone_and_ends_with_the_seat():
+async def test_the_place_stays_when_the_connection_is_gone_and_ends_with_the_reservation():
     permits, reservation = FairSemaphore(1), Reservations().reservation()
     await reservation.acquire(permits)
     stranger = asyncio.create_task(permits.acquire())
@@ -46,26 +46,26 @@ async def test_a_place_elsewhere_is_given_back_first():
     reservation.release()
     moving = waits(reservation, two)
     await eventually(lambda: two.waiting == 1)
-    assert one.free == 1  # else two who wait for each other's places would do so for ever
+    assert one.free == 1  # else two that wait for each other's places would wait for ever
     two.release()
     await moving
     assert reservation.holds(two)
 
 
-async def test_one_whose_connection_is_lost_makes_way_for_a_mate_and_for_nobody_else():
+async def test_one_whose_connection_is_lost_makes_way_for_a_peer_and_for_nobody_else():
     permits, reservations = FairSemaphore(1), Reservations()
     lost, other = reservations.reservation(), reservations.reservation()
     await lost.acquire(permits)
     stranger = asyncio.create_task(permits.acquire())
     await eventually(lambda: permits.waiting == 1)
-    mate = waits(other, permits)
+    waiting = waits(other, permits)
     await eventually(lambda: permits.waiting == 2)
     lost.release()
-    await mate
+    await waiting
     assert other.holds(permits)
     assert not stranger.done()
     other.release()
-    await lost.acquire(permits)  # free as it is, it goes back without a wait
+    await lost.acquire(permits)  # the place is free: no wait
     back = waits(other, permits)
     await eventually(lambda: permits.waiting == 2)
     lost.leave()
@@ -74,7 +74,7 @@ async def test_one_whose_connection_is_lost_makes_way_for_a_mate_and_for_nobody_
     await stranger
 
 
-async def test_a_place_that_is_free_goes_before_a_mates():
+async def test_a_place_that_is_free_goes_before_a_peers():
     permits, reservations = FairSemaphore(2), Reservations()
     lost, other = reservations.reservation(), reservations.reservation()
     await lost.acquire(permits)
@@ -84,7 +84,7 @@ async def test_a_place_that_is_free_goes_before_a_mates():
     assert permits.free == 0
 
 
-async def test_the_end_of_a_seat_that_waits_leaves_nothing():
+async def test_the_end_of_a_reservation_that_waits_leaves_nothing():
     permits, reservation = FairSemaphore(1), Reservations().reservation()
     await permits.acquire()
     waiting = waits(reservation, permits)
@@ -157,7 +157,7 @@ async def test_whatever_happens_no_place_is_lost_and_none_is_made(seed):
         assert [permits.waiting for permits in kinds] == [0, 0]
 
 
-async def test_a_pool_counts_a_seat_as_long_as_it_is_not_left(shared_server):
+async def test_a_pool_counts_a_reservation_as_long_as_it_is_not_left(shared_server):
     async with ConnectionPool(
         host=shared_server.host, port=shared_server.port, max_connections=1, timeout=0.05
     ) as pool:
