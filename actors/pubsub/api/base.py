@@ -283,7 +283,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
     def _announce_nothing(self, kind: Kind) -> None:
         types = {Kind.CHANNEL: "", Kind.PATTERN: "p", Kind.SHARD: "s"}
         if self.ignore_subscribe_messages:
-            self._inbox.owe_nones(1)
+            self._inbox.pending_nones.add(1)
         else:
             message: PubSubMessage = {
                 "type": f"{types[kind]}unsubscribe",
@@ -361,7 +361,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
             return await self._next()
         if type(message) is dict:
             return message  # type: ignore[return-value]
-        await self._inbox.tell(message)
+        await self._inbox.handle(message)
         return await self._next()
 
     async def _next(self) -> PubSubMessage:

@@ -96,7 +96,7 @@ class Insight:
 
     def handlers_only(self) -> None:
         """Promise that nobody calls ``get_message``: no mailbox then holds notices for it."""
-        self._inbox.expect_no_reader()
+        self._inbox.pending_nones.refuse()
 
     async def close(self) -> None:
         """End all subscriptions at once, before the context is left; what waits is not handled."""
@@ -110,7 +110,7 @@ class Insight:
             received=sum(
                 subscriber.received for subscriber in tree.reconciler.subscribers.values()
             ),
-            waiting=len(mailbox.queue) - registry.inbox_inlet.own_places(),
+            waiting=len(mailbox.queue) - registry.inbox_inlet.notices(),
             shed=mailbox.shed,
             gaps=registry.gaps,
             reconnects=registry.reconnects,

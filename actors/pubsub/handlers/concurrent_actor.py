@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
-from actors.pubsub.delivery.notices import call_back
+from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.function_actor import (
     COMES_BACK,
     DrainLanes,
@@ -166,7 +166,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
                 overflow=str(spec.overflow),
                 cause="more than half of the mailbox waits for keys that are at work",
             )
-        await call_back(self._on_lagged, 1)
+        await call_hook(self._on_lagged, 1)
 
     def _free(self, number: int) -> None:
         """Give lane ``number`` its next message, or have it idle."""
@@ -216,7 +216,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
 
     async def on_lagged(self, lagged: Lagged) -> None:
         """Tell the user that messages were shed before the next one."""
-        await call_back(self._on_lagged, lagged.count)
+        await call_hook(self._on_lagged, lagged.count)
 
 
 def _key_function(key: Callable[[Any], Any] | str | None) -> Callable[[Any], Any] | None:

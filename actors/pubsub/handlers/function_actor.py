@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.pubsub.delivery.notices import call_back
+from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from actors.pubsub.handlers.pipeline import UNOPENED
 from actors.pubsub.model.types import LagCallback, PubSubMessage
@@ -41,7 +41,7 @@ class HandlerActor(Actor[PubSubMessage]):
 
     async def on_lagged(self, lagged: Lagged) -> None:
         """Tell the user that messages were shed before the next one."""
-        await call_back(self._on_lagged, lagged.count)
+        await call_hook(self._on_lagged, lagged.count)
 
 
 class Work(msgspec.Struct, frozen=True):

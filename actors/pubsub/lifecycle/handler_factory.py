@@ -79,11 +79,9 @@ class HandlerFactory:
         subscription.callback = callback
         subscription.on_gap = handler.on_gap
         subscription.lanes = handler.concurrency > 1
-        self._tree.spawn_handler(subscription, spec)
+        self._tree.spawn_handler(subscription, spec, handler.receive_times)
         assert subscription.handler is not None
         desk.serve(subscription.handler)
-        if handler.receive_times:
-            self._stamp(subscription, handler)
         from actors.pubsub.lifecycle.blocked_loop import LoopWatch  # noqa: PLC0415 - a program may have none
 
         LoopWatch.watch(self._tree)
@@ -121,22 +119,6 @@ class HandlerFactory:
         if handler.overflow is not None:
             bound = MailboxSpec(bound.capacity, handler.overflow)
         return bound
-
-    def _stamp(self, subscription: Subscription, handler: Handler) -> None:
-        """Have it noted when messages of ``subscription`` come."""
-        from actors.pubsub.delivery.receive_times import TimestampingWriter  # noqa: PLC0415
-
-        assert subscription.handler is not None
-        cell, registry = subscription.handler._cell, self._tree.registry
-        subscription.writer = TimestampingWriter(
-            cell.mailbox,
-            registry.touched,
-            cell.path,
-            registry._pause,
-            registry.message_queue,
-            cell.bury,
-            handler.receive_times,
-        )
 
     # -- failures ----------------------------------------------------------------------------------
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.handlers.function_actor import COMES_BACK
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
@@ -169,14 +170,18 @@ class PubSubTree:
         if self._readers is not None:
             self._readers.hasten(ref.path.rpartition("/")[2])
 
-    def spawn_handler(self, subscription: Subscription, spec: ActorSpec) -> None:
+    def spawn_handler(
+        self, subscription: Subscription, spec: ActorSpec, receive_times: Sequence[ReceiveTimes]
+    ) -> None:
         """Spawn a handler, and have the subscription's messages go into its mailbox."""
         name = subscription.target.name.decode(errors="backslashreplace")
         if spec.retry_policy is None:
             spec = msgspec.structs.replace(spec, retry_policy=COMES_BACK)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
-        subscription.writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.bury)
+        writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.bury)
+        writer.receive_times = receive_times
+        subscription.writer = writer
 
     def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
         """Spawn an actor among the handlers, called ``name`` or like it."""

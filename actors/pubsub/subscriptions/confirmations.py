@@ -38,7 +38,7 @@ class Confirmations:
         """Put one into the iterator's queue."""
         registry = self._book
         if registry.ignore_subscribe_messages:
-            registry.message_queue.owe_nones(1)
+            registry.message_queue.pending_nones.add(1)
             return
         label = registry.label(target.name)
         registry.inbox_inlet.put(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
-from actors.pubsub.delivery.message_queue import InboxInlet, MessageQueue
+from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
 from actors.pubsub.handlers.function_actor import DrainLanes
 from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
@@ -69,7 +69,7 @@ class Subscription:
         grows, so that a connection that comes and goes all night fills no memory.
         """
         if self._untold:
-            self._untold = [notice for notice in self._untold if not notice.told]
+            self._untold = [notice for notice in self._untold if not notice.reported]
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
             self._untold.append(notice)
@@ -111,7 +111,7 @@ class SubscriptionRegistry:
         self.pause: Callable[[Mailbox], None] = lambda _: None
         self.message_queue = message_queue
         self.ignore_subscribe_messages = ignore_subscribe_messages
-        self.inbox_inlet = InboxInlet(message_queue, self.touched, "the iterator", self._pause)
+        self.inbox_inlet = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
         self.decode = decode
@@ -122,9 +122,12 @@ class SubscriptionRegistry:
     def _pause(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
 
-    def writer(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> MailboxWriter:
-        """Return a way into a handler's mailbox; ``bury`` takes what comes after its end."""
-        return HandlerWriter(mailbox, self.touched, path, self._pause, self.message_queue, bury)
+    def writer(
+        self, mailbox: Mailbox, path: str, dead_letter: Callable[[Any], None]
+    ) -> HandlerWriter:
+        """Return a writer for a mailbox; ``dead_letter`` takes what comes after its end."""
+        nones = self.message_queue.pending_nones
+        return HandlerWriter(mailbox, self.touched, path, self._pause, nones, dead_letter)
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""
