@@ -107,7 +107,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._session = Session(self._kind, system, start_timeout)
-        self._hiring: HandlerFactory
+        self._handler_factory: HandlerFactory
         self._inbox: MessageQueue
         self._popleft: Callable[[], Any] = deque[Any]().popleft
         self._book: SubscriptionRegistry
@@ -158,7 +158,9 @@ class BasePubSub(Insight, Generic[AnyStr]):
         message_queue.on_lagged = self._on_lagged
         message_queue.ended = lambda: not registry.subscriptions
         tree = PubSubTree(system, name, registry)
-        self._hiring = HandlerFactory(tree, self._mailbox, self._on_failure, self._on_lagged)
+        self._handler_factory = HandlerFactory(
+            tree, self._mailbox, self._on_failure, self._on_lagged
+        )
         return tree
 
     def _start(self, tree: PubSubTree) -> None:
@@ -210,7 +212,7 @@ class BasePubSub(Insight, Generic[AnyStr]):
         subscriptions = [self._subscription(kind, name) for name in wanted]
         if not subscriptions:
             return
-        self._hire(subscriptions, wanted.values())
+        self._start_handlers(subscriptions, wanted.values())
         call = self._session.track(Call((s.target for s in subscriptions), tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
@@ -238,11 +240,11 @@ class BasePubSub(Insight, Generic[AnyStr]):
         target = Target(kind, registry.encode(name))
         return Subscription(target, registry.label(target.name), registry.inbox_inlet)
 
-    def _hire(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
+    def _start_handlers(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
         try:
             for subscription, callback in zip(subscriptions, callbacks, strict=True):
                 if callback is not None:
-                    self._hiring.hire(subscription, callback)
+                    self._handler_factory.start(subscription, callback)
         except BaseException:
             for subscription in subscriptions:
                 subscription.drain()

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.notices import GapNotice, HandledNotice
 from actors.pubsub.delivery.pending_nones import PendingNones
-from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 __all__ = ["HandlerWriter", "MailboxWriter", "flush"]
 

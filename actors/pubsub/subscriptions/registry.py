@@ -11,7 +11,7 @@ from typing import Any
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
 from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
-from actors.pubsub.handlers.function_actor import DrainLanes
+from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
@@ -82,7 +82,7 @@ class Subscription:
         if self.handler is None:
             return
         if self.lanes:
-            self.writer.mailbox.put_last(DrainLanes())
+            self.writer.mailbox.put_last(DrainWorkers())
         else:
             self.handler.request_stop(drain=True)
 
