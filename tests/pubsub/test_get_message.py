@@ -195,7 +195,7 @@ async def test_many_unclaimed_nones_do_not_hold_up_the_loop(shared_server: AnySe
         beating = asyncio.create_task(beat())
         nones = 0
         async with asyncio.timeout(10):
-            while await p.get_message(timeout=0) is None and p._inbox.pending_nones.count:
+            while await p.get_message(timeout=0) is None and p._queue.pending_nones.count:
                 nones += 1
         beating.cancel()
         assert nones <= 10_000

@@ -209,7 +209,7 @@ async def test_a4_by_default_failures_are_logged_once_a_second(shared_server: An
 
     async with client_of(shared_server) as client, client.pubsub(channel_handlers={"a": fail}) as p:
         await publish_many(client, "a", 500)
-        await eventually(lambda: p._inbox.pending_nones.count == 500)
+        await eventually(lambda: p._queue.pending_nones.count == 500)
     lines = [record.getMessage() for record in caplog.records]
     assert 1 <= sum("ValueError('mine')" in line for line in lines) <= 3
 
