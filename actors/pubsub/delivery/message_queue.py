@@ -59,15 +59,12 @@ class MessageQueue:
 
     # -- writers -----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Wake one reader for each message that waits."""
-        self._wake(len(self.mailbox.queue))
-
     def wake_all(self) -> None:
         """Have every waiting reader look again."""
-        self._wake(len(self._waiters))
+        self.wake(len(self._waiters))
 
-    def _wake(self, count: int) -> None:
+    def wake(self, count: int) -> None:
+        """Wake up to ``count`` readers."""
         waiters = self._waiters
         for _ in range(min(len(waiters), count)):
             waiter = waiters.popleft()
@@ -187,7 +184,7 @@ class MessageQueue:
             self._since = self._loop.time()
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.wake()  # a message woke this reader: wake another one for it
+                self.wake(1)  # a message woke this reader: wake another one for it
             raise
         finally:
             if timer is not None:
@@ -228,7 +225,7 @@ class QueueWriter(MailboxWriter):
     def wake(self) -> None:
         """Wake readers."""
         self._queue.mark()
-        self._queue.wake()
+        self._queue.wake(len(self.mailbox.queue))
 
     def notices(self) -> int:
         """Return the number of gap notices, yield markers and hooks that still run."""

@@ -28,14 +28,12 @@ __all__ = [
     "UNDECODED",
     "Call",
     "Run",
-    "admit",
     "guard",
     "is_undecodable",
     "make_call",
     "make_decode",
     "make_receive",
     "make_run",
-    "note_success",
 ]
 
 log = get_logger("mailslot.pubsub")
@@ -81,7 +79,7 @@ def _decode_and_guard(
 
     async def receive(message: Any) -> None:
         if breaker.status is not _CLOSED:
-            admit(breaker, time())
+            _admit(breaker, time())
         try:
             payload = decode(message["data"])
         except Exception as error:
@@ -90,7 +88,7 @@ def _decode_and_guard(
         await fn(payload)
         breaker.ok = True
         if breaker.status is not _CLOSED:
-            note_success(breaker)
+            _note_success(breaker)
 
     return receive
 
@@ -133,25 +131,24 @@ def guard(run: Run, breaker: BreakerState | None, time: Callable[[], float]) -> 
     if breaker is None:
         return run
 
-    async def receive(message: Any, payload: Any = UNDECODED) -> None:
+    async def receive(message: Any, payload: Any = UNDECODED) -> Any:
         if breaker.status is not _CLOSED:
-            admit(breaker, time())
-        await run(message, payload)
+            _admit(breaker, time())
+        result = await run(message, payload)
         breaker.ok = True
         if breaker.status is not _CLOSED:
-            note_success(breaker)
+            _note_success(breaker)
+        return result
 
     return receive
 
 
-def admit(breaker: BreakerState, now: float) -> None:
-    """Let a message pass a breaker that is not closed, or raise BreakerOpenError."""
+def _admit(breaker: BreakerState, now: float) -> None:
     if not breaker.allows(now):
         raise BreakerOpenError("the handler failed on every one of the last messages")
 
 
-def note_success(breaker: BreakerState) -> None:
-    """Count a success while the breaker is not closed."""
+def _note_success(breaker: BreakerState) -> None:
     if breaker.succeeded():
         log.warning("breaker_closed", handler=breaker.handler, channel=breaker.channel)
 

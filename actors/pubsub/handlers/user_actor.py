@@ -12,15 +12,13 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, BreakerStatus
+from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.handlers.pipeline import Call, admit, is_undecodable, make_run, note_success
+from actors.pubsub.handlers.pipeline import Call, guard, is_undecodable, make_run
 from actors.runtime.actor import Actor, ActorSpec
 
 __all__ = ["actor_spec"]
-
-_CLOSED = BreakerStatus.CLOSED
 
 
 def actor_spec(
@@ -47,7 +45,7 @@ def _receive(
     actor: Actor[Any], handler: Handler, breaker: BreakerState | None, time: Callable[[], float]
 ) -> Callable[[Any], Awaitable[Any]]:
     own = actor.receive
-    run = make_run(handler, _call(handler, own))
+    run = guard(make_run(handler, _call(handler, own)), breaker, time)
     healthy = False
 
     async def receive(message: Any) -> Any:
@@ -57,8 +55,6 @@ def _receive(
             result = own(message)
             return await result if inspect.isawaitable(result) else result
         try:
-            if breaker is not None and breaker.status is not _CLOSED:
-                admit(breaker, time())
             result = await run(message)
         except Exception as error:
             if isinstance(error, BreakerOpenError) or is_undecodable(error):
@@ -68,10 +64,6 @@ def _receive(
             # A later message makes it crash, then, and not its start: it restarts at once.
             healthy = True
             actor.context.mark_healthy()
-        if breaker is not None:
-            breaker.ok = True
-            if breaker.status is not _CLOSED:
-                note_success(breaker)
         return result
 
     return receive
