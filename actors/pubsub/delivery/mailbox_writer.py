@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.notices import GapNotice, HandledNotice
-from actors.pubsub.delivery.pending_nones import PendingNones
+from actors.pubsub.delivery.pending_nones import MOST_NONES, PendingNones
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
@@ -147,8 +147,8 @@ class MailboxWriter:
 class HandlerWriter(MailboxWriter):
     """Writes into a handler's mailbox, and lets ``get_message`` know what the handler handled.
 
-    A notice follows the messages, one at a time however many batches come. While a handler is
-    busy, its mailbox so fills with messages, and not with notices.
+    Once somebody calls ``get_message``, a notice follows the messages, one at a time however many
+    batches come: the mailbox of a busy handler fills with messages, and not with notices.
 
     Attributes:
         receive_times: where the receipt of each message is noted.
@@ -156,6 +156,7 @@ class HandlerWriter(MailboxWriter):
 
     __slots__ = (
         "_before",
+        "_listed",
         "_nones",
         "_notice",
         "_noticed",
@@ -178,6 +179,7 @@ class HandlerWriter(MailboxWriter):
         self.receive_times: Sequence[ReceiveTimes] = ()
         self._nones = nones
         self._notice = HandledNotice(self._handled)
+        self._listed = False  # whether the writer is to report at the first get_message
         self._queued = False  # whether the notice is in the mailbox
         self._before = 0
         # Messages put so far; those of them before the notice; those of them reported as handled.
@@ -201,8 +203,29 @@ class HandlerWriter(MailboxWriter):
             self._note_receipt(size)
         self._put_count += size
         if not self._queued and self._nones.wanted:
-            self._queue_notice()
+            self._count(size)
         super().wake()
+
+    def _count(self, size: int) -> None:
+        nones = self._nones
+        if nones.polled:
+            self._queue_notice()
+            return
+        if not self._listed:
+            self._listed = True
+            nones.reports.append(self._report)
+        nones.unreported += size
+        if nones.unreported >= MOST_NONES:
+            nones.refuse()
+
+    def _report(self) -> None:
+        """Somebody calls ``get_message`` for the first time: report what is handled so far."""
+        mailbox = self.mailbox
+        if mailbox.closed or (mailbox.waiter is not None and not mailbox.queue):
+            self._noticed = self._put_count
+            self._handled()
+        elif not self._queued:
+            self._queue_notice()
 
     def _note_receipt(self, size: int) -> None:
         batch = list(islice(reversed(self.mailbox.queue), size))
