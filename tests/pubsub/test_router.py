@@ -94,7 +94,7 @@ class Wired:
         self.reconciler = Reconciler(self.registry, self.placement, loop)
         self.reconciler.routes._now = lambda: self.time
         self.subscribers = {node: self._link(node) for node in nodes}
-        self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
+        self.registry.put(Subscription(X, "x", self.registry.queue_writer))
         self.reconciler.table.want(X, ())
         for subscriber in self.subscribers.values():
             self.reconciler.on_connected(subscriber)

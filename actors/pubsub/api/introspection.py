@@ -38,7 +38,7 @@ def stats(tree: PubSubTree) -> PubSubStats:
     subscribers = tree.reconciler.subscribers.values()
     return PubSubStats(
         received=sum(subscriber.received for subscriber in subscribers),
-        waiting=len(mailbox.queue) - registry.inbox_inlet.notices(),
+        waiting=len(mailbox.queue) - registry.queue_writer.notices(),
         shed=mailbox.shed,
         gaps=registry.gaps,
         reconnects=registry.reconnects,

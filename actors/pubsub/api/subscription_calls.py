@@ -153,11 +153,11 @@ class SubscriptionCalls:
             "channel": None,
             "data": 0 if kind is Kind.SHARD else len(self.channels) + len(self.patterns),
         }
-        registry.inbox_inlet.put(message)
-        registry.inbox_inlet.flush()
+        registry.queue_writer.put(message)
+        registry.queue_writer.flush()
         registry.touched.clear()
 
 
 def _subscription(registry: SubscriptionRegistry, kind: Kind, name: str | bytes) -> Subscription:
     target = Target(kind, registry.encode(name))
-    return Subscription(target, registry.label(target.name), registry.inbox_inlet)
+    return Subscription(target, registry.label(target.name), registry.queue_writer)

@@ -81,7 +81,7 @@ class HandlerFactory:
         )
         subscription.callback = callback
         subscription.on_gap = handler.on_gap
-        subscription.lanes = handler.concurrency > 1
+        subscription.concurrent = handler.concurrency > 1
         failures.start(self._tree.spawn_handler(subscription, spec, handler.receive_times))
         assert self._tree.child is not None
         LoopWatch.watch(self._tree.system.loop, self._tree.child)

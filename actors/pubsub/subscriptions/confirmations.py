@@ -41,7 +41,7 @@ class Confirmations:
             registry.message_queue.pending_nones.add(1)
             return
         label = registry.label(target.name)
-        registry.inbox_inlet.put(
+        registry.queue_writer.put(
             {
                 "type": _TYPES[target.kind, subscribed],
                 "pattern": label if target.kind is Kind.PATTERN else None,

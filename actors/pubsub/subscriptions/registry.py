@@ -34,7 +34,7 @@ class Subscription:
         writer: the way to the consumer.
         callback: the user's handler; None: the iterator consumes it.
         handler: the handler's actor.
-        lanes: whether the handler spreads its messages over lanes.
+        concurrent: whether the handler gives its messages to several workers.
         on_gap: hears of this target's gaps.
         draining: it ends, and what comes until then is handled.
     """
@@ -42,10 +42,10 @@ class Subscription:
     __slots__ = (
         "_untold",
         "callback",
+        "concurrent",
         "draining",
         "handler",
         "label",
-        "lanes",
         "on_gap",
         "target",
         "writer",
@@ -57,7 +57,7 @@ class Subscription:
         self.writer = writer
         self.callback: Any = None
         self.handler: ActorRef[Any] | None = None
-        self.lanes = False
+        self.concurrent = False
         self.draining = False
         self.on_gap: GapCallback | None = None
         self._untold: list[GapNotice] = []
@@ -81,7 +81,7 @@ class Subscription:
         """Have the handler finish what it has, and end."""
         if self.handler is None:
             return
-        if self.lanes:
+        if self.concurrent:
             self.writer.mailbox.put_last(DrainWorkers())
         else:
             self.handler.request_stop(drain=True)
@@ -111,7 +111,7 @@ class SubscriptionRegistry:
         self.pause: Callable[[Mailbox], None] = lambda _: None
         self.message_queue = message_queue
         self.ignore_subscribe_messages = ignore_subscribe_messages
-        self.inbox_inlet = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
+        self.queue_writer = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
         self.decode = decode
