@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, AnyStr, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, AnyStr, Literal, Unpack, overload
 
-from actors.pubsub.api.base import Handlers, Names
+from actors.pubsub.api.options import PatternKeywords, keywords_of
 from actors.pubsub.api.pubsub import PubSub
-from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.model.types import GapCallback, LagCallback
 from actors.redis.clients.client import RedisClient
 from actors.redis.clients.client_options import (
     CLIENT_DEFAULTS,
@@ -21,54 +17,9 @@ from actors.redis.clients.client_options import (
     spelled_out,
 )
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.system import ActorSystem
 from supervisor import RetryPolicy
 
-__all__ = ["ChannelOptions", "PubSubOptions", "Redis", "keywords_of"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class ChannelOptions(TypedDict, total=False):
-    """The keywords of every Pub/Sub object; see :class:`PubSub`."""
-
-    channels: Names
-    channel_handlers: Handlers
-    ignore_subscribe_messages: bool
-    retry_policy: RetryPolicy | None
-    subscription_timeout: float
-    unsubscription_timeout: float
-    max_idle_seconds: float
-    on_gap: GapCallback | None
-    on_lagged: LagCallback | None
-    on_failure: HandlerFailureSink | None
-    mailbox: MailboxSpec | int | None
-    overflow: Overflow | str | None
-    start_timeout: float | None
-    system: ActorSystem | None
-
-
-class PubSubOptions(ChannelOptions, total=False):
-    """The keywords of those with patterns."""
-
-    patterns: Names
-    pattern_handlers: Handlers
-
-
-def keywords_of(pubsub: type[Any], **defaults: Any) -> Callable[[F], F]:
-    """Give a factory the signature of what it makes: keywords, defaults and all."""
-
-    def sign(factory: F) -> F:
-        own = inspect.signature(factory).parameters["self"]
-        _, *given = inspect.signature(pubsub).parameters.values()
-        keywords = [
-            p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(p.name, p.default)) for p in given
-        ]
-        factory.__signature__ = inspect.Signature([own, *keywords])  # type: ignore[attr-defined]
-        return factory
-
-    return sign
+__all__ = ["Redis"]
 
 
 class Redis(RedisClient[AnyStr]):
@@ -217,6 +168,6 @@ class Redis(RedisClient[AnyStr]):
         )
 
     @keywords_of(PubSub)
-    def pubsub(self, **options: Unpack[PubSubOptions]) -> PubSub[AnyStr]:
+    def pubsub(self, **options: Unpack[PatternKeywords]) -> PubSub[AnyStr]:
         """Return a Pub/Sub object on this client's pool; ``options`` are those of PubSub."""
         return PubSub(self.connection_pool, **options)

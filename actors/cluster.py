@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any, AnyStr, Literal, Unpack, overload
 
-from actors.client import ChannelOptions, PubSubOptions, keywords_of
-from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
 from actors.pubsub.api.cluster_pubsub import ClusterPubSub, ShardedPubSub
+from actors.pubsub.api.options import (
+    DEFAULT_RETRY_POLICY,
+    ChannelKeywords,
+    PatternKeywords,
+    keywords_of,
+)
 from actors.redis.clients.client_options import spelled_out
 from actors.redis.clients.cluster_client import RedisClusterClient
 from actors.redis.clients.cluster_client_options import (
@@ -172,27 +176,27 @@ class RedisCluster(RedisClusterClient[AnyStr]):
 
     @keywords_of(ClusterPubSub)
     def pubsub(
-        self, *, read_from_replicas: bool | None = None, **options: Unpack[PubSubOptions]
+        self, *, read_from_replicas: bool | None = None, **options: Unpack[PatternKeywords]
     ) -> ClusterPubSub[AnyStr]:
         """Return a Pub/Sub object for plain channels and patterns; see ClusterPubSub.
 
         Args:
-            read_from_replicas: listen on a replica; None: as the client does.
+            read_from_replicas: subscribe on a replica; None: as the client says.
             options: those of ClusterPubSub.
         """
         return ClusterPubSub(self.connection_pool, read_from_replicas=read_from_replicas, **options)
 
     @keywords_of(ShardedPubSub, retry_policy=DEFAULT_RETRY_POLICY, read_from_replicas=None)
     def sharded_pubsub(
-        self, *, read_from_replicas: bool | None = None, **options: Unpack[ChannelOptions]
+        self, *, read_from_replicas: bool | None = None, **options: Unpack[ChannelKeywords]
     ) -> ShardedPubSub[AnyStr]:
         """Return a Pub/Sub object for shard channels; see ShardedPubSub.
 
-        Unlike the class, which restores no lost connection unless it is given a policy, this
+        Unlike the class, which restores lost connections only if it is given a policy, this method
         restores them by default.
 
         Args:
-            read_from_replicas: listen on replicas; None: as the client does.
+            read_from_replicas: subscribe on replicas; None: as the client says.
             options: those of ShardedPubSub.
         """
         options.setdefault("retry_policy", DEFAULT_RETRY_POLICY)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
+from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
 from actors.pubsub.cluster import node_readers as shard_readers
 from actors.pubsub.model.types import Gap
 from actors.redis.exceptions import ClusterDownError, ConnectionError  # noqa: A004

@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Any
 
-from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
 from actors.pubsub.api.cluster_pubsub import ShardedPubSub
+from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.servers.binary import ServerBinary

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from actors.pubsub.api.base import DEFAULT_RETRY_POLICY
 from actors.pubsub.api.cluster_pubsub import ShardedPubSub
+from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
 from actors.pubsub.model.types import Gap
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.slots import key_slot

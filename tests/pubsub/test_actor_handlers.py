@@ -10,7 +10,7 @@ import pytest
 
 from actors import Actor, Breaker, BreakerOpenError, Handler
 from tests.pubsub.helpers import client_of, publish_many, within
-from tests.pubsub.test_concurrent_actor import node_of
+from tests.pubsub.test_concurrency import node_of
 from tests.servers import AnyServer
 from tests.support import eventually
 

@@ -50,7 +50,7 @@ async def keeps_the_lock(message: Any) -> None:
 @pytest.mark.parametrize(
     "handler",
     [holds, holds_async, computes, keeps_the_lock, Holds, Handler(holds, concurrency=2)],
-    ids=["plain", "async", "computes", "lock", "actor", "lanes"],
+    ids=["plain", "async", "computes", "lock", "actor", "concurrent"],
 )
 async def test_a_handler_that_holds_the_loop_is_named(
     shared_server: AnyServer, handler: Any, caplog, full_speed

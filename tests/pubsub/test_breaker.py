@@ -10,7 +10,7 @@ import pytest
 from actors import Breaker, BreakerOpenError, Handler
 from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from tests.pubsub.helpers import client_of
-from tests.pubsub.test_concurrent_actor import node_of
+from tests.pubsub.test_concurrency import node_of
 from tests.servers import AnyServer
 from tests.support import eventually
 

@@ -52,7 +52,7 @@ class Plain:
         self.decode = decode
         for target in (CHANNEL, PATTERN):
             label = self.registry.label(target.name)
-            self.registry.put(Subscription(target, label, self.registry.inbox_inlet))
+            self.registry.put(Subscription(target, label, self.registry.queue_writer))
             self.table.want(target, (NODE,))
 
     def connect(self, location: str) -> None:

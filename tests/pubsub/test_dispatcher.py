@@ -1,4 +1,4 @@
-"""The data plane by itself: bytes in, messages at their consumers, the rest elsewhere."""
+"""The data dispatcher by itself: bytes in, messages at their consumers, the rest elsewhere."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import hiredis
 import pytest
 
 from actors.pubsub.delivery.dispatcher import Dispatcher
-from actors.pubsub.delivery.message_queue import InboxInlet, MessageQueue
+from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
 
-class Plane(Dispatcher):
+class RecordingDispatcher(Dispatcher):
     """One that keeps what is no message."""
 
     def __init__(self, encoding: str | None) -> None:
@@ -24,7 +24,7 @@ class Plane(Dispatcher):
         super().__init__(touched, encoding)
         self.others: list[Any] = []
         self.batches = 0
-        self.writer = InboxInlet(self.message_queue, touched, "the test", lambda _: None)
+        self.writer = QueueWriter(self.message_queue, touched, "the test", lambda _: None)
         self.parser = reader()
 
     def _other(self, reply: Any) -> None:
@@ -51,16 +51,16 @@ def push(*parts: bytes) -> bytes:
     return resp(b">", *parts)
 
 
-def plane_with(encoding: str | None, label: Any = "name") -> Plane:
-    plane = Plane(encoding)
-    plane.set_route(Target(Kind.CHANNEL, b"name"), (plane.writer, label))
-    plane.set_route(Target(Kind.PATTERN, b"n*"), (plane.writer, "n*"))
-    return plane
+def dispatcher_with(encoding: str | None, label: Any = "name") -> RecordingDispatcher:
+    dispatcher = RecordingDispatcher(encoding)
+    dispatcher.set_route(Target(Kind.CHANNEL, b"name"), (dispatcher.writer, label))
+    dispatcher.set_route(Target(Kind.PATTERN, b"n*"), (dispatcher.writer, "n*"))
+    return dispatcher
 
 
 async def test_messages_of_both_kinds_keep_their_order():
-    plane = plane_with(None, b"name")
-    messages = plane.feed(
+    dispatcher = dispatcher_with(None, b"name")
+    messages = dispatcher.feed(
         push(b"message", b"name", b"1"),
         push(b"pmessage", b"n*", b"name", b"1"),
         push(b"message", b"name", b"2"),
@@ -70,17 +70,17 @@ async def test_messages_of_both_kinds_keep_their_order():
         {"type": "pmessage", "pattern": "n*", "channel": b"name", "data": b"1"},
         {"type": "message", "pattern": None, "channel": b"name", "data": b"2"},
     ]
-    assert (plane.received, plane.discarded, plane.batches) == (3, 0, 1)
+    assert (dispatcher.received, dispatcher.batches) == (3, 0)
 
 
 @pytest.mark.parametrize("encoding", [None, "utf-8"])
 async def test_what_nobody_wants_is_counted_and_dropped(encoding: str | None):
-    plane = plane_with(encoding)
-    assert not plane.feed(
+    dispatcher = dispatcher_with(encoding)
+    assert not dispatcher.feed(
         push(b"message", b"other", b"1"), push(b"pmessage", b"o*", b"other", b"1")
     )
-    assert (plane.received, plane.discarded) == (2, 2)
-    assert not plane.others
+    assert dispatcher.received == 2
+    assert not dispatcher.others
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ async def test_what_nobody_wants_is_counted_and_dropped(encoding: str | None):
 async def test_payloads_become_text_in_the_clients_encoding(
     encoding: str, payload: bytes, text: Any
 ):
-    plane = plane_with(encoding)
-    one, two = plane.feed(
+    dispatcher = dispatcher_with(encoding)
+    one, two = dispatcher.feed(
         push(b"message", b"name", payload), push(b"pmessage", b"n*", payload, payload)
     )
     assert one["data"] == text
@@ -106,15 +106,15 @@ async def test_payloads_become_text_in_the_clients_encoding(
 
 
 async def test_of_a_pattern_message_each_part_is_text_or_not_by_itself():
-    plane = plane_with("utf-8")
-    (message,) = plane.feed(push(b"pmessage", b"n*", b"n\xff", b"text"))
+    dispatcher = dispatcher_with("utf-8")
+    (message,) = dispatcher.feed(push(b"pmessage", b"n*", b"n\xff", b"text"))
     assert (message["channel"], message["data"]) == (b"n\xff", "text")
 
 
 @pytest.mark.parametrize("encoding", [None, "utf-8"])
 async def test_all_that_is_no_message_goes_elsewhere(encoding: str | None):
-    plane = plane_with(encoding)
-    messages = plane.feed(
+    dispatcher = dispatcher_with(encoding)
+    messages = dispatcher.feed(
         push(b"subscribe", b"name"),
         b"+PONG\r\n:1\r\n_\r\n,1.5\r\n#t\r\n*0\r\n%1\r\n:0\r\n:1\r\n-ERR no\r\n",
         # Answers that look like messages, to whoever asked for a list of names.
@@ -123,14 +123,14 @@ async def test_all_that_is_no_message_goes_elsewhere(encoding: str | None):
         push(b"message", b"name", b"1"),
     )
     assert [message["data"] for message in messages] in (["1"], [b"1"])
-    assert len(plane.others) == 11
-    assert plane.others[:2] == [[b"subscribe", b"name"], b"PONG"]
-    assert plane.received == 1
+    assert len(dispatcher.others) == 11
+    assert dispatcher.others[:2] == [[b"subscribe", b"name"], b"PONG"]
+    assert (dispatcher.received, dispatcher.batches) == (1, 1)
 
 
 async def test_what_came_before_a_broken_reply_is_delivered():
-    plane = plane_with(None)
+    dispatcher = dispatcher_with(None)
     with pytest.raises(hiredis.ProtocolError):
-        plane.feed(push(b"message", b"name", b"1"), b"?what\r\n")
-    assert [message["data"] for message in plane.message_queue.mailbox.queue] == [b"1"]
-    assert (plane.received, plane.batches) == (1, 1)
+        dispatcher.feed(push(b"message", b"name", b"1"), b"+PONG\r\n?what\r\n")
+    assert [message["data"] for message in dispatcher.message_queue.mailbox.queue] == [b"1"]
+    assert (dispatcher.received, dispatcher.batches) == (1, 1)

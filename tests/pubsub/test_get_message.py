@@ -9,6 +9,7 @@ import pytest
 from actors import exceptions
 from tests.pubsub.helpers import Heard, client_of, drain, message, publish_many, within
 from tests.servers import AnyServer
+from tests.support import eventually
 
 # Nothing here depends on whose server it is.
 pytestmark = pytest.mark.embedded_only
@@ -195,7 +196,7 @@ async def test_many_unclaimed_nones_do_not_hold_up_the_loop(shared_server: AnySe
         beating = asyncio.create_task(beat())
         nones = 0
         async with asyncio.timeout(10):
-            while await p.get_message(timeout=0) is None and p._inbox.nones:
+            while await p.get_message(timeout=0) is None and p._queue.pending_nones.count:
                 nones += 1
         beating.cancel()
         assert nones <= 10_000
@@ -215,3 +216,21 @@ async def test_get_message_outside_of_the_context(shared_server: AnyServer):
             await waiting
         with pytest.raises(exceptions.ConnectionError, match="closed"):
             await p.get_message(timeout=1)
+
+
+async def test_what_was_handled_before_the_first_call_counts_as_well(shared_server: AnyServer):
+    heard = Heard()
+    async with (
+        client_of(shared_server) as client,
+        client.pubsub(ignore_subscribe_messages=True, channel_handlers={"a": heard}) as p,
+    ):
+        assert p._queue.pending_nones.take()  # of the acknowledgement
+        await publish_many(client, "a", 20)
+        await heard.wait(20)
+        await p.subscribe("b")
+        await client.publish("b", "x")
+        await eventually(lambda: p.stats().waiting == 1)
+        answers = [await p.get_message() for _ in range(22)]
+        assert answers[0] == message("b", "x")
+        assert answers[1:] == [None] * 21
+        assert not p._queue.pending_nones.count

@@ -1,4 +1,4 @@
-"""The order of lanes: each key's own, and nobody in the way of anybody else."""
+"""The order of workers: each key's own, and nobody in the way of anybody else."""
 
 from __future__ import annotations
 
@@ -20,81 +20,81 @@ STEPS = st.lists(
 )
 
 
-@given(lanes=st.integers(1, 4), steps=STEPS)
-def test_p12_keys_keep_their_order_and_no_lane_idles_beside_work(lanes, steps):
-    rota = KeyScheduler(lanes)
-    at_work: dict[int, tuple] = {}  # lane -> (key, number)
+@given(workers=st.integers(1, 4), steps=STEPS)
+def test_p12_keys_keep_their_order_and_no_lane_idles_beside_work(workers, steps):
+    scheduler = KeyScheduler(workers)
+    at_work: dict[int, tuple] = {}  # worker -> (key, number)
     parked: list[tuple] = []
     started: dict[object, list[int]] = defaultdict(list)
 
-    def begin(lane: int, work: tuple) -> None:
-        assert lane not in at_work
-        at_work[lane] = work
+    def begin(worker: int, work: tuple) -> None:
+        assert worker not in at_work
+        at_work[worker] = work
         started[work[0]].append(work[1])
 
     for number, (step, what) in enumerate(steps):
-        if step == "put" and not rota.full:
+        if step == "put" and not scheduler.full:
             work = (what, number)
-            lane = rota.put(NO_KEY if what is None else what, work)
-            if lane is None:
+            worker = scheduler.put(NO_KEY if what is None else what, work)
+            if worker is None:
                 parked.append(work)
             else:
-                begin(lane, work)
+                begin(worker, work)
         elif step == "done" and at_work:
-            lane = sorted(at_work)[what % len(at_work)]
-            key, _ = at_work.pop(lane)
-            following = rota.done(lane)
+            worker = sorted(at_work)[what % len(at_work)]
+            key, _ = at_work.pop(worker)
+            following = scheduler.done(worker)
             if following is not None:
                 # The oldest of this key: its others are parked for good reason.
                 assert following == next(one for one in parked if one[0] == key)
                 parked.remove(following)
-                begin(lane, following)
+                begin(worker, following)
             else:
                 assert key is None or all(one[0] != key for one in parked)
         elif step == "shed" and parked:
-            assert rota.shed() == parked.pop(0)
+            assert scheduler.shed_oldest() == parked.pop(0)
         elif step == "shed newest" and parked:
-            assert rota.shed_newest() == parked.pop()
+            assert scheduler.shed_newest() == parked.pop()
         keys = [key for key, _ in at_work.values() if key is not None]
-        assert len(keys) == len(set(keys)), "a key in two lanes"
+        assert len(keys) == len(set(keys)), "a key in two workers"
         assert {key for key, _ in parked} <= set(keys), "parked for nothing"
-        assert rota.parked == len(parked)
-        assert rota.busy == len(at_work)
-        assert rota.full == (len(at_work) == lanes)
+        assert scheduler.parked == len(parked)
+        assert scheduler.busy == len(at_work)
+        assert scheduler.full == (len(at_work) == workers)
     assert all(numbers == sorted(numbers) for key, numbers in started.items() if key is not None)
-    assert rota.clear() == parked
-    for lane in list(at_work):
-        assert rota.done(lane) is None
-    assert not rota.busy
-    assert not rota._waiting  # it keeps no key that has no message
+    assert scheduler.clear() == parked
+    for worker in list(at_work):
+        assert scheduler.done(worker) is None
+    assert not scheduler.busy
+    assert not scheduler._waiting  # it keeps no key that has no message
 
 
 def test_lanes_are_used_in_turns():
-    rota = KeyScheduler(3)
-    assert [rota.put(NO_KEY, n) for n in range(3)] == [0, 1, 2]
-    for lane in (1, 0, 2):
-        rota.done(lane)
-    assert [rota.put(NO_KEY, n) for n in range(3)] == [1, 0, 2]
+    scheduler = KeyScheduler(3)
+    assert [scheduler.put(NO_KEY, n) for n in range(3)] == [0, 1, 2]
+    for worker in (1, 0, 2):
+        scheduler.done(worker)
+    assert [scheduler.put(NO_KEY, n) for n in range(3)] == [1, 0, 2]
 
 
 def test_what_is_through_is_counted_up_to_the_first_that_is_not():
-    rota = KeyScheduler(2)
-    first = rota.put("a", "a1")
+    scheduler = KeyScheduler(2)
+    first = scheduler.put("a", "a1")
     assert first is not None
-    assert rota.put("a", "a2") is None
-    second = rota.put("b", "b1")
+    assert scheduler.put("a", "a2") is None
+    second = scheduler.put("b", "b1")
     assert second is not None
-    assert (rota.taken, rota.through) == (3, 0)
-    rota.done(second)
-    assert rota.through == 0
-    assert rota.done(first) == "a2"
-    assert rota.through == 1  # a2 is in hand, b1 after it is through
-    rota.done(first)
-    assert rota.through == rota.taken == 3
-    third = rota.put("a", "a3")
+    assert (scheduler.taken, scheduler.finished) == (3, 0)
+    scheduler.done(second)
+    assert scheduler.finished == 0
+    assert scheduler.done(first) == "a2"
+    assert scheduler.finished == 1  # a2 is in hand, b1 after it is through
+    scheduler.done(first)
+    assert scheduler.finished == scheduler.taken == 3
+    third = scheduler.put("a", "a3")
     assert third is not None
-    assert rota.put("a", "a4") is None
-    rota.shed()
-    assert rota.through == 3
-    rota.done(third)
-    assert rota.through == 5
+    assert scheduler.put("a", "a4") is None
+    scheduler.shed_oldest()
+    assert scheduler.finished == 3
+    scheduler.done(third)
+    assert scheduler.finished == 5

@@ -143,7 +143,7 @@ async def test_p1_p2_p10_random_lives_follow_the_model(server: AnyServer, seed: 
         ) as p,
     ):
         life = Life(p, client, seed)
-        p._book.on_gap = life.on_gap
+        p._session.require_open().registry.on_gap = life.on_gap
         iterating = asyncio.create_task(life.iterate())
         for _ in range(150):
             await life.step()

@@ -88,7 +88,7 @@ class Wired:
         self.reconciler = Reconciler(self.registry, self.placement, self.placement, loop)
         self.reconciler.sender.routes._now = lambda: self.time
         self.subscribers = {node: self._link(node) for node in nodes}
-        self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
+        self.registry.put(Subscription(X, "x", self.registry.queue_writer))
         self.reconciler.table.want(X, ())
         for subscriber in self.subscribers.values():
             self.reconciler.on_connected(subscriber)
@@ -174,7 +174,7 @@ async def test_p11_a_target_that_was_refused_for_good_is_asked_for_by_a_command_
     wired = Wired("node")
     for name in (b"y", b"z"):
         target = Target(Kind.SHARD, name)
-        wired.registry.put(Subscription(target, name.decode(), wired.registry.inbox_inlet))
+        wired.registry.put(Subscription(target, name.decode(), wired.registry.queue_writer))
         wired.reconciler.table.want(target, ())
     wired.placed("node")
     pending: deque[Any] = wired.subscribers["node"].connection.pending

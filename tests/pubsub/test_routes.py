@@ -38,7 +38,7 @@ class Shards:
         self.routes = FeedRoutes(
             self.registry, self.table, self.subscribers, self, lambda: self.time, lambda *_: None
         )
-        self.registry.put(Subscription(X, "x", self.registry.inbox_inlet))
+        self.registry.put(Subscription(X, "x", self.registry.queue_writer))
         self.table.want(X, ())
         for node in nodes:
             self.table.node_up(node)

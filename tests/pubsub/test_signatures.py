@@ -6,12 +6,12 @@ The tables are the reference API; what is ours comes after, by keyword only.
 from __future__ import annotations
 
 import inspect
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
 from actors import ClusterPubSub, PubSub, Redis, RedisCluster, ShardedPubSub, exceptions
-from actors.client import ChannelOptions, PubSubOptions
+from actors.pubsub.api import options
 from supervisor import CompositeRetryPolicy, ConstantRetryPolicy, ExponentialBackoffRetryPolicy
 
 
@@ -106,8 +106,16 @@ def test_contract_factories_take_what_the_constructor_takes_by_keyword(factory):
     expected = {**CONSTRUCTORS[made], **OURS, **different}
     del expected["connection_pool"]
     assert dict(defaults(parameters)) == expected
-    known = get_type_hints(ChannelOptions if made is ShardedPubSub else PubSubOptions)
-    assert set(known) | {"read_from_replicas"} == set(expected) | {"read_from_replicas"}
+    keywords: Any = options.PatternKeywords
+    if made is ShardedPubSub:
+        keywords = options.ChannelKeywords
+    assert set(keywords.__annotations__) | {"read_from_replicas"} == {
+        *expected,
+        "read_from_replicas",
+    }
+    for name, parameter in inspect.signature(made).parameters.items():
+        if name not in ("connection_pool", "read_from_replicas"):
+            assert keywords.__annotations__[name].__forward_arg__ == parameter.annotation
 
 
 @pytest.mark.parametrize("pubsub", CONSTRUCTORS, ids=lambda pubsub: pubsub.__name__)

@@ -269,7 +269,7 @@ async def test_p11_a_permission_that_goes_and_comes_back(server: AnyServer, capl
         limited(server) as client,
         client.pubsub(channel_handlers={"allowed": heard}, channels=["allowed-too"]) as p,
     ):
-        p._book.on_gap = gaps
+        p._session.require_open().registry.on_gap = gaps
         # Ends the connections of those who are subscribed to what they may not be any more.
         ask(server, "ACL", "SETUSER", "limited", "resetchannels", "&allowed-too")
         await eventually(lambda: numsub(server, "allowed-too") == 1)
@@ -315,7 +315,7 @@ async def test_p1_thousands_of_channels_in_one_call_leave_the_loop_its_turns(
         seen: set[int] = set()
         call = asyncio.create_task(p.subscribe(*names))
         while not call.done():
-            seen.add(len(p._book.subscriptions))
+            seen.add(len(p._session.require_open().registry.subscriptions))
             await asyncio.sleep(0)
         await call
         assert len(seen - {0, 3000}) >= 4

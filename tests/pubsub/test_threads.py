@@ -12,7 +12,7 @@ import pytest
 from actors import Handler
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from tests.pubsub.helpers import client_of
-from tests.pubsub.test_concurrent_actor import node_of
+from tests.pubsub.test_concurrency import node_of
 from tests.servers import AnyServer
 from tests.support import eventually
 
@@ -43,7 +43,7 @@ class Blocks:
         return not any(thread.is_alive() for thread in self.threads)
 
 
-async def test_there_is_a_thread_for_each_lane(shared_server: AnyServer):
+async def test_there_is_a_thread_for_each_worker(shared_server: AnyServer):
     blocks = Blocks()
     wanted = Handler(blocks, concurrency=24, in_thread=True)
     async with (
@@ -61,7 +61,7 @@ async def test_there_is_a_thread_for_each_lane(shared_server: AnyServer):
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_a_thread_past_its_time_limit_keeps_its_lane(
+async def test_a_thread_past_its_time_limit_keeps_its_worker(
     shared_server: AnyServer, concurrency: int, caplog
 ):
     blocks, failures = Blocks(), []
@@ -92,7 +92,7 @@ async def test_a_thread_past_its_time_limit_keeps_its_lane(
     await eventually(blocks.gone)
 
 
-async def test_a_lane_whose_thread_hangs_leaves_the_others_their_work(shared_server: AnyServer):
+async def test_a_worker_whose_thread_hangs_leaves_the_others_their_work(shared_server: AnyServer):
     hang, handled, failures = threading.Event(), [], []
 
     def handler(message: Any) -> None:

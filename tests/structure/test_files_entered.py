@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.structure.files_entered import entered_files
 
 # What the code needs today; the aim is 8 and 45. Lower them whenever the code allows.
-MESSAGE_LIMIT = 14
+MESSAGE_LIMIT = 8
 SUBSCRIBE_LIMIT = 80
 
 

@@ -1,8 +1,8 @@
-"""The data plane of one connection: what runs for every message, and nothing else.
+"""From a parsed reply to its consumer's queue: what runs for every message of one connection.
 
-All replies of a read are parsed first, then looked at one by one: for a message one look-up by its
-name and one append. What is no message, acknowledgements, errors and pongs, goes the slow way of
-whoever derives from this.
+All replies of a read are parsed first, then dispatched one by one: a message costs one look-up by
+its channel or pattern, and one append. Replies that are no messages (confirmations, errors, pongs)
+go to the methods of the subclass.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ Route = tuple[Any, Any]
 
 
 class Dispatcher:
-    """Takes what was read, and gives messages to their consumers.
+    """Gives each message that a connection reads to its consumer.
 
     Attributes:
         channels: routes by channel, or by shard channel on a ShardSubscriber.
         patterns: routes by pattern.
-        received: messages that came, wanted or not.
-        discarded: messages that no route wanted: of targets whose source is elsewhere.
+        received: messages read so far, those without a route included: their targets have their
+            source on another connection.
     """
 
     def __init__(self, touched: list[MailboxWriter], encoding: str | None) -> None:
         self.channels: dict[bytes, Route] = {}
         self.patterns: dict[bytes, Route] = {}
         self.received = 0
-        self.discarded = 0
         self._touched = touched
         self._encoding = encoding
         self._text = _decoder(encoding)
@@ -43,7 +42,7 @@ class Dispatcher:
         )
 
     def set_route(self, target: Target, route: Route | None) -> None:
-        """Send the messages of ``target`` to ``route``; None: discard them."""
+        """Give the messages of ``target`` to ``route``; None: discard them."""
         routes = self.patterns if target.kind is Kind.PATTERN else self.channels
         if route is None:
             routes.pop(target.name, None)
@@ -51,22 +50,24 @@ class Dispatcher:
             routes[target.name] = route
 
     def drain(self, gets: Callable[[], Any]) -> None:
-        """Take all replies there are."""
+        """Dispatch all replies that the parser has."""
         replies: list[Any] = []
+        before = self.received
         try:
-            # The parser runs in one go, without a step of ours between two replies: that is worth
-            # a tenth of all that a message costs. What came before an error is kept.
+            # The parser runs in one go, with no Python code between two replies: that saves a
+            # tenth of what a message costs. Replies before a parse error are dispatched.
             replies.extend(iter(gets, INCOMPLETE))
         finally:
             self._take(replies)
             touched = self._touched
             if touched:
                 flush(touched)
-            self._batch_done()
+            if self.received - before != len(replies):
+                self._batch_done()
 
-    # The two below differ in one thing, and are written out because each step is felt. A reply is
-    # indexed, not unpacked: the interpreter is slow to unpack what is no plain list or tuple, and
-    # a message by pattern has one part more.
+    # The two methods below differ in decoding only, and are written out: each call would be felt.
+    # A reply is indexed, not unpacked: the interpreter is slow to unpack what is no plain list or
+    # tuple, and a message by pattern has one part more.
 
     def _take_bytes(self, replies: list[Any]) -> None:
         routes, patterns = self.channels, self.patterns
@@ -84,7 +85,7 @@ class Dispatcher:
                 except (TypeError, LookupError):
                     others += self._unrouted(reply)
                     continue
-                # A local: a method that is found in a slot is called without a short cut.
+                # A local variable: the call of an attribute in a slot is slower.
                 put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": reply[2]})
             elif kind == b"pmessage":
@@ -121,7 +122,7 @@ class Dispatcher:
                 try:
                     data = text(data)
                 except UnicodeDecodeError:
-                    pass  # a payload that is no text stays bytes
+                    pass  # a payload that is not text stays bytes
                 put = writer.put
                 put({"type": "message", "pattern": None, "channel": label, "data": data})
             elif kind == b"pmessage":
@@ -143,12 +144,11 @@ class Dispatcher:
         self.received += len(replies) - others
 
     def _unrouted(self, reply: list[Any]) -> bool:
-        """Take what looks like a message and has no consumer; return whether it is none."""
-        if type(reply) is not PushNotification:  # the answer to a query, which says what it likes
-            self._other(reply)
-            return True
-        self.discarded += 1
-        return False
+        """Handle a reply that looks like a message without a route; return whether it is none."""
+        if type(reply) is PushNotification:
+            return False
+        self._other(reply)  # the reply to a query: its text may be anything
+        return True
 
     def _as_text(self, value: bytes) -> str | bytes:
         try:
@@ -157,16 +157,16 @@ class Dispatcher:
             return value
 
     def _other(self, reply: Any) -> None:
-        """Take what is no message."""
+        """Handle a reply that is no message."""
         raise NotImplementedError
 
     def _batch_done(self) -> None:
-        """All that was read has been handled."""
+        """Called after each batch in which there were replies that are no messages."""
         raise NotImplementedError
 
 
 def _decoder(encoding: str | None) -> Callable[[bytes], str]:
-    # UTF-8 by its own method: a name of an encoding has to be looked at for each payload.
+    # bytes.decode without an argument is UTF-8, and faster: no encoding's name to look up.
     if encoding is None or encoding.lower() in ("utf-8", "utf8"):
         return bytes.decode
     return lambda value: value.decode(encoding)

@@ -1,42 +1,44 @@
-"""Where messages enter a consumer: one append each, and one look at the consumer a batch.
+"""Where messages enter a consumer's mailbox: one append a message, the rest once a batch.
 
-The first message of a batch goes through ``_first``, which puts the writer on its subscriber's
-list of touched writers and swaps ``put`` for the queue's own ``append``. When the batch is read,
-``flush`` swaps ``_first`` back, enforces the bound and wakes the consumer. So a message costs an
-append, and a batch costs one bound check and one wake-up for each consumer in it.
+The first message of a batch goes through ``_first``, which puts the writer on the list of touched
+writers and replaces ``put`` by the queue's own ``append``. When the batch is read, ``flush``
+restores ``put``, wakes the consumer and checks the bound. So a message costs one append, and a
+batch one bound check and one wake-up for each of its consumers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.notices import GapNotice, HandledNotice
+from actors.pubsub.delivery.pending_nones import MOST_NONES, PendingNones
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
-    from actors.pubsub.delivery.message_queue import MessageQueue
+    from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 __all__ = ["HandlerWriter", "MailboxWriter", "flush"]
 
 log = get_logger("mailslot.pubsub")
 
-# Seconds between two lines about what a consumer that is behind sheds: it does with every batch.
+# Seconds between two log lines about one consumer that sheds: it may do so with every batch.
 _QUIET = 10.0
 
 
 class MailboxWriter:
-    """The way into one mailbox.
+    """Writes messages into one mailbox.
 
     Attributes:
-        put: takes a message; look it up anew for each one.
+        put: takes a message; look it up anew for each message.
         mailbox: where messages go.
-        path: what the bound's errors call the consumer.
-        news: how many gaps wait to be told of: they take no message's place.
-        bury: takes what comes for a consumer that has ended.
+        path: what log lines call the consumer.
+        gaps: how many gap notices are in the queue; they count not against its bound.
+        dead_letter: takes each message for a consumer that has ended.
     """
 
     __slots__ = (
@@ -45,9 +47,9 @@ class MailboxWriter:
         "_pause",
         "_quiet_until",
         "_touched",
-        "bury",
+        "dead_letter",
+        "gaps",
         "mailbox",
-        "news",
         "path",
         "put",
     )
@@ -58,12 +60,12 @@ class MailboxWriter:
         touched: list[MailboxWriter],
         path: str,
         pause: Callable[[Mailbox], None],
-        bury: Callable[[Any], None] = lambda _: None,
+        dead_letter: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.mailbox = mailbox
         self.path = path
-        self.news = 0
-        self.bury = bury
+        self.gaps = 0
+        self.dead_letter = dead_letter
         self._touched = touched
         self._quiet_until = 0.0
         self._pause = pause
@@ -77,50 +79,57 @@ class MailboxWriter:
         self._append(message)
 
     def put_gap(self, notice: GapNotice) -> None:
-        """Take the news of a gap."""
-        self.news += 1
-        notice.writer = self
+        """Put a gap notice behind the messages so far."""
+        self.gaps += 1
+        notice.on_taken = self._gap_taken
         self.put(notice)
 
+    def _gap_taken(self) -> None:
+        self.gaps -= 1
+
     def flush(self) -> None:
-        """Do what is due once a batch."""
+        """End a batch: wake the consumer and check the bound."""
         self.put = self._first
         self.wake()
         mailbox = self.mailbox
         if len(mailbox.queue) > mailbox.limit:
-            self._full()
+            self._overflow()
 
     def wake(self) -> None:
         """Wake the consumer."""
-        if self.mailbox.waiter is not None:
-            self.mailbox.wake()
+        # What Mailbox.wake() does, written out.
+        waiter = self.mailbox.waiter
+        if waiter is not None:
+            self.mailbox.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
-    def own_places(self) -> int:
-        """Return how many places of the queue are taken by what is no message, and counts not."""
-        return self.news
+    def notices(self) -> int:
+        """Return how many entries of the queue are no messages: the bound does not count them."""
+        return self.gaps
 
-    def _full(self) -> None:
+    def _overflow(self) -> None:
         mailbox = self.mailbox
         if mailbox.closed:
             while mailbox.queue:
-                self.bury(mailbox.queue.popleft())
+                self.dead_letter(mailbox.queue.popleft())
             return
-        own = self.own_places()
-        if len(mailbox.queue) <= mailbox.limit + own:
+        notices = self.notices()
+        if len(mailbox.queue) <= mailbox.limit + notices:
             return
         if mailbox.spec.overflow is Overflow.BLOCK:
             # Nothing is shed: the sockets are not read until the consumer has caught up.
             self._pause(mailbox)
             return
-        mailbox.limit += own
+        mailbox.limit += notices
         try:
             dropped = mailbox.trim(self.path)
         finally:
-            mailbox.limit -= own
+            mailbox.limit -= notices
         if dropped:
-            self._tell_shed()
+            self._log_shed()
 
-    def _tell_shed(self) -> None:
+    def _log_shed(self) -> None:
         now = monotonic()
         if now < self._quiet_until:
             return
@@ -136,13 +145,26 @@ class MailboxWriter:
 
 
 class HandlerWriter(MailboxWriter):
-    """The way into a handler's mailbox: what it is through with, ``get_message`` hears of.
+    """Writes into a handler's mailbox, and lets ``get_message`` know what the handler handled.
 
-    A notice follows the messages, one at a time however many batches come: what waits in the
-    mailbox of a busy handler is messages, and the notice takes the place of none.
+    Once somebody calls ``get_message``, a notice follows the messages, one at a time however many
+    batches come: the mailbox of a busy handler fills with messages, and not with notices.
+
+    Attributes:
+        receive_times: where the receipt of each message is noted.
     """
 
-    __slots__ = ("_before", "_inbox", "_notice", "_noticed", "_owed", "_put_count", "_waits")
+    __slots__ = (
+        "_before",
+        "_listed",
+        "_nones",
+        "_notice",
+        "_noticed",
+        "_put_count",
+        "_queued",
+        "_reported",
+        "receive_times",
+    )
 
     def __init__(
         self,
@@ -150,52 +172,84 @@ class HandlerWriter(MailboxWriter):
         touched: list[MailboxWriter],
         path: str,
         pause: Callable[[Mailbox], None],
-        message_queue: MessageQueue,
-        bury: Callable[[Any], None] = lambda _: None,
+        nones: PendingNones,
+        dead_letter: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(mailbox, touched, path, pause, bury)
-        self._inbox = message_queue
-        self._notice = HandledNotice(self)
-        self._waits = False  # the notice lies in the mailbox
+        super().__init__(mailbox, touched, path, pause, dead_letter)
+        self.receive_times: Sequence[ReceiveTimes] = ()
+        self._nones = nones
+        self._notice = HandledNotice(self._handled)
+        self._listed = False  # whether the writer is to report at the first get_message
+        self._queued = False  # whether the notice is in the mailbox
         self._before = 0
-        # Messages put so far; of these, those before the notice; of these, those that were told.
-        self._put_count = self._noticed = self._owed = 0
+        # Messages put so far; those of them before the notice; those of them reported as handled.
+        self._put_count = self._noticed = self._reported = 0
 
     def _put_first(self, message: Any) -> None:
-        # No consumer runs while a batch is read: the growth of the queue is the batch's count.
+        # No consumer runs while a batch is read: the batch is what the queue grows by.
         self._before = len(self.mailbox.queue)
         super()._put_first(message)
 
     def put_gap(self, notice: GapNotice) -> None:
-        """Take the news of a gap: it is no message, and ``get_message`` does not hear of it."""
+        """Put a gap notice behind the messages so far; ``get_message`` does not count it."""
         super().put_gap(notice)
         self._put_count -= 1
 
     def wake(self) -> None:
-        """Wake the handler."""
-        self._put_count += len(self.mailbox.queue) - self._before
-        if not self._waits and self._inbox.counts_nones:
-            self._follow()
+        """Count the batch, and wake the handler."""
+        queue = self.mailbox.queue
+        size = len(queue) - self._before
+        if self.receive_times:
+            self._note_receipt(size)
+        self._put_count += size
+        if not self._queued and self._nones.wanted:
+            self._count(size)
         super().wake()
 
-    def _follow(self) -> None:
-        self._waits = True
+    def _count(self, size: int) -> None:
+        nones = self._nones
+        if nones.polled:
+            self._queue_notice()
+            return
+        if not self._listed:
+            self._listed = True
+            nones.reports.append(self._report)
+        nones.unreported += size
+        if nones.unreported >= MOST_NONES:
+            nones.refuse()
+
+    def _report(self) -> None:
+        """Somebody calls ``get_message`` for the first time: report what is handled so far."""
+        mailbox = self.mailbox
+        if mailbox.closed or (mailbox.waiter is not None and not mailbox.queue):
+            self._noticed = self._put_count
+            self._handled()
+        elif not self._queued:
+            self._queue_notice()
+
+    def _note_receipt(self, size: int) -> None:
+        batch = list(islice(reversed(self.mailbox.queue), size))
+        for receive_times in self.receive_times:
+            receive_times.note(message for message in batch if type(message) is dict)
+
+    def _queue_notice(self) -> None:
+        self._queued = True
         self._noticed = self._put_count
         self.mailbox.queue.append(self._notice)
 
-    def handled(self) -> None:
-        """The handler is through with all that was put before the notice, or that was shed."""
-        self._waits = False
-        passed = self._noticed - self.mailbox.shed
-        if passed > self._owed:
-            self._inbox.owe_nones(passed - self._owed)
-            self._owed = passed
+    def _handled(self) -> None:
+        """Note that all that was put before the notice was handled or shed."""
+        self._queued = False
+        handled = self._noticed - self.mailbox.shed
+        if handled > self._reported:
+            self._nones.add(handled - self._reported)
+            self._reported = handled
         if self._put_count > self._noticed:
-            self._follow()
+            self._queue_notice()
 
-    def own_places(self) -> int:
-        """Return the number of gaps, and of the notice for ``get_message``."""
-        return self.news + self._waits
+    def notices(self) -> int:
+        """Return the number of gap notices, and of the notice for ``get_message``."""
+        return self.gaps + self._queued
 
 
 def flush(touched: list[MailboxWriter]) -> None:

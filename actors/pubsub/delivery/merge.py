@@ -310,18 +310,21 @@ class Merge:
 
     def _pass(self, port: MergeInput, message: Any) -> None:
         key = self._key(message)
+        is_repeated = (port.stream, key) in self._repeated_keys
         holders = [port]
         for other in (*self.ports.values(), *self._closed):
             if not other.held or other is port or other.stream != port.stream:
                 continue
             place = next((i for i, held in enumerate(other.held) if self._key(held[0]) == key), -1)
+            if place > 0 and is_repeated:
+                continue  # a later message of the same payload, as likely as not
             for _ in range(place):
                 # This came before it, and the leader has missed it.
                 self._pass_late(other)
             if place >= 0:
                 other.held.popleft()
                 holders.append(other)
-                if (port.stream, key) in self._repeated_keys:
+                if is_repeated:
                     other.ambiguous_at = self.now()
         number = self._note((port.stream, key))
         for holder in holders:

@@ -1,7 +1,7 @@
-"""The iterator's side: a bounded queue, read by ``async for`` and ``get_message``.
+"""The iterator's bounded queue, read by ``async for`` and ``get_message``.
 
-Readers take from ``queue`` themselves as long as there is something; everything else is here: the
-wait, the time limit, the news between messages, and the end.
+A reader takes messages out of the queue itself as long as there are any. The rest is here: the
+wait, the time limit, the notices between messages, and the end.
 """
 
 from __future__ import annotations
@@ -12,90 +12,73 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
-from actors.pubsub.delivery.notices import GapNotice, begin_hook
-from actors.pubsub.delivery.pending_hooks import AtWork, Hooks
+from actors.pubsub.delivery.notices import GapNotice
+from actors.pubsub.delivery.pending_hooks import PendingHooks, RunningHook
+from actors.pubsub.delivery.pending_nones import PendingNones
+from actors.pubsub.delivery.user_hooks import start_hook
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.envelopes import Envelope, Lagged
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import MailboxSpec
 
-__all__ = ["MessageQueue", "InboxInlet"]
+__all__ = ["MessageQueue", "QueueWriter"]
 
-# A reader that never has to wait would never let the loop run. So after this many messages there
-# is a breath in the queue: the reader looks at the clock, and lets the loop run after this many
-# seconds (A7); later with a fuller queue, because what fills it runs in the same loop.
-QUANTUM = 64
+# A reader that never has to wait would never let the event loop run. So a yield marker lies in the
+# queue after this many messages. There the reader looks at the clock, and yields if it has read
+# for so many seconds (A7); for longer with a fuller queue, since the socket's reader, which fills
+# the queue, runs in the same loop.
+_QUANTUM = 64
 _SLICE, _PRESSURE = 0.001, 0.004
-# So many unclaimed Nones say that nobody calls get_message; there are never more.
-_MOST_NONES = 10_000
 
 
 class MessageQueue:
-    """Messages on their way to whoever iterates.
+    """The messages of all subscriptions without a handler, until somebody reads them.
 
     Attributes:
-        nones: how many ``get_message`` calls are to return None: one for each ignored
-            acknowledgement, and one for each message that a handler was through with.
+        pending_nones: how many ``get_message`` calls are to return None.
+        hooks: async hooks that still run between two messages.
+        on_lagged: the hook that is called with the number of messages shed.
         ended: returns whether iteration is over once the queue is empty.
-        failure: why there will be nothing more, or None.
-        closed: that was the user's wish: iteration ends.
+        failure: why no more messages will come, or None.
+        closed: whether the user closed the queue: iteration then ends without an error.
     """
 
     def __init__(self, spec: MailboxSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = Mailbox(spec, loop)
-        self.nones = 0
+        self.pending_nones = PendingNones(self.wake_all)
+        self.hooks = PendingHooks(self.mailbox.queue, loop)
         self.on_lagged: LagCallback | None = None
         self.ended: Callable[[], bool] = lambda: True
         self.failure: BaseException | None = None
         self.closed = False
-        self.hooks = Hooks(self.mailbox.queue, loop)
-        self._polled = False
+        #: Whether the yield marker is in the queue.
+        self.marked = False
         self._since = 0.0
-        self._breath = False
         self._loop = loop
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     # -- writers -----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Wake a reader for each message that waits."""
-        waiters = self._waiters
-        for _ in range(min(len(waiters), len(self.mailbox.queue))):
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
     def wake_all(self) -> None:
         """Have every waiting reader look again."""
+        self.wake(len(self._waiters))
+
+    def wake(self, count: int) -> None:
+        """Wake up to ``count`` readers."""
         waiters = self._waiters
-        while waiters:
+        for _ in range(min(len(waiters), count)):
             waiter = waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
 
-    @property
-    def counts_nones(self) -> bool:
-        """Whether somebody may still call ``get_message`` for what handlers are through with."""
-        return self._polled or self.nones < _MOST_NONES
-
-    def expect_no_reader(self) -> None:
-        """Nobody will call ``get_message``: nothing is owed to it."""
-        self.nones = _MOST_NONES
-
-    def owe_nones(self, count: int) -> None:
-        """Have the next ``count`` ``get_message`` calls return None."""
-        self.nones = min(self.nones + count, _MOST_NONES)
-        if self._waiters:
-            self.wake_all()
-
     def fail(self, error: BaseException) -> None:
-        """End it: readers get what is queued, then ``error``."""
+        """End the queue: readers get what is queued, then ``error``."""
         if self.failure is None:
             self.failure = error
         self.wake_all()
 
     def close(self, error: BaseException) -> None:
-        """End it: iteration ends after what is queued, ``get`` raises ``error``."""
+        """End the queue: iteration ends after what is queued, ``get`` raises ``error``."""
         self.closed = self.failure is None
         self.hooks.cancel()
         self.fail(error)
@@ -115,23 +98,19 @@ class MessageQueue:
             await self._wait(None)
 
     async def get(self, timeout: float | None) -> PubSubMessage | None:
-        """Return the next message, or None after ``timeout`` seconds.
-
-        None also comes at once for an acknowledgement that was ignored, and for each message that
-        a handler consumed: callers that count on one answer for each message rely on it.
-        """
+        """Return the next message, or None: after ``timeout`` seconds, or for a pending None."""
         deadline = None if timeout is None else self._loop.time() + timeout
-        self._polled = True
+        nones = self.pending_nones
+        nones.note_call()
         while True:
             try:
                 message = await self._take(deadline)
-            except TimeoutError:  # a hook is at work still
+            except TimeoutError:  # a hook before the next message still runs
                 return None
             if message is not None:
                 return message
-            if self.nones > 0:
-                self.nones -= 1
-                if self.nones and self.nones % QUANTUM == 0:
+            if nones.take():
+                if nones.count and nones.count % _QUANTUM == 0:
                     await asyncio.sleep(0)
                 return None
             if self.failure is not None:
@@ -141,10 +120,10 @@ class MessageQueue:
             await self._wait(deadline)
 
     async def _take(self, deadline: float | None = None) -> PubSubMessage | None:
-        """Return a message if there is one, after telling the news before it.
+        """Return the next message, after the notices before it; None: the queue is empty.
 
         Raises:
-            TimeoutError: that was not through by ``deadline``.
+            TimeoutError: a notice's hook still runs at ``deadline``.
         """
         queue = self.mailbox.queue
         while queue:
@@ -154,41 +133,41 @@ class MessageQueue:
             if type(message) is GapNotice and message.callback is None:
                 message.take()  # there may be one for each of thousands of channels
             else:
-                await self.tell(message, deadline)
+                await self.handle(message, deadline)
         self.mailbox.note_peak()
         if self.mailbox.senders:
             self.mailbox.release()
         return None
 
-    async def tell(self, news: Any, deadline: float | None = None) -> None:
-        """Tell the user what came between two messages."""
-        if news is _BREATH:
-            if self._breath_is_due():
+    async def handle(self, notice: Any, deadline: float | None = None) -> None:
+        """Do what a queue entry that is no message is for: call a hook, or let the loop run."""
+        if notice is _YIELD:
+            if self._yield_is_due():
                 await asyncio.sleep(0)
                 self._since = self._loop.time()
-            self.plan_breath()
-        elif isinstance(news, AtWork):
-            await self.hooks.go_on(news, deadline)
+            self.mark()
+        elif isinstance(notice, RunningHook):
+            await self.hooks.resume(notice, deadline)
         else:
-            rest = self._begin(news)
+            rest = self._start(notice)
             if rest is not None:
                 await self.hooks.run(rest, deadline)
 
-    def _begin(self, news: Any) -> Coroutine[Any, Any, None] | None:
-        if isinstance(news, Lagged):
-            return begin_hook(self.on_lagged, news.count)
-        assert isinstance(news, GapNotice)
-        return begin_hook(news.callback, news.take())
+    def _start(self, notice: Any) -> Coroutine[Any, Any, None] | None:
+        if isinstance(notice, Lagged):
+            return start_hook(self.on_lagged, notice.count)
+        assert isinstance(notice, GapNotice)
+        return start_hook(notice.callback, notice.take())
 
-    def plan_breath(self) -> None:
-        """Have the reader look at the clock after the next messages."""
+    def mark(self) -> None:
+        """Put the yield marker into a queue that is long enough to need one."""
         queue = self.mailbox.queue
-        if not self._breath and len(queue) > QUANTUM:
-            self._breath = True
-            queue.insert(QUANTUM, _BREATH)
+        if not self.marked and len(queue) > _QUANTUM:
+            self.marked = True
+            queue.insert(_QUANTUM, _YIELD)
 
-    def _breath_is_due(self) -> bool:
-        self._breath = False
+    def _yield_is_due(self) -> bool:
+        self.marked = False
         mailbox = self.mailbox
         mailbox.note_peak()
         allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
@@ -205,7 +184,7 @@ class MessageQueue:
             self._since = self._loop.time()
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.wake()  # the message was meant for this one: wake another reader for it
+                self.wake(1)  # a message woke this reader: wake another one for it
             raise
         finally:
             if timer is not None:
@@ -219,19 +198,19 @@ def _expire(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class _Breath(Envelope):
-    """A place in the queue where the reader looks at the clock; there is one at a time."""
+class _Yield(Envelope):
+    """The yield marker: a place in the queue where the reader looks at the clock."""
 
     __slots__ = ()
 
 
-_BREATH = _Breath()
+_YIELD = _Yield()
 
 
-class InboxInlet(MailboxWriter):
-    """The way into the message_queue."""
+class QueueWriter(MailboxWriter):
+    """Writes into the iterator's queue."""
 
-    __slots__ = ("_inbox",)
+    __slots__ = ("_queue",)
 
     def __init__(
         self,
@@ -241,14 +220,14 @@ class InboxInlet(MailboxWriter):
         pause: Callable[[Mailbox], None],
     ) -> None:
         super().__init__(message_queue.mailbox, touched, path, pause)
-        self._inbox = message_queue
+        self._queue = message_queue
 
     def wake(self) -> None:
         """Wake readers."""
-        self._inbox.plan_breath()
-        self._inbox.wake()
+        self._queue.mark()
+        self._queue.wake(len(self.mailbox.queue))
 
-    def own_places(self) -> int:
-        """Return the number of gaps, of breaths, and of what is being told."""
-        message_queue = self._inbox
-        return self.news + message_queue._breath + message_queue.hooks.queued
+    def notices(self) -> int:
+        """Return the number of gap notices, yield markers and hooks that still run."""
+        queue = self._queue
+        return self.gaps + queue.marked + queue.hooks.queued

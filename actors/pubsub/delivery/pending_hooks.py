@@ -1,9 +1,7 @@
-"""Hooks between two messages of an iterator: heard out, whoever waits for them (P10).
+"""Async hooks that run between two messages of an iterator: the next message waits for them (P10).
 
-QUEUED --a reader comes to it--> AT WORK --through--> gone
-|   ^
-the reader's time is up v   | the next reader
-QUEUED AGAIN, first of all
+A reader that comes to a notice starts its hook and waits for the hook's end. When the reader's time
+is up before that, the running hook becomes the first entry of the queue, and the next reader waits.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from typing import Any
 
 from actors.runtime.envelopes import Envelope
 
-__all__ = ["AtWork", "Hooks"]
+__all__ = ["PendingHooks", "RunningHook"]
 
 
-class AtWork(Envelope):
-    """A hook that is not through yet: what comes after it in the queue waits for it."""
+class RunningHook(Envelope):
+    """A hook that still runs: what comes after it in the queue waits for its end."""
 
     __slots__ = ("task",)
 
@@ -27,15 +25,15 @@ class AtWork(Envelope):
         self.task = task
 
 
-class Hooks:
+class PendingHooks:
     """The hooks of one iterator.
 
     Attributes:
-        queued: how many at work stand in the queue.
+        queued: how many running hooks are in the queue.
 
     Args:
         queue: the iterator's.
-        loop: runs them.
+        loop: runs the hooks.
     """
 
     def __init__(self, queue: deque[Any], loop: asyncio.AbstractEventLoop) -> None:
@@ -45,22 +43,22 @@ class Hooks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, rest: Coroutine[Any, Any, None], deadline: float | None) -> None:
-        """Have ``rest`` of a hook run, and wait for it as :meth:`go_on` does."""
+        """Run ``rest``, the coroutine of a hook, and wait for it until ``deadline``.
+
+        Raises:
+            TimeoutError: the hook still runs at ``deadline`` (the loop's time).
+        """
         task = self._loop.create_task(rest, name="mailslot: a hook")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await self._wait(AtWork(task), deadline)
+        await self._wait(RunningHook(task), deadline)
 
-    async def go_on(self, hook: AtWork, deadline: float | None) -> None:
-        """Wait for a hook that an earlier reader did not wait for to its end.
-
-        Raises:
-            TimeoutError: it is not through by ``deadline`` (the loop's time).
-        """
+    async def resume(self, hook: RunningHook, deadline: float | None) -> None:
+        """Wait for a hook that an earlier reader left running; raises as :meth:`run`."""
         self.queued -= 1
         await self._wait(hook, deadline)
 
-    async def _wait(self, hook: AtWork, deadline: float | None) -> None:
+    async def _wait(self, hook: RunningHook, deadline: float | None) -> None:
         try:
             async with asyncio.timeout_at(deadline):
                 await asyncio.shield(hook.task)
@@ -68,13 +66,13 @@ class Hooks:
             if isinstance(error, asyncio.CancelledError) and hook.task.cancelled():
                 reader = asyncio.current_task()
                 if reader is not None and not reader.cancelling():
-                    return  # the hook was cancelled, by the end of it all, and not its reader
+                    return  # the end of the pub/sub object cancelled the hook, not the reader
             if not hook.task.done():
                 self.queued += 1
                 self._queue.appendleft(hook)
             raise
 
     def cancel(self) -> None:
-        """End all that are at work."""
+        """Cancel all hooks that still run."""
         for task in self._tasks:
             task.cancel()

@@ -1,11 +1,11 @@
-"""The breaker of one handler: stop calling what fails every time (pure).
+"""The circuit breaker of one handler: stop calling a handler that always fails (pure).
 
     CLOSED --limit consecutive failures--> OPEN --cooldown--> HALF_OPEN --success--> CLOSED
                                              ^                    | failure
                                              +--------------------+
 
-While it is open messages go to the failure sink without the handler being called; half-open, one
-message is the trial. What does not decode is no failure of the handler's, and counts for nothing.
+While the breaker is open, messages go to the failure sink and the handler is not called. Half-open,
+one message is tried. A payload that does not decode is not the handler's failure, and not counted.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Breaker(msgspec.Struct, frozen=True):
     """When a handler is no longer called.
 
     Attributes:
-        limit: consecutive failures after which it opens.
-        cooldown: seconds until the next trial.
+        limit: consecutive failures that open the breaker.
+        cooldown: seconds until the next message is tried.
     """
 
     limit: int = 100
@@ -54,18 +54,18 @@ class Breaker(msgspec.Struct, frozen=True):
 
 
 class BreakerState:
-    """One handler's breaker: told of outcomes, asked before a call while it is not closed.
+    """The state of one handler's breaker; asked before each call while it is not closed.
 
     Args:
-        spec: when it opens, and for how long.
-        handler: whose it is, in reports.
-        channel: what that handler is subscribed to.
+        spec: when the breaker opens, and for how long.
+        handler: the handler's name, for log lines.
+        channel: the handler's subscription, for log lines.
 
     Attributes:
-        status: see the module's docstring.
-        ok: set by whoever runs the handler after each success, which is all that a success costs
-            while the breaker is closed.
-        trips: how many times it has opened.
+        status: closed, open or half-open.
+        ok: set after each success by whoever calls the handler: while the breaker is closed, a
+            success costs no more than this.
+        trips: how many times the breaker has opened.
     """
 
     __slots__ = ("_failures", "_spec", "_until", "channel", "handler", "ok", "status", "trips")
@@ -81,7 +81,7 @@ class BreakerState:
         self.trips = 0
 
     def failed(self, now: float) -> bool:
-        """Count a failure at ``now``; return whether the breaker opened by it."""
+        """Count a failure at ``now``; return whether the breaker has just opened."""
         self._failures = 1 if self.ok else self._failures + 1
         self.ok = False
         if self.status is BreakerStatus.CLOSED and self._failures < self._spec.limit:
@@ -100,12 +100,12 @@ class BreakerState:
         return self.status is BreakerStatus.CLOSED
 
     def spared(self) -> None:
-        """Note a message that was no trial, because the handler never saw it: the next one is."""
+        """Note that a message never reached the handler: the trial is the next message's."""
         if self.status is BreakerStatus.HALF_OPEN:
             self.status = BreakerStatus.OPEN
 
     def succeeded(self) -> bool:
-        """Count a success; return whether the breaker closed by it."""
+        """Count a success; return whether the breaker has just closed."""
         closed = self.status is not BreakerStatus.CLOSED
         self.status = BreakerStatus.CLOSED
         self._failures = 0

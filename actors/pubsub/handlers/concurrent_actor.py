@@ -1,4 +1,4 @@
-"""Handlers with lanes: one subscription's messages handled side by side (P12)."""
+"""A handler with ``concurrency``: the messages of one subscription side by side (P12)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
-from actors.pubsub.delivery.notices import call_back
+from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.function_actor import (
-    COMES_BACK,
-    DrainLanes,
-    HandlerActor,
+    HANDLER_RETRY_POLICY,
+    DrainWorkers,
+    FunctionActor,
     HandlerStatus,
     Work,
 )
@@ -32,24 +32,25 @@ __all__ = ["ConcurrentActor"]
 
 log = get_logger("mailslot.pubsub")
 
-# Seconds between two lines about what is shed of that which is parked.
+# Seconds between two log lines about parked messages that are shed.
 _QUIET: Final = 10.0
 
 
 class ConcurrentActor(Actor[PubSubMessage]):
-    """Hands messages to ``concurrency`` lanes, those of one key one after another (P12).
+    """Gives messages to ``concurrency`` workers, and those of one key one after another (P12).
 
-    Each lane is an actor of its own, with one message at a time. While all of them are at work the
-    further messages wait in this actor's mailbox; while one is idle they are looked at, and those
-    whose key is at work are parked. These count against the mailbox's bound, and may be half of
-    what waits: what is beyond is shed, or holds the next one back, as the overflow policy says.
+    Each worker is a child actor that has one message at a time. While all workers are busy,
+    messages wait in this actor's mailbox. While one is idle, messages are taken from the mailbox,
+    and those of a key that is running are parked. Parked messages count against the bound of the
+    mailbox, and may fill half of it: beyond, one is shed or the next one waits, as the overflow
+    policy says.
 
     Args:
-        handler: what the user gave.
-        standing: where the lanes and their threads are shown.
+        handler: the user's.
+        status: where the scheduler and the threads are shown.
         time: the clock of the breaker.
-        on_lagged: hears of what was shed.
-        on_failure: the failure sink of the lanes.
+        on_lagged: called with the number of messages shed.
+        on_failure: the failure sink of the workers.
     """
 
     resilient = True
@@ -57,82 +58,87 @@ class ConcurrentActor(Actor[PubSubMessage]):
     def __init__(
         self,
         handler: Handler,
-        standing: HandlerStatus,
+        status: HandlerStatus,
         time: Callable[[], float],
         on_lagged: LagCallback | None,
         on_failure: FailureSink,
     ) -> None:
         self.handler = handler
-        self._standing = standing
+        self.scheduler = status.scheduler = KeyScheduler(handler.concurrency)
+        self._status = status
         self._time = time
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._decode = make_decode(handler)
         self._key = _key_function(handler.key)
-        self.rota = standing.rota = KeyScheduler(handler.concurrency)
         self._threads: list[WorkerThread] = []
-        self._lanes: list[ActorRef[Any]] = []
-        self._moved: asyncio.Future[None] | None = None
+        self._workers: list[ActorRef[Any]] = []
+        self._worker_done: asyncio.Future[None] | None = None
         self._draining = False
         self._throttle = Throttle(monotonic, _QUIET)
 
     async def on_start(self) -> None:
-        """Open the lanes."""
-        self._standing.threads = self._threads
+        """Spawn the workers."""
+        self._status.threads = self._threads
         self._mailbox = self.context.self_ref._cell.mailbox
         self._most_parked = max(1, self._mailbox.spec.capacity // 2)
-        self._lanes = [self._open_lane(number) for number in range(self.handler.concurrency)]
+        self._workers = [self._spawn_worker(number) for number in range(self.handler.concurrency)]
 
-    def _open_lane(self, number: int) -> ActorRef[Any]:
+    def _spawn_worker(self, number: int) -> ActorRef[Any]:
+        name = f"worker-{number}"
         thread = None
         if self.handler.in_thread:
-            thread = WorkerThread(f"{self.context.path}/lane-{number}")
+            thread = WorkerThread(f"{self.context.path}/{name}")
             self._threads.append(thread)
         run = make_run(self.handler, make_call(self.handler, thread), thread)
-        receive = self._lane(number, guard(run, self._standing.breaker, self._time), thread)
+        run = guard(run, self._status.breaker, self._time)
         return self.context.spawn(
             ActorSpec(
-                HandlerActor,
-                (receive,),
-                name=f"lane-{number}",
+                FunctionActor,
+                (self._receive_of(number, run, thread),),
+                name=name,
                 restart="permanent",
-                retry_policy=COMES_BACK,
+                retry_policy=HANDLER_RETRY_POLICY,
                 on_failure=self._on_failure,
             )
         )
 
-    def _lane(self, number: int, run: Run, thread: WorkerThread | None) -> Callable[[Work], Any]:
-        def free() -> None:
-            self._free(number)
+    def _receive_of(
+        self, number: int, run: Run, thread: WorkerThread | None
+    ) -> Callable[[Work], Any]:
+        """Return the function that worker ``number`` calls for each message."""
+
+        def done() -> None:
+            self._done(number)
 
         async def receive(work: Work) -> None:
             try:
                 await run(work.message, work.payload)
             finally:
                 if thread is None:
-                    free()
-                else:  # a lane whose thread goes on after its time limit is at work still
-                    thread.when_free(free)
+                    done()
+                else:  # past its time limit a thread runs on, and its worker is still busy
+                    thread.when_free(done)
 
         return receive
 
     # -- messages ----------------------------------------------------------------------------------
 
     async def receive(self, message: PubSubMessage) -> None:
-        """Give ``message`` to a lane, or park it."""
-        rota = self.rota
-        while rota.full:
-            await self._move()
+        """Give ``message`` to a worker, or park it."""
+        scheduler = self.scheduler
+        while scheduler.full:
+            await self._wait_worker()
         key: Any = NO_KEY
         work = Work(message)
         if self._key is not None:
             work, key = self._keyed(work, self._key)
-        lane = rota.put(key, work)
-        if lane is not None:
-            self._lanes[lane].tell(work)
+        worker = scheduler.put(key, work)
+        if worker is not None:
+            self._workers[worker].tell(work)
             return
         self._set_limit()
-        if rota.parked > self._most_parked:
+        if scheduler.parked > self._most_parked:
             await self._overflow()
 
     def _keyed(self, work: Work, key: Callable[[Any], Any]) -> tuple[Work, Any]:
@@ -142,19 +148,19 @@ class ConcurrentActor(Actor[PubSubMessage]):
         try:
             work = Work(work.message, self._decode(work.message["data"]))
         except Exception:
-            return work, NO_KEY  # its lane says why
+            return work, NO_KEY  # its worker decodes it again, and reports the error
         return work, key(work.payload)
 
     async def _overflow(self) -> None:
-        rota, spec = self.rota, self._mailbox.spec
+        scheduler, spec = self.scheduler, self._mailbox.spec
         if spec.overflow is Overflow.BLOCK:
-            while rota.parked > self._most_parked:
-                await self._move()
+            while scheduler.parked > self._most_parked:
+                await self._wait_worker()
             return
         if spec.overflow is Overflow.DROP_NEWEST:
-            rota.shed_newest()
+            scheduler.shed_newest()
         else:
-            rota.shed()
+            scheduler.shed_oldest()
         self._set_limit()
         self._mailbox.shed += 1
         if self._throttle.passes(None) is not None:
@@ -164,59 +170,59 @@ class ConcurrentActor(Actor[PubSubMessage]):
                 so_far=self._mailbox.shed,
                 capacity=spec.capacity,
                 overflow=str(spec.overflow),
-                cause="more than half of the mailbox waits for keys that are at work",
+                cause="more than half of the mailbox waits for keys that are running",
             )
-        await call_back(self._on_lagged, 1)
+        await call_hook(self._on_lagged, 1)
 
-    def _free(self, number: int) -> None:
-        """Give lane ``number`` its next message, or have it idle."""
-        if self.context._closed:  # the lanes stop, and what is parked stays for later
+    def _done(self, number: int) -> None:
+        """Give worker ``number`` its next message, if one is parked for it."""
+        if self.context._closed:  # the workers stop: parked messages are for the next incarnation
             return
-        work = self.rota.done(number)
+        work = self.scheduler.done(number)
         if work is not None:
-            self._lanes[number].tell(work)
+            self._workers[number].tell(work)
             self._set_limit()
-        if self._moved is not None and not self._moved.done():
-            self._moved.set_result(None)
-        if self._draining and not self.rota.busy:
+        if self._worker_done is not None and not self._worker_done.done():
+            self._worker_done.set_result(None)
+        if self._draining and not self.scheduler.busy:
             self.context.stop()
 
-    async def _move(self) -> None:
-        """Wait until a lane is through with a message."""
-        self._moved = asyncio.get_running_loop().create_future()
-        await self._moved
+    async def _wait_worker(self) -> None:
+        """Wait until a worker has handled a message."""
+        self._worker_done = asyncio.get_running_loop().create_future()
+        await self._worker_done
 
     def _set_limit(self) -> None:
-        """Have what is parked count against the bound."""
+        """Lower the mailbox's bound by the number of parked messages."""
         mailbox = self._mailbox
         if not mailbox.closed:
-            mailbox.limit = max(1, mailbox.spec.capacity - self.rota.parked)
+            mailbox.limit = max(1, mailbox.spec.capacity - self.scheduler.parked)
             if mailbox.senders:
                 mailbox.release()
 
     # -- the end -----------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """End once the lanes are through with what there is."""
+        """Stop once the workers have handled what they have, and what is parked."""
         self._draining = True
-        if not self.rota.busy:
+        if not self.scheduler.busy:
             self.context.stop()
 
     async def on_stop(self, reason: ExitReason) -> None:
-        """Let threads go, and leave what is parked to the next incarnation."""
+        """End the threads, and put parked messages back into the mailbox."""
         for thread in self._threads:
             thread.close()
-        parked = [work.message for work in self.rota.clear()]
+        parked = [work.message for work in self.scheduler.clear()]
         self._mailbox.queue.extendleft(reversed(parked))
         if self._draining and not reason.normal:
-            self._mailbox.put_last(DrainLanes())
+            self._mailbox.put_last(DrainWorkers())
         self._set_limit()
         if parked and reason.normal:
             log.warning("messages_not_handled", messages=len(parked), path=self.context.path)
 
     async def on_lagged(self, lagged: Lagged) -> None:
-        """Tell the user that messages were shed before the next one."""
-        await call_back(self._on_lagged, lagged.count)
+        """Call the user's hook: messages were shed before the next one."""
+        await call_hook(self._on_lagged, lagged.count)
 
 
 def _key_function(key: Callable[[Any], Any] | str | None) -> Callable[[Any], Any] | None:

@@ -1,4 +1,4 @@
-"""Failure sinks: where the messages go that a handler failed on."""
+"""Failure sinks: what takes the messages that a handler failed on."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from supervisor.log import Throttle, get_logger
 
 __all__ = [
     "WRITER_PREFIX",
-    "Begun",
     "FailureDispatcher",
     "HandlerFailure",
     "HandlerFailureSink",
     "ListSink",
     "LogSink",
+    "SinkCall",
     "StreamSink",
 ]
 
 log = get_logger("mailslot.pubsub")
 
-#: What the names of writers begin with: they stand among the handlers, and are none.
+#: What the names of sink writers begin with: they are among the handlers, and are no handlers.
 WRITER_PREFIX: Final = "mailslot:failures"
 
 
@@ -34,12 +34,12 @@ class HandlerFailure(msgspec.Struct, frozen=True):
     """A message that its handler failed on, or that never reached it.
 
     Attributes:
-        message: the message, as it came.
-        channel: where it came from.
-        error: what was raised: by the handler, by decoding, by the time limit or the breaker.
+        message: the message, as the server sent it.
+        channel: the message's channel.
+        error: the exception of the handler, the decoder, the time limit or the breaker.
         handler: the handler's name.
-        path: the handler's actor.
-        at: when, in Unix seconds.
+        path: the path of the handler's actor.
+        at: when the message failed, in Unix seconds.
     """
 
     message: Any
@@ -50,7 +50,7 @@ class HandlerFailure(msgspec.Struct, frozen=True):
     at: float
 
 
-#: Takes a failure; one that returns an awaitable has it awaited, in order, away from the handler.
+#: Takes a failure. If it returns an awaitable, that is awaited, in order and outside the handler.
 HandlerFailureSink: TypeAlias = (
     Callable[[HandlerFailure], None]
     | Callable[[HandlerFailure], Awaitable[None]]
@@ -59,7 +59,7 @@ HandlerFailureSink: TypeAlias = (
 
 
 class LogSink:
-    """Logs failures, at most one a second for a handler and type of error; counts the rest."""
+    """Logs at most one failure a second for each handler and type of error; counts the others."""
 
     def __init__(self, interval: float = 1.0) -> None:
         self._throttle = Throttle(time.monotonic, interval)
@@ -83,7 +83,7 @@ class _Commands(Protocol):
 
 
 class _RedisSink:
-    """Writes failures to a key; what cannot be written is logged instead of dropped."""
+    """Writes failures to a key, and logs those that it cannot write."""
 
     def __init__(self, client: _Commands, key: str, most: int = 10_000) -> None:
         if most < 1:
@@ -98,7 +98,7 @@ class _RedisSink:
         try:
             await self._write(failure)
         except Exception as error:
-            # Whatever it is: the failure must not get lost over another one.
+            # Whatever the error is, the failure itself must not get lost.
             log.error("failure_sink_failed", key=self._key, error=repr(error))
             self._fallback(failure)
 
@@ -111,7 +111,7 @@ def _fields(failure: HandlerFailure) -> dict[str, Any]:
     data = message["data"] if type(message) is dict else repr(message)
     return {
         "channel": failure.channel,
-        # An actor may fail on what is no message: a timer's, Terminated.
+        # An actor may fail on a message that is not the server's: a timer's, Terminated.
         "data": data if isinstance(data, str | bytes) else repr(data),
         "error": repr(failure.error),
         "handler": failure.handler,
@@ -132,7 +132,7 @@ class StreamSink(_RedisSink):
 class ListSink(_RedisSink):
     """Pushes failures as JSON to the head of a list, trimmed to ``most`` entries.
 
-    A payload that is no text stands in it as base64, under ``data_base64``.
+    A payload that is not text is written as base64, under ``data_base64``.
     """
 
     async def _write(self, failure: HandlerFailure) -> None:
@@ -150,63 +150,60 @@ class ListSink(_RedisSink):
 # -- on the way to a sink --------------------------------------------------------------------------
 
 _last_resort: Final = LogSink()
-_Hire: TypeAlias = Callable[[HandlerFailureSink, ActorRef[Any]], ActorRef[Any]]
+_WriterOf: TypeAlias = Callable[[HandlerFailureSink, ActorRef[Any]], ActorRef[Any]]
 
 
-class Begun(msgspec.Struct, frozen=True):
-    """A failure that its sink has been told of, and what is left to await."""
+class SinkCall(msgspec.Struct, frozen=True):
+    """A failure that a sink was called with, and the awaitable that the sink returned."""
 
     failure: HandlerFailure
     rest: Awaitable[Any]
 
-    def drop(self) -> None:
-        """Nobody will await the rest."""
-        if inspect.iscoroutine(self.rest):
-            self.rest.close()
-
 
 class FailureDispatcher:
-    """Takes the failures of one handler to its sink.
+    """Gives the failures of one handler to its sink.
+
+    A sink that must be awaited has a writer: an actor that awaits it.
 
     Args:
         sink: the user's.
-        hire: returns a writer for a sink that must be awaited, and for the handler; raises
-            SupervisorError where all of this ends.
+        writer_of: returns the writer of a sink, for a handler; raises SupervisorError while the
+            pub/sub object ends.
     """
 
-    def __init__(self, sink: HandlerFailureSink, hire: _Hire) -> None:
+    def __init__(self, sink: HandlerFailureSink, writer_of: _WriterOf) -> None:
         self._sink = sink
-        self._hire = hire
+        self._writer_of = writer_of
         self._handler: ActorRef[Any] | None = None
         self._writer: ActorRef[Any] | None = None
         call = getattr(sink, "__call__", None)  # noqa: B004 - an async __call__ counts
-        self._waits = inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call)
+        self._must_await = inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call)
 
-    def serve(self, handler: ActorRef[Any]) -> None:
-        """Have the writer, if there must be one, last as long as ``handler``, which is spawned."""
+    def start(self, handler: ActorRef[Any]) -> None:
+        """Take failures of ``handler``, which is spawned; its writer lives as long at least."""
         self._handler = handler
-        if self._waits:
-            self._writer = self._hire(self._sink, handler)
+        if self._must_await:
+            self._writer = self._writer_of(self._sink, handler)
 
-    def give(self, failure: HandlerFailure) -> None:
-        """Take ``failure``; returns at once."""
-        if self._waits:
-            self._tell(failure, failure)
+    def dispatch(self, failure: HandlerFailure) -> None:
+        """Give ``failure`` to the sink or to its writer, and return at once."""
+        if self._must_await:
+            self._tell_writer(failure, failure)
             return
         result: Any = self._sink(failure)
         if result is not None and inspect.isawaitable(result):
-            # No coroutine function, and must be awaited all the same: from now on it is one.
-            self._waits = True
-            self._tell(failure, Begun(failure, result))
+            # Not a coroutine function, but it must be awaited: treated as one from now on.
+            self._must_await = True
+            self._tell_writer(failure, SinkCall(failure, result))
 
-    def _tell(self, failure: HandlerFailure, message: HandlerFailure | Begun) -> None:
+    def _tell_writer(self, failure: HandlerFailure, message: HandlerFailure | SinkCall) -> None:
         if self._writer is None or not self._writer.alive:
             assert self._handler is not None
             try:
-                self._writer = self._hire(self._sink, self._handler)
-            except SupervisorError:  # it fails while all of this ends
+                self._writer = self._writer_of(self._sink, self._handler)
+            except SupervisorError:  # the pub/sub object ends
                 _last_resort(failure)
-                if isinstance(message, Begun):
-                    message.drop()
+                if isinstance(message, SinkCall) and inspect.iscoroutine(message.rest):
+                    message.rest.close()
                 return
         self._writer.tell(message)

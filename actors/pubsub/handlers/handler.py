@@ -17,54 +17,56 @@ from supervisor import SpecError
 if TYPE_CHECKING:
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
-__all__ = ["Around", "Handler", "Opener", "as_handler"]
+__all__ = ["Around", "Handler", "PayloadDecoder", "as_handler"]
 
-#: Takes a message and what handles it, and has it handled: a worker's middleware.
+#: A worker's middleware: takes a message and the rest of the steps, and calls these.
 Around: TypeAlias = Callable[
     [PubSubMessage, Callable[[PubSubMessage], Awaitable[Any]]], Awaitable[Any]
 ]
 
 _FORMATS = ("json", "msgpack")
-_MOST_LANES = 1024
+_MOST_WORKERS = 1024
 
 
-class Opener:
-    """A way to make a payload of ``data`` that is none of msgspec's; may stand for ``decode=``."""
+class PayloadDecoder:
+    """A function that decodes a payload without msgspec; may be given as ``decode=``."""
 
-    __slots__ = ("open",)
+    __slots__ = ("decode",)
 
-    def __init__(self, open: Callable[[Any], Any]) -> None:
-        self.open = open
+    def __init__(self, decode: Callable[[Any], Any]) -> None:
+        self.decode = decode
 
 
 class Handler:
-    """What becomes of one subscription's messages; accepted wherever a callback is.
+    """How the messages of one subscription are handled; accepted wherever a callback is.
 
     Args:
         fn: a function or coroutine function, or an Actor class (or ActorSpec) whose ``receive``
-            takes the messages; its crash restarts it with new state. A function takes the message
-            or, with ``decode``, the decoded payload; with a second parameter the message, too.
+            takes the messages; a crash restarts the actor with new state. A function takes the
+            message or, with ``decode``, the decoded payload, and the message as second parameter
+            if it has one.
         decode: a type that msgspec decodes payloads to: a Struct, a union of tagged ones, ...
-            What does not decode goes to the failure sink.
+            A message whose payload does not decode goes to the failure sink.
         format: ``json`` or ``msgpack``.
         concurrency: how many messages are handled side by side.
-        key: keeps the order of messages with an equal key: a function of what ``fn`` takes, or the
-            name of an attribute of it. Without one, order is not kept beyond ``concurrency=1``.
+        key: keeps messages with an equal key in order: a function of the argument of ``fn``, or
+            the name of an attribute of it. Without a key, a ``concurrency`` above 1 keeps no order.
         mailbox: the bound of the mailbox; None: the pubsub's.
-        overflow: what happens there; None: as the pubsub's.
+        overflow: what happens at the bound; None: as the pubsub's.
         on_failure: the failure sink: takes a HandlerFailure, may be ``async``; None: the pubsub's.
-        on_gap: hears of gaps before the next message; None: the pubsub's.
-        on_lagged: hears how many messages were shed; None: the pubsub's.
+        on_gap: called with each gap, before the next message; None: the pubsub's.
+        on_lagged: called with the number of messages shed; None: the pubsub's.
         timeout: seconds that one message may take; None: no limit.
-        in_thread: run a plain function in a thread, so that it may block: one for each of
-            ``concurrency``. A thread cannot be ended: past its ``timeout`` the message has failed,
-            and the next one of its lane waits until the function has returned.
-        breaker: when to stop calling a handler that fails every time; None: never.
+        in_thread: run a plain function in a thread, so that it may block: in one thread for each
+            of ``concurrency``. A thread cannot be ended: after ``timeout`` the message has failed,
+            and the thread takes its next message once the function has returned.
+        breaker: when to stop calling a handler that always fails; None: never.
 
     Attributes:
-        around: what every message passes on its way to ``fn``; for the worker's middleware.
-        adapt: makes of an actor's ``receive`` a function of the payload and the message.
-        receive_times: note when this handler's messages came.
+        wants_message: whether ``fn`` takes the payload and the message.
+        around: the worker's middleware: each message passes it on its way to ``fn``.
+        adapt: turns an actor's ``receive`` into a function of the payload and the message.
+        receive_times: where the receipt of this handler's messages is noted.
 
     Raises:
         SpecError: with every problem found.
@@ -130,20 +132,20 @@ class Handler:
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """The handler's name in log lines and failures."""
         fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
         return getattr(fn, "__qualname__", None) or repr(fn)
 
     @property
     def is_actor(self) -> bool:
-        """Whether its messages go to an actor of the user's."""
+        """Whether a user's Actor takes the messages."""
         return isinstance(self.fn, ActorSpec) or (
             isinstance(self.fn, type) and issubclass(self.fn, Actor)
         )
 
     @property
     def is_async(self) -> bool:
-        """Whether its function is a coroutine function, as far as its definition tells."""
+        """Whether the function is a coroutine function, as far as its definition shows."""
         call = getattr(self.fn, "__call__", None)  # noqa: B004 - an async __call__ counts
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call)
 
@@ -153,8 +155,8 @@ class Handler:
             return [f"it must be callable, an Actor class or an ActorSpec, not {self.fn!r}"]
         if self.format not in _FORMATS:
             problems.append(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
-        if not 1 <= self.concurrency <= _MOST_LANES:
-            problems.append(f"concurrency must be 1 to {_MOST_LANES}, not {self.concurrency}")
+        if not 1 <= self.concurrency <= _MOST_WORKERS:
+            problems.append(f"concurrency must be 1 to {_MOST_WORKERS}, not {self.concurrency}")
         if self.key is not None and self.concurrency == 1:
             problems.append("key orders what runs side by side: give it a concurrency above 1")
         if self.timeout is not None and self.timeout <= 0:
@@ -180,7 +182,7 @@ class Handler:
         assert callable(self.fn)
         try:
             parameters = inspect.signature(self.fn).parameters.values()
-        except (TypeError, ValueError):  # some built-ins have none to show
+        except (TypeError, ValueError):  # some built-ins have no signature
             return []
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         takes = [p for p in parameters if p.kind in positional]
@@ -204,8 +206,8 @@ class Handler:
 
 
 def as_handler(callback: Any) -> Handler:
-    """Return ``callback`` as a Handler: one already, a function, or an Actor class."""
+    """Return ``callback``, a Handler, a function or an Actor class, as a Handler."""
     if isinstance(callback, Handler):
         return callback
-    # What the reference API takes, it takes without a breaker and with any signature that works.
+    # A bare callback works as in the reference API, which has no breaker.
     return Handler(callback, breaker=None)

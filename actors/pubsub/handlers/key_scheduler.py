@@ -1,9 +1,9 @@
-"""Which message runs next, and in which lane (pure).
+"""Which message runs next, and in which worker of a concurrent handler (pure).
 
-A key has a lane while one of its messages is in hand, and its further ones are parked until that
-lane is through with it: order within a key, and no key in the way of another one. A message without
-a key takes any lane. Who uses it looks at a further message only while a lane is idle, so that
-what is parked is older than what is not looked at, and is next.
+While a message of a key runs in a worker, further messages of the key are parked, and run in that
+worker one after another. So a key keeps its order and is in no other key's way. A message without
+a key runs in any worker. A new message is put only while a worker is idle, so that every parked
+message is older than all that still wait in the mailbox.
 """
 
 from __future__ import annotations
@@ -16,60 +16,56 @@ __all__ = ["NO_KEY", "KeyScheduler"]
 
 
 class _NoKey:
-    """A message whose order does not matter."""
+    """The key of a message whose order does not matter."""
 
 
 NO_KEY: Final = _NoKey()
 
 
 class KeyScheduler:
-    """Gives messages to ``lanes`` lanes, numbered from 0.
+    """Assigns messages to workers, which are numbered from 0.
 
     Attributes:
-        parked: how many messages wait for their key's lane.
-        busy: how many lanes have a message in hand.
-        taken: how many messages were given to it.
-        through: how many of the first of these are all through, handled or shed.
+        taken: how many messages were put so far; the next one has this number.
     """
 
-    __slots__ = ("_idle", "_in_hand", "_keys", "_lanes", "_parked", "_waiting", "taken")
+    __slots__ = ("_idle", "_keys", "_parked", "_running", "_waiting", "_workers", "taken")
 
-    def __init__(self, lanes: int) -> None:
-        self._lanes = lanes
-        self._idle: deque[int] = deque(range(lanes))
-        # The key that each busy lane is for.
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._idle: deque[int] = deque(range(workers))
+        # For each busy worker: the key that it runs, and the number of its message.
         self._keys: dict[int, Hashable] = {}
-        # The parked messages of each key in hand, as numbers; and all of them, oldest first.
+        self._running: dict[int, int] = {}
+        # The numbers of the parked messages for each running key; and all of them, oldest first.
         self._waiting: dict[Hashable, deque[int]] = {}
         self._parked: OrderedDict[int, tuple[Hashable, Any]] = OrderedDict()
-        # The number of the message that each busy lane has in hand.
-        self._in_hand: dict[int, int] = {}
         self.taken = 0
 
     @property
     def parked(self) -> int:
-        """How many messages wait for their key's lane."""
+        """How many messages are parked."""
         return len(self._parked)
 
     @property
     def busy(self) -> int:
-        """How many lanes have a message in hand."""
-        return self._lanes - len(self._idle)
+        """How many workers run a message."""
+        return self._workers - len(self._idle)
 
     @property
     def full(self) -> bool:
-        """Whether no lane is idle."""
+        """Whether no worker is idle."""
         return not self._idle
 
     @property
-    def through(self) -> int:
-        """How many of the first messages are all through, handled or shed."""
-        return min([*self._in_hand.values(), next(iter(self._parked), self.taken)])
+    def finished(self) -> int:
+        """The number of messages up to the first one that is neither handled nor shed."""
+        return min([*self._running.values(), next(iter(self._parked), self.taken)])
 
     def put(self, key: Hashable, message: Any) -> int | None:
-        """Return the lane that handles ``message`` now; None: it is parked.
+        """Return the worker that is to run ``message``; None: the message is parked.
 
-        Only while a lane is idle.
+        To be called while a worker is idle.
         """
         number, self.taken = self.taken, self.taken + 1
         if key is not NO_KEY:
@@ -79,25 +75,25 @@ class KeyScheduler:
                 self._parked[number] = (key, message)
                 return None
             self._waiting[key] = deque()
-        lane = self._idle.popleft()
-        self._keys[lane] = key
-        self._in_hand[lane] = number
-        return lane
+        worker = self._idle.popleft()
+        self._keys[worker] = key
+        self._running[worker] = number
+        return worker
 
-    def done(self, lane: int) -> Any | None:
-        """Return what ``lane``, which is through with its message, handles next; None: it idles."""
-        key = self._keys[lane]
+    def done(self, worker: int) -> Any | None:
+        """Note that ``worker`` has handled its message; return its next one, or None."""
+        key = self._keys[worker]
         if key is not NO_KEY:
             waiting = self._waiting[key]
             if waiting:
-                self._in_hand[lane] = number = waiting.popleft()
+                self._running[worker] = number = waiting.popleft()
                 return self._parked.pop(number)[1]
             del self._waiting[key]
-        del self._keys[lane], self._in_hand[lane]
-        self._idle.append(lane)
+        del self._keys[worker], self._running[worker]
+        self._idle.append(worker)
         return None
 
-    def shed(self) -> Any:
+    def shed_oldest(self) -> Any:
         """Take out and return the oldest parked message."""
         _, (key, message) = self._parked.popitem(last=False)
         self._waiting[key].popleft()
@@ -110,5 +106,5 @@ class KeyScheduler:
         return message
 
     def clear(self) -> list[Any]:
-        """Take out and return all that is parked, oldest first."""
-        return [self.shed() for _ in range(self.parked)]
+        """Take out and return all parked messages, oldest first."""
+        return [self.shed_oldest() for _ in range(self.parked)]

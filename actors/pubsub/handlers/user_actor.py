@@ -1,7 +1,7 @@
-"""Actor classes as handlers: what stands between the mailbox and the ``receive`` of the user's.
+"""A user's Actor class as a handler: the steps between the mailbox and its ``receive``.
 
-An actor that raises is made anew, so only what its ``receive`` raises may be raised here. What does
-not decode, and what its breaker refuses, goes to the failure sink past it.
+An actor that raises is restarted. So only what ``receive`` itself raises is raised here; a payload
+that does not decode and a message that the breaker refuses go to the failure sink directly.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, BreakerStatus
-from actors.pubsub.handlers.function_actor import COMES_BACK
+from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
+from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.handlers.pipeline import Call, admit, is_undecodable, make_run, note_success
+from actors.pubsub.handlers.pipeline import Call, guard, is_undecodable, make_run
 from actors.runtime.actor import Actor, ActorSpec
 
 __all__ = ["actor_spec"]
-
-_CLOSED = BreakerStatus.CLOSED
 
 
 def actor_spec(
     handler: Handler, breaker: BreakerState | None, time: Callable[[], float]
 ) -> ActorSpec:
-    """Return how the actor of ``handler`` is made, and made anew."""
+    """Return the spec of the user's actor, with the steps of ``handler`` before its ``receive``."""
     given = handler.fn if isinstance(handler.fn, ActorSpec) else None
     make: Any = handler.fn if given is None else given.actor
 
@@ -38,7 +36,8 @@ def actor_spec(
     actor.__name__ = getattr(make, "__name__", "actor")
     spec = ActorSpec(actor) if given is None else msgspec.structs.replace(given, actor=actor)
     if spec.retry_policy is None:
-        spec = msgspec.structs.replace(spec, retry_policy=COMES_BACK, restart="permanent")
+        replace = msgspec.structs.replace
+        spec = replace(spec, retry_policy=HANDLER_RETRY_POLICY, restart="permanent")
     return spec
 
 
@@ -46,31 +45,25 @@ def _receive(
     actor: Actor[Any], handler: Handler, breaker: BreakerState | None, time: Callable[[], float]
 ) -> Callable[[Any], Awaitable[Any]]:
     own = actor.receive
-    run = make_run(handler, _call(handler, own))
+    run = guard(make_run(handler, _call(handler, own)), breaker, time)
     healthy = False
 
     async def receive(message: Any) -> Any:
         nonlocal healthy
         if type(message) is not dict:
-            # Not the server's: timers, Terminated, what others tell the actor.
+            # Not from the server: a timer's message, Terminated, what others tell the actor.
             result = own(message)
             return await result if inspect.isawaitable(result) else result
         try:
-            if breaker is not None and breaker.status is not _CLOSED:
-                admit(breaker, time())
             result = await run(message)
         except Exception as error:
             if isinstance(error, BreakerOpenError) or is_undecodable(error):
-                return _pass_by(actor, message, error)
+                return _report_failure(actor, message, error)
             raise
         if not healthy:
-            # What it crashes on next is that message's doing: it comes back without a back-off.
+            # A later message makes it crash, then, and not its start: it restarts at once.
             healthy = True
             actor.context.mark_healthy()
-        if breaker is not None:
-            breaker.ok = True
-            if breaker.status is not _CLOSED:
-                note_success(breaker)
         return result
 
     return receive
@@ -88,6 +81,6 @@ def _call(handler: Handler, own: Callable[[Any], Any]) -> Call:
     return call
 
 
-def _pass_by(actor: Actor[Any], message: Any, error: Exception) -> None:
-    """Have a message fail that the actor did not see."""
+def _report_failure(actor: Actor[Any], message: Any, error: Exception) -> None:
+    """Give the failure sink a message that the actor did not receive."""
     actor.context._cell.report_failure(message, error)

@@ -1,7 +1,7 @@
-"""Threads for plain functions that block: one for each lane, which is never in two at once.
+"""A thread for a plain function that blocks: one for each worker of a handler.
 
-The loop's own executor is no place for them: it is small, and name look-ups share it. These threads
-are daemons: one that hangs for ever keeps no process from ending.
+The event loop's own executor would not do: it is small, and name look-ups share it. These threads
+are daemons: one that hangs does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from actors.pubsub.handlers.function_actor import HandlerActor
-from actors.pubsub.model.types import LagCallback
-from supervisor import ExitReason
+__all__ = ["WorkerThread"]
 
-__all__ = ["WorkerThread", "ThreadActor"]
-
-#: The context to run in, the function, its arguments, and who waits for what it returns.
+#: The context to run in, the function, its arguments, and the future of its result.
 _Job = tuple[contextvars.Context, Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]
 
 
 class WorkerThread:
-    """One thread, started with its first call and ended by :meth:`close`.
+    """A thread that runs one call at a time; started by the first call, ended by :meth:`close`.
 
     Attributes:
-        busy: whether a call is in it, also one that nobody waits for any more.
-        overdue: whether that is one whose time is up.
+        busy: whether a call runs in the thread, even if its caller waits no more.
+        overdue: whether the time limit of that call is up.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,11 +35,11 @@ class WorkerThread:
         self.overdue = False
 
     async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Return what ``fn`` returns in the thread, once that is free.
+        """Run ``fn`` in the thread once no other call runs there, and return its result.
 
-        Cancelled, it returns at once, and ``fn`` goes on: see :attr:`busy`.
+        When cancelled, this returns at once and ``fn`` runs on: the thread stays :attr:`busy`.
         """
-        await self.free()
+        await self.wait_free()
         loop = asyncio.get_running_loop()
         if self._jobs is None:
             self._jobs = SimpleQueue()
@@ -56,21 +52,21 @@ class WorkerThread:
         return await future
 
     def when_free(self, call: Callable[[], None]) -> None:
-        """Call ``call`` in the loop once no call is in the thread; at once if none is."""
+        """Call ``call`` in the event loop once no call runs in the thread; at once if none does."""
         if self.busy:
             self._waiters.append(call)
         else:
             call()
 
-    async def free(self) -> None:
-        """Wait until no call is in the thread."""
+    async def wait_free(self) -> None:
+        """Wait until no call runs in the thread."""
         while self.busy:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(lambda future=future: _wake(future))  # type: ignore[misc]
             await future
 
     def close(self) -> None:
-        """Have the thread end after the call in it; nobody waits for that."""
+        """End the thread after the call that runs in it, without waiting for that."""
         if self._jobs is not None:
             self._jobs.put(None)
             self._jobs = None
@@ -85,9 +81,9 @@ class WorkerThread:
                 error = raised
             try:
                 loop.call_soon_threadsafe(self._done, future, result, error)
-            except RuntimeError:  # the loop is gone, and whoever waited with it
+            except RuntimeError:  # the loop is closed: nobody waits any more
                 return
-            # Or they would be kept alive until the next call.
+            # Kept, these would live until the next call.
             del job, context, fn, args, future, result, error
 
     def _done(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -96,7 +92,7 @@ class WorkerThread:
             if error is None:
                 future.set_result(result)
             elif isinstance(error, StopIteration):
-                # A future cannot carry one: it would end the coroutine that awaits it.
+                # A future refuses StopIteration: it would end the coroutine that awaits it.
                 wrapped = RuntimeError("the function raised StopIteration")
                 wrapped.__cause__ = error
                 future.set_exception(wrapped)
@@ -110,20 +106,3 @@ class WorkerThread:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-class ThreadActor(HandlerActor):
-    """Runs a function in a thread of its own for each message."""
-
-    def __init__(
-        self,
-        receive: Callable[[Any], Any],
-        on_lagged: LagCallback | None,
-        thread: WorkerThread,
-    ) -> None:
-        super().__init__(receive, on_lagged)
-        self._thread = thread
-
-    async def on_stop(self, reason: ExitReason) -> None:
-        """Let the thread go."""
-        self._thread.close()

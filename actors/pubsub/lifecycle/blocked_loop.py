@@ -1,8 +1,9 @@
-"""Who holds the loop: found by a thread that looks, so that no message pays for it.
+"""Names a handler that blocks the event loop: found by a thread, so that no message pays for it.
 
-The thread looks at what the loop's thread is doing. When that is an actor's message, it asks the
-loop for a sign. If there is none by the next look, and the same call is in hand at further looks
-for a tenth of a second, that one holds the loop, and its stack says where.
+Twenty times a second the thread looks at the stack of the loop's thread. If an actor handles a
+message there, the thread has the loop call a function. If the loop has not called it by the next
+look, and further looks find the same call running for a tenth of a second, that call blocks the
+loop, and its stack shows where.
 """
 
 from __future__ import annotations
@@ -14,29 +15,26 @@ import time
 from collections.abc import Callable, Iterator
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from actors.runtime.message_loop import handle_messages
+from supervisor import Child
 from supervisor.log import Throttle, get_logger
 
-if TYPE_CHECKING:
-    from actors.pubsub.lifecycle.tree import PubSubTree
-    from supervisor import Child
-
-__all__ = ["HOLDS_LOOP", "LoopWatch"]
+__all__ = ["LoopWatch"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds for which a handler may hold the loop before it is warned about.
-HOLDS_LOOP: Final = 0.1
-# A look takes a tenth of a millisecond of both threads: three within the time above are enough.
+# Seconds for which a handler may block the loop before there is a warning.
+_ALLOWED: Final = 0.1
+# A look costs both threads a tenth of a millisecond: three looks in that time are enough.
 _LOOK: Final = 0.05
 _QUIET: Final = 10.0
 _LOOP_CODE: Final = handle_messages.__code__
 
 
 class LoopWatch:
-    """Watches one loop as long as there are pub/sub objects with handlers in it."""
+    """Watches one event loop as long as pub/sub objects with handlers run in it."""
 
     _watches: ClassVar[dict[asyncio.AbstractEventLoop, LoopWatch]] = {}
     _lock: ClassVar = threading.Lock()
@@ -44,28 +42,27 @@ class LoopWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread_id = threading.get_ident()
-        self._for: set[Child] = set()
+        #: The pub/sub objects, as children of their system's root.
+        self._children: set[Child] = set()
         self._throttle = Throttle(monotonic, _QUIET)
-        # Whether the loop was asked for a sign of life that it has not given yet.
+        # Whether the loop has yet to call _sign().
         self._asked = False
-        # The call in hand while there is none, and since when.
-        self._held: int | None = None
+        # The call that runs meanwhile, and since when.
+        self._call: int | None = None
         self._since = 0.0
-        name = "mailslot: who holds the loop"
+        name = "mailslot: watches the loop"
         threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     @classmethod
-    def watch(cls, tree: PubSubTree) -> None:
-        """Watch the loop of ``tree`` until they, and all others in it, have ended."""
-        loop = tree.system.loop
-        assert tree.child is not None
+    def watch(cls, loop: asyncio.AbstractEventLoop, child: Child) -> None:
+        """Watch ``loop`` until ``child``, and all others that this was called for, have ended."""
         with cls._lock:
             watch = cls._watches.get(loop)
             if watch is None:
                 watch = cls._watches[loop] = cls(loop)
-            if tree.child not in watch._for:
-                watch._for = {child for child in watch._for if not child.forgotten}
-                watch._for.add(tree.child)
+            if child not in watch._children:
+                watch._children = {known for known in watch._children if not known.forgotten}
+                watch._children.add(child)
 
     def _sign(self) -> None:
         self._asked = False
@@ -80,17 +77,17 @@ class LoopWatch:
                 time.sleep(_LOOK)
                 before, spent_before = looked, spent
                 looked, spent = monotonic(), used()
-                # What kept this thread from looking, and was at work, holds the interpreter's lock.
-                starved = looked - before > _LOOK + HOLDS_LOOP and spent - spent_before > HOLDS_LOOP
+                # This thread could not look while the other one worked: that one holds the GIL.
+                starved = looked - before > _LOOK + _ALLOWED and spent - spent_before > _ALLOWED
                 self._look(looked, before if starved else None)
         except RuntimeError:  # the loop was closed meanwhile
             self._forget()
         finally:
-            self._held = None
+            self._call = None
 
     def _is_wanted(self) -> bool:
         with self._lock:
-            if not self._loop.is_closed() and any(not child.forgotten for child in self._for):
+            if not self._loop.is_closed() and any(not child.forgotten for child in self._children):
                 return True
             self._forget()
             return False
@@ -101,21 +98,21 @@ class LoopWatch:
 
     def _look(self, now: float, starved_since: float | None) -> None:
         frame = sys._current_frames().get(self._thread_id)
-        stack = [] if frame is None else _in_hand(frame)
+        stack = [] if frame is None else _handling(frame)
         if not stack:
-            self._held = None
+            self._call = None
             return
-        # By its number: a frame that is held on to would not end with its call.
+        # Its id: a reference would keep the frame alive after its call.
         call = id(stack[1])
         if not self._asked:
             self._asked = True
             self._loop.call_soon_threadsafe(self._sign)
-            self._held, self._since = call, starved_since or now
+            self._call, self._since = call, starved_since or now
             if starved_since is None:
                 return
-        elif self._held != call:
-            self._held, self._since = call, starved_since or now
-        if now - self._since >= HOLDS_LOOP:
+        elif self._call != call:
+            self._call, self._since = call, starved_since or now
+        if now - self._since >= _ALLOWED:
             self._warn(now - self._since, stack)
 
     def _warn(self, seconds: float, stack: list[FrameType]) -> None:
@@ -131,21 +128,21 @@ class LoopWatch:
             at=f"{inner.f_code.co_filename}:{inner.f_lineno}",
             seconds=round(seconds, 3),
             suppressed=suppressed,
-            cure="what blocks or computes for long belongs into a thread:"
+            cure="run what blocks or computes for long in a thread:"
             " Handler(..., in_thread=True), or asyncio.to_thread()",
         )
 
 
 def _processor_time_of(thread_id: int) -> Callable[[], float]:
-    """Return a clock of the time that a thread was at work; one that stands still if none is."""
+    """Return a function of the CPU time of a thread; it returns 0 where the system has none."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return lambda: 0.0
     clock = time.pthread_getcpuclockid(thread_id)
     return lambda: time.clock_gettime(clock)
 
 
-def _in_hand(frame: FrameType) -> list[FrameType]:
-    """Return the stack from an actor's message loop inwards; empty if no message is in hand."""
+def _handling(frame: FrameType) -> list[FrameType]:
+    """Return the stack from an actor's message loop inwards; empty if no message is handled."""
     stack = []
     for one in _outwards(frame):
         stack.append(one)

@@ -1,8 +1,8 @@
-"""The end of all subscriptions, with nothing lost that a server delivered before it knew of it.
+"""Unsubscribe, and wait for the handlers: no message that a server has sent is lost.
 
-Messages are routed until the server has said that a subscription is over: whatever it sent before
-is ahead of that word on the same connection. Then the handlers finish what they have, and after
-them those who take their failures to sinks that must be awaited.
+Messages are delivered until the server confirms the end of a subscription: whatever it sent before
+comes before the confirmation on the same connection. Then the handlers handle what they have, and
+after them the failure sinks that must be awaited write what they have.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = ["drain"]
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds without a byte in which a node must have said that a subscription is over.
+# A node that sends no byte for so many seconds is not waited for.
 _PATIENCE = 2.0
 _LOOK = 0.25
 
 
 async def drain(tree: PubSubTree, call: Call, timeout: float | None) -> bool:
-    """End what ``call`` is for, and wait until its handlers are through with what they have.
+    """End the subscriptions of ``call``, and wait until their handlers have handled all messages.
 
-    Their failures are with the sinks then, too.
+    By then the failure sinks have all failures, too.
 
     Args:
         tree: the pub/sub object's.
-        call: names the targets; fails when the object ends before it.
-        timeout: seconds for all of it; None: as long as it takes.
+        call: names the targets; fails if the pub/sub object ends first.
+        timeout: seconds for all of this; None: no limit.
 
     Returns:
-        whether all was handled in time.
+        whether all messages were handled in time.
     """
     registry = tree.registry
     handlers = [
@@ -47,12 +47,12 @@ async def drain(tree: PubSubTree, call: Call, timeout: float | None) -> bool:
         async with asyncio.timeout(timeout) as limit:
             if call.open:
                 tree.manager.tell(Drain(list(call.open), call))
-                await _last_words(tree, call)
+                await _confirmed(tree, call)
             for handler in handlers:
                 await handler.stopped()
             if tree.written is not None:
                 await tree.written()
-    except ConnectionError:  # it ended meanwhile, and with it all subscriptions
+    except ConnectionError:  # the pub/sub object ended meanwhile, and with it all subscriptions
         return not any(handler.alive for handler in handlers)
     except (TimeoutError, asyncio.CancelledError) as error:
         if call.open and tree.manager.alive:
@@ -63,8 +63,8 @@ async def drain(tree: PubSubTree, call: Call, timeout: float | None) -> bool:
     return True
 
 
-async def _last_words(tree: PubSubTree, call: Call) -> None:
-    """Wait until each node has said that the subscriptions are over, or has fallen silent."""
+async def _confirmed(tree: PubSubTree, call: Call) -> None:
+    """Wait until each node has confirmed the end of its subscriptions, or is silent."""
     now = tree.system.loop.time
     begun = now()
     while True:
@@ -74,7 +74,7 @@ async def _last_words(tree: PubSubTree, call: Call) -> None:
             return
         reconciler = tree.reconciler
         if reconciler.waits_for_handlers:
-            begun = now()  # nothing is read on purpose: silence proves nothing
+            begun = now()  # reading is paused: silence proves nothing
             continue
         for subscriber in reconciler.holders(call.open):
             quiet = now() - max(begun, subscriber.connection.last_read)
@@ -83,5 +83,5 @@ async def _last_words(tree: PubSubTree, call: Call) -> None:
                     "unsubscribe_not_acknowledged", node=subscriber.node, targets=len(call.open)
                 )
                 subscriber.connection.abort(
-                    ConnectionError(f"{subscriber.node}: no word on an unsubscription")
+                    ConnectionError(f"{subscriber.node}: silent after an unsubscribe")
                 )

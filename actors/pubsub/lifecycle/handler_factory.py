@@ -1,8 +1,9 @@
-"""Putting handlers to work: from what a user gave to an actor that a subscription feeds."""
+"""From a user's callback to a running handler: an actor that a subscription feeds."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,9 +15,10 @@ from actors.pubsub.handlers.failure_sinks import (
     HandlerFailureSink,
     LogSink,
 )
-from actors.pubsub.handlers.function_actor import HandlerActor, HandlerStatus, Work
+from actors.pubsub.handlers.function_actor import FunctionActor, HandlerStatus, ThreadActor, Work
 from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
+from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Subscription
@@ -27,7 +29,7 @@ from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
-    from actors.pubsub.lifecycle.sink_writers import Writers
+    from actors.pubsub.lifecycle.sink_writers import SinkWriters
 
 __all__ = ["HandlerFactory"]
 
@@ -35,12 +37,13 @@ log = get_logger("mailslot.pubsub")
 
 
 class HandlerFactory:
-    """Makes the handlers of one pub/sub object.
+    """Starts the handlers of one pub/sub object.
 
     Args:
-        mailbox: the bound of a handler that names none.
-        on_failure: the failure sink of a handler that names none; None: logs.
-        on_lagged: hears of what a handler's mailbox shed, where the handler does not say.
+        tree: where they run.
+        mailbox: the bound of a handler that has none of its own.
+        on_failure: the failure sink of a handler that has none of its own; None: a log.
+        on_lagged: the ``on_lagged`` of a handler that has none of its own.
     """
 
     def __init__(
@@ -54,111 +57,90 @@ class HandlerFactory:
         self._mailbox = mailbox
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
-        self._writers: Writers | None = None
+        self._sink_writers: SinkWriters | None = None
 
-    def hire(self, subscription: Subscription, callback: Any) -> None:
-        """Make an actor of ``callback`` and have the subscription's messages go to it.
+    def start(self, subscription: Subscription, callback: Any) -> None:
+        """Spawn an actor for ``callback`` and have it receive the subscription's messages.
 
         Raises:
-            SpecError: it cannot be a handler; says why.
+            SpecError: ``callback`` cannot be a handler; says why.
         """
         handler = as_handler(callback)
         breaker = None
         if handler.breaker is not None:
             breaker = BreakerState(handler.breaker, handler.name, subscription.label)
         sink = self._on_failure if handler.on_failure is None else handler.on_failure
-        desk = FailureDispatcher(sink, self._writer)
-        standing = HandlerStatus(breaker)
-        report = self._reporter(handler, subscription, breaker, desk)
+        failures = FailureDispatcher(sink, self._writer_of)
+        status = HandlerStatus(breaker)
+        on_failure = self._on_failure_of(handler, subscription, breaker, failures)
         spec = msgspec.structs.replace(
-            self._spec(handler, standing, report),
+            self._spec(handler, status, on_failure),
             mailbox=self._bound(handler),
-            on_failure=report,
-            describe=standing.describe,
+            on_failure=on_failure,
+            describe=status.describe,
         )
         subscription.callback = callback
         subscription.on_gap = handler.on_gap
-        subscription.lanes = handler.concurrency > 1
-        self._tree.spawn_handler(subscription, spec)
-        assert subscription.handler is not None
-        desk.serve(subscription.handler)
-        if handler.receive_times:
-            self._stamp(subscription, handler)
-        from actors.pubsub.lifecycle.blocked_loop import LoopWatch  # noqa: PLC0415 - a program may have none
+        subscription.concurrent = handler.concurrency > 1
+        failures.start(self._tree.spawn_handler(subscription, spec, handler.receive_times))
+        assert self._tree.child is not None
+        LoopWatch.watch(self._tree.system.loop, self._tree.child)
 
-        LoopWatch.watch(self._tree)
-
-    def _spec(self, handler: Handler, standing: HandlerStatus, report: FailureSink) -> ActorSpec:
+    def _spec(self, handler: Handler, status: HandlerStatus, on_failure: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
-        clock, breaker = self._tree.system.loop.time, standing.breaker
-        # Imported when asked for: most programs need one of these, or none.
+        clock, breaker = self._tree.system.loop.time, status.breaker
+        # Imported when a handler needs them: most programs need none or one.
         if handler.is_actor:
             from actors.pubsub.handlers.user_actor import actor_spec  # noqa: PLC0415
 
             return actor_spec(handler, breaker, clock)
+        kind: Callable[..., Any] = FunctionActor
+        args: tuple[Any, ...]
         if handler.concurrency > 1:
             from actors.pubsub.handlers.concurrent_actor import ConcurrentActor  # noqa: PLC0415
 
-            args: Any = (handler, standing, clock, on_lagged, report)
-            return ActorSpec(ConcurrentActor, args, restart="permanent")
-        if handler.in_thread:
-            from actors.pubsub.handlers.worker_thread import ThreadActor, WorkerThread  # noqa: PLC0415
+            kind, args = ConcurrentActor, (handler, status, clock, on_lagged, on_failure)
+        elif handler.in_thread:
+            from actors.pubsub.handlers.worker_thread import WorkerThread  # noqa: PLC0415
 
             thread = WorkerThread(f"mailslot {handler.name}")
-            standing.threads.append(thread)
+            status.threads.append(thread)
             run = make_run(handler, make_call(handler, thread), thread)
-            args = (guard(run, breaker, clock), on_lagged, thread)
-            return ActorSpec(ThreadActor, args, restart="permanent")
-        args = (make_receive(handler, breaker, clock), on_lagged)
-        return ActorSpec(HandlerActor, args, restart="permanent")
+            kind, args = ThreadActor, (guard(run, breaker, clock), on_lagged, thread)
+        else:
+            args = (make_receive(handler, breaker, clock), on_lagged)
+        return ActorSpec(kind, args, restart="permanent")
 
     def _bound(self, handler: Handler) -> MailboxSpec:
-        given = handler.mailbox
-        if isinstance(given, MailboxSpec):
-            bound = given
-        else:
-            bound = self._mailbox if given is None else MailboxSpec(given, self._mailbox.overflow)
+        given, default = handler.mailbox, self._mailbox
+        if given is None:
+            given = default.capacity
+        bound = given if isinstance(given, MailboxSpec) else MailboxSpec(given, default.overflow)
         if handler.overflow is not None:
             bound = MailboxSpec(bound.capacity, handler.overflow)
         return bound
 
-    def _stamp(self, subscription: Subscription, handler: Handler) -> None:
-        """Have it noted when messages of ``subscription`` come."""
-        from actors.pubsub.delivery.receive_times import TimestampingWriter  # noqa: PLC0415
-
-        assert subscription.handler is not None
-        cell, registry = subscription.handler._cell, self._tree.registry
-        subscription.writer = TimestampingWriter(
-            cell.mailbox,
-            registry.touched,
-            cell.path,
-            registry._pause,
-            registry.message_queue,
-            cell.bury,
-            handler.receive_times,
-        )
-
     # -- failures ----------------------------------------------------------------------------------
 
-    def _writer(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
-        """Return who writes to a sink that must be awaited, for ``handler``."""
-        if self._writers is None:
-            from actors.pubsub.lifecycle.sink_writers import Writers  # noqa: PLC0415
+    def _writer_of(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
+        """Return the actor that awaits ``sink`` for ``handler``."""
+        if self._sink_writers is None:
+            from actors.pubsub.lifecycle.sink_writers import SinkWriters  # noqa: PLC0415
 
-            self._writers = Writers(self._tree)
-            self._tree.written = self._writers.written
-        return self._writers.hire(sink, handler)
+            self._sink_writers = SinkWriters(self._tree)
+            self._tree.written = self._sink_writers.written
+        return self._sink_writers.writer_of(sink, handler)
 
-    def _reporter(
+    def _on_failure_of(
         self,
         handler: Handler,
         subscription: Subscription,
         breaker: BreakerState | None,
-        desk: FailureDispatcher,
+        failures: FailureDispatcher,
     ) -> FailureSink:
         clock = self._tree.system.loop.time
 
-        def report(failure: Failure) -> None:
+        def on_failure(failure: Failure) -> None:
             message = failure.message
             if isinstance(message, Work):
                 message = message.message
@@ -166,17 +148,17 @@ class HandlerFactory:
             if breaker is not None and from_server:
                 _count(breaker, failure.error, clock())
             channel = message["channel"] if from_server else subscription.label
-            desk.give(
+            failures.dispatch(
                 HandlerFailure(
                     message, channel, failure.error, handler.name, failure.path, time.time()
                 )
             )
 
-        return report
+        return on_failure
 
 
 def _count(breaker: BreakerState, error: BaseException, now: float) -> None:
-    """Tell ``breaker`` of a failure, unless it is none of the handler's."""
+    """Count a failure for ``breaker``, unless the handler was not called."""
     if isinstance(error, BreakerOpenError):
         return
     if is_undecodable(error):

@@ -1,10 +1,10 @@
-"""The life of one pub/sub object: its tree, its body, and how either ends.
+"""The life of one pub/sub object: it opens, the body of the ``async with`` runs, it closes.
 
-    NEW --open()--> OPEN --close(), gave up--> CLOSED
+    NEW --open()--> OPEN --close()--> CLOSED
 
-When the subscriber gives up while the body of the ``async with`` runs, the body is cancelled and
-the error surfaces from it, in a group: a program that only has handlers would otherwise wait for
-ever on nothing. A body's own exception passes as it is.
+When the pub/sub object fails while the body runs, the body is cancelled and the error surfaces from
+the ``async with``, in an ExceptionGroup: a program that only has handlers would otherwise wait for
+ever. An exception of the body itself passes unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 
 class State(Enum):
-    """What a session is."""
+    """Whether a session was opened and closed."""
 
     NEW = "new"
     OPEN = "open"
@@ -41,10 +41,9 @@ class Session:
     """Opens and closes the tree of one pub/sub object.
 
     Args:
-        kind: what the object is called in the tree, with a number.
+        kind: the object's name in the tree; a number is added.
         system: where the tree is; None: in the current system, or in one of its own.
-        start_timeout: seconds in which the first connection must be there; None: as long as the
-            retry policy goes on.
+        start_timeout: seconds for the first connection; None: as long as the retry policy goes on.
     """
 
     def __init__(self, kind: str, system: ActorSystem | None, start_timeout: float | None) -> None:
@@ -61,11 +60,11 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is in use, and did not give up."""
+        """Whether the session is open and has not failed."""
         return self.state is State.OPEN and self.failure is None
 
     def track(self, call: Call) -> Call:
-        """Have ``call`` fail when this ends before it; return it."""
+        """Return ``call``, which fails from now on if the session ends first."""
         self._calls.add(call)
         call.future.add_done_callback(lambda _: self._calls.discard(call))
         return call
@@ -75,7 +74,7 @@ class Session:
             call.fail(error)
 
     def require_open(self) -> PubSubTree:
-        """Return the tree; ConnectionError when there are none, or it gave up."""
+        """Return the tree; raise ConnectionError if the session is not open, or why it failed."""
         if self.state is State.NEW:
             raise ConnectionError(
                 "Connection not initialized correctly! Enter the pubsub first:"
@@ -96,7 +95,7 @@ class Session:
         """Start the tree, wait for the first connection, and ``apply`` the first subscriptions.
 
         Raises:
-            ExceptionGroup: of what went wrong; everything is closed again.
+            ExceptionGroup: with the error; everything is closed again.
         """
         if self.state is not State.NEW:
             raise ConnectionError("this pubsub was used before: make a new one")
@@ -105,7 +104,7 @@ class Session:
             self._own = system = ActorSystem("mailslot")
             await system.start()
         self.tree = make(system, f"{self._kind}-{next(_numbers)}")
-        self.tree.on_failed = self._failed
+        self.tree.failed = self._failed
         start(self.tree)
         self.state = State.OPEN
         try:
@@ -132,13 +131,13 @@ class Session:
             raise self.failure
 
     def _why_not(self, tree: PubSubTree) -> BaseException:
-        """Return why there is no connection: the latest attempt's error, or what it waits for."""
+        """Return why there is no connection: the last attempt's error, or a full pool."""
         within = f"{self._start_timeout} s (start_timeout)"
         waits = tree.reservations.timed_out(within)
         return tree.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
-        """Take the tree down (P13)."""
+        """Stop the tree (P13)."""
         if self.state is not State.OPEN:
             return
         self.state = State.CLOSED
@@ -155,19 +154,18 @@ class Session:
             self.tree.registry.message_queue.close(closed)
 
     def reraise(self, error: BaseException | None) -> None:
-        """Raise what ended it, where that is what made the body end."""
-        if self._cancelled_body:
-            task = asyncio.current_task()
-            if task is not None:
-                # The cancellation was ours: it must not be taken for somebody else's further out.
-                task.uncancel()
-            if self.failure is not None and (
-                error is None or isinstance(error, asyncio.CancelledError)
-            ):
-                if Crashed(self.failure).fatal:
-                    raise self.failure  # S2: a handler's word is the program's
-                group = "the pubsub gave up"
-                raise ExceptionGroup(group, [_as_exception(self.failure)]) from None
+        """Raise the failure of the session, if it is why the body ended with ``error``."""
+        if not self._cancelled_body:
+            return
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()  # nobody else asked for this cancellation
+        if self.failure is not None and (
+            error is None or isinstance(error, asyncio.CancelledError)
+        ):
+            if Crashed(self.failure).fatal:
+                raise self.failure  # S2: SystemExit and KeyboardInterrupt end the program
+            raise ExceptionGroup("the pubsub gave up", [_as_exception(self.failure)]) from None
 
     def _failed(self, error: BaseException) -> None:
         if self.failure is not None or self.state is State.CLOSED:
@@ -177,7 +175,7 @@ class Session:
         self.tree.ready.set()
         if self._body is not None:
             self._cancel_body()
-        # Who waits elsewhere is told, and not ended by it as the body is.
+        # Calls in other tasks raise the error; those tasks are not cancelled.
         self._end_calls(_as_exception(error))
         self.tree.registry.message_queue.fail(_as_exception(error))
 

@@ -1,7 +1,7 @@
-"""Failure sinks that must be awaited: an actor for each gives them their failures, in order.
+"""Failure sinks that must be awaited: one actor for each sink awaits it, in order.
 
-It serves the handlers that it was hired for, and ends after the last of them, once it is through
-with what they left.
+The actor serves the handlers that use its sink. It ends after the last of them, once all their
+failures are written.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from actors.pubsub.handlers.failure_sinks import (
     WRITER_PREFIX,
-    Begun,
     HandlerFailure,
     HandlerFailureSink,
+    SinkCall,
 )
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.runtime.actor import Actor, ActorSpec
@@ -28,7 +28,7 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["Writers"]
+__all__ = ["SinkWriters"]
 
 log = get_logger("mailslot.pubsub")
 
@@ -36,109 +36,108 @@ _BOUND: Final = MailboxSpec(10_000, Overflow.DROP_OLDEST)
 _QUIET: Final = 10.0
 
 
-class Writers:
+class SinkWriters:
     """The writers of one pub/sub object.
 
     Args:
-        tree: where they live.
+        tree: where they run.
     """
 
     def __init__(self, tree: PubSubTree) -> None:
         self._tree = tree
-        # By sink, those that handlers may still be given to; and all that have work.
-        self._open: dict[int, _Post] = {}
-        self._all: set[_Post] = set()
+        # By the id of their sink: those that further handlers may use.
+        self._open: dict[int, _Entry] = {}
+        self._all: set[_Entry] = set()
 
-    def hire(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
-        """Return the writer of ``sink``, which lasts as long as ``handler`` at least.
+    def writer_of(self, sink: HandlerFailureSink, handler: ActorRef[Any]) -> ActorRef[Any]:
+        """Return the writer of ``sink``, which lives at least as long as ``handler``.
 
         Raises:
-            SupervisorError: all of this ends.
+            SupervisorError: the pub/sub object ends.
         """
-        post = self._open.get(id(sink))
-        if post is None or not post.ref.alive:
-            post = _Post(self._leave)
-            spec = ActorSpec(_Writer, (sink, post), mailbox=_BOUND, restart="permanent")
-            post.ref = self._tree.spawn_beside(spec, WRITER_PREFIX)
-            post.key = id(sink)
-            self._open[post.key] = post
-            self._all.add(post)
-        if handler._cell not in post.serves:
-            post.serves.add(handler._cell)
-            watch(post.ref, handler)
-        return post.ref
+        entry = self._open.get(id(sink))
+        if entry is None or not entry.ref.alive:
+            entry = _Entry(id(sink), self._remove)
+            spec = ActorSpec(_SinkWriter, (sink, entry), mailbox=_BOUND, restart="permanent")
+            entry.ref = self._tree.spawn_beside(spec, WRITER_PREFIX)
+            self._open[entry.key] = entry
+            self._all.add(entry)
+        if handler._cell not in entry.handlers:
+            entry.handlers.add(handler._cell)
+            watch(entry.ref, handler)
+        return entry.ref
 
-    def _leave(self, post: _Post, *, ended: bool) -> None:
-        """``post`` serves nobody any more, or has ended."""
-        if self._open.get(post.key) is post:
-            del self._open[post.key]
+    def _remove(self, entry: _Entry, *, ended: bool) -> None:
+        """Forget a writer that has no handler any more, or has ended."""
+        if self._open.get(entry.key) is entry:
+            del self._open[entry.key]
         if ended:
-            self._all.discard(post)
+            self._all.discard(entry)
 
     async def written(self) -> None:
-        """Wait until all failures so far are with their sinks."""
-        for post in list(self._all):
-            if post.ref.alive:
+        """Wait until all failures so far are written."""
+        for entry in list(self._all):
+            if entry.ref.alive:
                 future: asyncio.Future[None] = self._tree.system.loop.create_future()
-                post.ref._cell.mailbox.put_last(_Through(future))
+                entry.ref._cell.mailbox.put_last(_Flush(future))
                 await future
 
 
-class _Post:
-    """A writer, and whom it serves; it outlives the writer's restarts."""
+class _Entry:
+    """A writer and the handlers that it serves; it outlives the writer's restarts."""
 
-    __slots__ = ("key", "leave", "ref", "serves")
+    __slots__ = ("handlers", "key", "ref", "remove")
 
     ref: ActorRef[Any]
-    key: int
 
-    def __init__(self, leave: Callable[..., None]) -> None:
-        self.leave = leave
-        self.serves: set[Cell] = set()
+    def __init__(self, key: int, remove: Callable[..., None]) -> None:
+        self.key = key
+        self.remove = remove
+        self.handlers: set[Cell] = set()
 
 
-class _Through(Envelope):
-    """All failures before it are written, or never will be."""
+class _Flush(Envelope):
+    """All failures before it in the mailbox are written, or never will be."""
 
-    __slots__ = ("future",)
+    __slots__ = ("_future",)
 
     def __init__(self, future: asyncio.Future[None]) -> None:
-        self.future = future
+        self._future = future
 
     def deliver(self, cell: CellHost) -> None:
-        cell.processed -= 1  # it is no failure
-        self._tell()
+        cell.processed -= 1  # this is no failure
+        self._resolve()
 
     def bury(self, cell: CellHost) -> None:
-        self._tell()
+        self._resolve()
 
-    def _tell(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
+    def _resolve(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
 
 
-class _Writer(Actor[Any]):
-    """Gives failures to a sink that must be awaited, one at a time."""
+class _SinkWriter(Actor[Any]):
+    """Gives failures to a sink, one at a time, and awaits it."""
 
     resilient = True
 
-    def __init__(self, sink: Callable[[HandlerFailure], Any], post: _Post) -> None:
+    def __init__(self, sink: Callable[[HandlerFailure], Any], entry: _Entry) -> None:
         self._sink = sink
-        self._post = post
+        self._entry = entry
         self._throttle = Throttle(monotonic, _QUIET)
         self._shed = 0
 
-    async def receive(self, message: HandlerFailure | Begun | Terminated) -> None:
-        """Write one; or take note that a handler has ended."""
+    async def receive(self, message: HandlerFailure | SinkCall | Terminated) -> None:
+        """Write a failure, or note that a handler has ended."""
         match message:
             case Terminated(handler):
-                post = self._post
-                post.serves.discard(handler._cell)
-                if not post.serves:
-                    # This news has passed all that waits: the failures of those that ended.
-                    post.leave(post, ended=False)
-                    post.ref.request_stop(drain=True)
-            case Begun(_, rest):
+                entry = self._entry
+                entry.handlers.discard(handler._cell)
+                if not entry.handlers:
+                    # Terminated passes what waits: the failures of those handlers are written next.
+                    entry.remove(entry, ended=False)
+                    entry.ref.request_stop(drain=True)
+            case SinkCall(_, rest):
                 await rest
             case _:
                 result = self._sink(message)
@@ -146,25 +145,25 @@ class _Writer(Actor[Any]):
                     await result
 
     def on_lagged(self, lagged: Lagged) -> None:
-        """Say how many failures were shed: handlers fail faster than the sink takes it."""
+        """Log how many failures were shed, because handlers fail faster than the sink writes."""
         self._shed += lagged.count
         if self._throttle.passes(None) is not None:
-            self._say_shed()
+            self._log_shed()
 
-    def _say_shed(self) -> None:
+    def _log_shed(self) -> None:
         shed, self._shed = self._shed, 0
         log.warning(
             "failures_shed", failures=shed, sink=_name(self._sink), capacity=_BOUND.capacity
         )
 
     async def on_stop(self, reason: ExitReason) -> None:
-        """Say what is not written."""
+        """Log how many failures were not written."""
         if self._shed:
-            self._say_shed()
+            self._log_shed()
         if left := self.context.self_ref.waiting:
             log.error("failures_not_written", failures=left, sink=_name(self._sink))
         if reason.normal:
-            self._post.leave(self._post, ended=True)
+            self._entry.remove(self._entry, ended=True)
 
 
 def _name(sink: Any) -> str:

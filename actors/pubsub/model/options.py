@@ -1,4 +1,4 @@
-"""What a pub/sub object and a handler refuse to be made with, by name."""
+"""Checks of the options that pub/sub objects and handlers share: hooks, policies, bounds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = [
     "problems_of_hooks",
 ]
 
-_SHED: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
+_DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
 _POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
 
 
 def problems_of_hooks(**hooks: Any) -> Iterator[str]:
-    """Return what is wrong with functions that are called later, by name."""
+    """Return what is wrong with ``hooks``, functions of the user's, by name."""
     for name, hook in hooks.items():
         if hook is not None and not callable(hook):
             yield f"{name} must be a function or coroutine function, or None, not {hook!r}"
@@ -30,7 +30,7 @@ def problems_of_hooks(**hooks: Any) -> Iterator[str]:
 def problems_of_bound(
     mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
 ) -> Iterator[str]:
-    """Return what is wrong with a consumer's bound: ``fail`` needs a sender that can be told."""
+    """Return what is wrong with the bound of a consumer's mailbox."""
     allowed = ", ".join(_POLICIES)
     if overflow is not None and overflow not in _POLICIES:
         yield f"overflow must be one of {allowed}, not {str(overflow)!r}{_why_not(overflow)}"
@@ -44,13 +44,13 @@ def _why_not(overflow: Overflow | str) -> str:
 
 
 def check_hooks(**hooks: Any) -> None:
-    """Raise TypeError for the first one that cannot be called."""
+    """Raise TypeError for the first hook that cannot be called."""
     for problem in problems_of_hooks(**hooks):
         raise TypeError(problem)
 
 
 def check_policy(policy: Any) -> None:
-    """Raise TypeError for a retry policy that is none."""
+    """Raise TypeError unless ``policy`` is a RetryPolicy or None."""
     if policy is not None and not isinstance(policy, RetryPolicy):
         raise TypeError(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
 
@@ -58,14 +58,14 @@ def check_policy(policy: Any) -> None:
 def consumer_mailbox(
     mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
 ) -> MailboxSpec:
-    """Return the bound of the iterator's queue and of each handler's.
+    """Return the bound of the iterator's queue and of handlers that have none of their own.
 
     Raises:
-        SpecError: it cannot work.
+        SpecError: the options contradict each other, or are not for a consumer.
     """
     if problems := list(problems_of_bound(mailbox, overflow)):
         raise SpecError("pubsub", problems)
     if isinstance(mailbox, MailboxSpec):
         return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = _SHED.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, _SHED.overflow if overflow is None else overflow)
+    capacity = _DEFAULT.capacity if mailbox is None else mailbox
+    return MailboxSpec(capacity, _DEFAULT.overflow if overflow is None else overflow)

@@ -1,4 +1,4 @@
-"""The words of this floor: targets, messages, callbacks, gaps."""
+"""Targets, messages, callbacks and gaps: the types that all of pub/sub shares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class Kind(StrEnum):
-    """What a name names. The three are name spaces of their own: one name may be all three."""
+    """The three kinds of names. Each is a name space of its own: one name may be of all three."""
 
     CHANNEL = "channel"
     PATTERN = "pattern"
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
     Attributes:
         kind: channel, pattern or shard channel.
-        name: as the server knows it.
+        name: the name, as the server has it.
     """
 
     kind: Kind
@@ -40,11 +40,11 @@ class Target(NamedTuple):
 
 
 class PubSubMessage(TypedDict):
-    """A message, or the acknowledgement of a (un)subscription.
+    """A message, or the acknowledgement of a subscribe or unsubscribe command.
 
     Attributes:
         type: ``message``, ``pmessage``, or the acknowledged command in lower case.
-        pattern: the pattern it came by; None for channels.
+        pattern: the pattern that the message matches; None for channels.
         channel: the channel's name; for acknowledgements of patterns the pattern.
         data: the payload; for acknowledgements how many subscriptions the connection has.
     """
@@ -67,11 +67,11 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         kind: channel, pattern or shard channel.
         name: the target's name, as str or bytes like the names in messages.
-        since: the last proof that the target was live, in Unix seconds: not the latest message,
-            but the read before it. When in between it was sent, and the connection broken, nobody
-            knows: the process may have been late to look.
-        until: when it was confirmed again, in Unix seconds.
-        reason: what broke it, in words.
+        since: the last proof that the target was live, in Unix seconds. That is not the latest
+            read from the connection but the one before it: the process may have been late to read,
+            and the connection may have broken at any time since then.
+        until: when the subscription was confirmed again, in Unix seconds.
+        reason: why the target was not live, in words.
     """
 
     kind: Kind
@@ -82,11 +82,11 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """How long the gap was."""
         return self.until - self.since
 
 
-#: Hears of a gap before the next message of its target.
+#: Called with a gap, before the next message of its target.
 GapCallback: TypeAlias = Callable[[Gap], Awaitable[None]] | Callable[[Gap], None]
-#: Hears how many messages were shed right before the next one.
+#: Called with the number of messages that were shed right before the next one.
 LagCallback: TypeAlias = Callable[[int], Awaitable[None]] | Callable[[int], None]

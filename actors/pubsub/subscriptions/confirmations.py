@@ -38,10 +38,10 @@ class Confirmations:
         """Put the confirmation for ``target`` into the iterator's queue."""
         registry = self._registry
         if registry.ignore_subscribe_messages:
-            registry.message_queue.owe_nones(1)
+            registry.message_queue.pending_nones.add(1)
             return
         label = registry.label(target.name)
-        registry.inbox_inlet.put(
+        registry.queue_writer.put(
             {
                 "type": _TYPES[target.kind, subscribed],
                 "pattern": label if target.kind is Kind.PATTERN else None,

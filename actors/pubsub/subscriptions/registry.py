@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
-from actors.pubsub.delivery.message_queue import InboxInlet, MessageQueue
+from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
-from actors.pubsub.handlers.function_actor import DrainLanes
+from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
@@ -34,7 +34,7 @@ class Subscription:
         writer: the way to the consumer.
         callback: the user's handler; None: the iterator consumes it.
         handler: the handler's actor.
-        lanes: whether the handler spreads its messages over lanes.
+        concurrent: whether the handler gives its messages to several workers.
         on_gap: hears of this target's gaps.
         draining: it ends, and what comes until then is handled.
     """
@@ -42,10 +42,10 @@ class Subscription:
     __slots__ = (
         "_untold",
         "callback",
+        "concurrent",
         "draining",
         "handler",
         "label",
-        "lanes",
         "on_gap",
         "target",
         "writer",
@@ -57,7 +57,7 @@ class Subscription:
         self.writer = writer
         self.callback: Any = None
         self.handler: ActorRef[Any] | None = None
-        self.lanes = False
+        self.concurrent = False
         self.draining = False
         self.on_gap: GapCallback | None = None
         self._untold: list[GapNotice] = []
@@ -69,7 +69,7 @@ class Subscription:
         grows, so that a connection that comes and goes all night fills no memory.
         """
         if self._untold:
-            self._untold = [notice for notice in self._untold if not notice.told]
+            self._untold = [notice for notice in self._untold if not notice.reported]
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
             self._untold.append(notice)
@@ -81,8 +81,8 @@ class Subscription:
         """Have the handler finish what it has, and end."""
         if self.handler is None:
             return
-        if self.lanes:
-            self.writer.mailbox.put_last(DrainLanes())
+        if self.concurrent:
+            self.writer.mailbox.put_last(DrainWorkers())
         else:
             self.handler.request_stop(drain=True)
 
@@ -111,7 +111,7 @@ class SubscriptionRegistry:
         self.pause: Callable[[Mailbox], None] = lambda _: None
         self.message_queue = message_queue
         self.ignore_subscribe_messages = ignore_subscribe_messages
-        self.inbox_inlet = InboxInlet(message_queue, self.touched, "the iterator", self._pause)
+        self.queue_writer = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
         self.decode = decode
@@ -122,9 +122,12 @@ class SubscriptionRegistry:
     def _pause(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
 
-    def writer(self, mailbox: Mailbox, path: str, bury: Callable[[Any], None]) -> MailboxWriter:
-        """Return a way into a handler's mailbox; ``bury`` takes what comes after its end."""
-        return HandlerWriter(mailbox, self.touched, path, self._pause, self.message_queue, bury)
+    def writer(
+        self, mailbox: Mailbox, path: str, dead_letter: Callable[[Any], None]
+    ) -> HandlerWriter:
+        """Return a writer for a mailbox; ``dead_letter`` takes what comes after its end."""
+        nones = self.message_queue.pending_nones
+        return HandlerWriter(mailbox, self.touched, path, self._pause, nones, dead_letter)
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.pubsub.handlers.breaker import Breaker
-from actors.pubsub.handlers.handler import Opener
+from actors.pubsub.handlers.handler import PayloadDecoder
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
 from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec
@@ -124,7 +124,7 @@ def _raised(make: Any, **options: Any) -> Iterator[str]:
 
 
 def _not_decodable(decode: Any) -> str | None:
-    if decode is None or isinstance(decode, Opener):
+    if decode is None or isinstance(decode, PayloadDecoder):
         return None
     try:
         msgspec.json.Decoder(decode)

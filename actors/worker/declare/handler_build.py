@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actors.pubsub.handlers.handler import Around, Handler, Opener
+from actors.pubsub.handlers.handler import Around, Handler, PayloadDecoder
 from actors.pubsub.model.types import PubSubMessage
 from actors.runtime.actor import ActorSpec
 from actors.worker.declare.middleware import Chain, Next, receive_times_of
@@ -114,7 +114,7 @@ def _with_opener(binding: Binding, options: Mapping[str, Any]) -> dict[str, Any]
     """Return ``options``, with the function that makes a raw payload bytes or str."""
     if binding.raw is None:
         return dict(options)
-    return {**options, "decode": Opener(_as_bytes if binding.raw is bytes else _as_text)}
+    return {**options, "decode": PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)}
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -94,9 +94,9 @@ def _counts(cell: Cell) -> tuple[int, int, int]:
     waiting = len(mailbox.queue)
     actor = getattr(cell, "actor", None)  # missing before the first start
     if isinstance(actor, ConcurrentActor):
-        rota = actor.rota
+        scheduler = actor.scheduler
         # In hand are also the messages that the scheduler holds until a worker is free.
-        return rota.through, rota.taken - rota.through + _in_hand(cell), waiting
+        return scheduler.finished, scheduler.taken - scheduler.finished + _in_hand(cell), waiting
     left = cell.processed
     if mailbox.spec.overflow is not Overflow.DROP_NEWEST:
         left += mailbox.shed  # shed messages have left, unless they never entered

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from actors.pubsub.api.base import BasePubSub
-from actors.pubsub.delivery.notices import call_back
+from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Gap, Kind
 from actors.redis.exceptions import AuthorizationError
@@ -126,7 +126,7 @@ class RunComponents:
         for kind, handlers in subscriptions.items():
             for name, handler in handlers.items():
                 gap = Gap(kind, name, since, until, previous.reason)
-                await call_back(handler.on_gap or default, gap)
+                await call_hook(handler.on_gap or default, gap)
         if targets := sum(map(len, subscriptions.values())):
             seconds = round(until - since, 3)
             log.warning("gap", targets=targets, seconds=seconds, reason=previous.reason)

@@ -53,13 +53,13 @@ def node_of(pubsub: Any, name: str) -> Any:
     return next(n for n in system.tree().walk() if n.path.endswith(f"/handlers/{name}"))
 
 
-async def test_no_lane_idles_while_messages_wait(shared_server: AnyServer):
+async def test_no_worker_idles_while_messages_wait(shared_server: AnyServer):
     held = Held()
     async with (
         client_of(shared_server) as client,
         client.pubsub(channel_handlers={"a": Handler(held, concurrency=8)}),
     ):
-        for number in range(8):  # one by one: a lane with an empty mailbox may be at work
+        for number in range(8):  # one by one: a worker with an empty mailbox may be at work
             await client.publish("a", str(number))
             await eventually(lambda n=number: len(held.at_work) == n + 1)
         await client.publish("a", "8")
@@ -194,7 +194,7 @@ async def test_leaving_says_how_much_was_parked(shared_server: AnyServer, caplog
     assert "49" in caplog.text
 
 
-async def test_lanes_that_are_made_anew_lose_nothing_that_was_parked(shared_server: AnyServer):
+async def test_workers_that_are_made_anew_lose_nothing_that_was_parked(shared_server: AnyServer):
     held = Held()
     wanted = Handler(held, concurrency=4, key=key_of, on_failure=lambda _: None)
     async with (

@@ -1,0 +1,163 @@
+"""Subscribe, unsubscribe and drain as the user calls them: tell the manager, and wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from actors.pubsub.lifecycle.drain import drain
+from actors.pubsub.lifecycle.handler_factory import HandlerFactory
+from actors.pubsub.lifecycle.manager import GiveUp, Subscribe, Unsubscribe
+from actors.pubsub.lifecycle.session import Session
+from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.model.types import Kind, PubSubMessage, Target
+from actors.pubsub.subscriptions.pending_calls import Call
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
+from actors.redis.exceptions import ConnectionError  # noqa: A004
+from supervisor.log import get_logger
+
+__all__ = ["SubscriptionCalls"]
+
+log = get_logger("mailslot.pubsub")
+
+# What an acknowledgement of the end of all subscriptions begins with.
+_PREFIXES = {Kind.CHANNEL: "", Kind.PATTERN: "p", Kind.SHARD: "s"}
+
+
+class SubscriptionCalls:
+    """The calls of one pub/sub object.
+
+    Attributes:
+        channels: the subscribed channels, or shard channels, each with its handler or None.
+        patterns: the subscribed patterns, in the same way.
+        handler_factory: starts handlers; set when the session opens.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.channels: dict[Any, Any] = {}
+        self.patterns: dict[Any, Any] = {}
+        self.handler_factory: HandlerFactory
+        self._session = session
+
+    def clear(self) -> None:
+        """Forget all subscriptions: the session is closed."""
+        self.channels.clear()
+        self.patterns.clear()
+
+    def _names(self, kind: Kind) -> dict[Any, Any]:
+        return self.patterns if kind is Kind.PATTERN else self.channels
+
+    # -- subscribe ---------------------------------------------------------------------------------
+
+    async def subscribe(
+        self,
+        kind: Kind,
+        names: Iterable[str | bytes],
+        handlers: Mapping[Any, Any],
+        timeout: float,
+    ) -> None:
+        """Subscribe to ``names`` and to the keys of ``handlers``."""
+        tree = self._session.require_open()
+        wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
+        subscriptions = [_subscription(tree.registry, kind, name) for name in wanted]
+        if not subscriptions:
+            return
+        self._start_handlers(subscriptions, wanted.values())
+        call = self._session.track(Call((s.target for s in subscriptions), tree.system.loop))
+        tree.manager.tell(Subscribe(subscriptions, call))
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                await call.future
+        except BaseException as error:
+            if self._session.is_open:
+                tree.manager.tell(GiveUp(call))
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise TimeoutError(
+                    f"Failed to receive acknowledgement of subscription within {timeout} seconds"
+                ) from None
+            raise
+        registered, known = self._names(kind), tree.registry.subscriptions
+        for subscription in subscriptions:
+            if known.get(subscription.target) is subscription:
+                registered[subscription.label] = subscription.callback
+
+    def _start_handlers(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
+        try:
+            for subscription, callback in zip(subscriptions, callbacks, strict=True):
+                if callback is not None:
+                    self.handler_factory.start(subscription, callback)
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.drain()
+            raise
+
+    # -- unsubscribe -------------------------------------------------------------------------------
+
+    async def unsubscribe(
+        self, kind: Kind, names: Iterable[str | bytes], timeout: float, *, silent: bool
+    ) -> None:
+        """End the subscriptions of ``names``, or of all of ``kind`` if there are no names.
+
+        Args:
+            kind: of the names.
+            names: channels or patterns.
+            timeout: seconds to wait for the server; after that, a line is logged.
+            silent: acknowledgements are no messages.
+        """
+        tree = self._session.require_open()
+        registry = tree.registry
+        targets = [Target(kind, registry.encode(name)) for name in dict.fromkeys(names)]
+        targets = targets or registry.targets(kind)
+        if not targets:
+            self._acknowledge_nothing(tree, kind, silent=silent)
+            return
+        call = self._session.track(Call(targets, tree.system.loop))
+        tree.manager.tell(Unsubscribe(targets, call))
+        try:
+            async with asyncio.timeout(timeout):
+                await call.future
+        except TimeoutError:
+            log.warning("unsubscribe_not_acknowledged", targets=len(call.open))
+        except ConnectionError:
+            pass  # the pub/sub object ended meanwhile, and with it all subscriptions
+        self._forget(registry, targets)
+
+    async def drain(self, timeout: float | None) -> bool:
+        """End all subscriptions and wait for the handlers; return whether that was in time."""
+        tree = self._session.require_open()
+        targets = list(tree.registry.subscriptions)
+        call = self._session.track(Call(targets, tree.system.loop))
+        try:
+            return await drain(tree, call, timeout)
+        finally:
+            self._forget(tree.registry, targets)
+
+    def _forget(self, registry: SubscriptionRegistry, targets: Iterable[Target]) -> None:
+        for target in targets:
+            known = registry.subscriptions.get(target)
+            if known is None or known.draining:
+                self._names(target.kind).pop(registry.label(target.name), None)
+        if not registry.subscriptions:
+            registry.message_queue.wake_all()
+
+    def _acknowledge_nothing(self, tree: PubSubTree, kind: Kind, *, silent: bool) -> None:
+        """Answer an unsubscribe from all where there is nothing to unsubscribe from."""
+        registry = tree.registry
+        if silent:
+            registry.message_queue.pending_nones.add(1)
+            return
+        message: PubSubMessage = {
+            "type": f"{_PREFIXES[kind]}unsubscribe",
+            "pattern": None,
+            "channel": None,
+            "data": 0 if kind is Kind.SHARD else len(self.channels) + len(self.patterns),
+        }
+        registry.queue_writer.put(message)
+        registry.queue_writer.flush()
+        registry.touched.clear()
+
+
+def _subscription(registry: SubscriptionRegistry, kind: Kind, name: str | bytes) -> Subscription:
+    target = Target(kind, registry.encode(name))
+    return Subscription(target, registry.label(target.name), registry.queue_writer)
