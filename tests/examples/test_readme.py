@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there, and what it links to is there."""
+"""Programs in README.md and docs/worker.md run as they stand; links and file names are right."""
 
 from __future__ import annotations
 
@@ -16,20 +16,35 @@ from actors.testing import EmbeddedServer
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/README.md"]
+DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "CHANGELOG.md", *DOCS]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_relative_link_leads_somewhere(page):
-    text = (ROOT / page).read_text()
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
-    assert links
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", prose(page)) if "://" not in link]
+    assert links or not page.endswith("README.md")
     for link in links:
         path, _, anchor = link.partition("#")
-        target = (ROOT / page).parent / path
+        target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), link
-        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in {head.lower().replace(" ", "-") for head in headings}, link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_exists(page):
+    names = re.findall(r"`([\w*.-]+/[\w/*.-]+\.(?:py|md|toml))`", prose(page))
+    for name in names:
+        assert any([*ROOT.glob(name), *(ROOT / "actors").glob(name)]), name
+
+
+def prose(page):
+    return re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def anchors(path):
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 async def test_the_snippet_prints_messages_and_gaps():
