@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from actors.worker.declare.checks import actor_name
 from actors.worker.process import log_setup as logs
 from actors.worker.process.loader import load
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
@@ -95,8 +96,7 @@ def check(target: Target) -> int:
         for route in worker.routes:
             print(f"  {route}: {route.handler_name}")  # noqa: T201
         for actor in worker.actors:
-            name = actor.name or getattr(actor.actor, "__name__", "actor")
-            print(f"  actor {name}")  # noqa: T201
+            print(f"  actor {actor_name(actor)}")  # noqa: T201
         return ExitCode.DRAINED
 
     return _guarded(checked)
