@@ -25,6 +25,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
 from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.model.types import PubSubMessage
 from actors.worker.declare.middleware import Middleware, Next
+from actors.worker.observe.snapshot import as_text
 
 __all__ = ["tracing"]
 
@@ -46,11 +47,9 @@ def tracing(
 
     async def traced(message: PubSubMessage, next: Next) -> Any:
         tracer = given or trace.get_tracer(_NAME)
-        channel, now = message["channel"], time.time_ns()
+        now = time.time_ns()
         received = receive_times.take(message) or now
-        name = (
-            channel.decode("utf-8", "backslashreplace") if isinstance(channel, bytes) else channel
-        )
+        name = as_text(message["channel"])
         with tracer.start_as_current_span(
             f"process {message['pattern'] or name}",
             kind=SpanKind.CONSUMER,

@@ -53,12 +53,12 @@ def declare(app: Worker[Any], how: str, gate: Gate) -> None:
         options: dict[str, Any] = {
             "function": {},
             "drop_newest": {"mailbox": 1, "overflow": "drop_newest"},
-            "lanes": {"concurrency": 2, "key": lambda message: 0},
+            "concurrent": {"concurrency": 2, "key": lambda message: 0},
         }[how]
         app.channel("gate", **options)(gate)
 
 
-@pytest.mark.parametrize("how", ["function", "drop_newest", "actor", "lanes"])
+@pytest.mark.parametrize("how", ["function", "drop_newest", "actor", "concurrent"])
 async def test_what_is_in_hand_is_not_handled(server, client, how):
     app, gate, others = make_worker(server), Gate(), []
     declare(app, how, gate)

@@ -78,7 +78,7 @@ async def undecodable(order: Order | Customer): ...
     ("fn", "context", "says"),
     [
         (no_argument, None, "takes no argument"),
-        (keyword, None, "nobody gives it extra"),
+        (keyword, None, "no value for the keyword argument extra"),
         (two_payloads, None, "order and customer: only one of them can be the payload"),
         (only_context, Customer, "neither the message nor its payload"),
         (two_messages, None, "asks for the message 2 times"),

@@ -62,7 +62,7 @@ async def first(message): ...
         (["run", "shop:app", "--log-format", "xml"], "console or json"),
         (["run", "shop:app", "--http", "here"], "HOST:PORT"),
         (["run", "shop:app", "--url", "http://x"], "unknown URL scheme 'http'"),
-        (["run", "shop:app", "--url", NOBODY, "--embedded"], "leave --url out"),
+        (["run", "shop:app", "--url", NOBODY, "--embedded"], "leave out --url"),
         (["check", "bad:app"], "'orders' has 2 handlers"),
         (["check", "bad:app"], "it takes no argument"),
         (["check", "bad:app"], "unknown kind 'topic'"),

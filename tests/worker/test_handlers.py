@@ -106,8 +106,8 @@ async def test_middleware_may_make_a_payload_decodable(server, client):
         def receive(self, order: Order) -> None:
             seen.append(order)
 
-    @app.channel("lanes", concurrency=2, timeout=5)
-    async def lanes(order: Order) -> None:
+    @app.channel("concurrent", concurrency=2, timeout=5)
+    async def concurrent(order: Order) -> None:
         seen.append(order)
 
     @app.channel("thread", in_thread=True, timeout=5)
@@ -116,7 +116,7 @@ async def test_middleware_may_make_a_payload_decodable(server, client):
 
     good, bad = base64.b64encode(b'{"id": 1}'), base64.b64encode(b"{")
     async with app:
-        for channel in ("plain", "acted", "lanes", "thread"):
+        for channel in ("plain", "acted", "concurrent", "thread"):
             await client.publish(channel, good)
             await eventually(lambda: seen and seen[-1] == Order(1))
             await client.publish(channel, bad)

@@ -60,7 +60,9 @@ async def test_each_message_is_a_span(server, exporter, provider):
     assert bad.events[0].name == "exception"
 
 
-@pytest.mark.parametrize("options", [{}, {"concurrency": 2, "key": "item"}], ids=["one", "lanes"])
+@pytest.mark.parametrize(
+    "options", [{}, {"concurrency": 2, "key": "item"}], ids=["one", "concurrent"]
+)
 async def test_a_span_begins_with_the_receipt(server, exporter, provider, options):
     """What a message waits behind others is in its span, and how long that was."""
     app, go = make_worker(server), asyncio.Event()

@@ -167,11 +167,11 @@ async def test_without_a_terminal_it_prints_one_look(server):
     assert "orders" in text
 
 
-async def test_nobody_to_watch_is_one_sentence():
+async def test_no_worker_to_watch_is_one_sentence():
     program = await run_mailslot("top", "127.0.0.1:1")
     assert program.process.returncode == 3
     assert program.err == [
-        "mailslot: nobody to watch at 127.0.0.1:1: [Errno 111] Connection refused"
+        "mailslot: no worker answers at 127.0.0.1:1: [Errno 111] Connection refused"
     ]
 
 

@@ -231,14 +231,14 @@ async def test_what_is_in_a_mailbox_is_handled_before_it_stops(server, client):
         await asyncio.sleep(0.002)
         handled.append(order.id)
 
-    @app.channel("lanes", concurrency=4, key="id")
-    async def lanes(order: Order) -> None:
+    @app.channel("concurrent", concurrency=4, key="id")
+    async def concurrent(order: Order) -> None:
         await asyncio.sleep(0.002)
         handled.append(order.id)
 
     async with app:
         for number in range(200):
-            await client.publish(("slow", "lanes")[number % 2], b'{"id": %d}' % number)
+            await client.publish(("slow", "concurrent")[number % 2], b'{"id": %d}' % number)
         await eventually(lambda: app.snapshot().received == 200)
     assert sorted(handled) == list(range(200))
     assert app.drained is not None

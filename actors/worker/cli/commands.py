@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
 
+from actors.worker.declare.checks import actor_name
 from actors.worker.process import log_setup as logs
 from actors.worker.process.loader import load
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
@@ -95,8 +98,7 @@ def check(target: Target) -> int:
         for route in worker.routes:
             print(f"  {route}: {route.handler_name}")  # noqa: T201
         for actor in worker.actors:
-            name = actor.name or getattr(actor.actor, "__name__", "actor")
-            print(f"  actor {name}")  # noqa: T201
+            print(f"  actor {actor_name(actor)}")  # noqa: T201
         return ExitCode.DRAINED
 
     return _guarded(checked)
@@ -127,7 +129,7 @@ def tail(
         raise typer.BadParameter("shard channels have no patterns: --pattern or --shard")
     logs.configure("console", level=logging.ERROR)
     what = Tail(url, tuple(channels), pattern, shard, cluster or shard, json, count)
-    return _guarded(lambda: asyncio.run(print_messages(what)))
+    return _guarded(lambda: _run_async(print_messages(what)))
 
 
 @app.command()
@@ -146,7 +148,7 @@ def publish(
     payload = sys.stdin.buffer.read() if message == "-" else os.fsencode(message)
     logs.configure("console", level=logging.ERROR)
     sending = publish_message(url, channel, payload, cluster=cluster or shard, shard=shard)
-    return _guarded(lambda: asyncio.run(sending))
+    return _guarded(lambda: _run_async(sending))
 
 
 @app.command()
@@ -162,6 +164,21 @@ def top(
     where = _address(address)
     assert where is not None
     return _guarded(lambda: run_top(where, interval))
+
+
+def _run_async(command: Coroutine[Any, Any, int]) -> int:
+    """Run ``command``; SIGTERM cancels it, as SIGINT does, so that its connections are closed."""
+
+    async def cancelled_by_sigterm() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await command
+
+    try:
+        return asyncio.run(cancelled_by_sigterm())
+    except asyncio.CancelledError:
+        raise SystemExit(ExitCode.FORCED_TERM) from None
 
 
 def _guarded(action: Any) -> int:

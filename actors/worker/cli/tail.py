@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.model.types import Gap, PubSubMessage
+from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
 
@@ -73,10 +74,10 @@ def _client(url: str, cluster: bool) -> Any:
 def _line(message: PubSubMessage, json: bool) -> str:
     channel, data = message["channel"], message["data"]
     if not json:
-        return f"{_shown(channel)} {_shown(data)}"
-    found: dict[str, Any] = {"at": time.time(), "channel": _shown(channel)}
+        return f"{as_text(channel)} {as_text(data)}"
+    found: dict[str, Any] = {"at": time.time(), "channel": as_text(channel)}
     if message["pattern"] is not None:
-        found["pattern"] = _shown(message["pattern"])
+        found["pattern"] = as_text(message["pattern"])
     if isinstance(data, bytes):  # not valid text
         found["data_base64"] = base64.b64encode(data).decode()
     else:
@@ -84,12 +85,8 @@ def _line(message: PubSubMessage, json: bool) -> str:
     return msgspec.json.encode(found).decode()
 
 
-def _shown(data: Any) -> str:
-    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else str(data)
-
-
 def _say_gap(gap: Gap) -> None:
-    _say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {_shown(gap.name)}: {gap.reason}")
+    _say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {as_text(gap.name)}: {gap.reason}")
 
 
 def _say_shed(count: int) -> None:

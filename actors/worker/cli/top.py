@@ -40,24 +40,18 @@ def run_top(address: tuple[str, int], interval: float) -> int:
     if not (sys.stdin.isatty() and console.is_terminal):
         console.print(rendered(look, View(), height=10_000, problem=""))
         return ExitCode.DRAINED
-    with _keys() as read, Live(console=console, screen=True, auto_refresh=False) as live:
-        _watch(address, interval, look, live, read)
+    with _single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        _watch(address, interval, look, live)
     return ExitCode.DRAINED
 
 
-def _watch(
-    address: tuple[str, int],
-    interval: float,
-    look: Look,
-    live: Live,
-    read: _Keys,
-) -> None:
+def _watch(address: tuple[str, int], interval: float, look: Look, live: Live) -> None:
     view, problem = View(), ""
     due = time.monotonic() + interval
     while not view.done:
         height = live.console.size.height
         live.update(rendered(look, view, height=height, problem=problem), refresh=True)
-        for key in read(max(0.0, due - time.monotonic())):
+        for key in _read_keys(max(0.0, due - time.monotonic())):
             view = pressed(view, key, _choices(look, view))
         if time.monotonic() >= due:
             due = time.monotonic() + interval
@@ -91,24 +85,22 @@ def _look(address: tuple[str, int], before: Look | None) -> Look | str:
         return f"it is no worker: {error}"
 
 
-class _Keys:
-    """Reads keys, escape sequences in one piece."""
-
-    def __call__(self, timeout: float) -> list[str]:
-        """Wait up to ``timeout`` seconds for keys and return them."""
-        ready, _, _ = select.select([sys.stdin], [], [], timeout)
-        if not ready:
-            return []
-        text = os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")
-        return keys_of(text) or ["q"]  # an empty read: the terminal is closed
+def _read_keys(timeout: float) -> list[str]:
+    """Wait up to ``timeout`` seconds for keys and return them."""
+    ready, _, _ = select.select([sys.stdin], [], [], timeout)
+    if not ready:
+        return []
+    text = os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")
+    return keys_of(text) or ["q"]  # an empty read: the terminal is closed
 
 
 @contextmanager
-def _keys() -> Iterator[_Keys]:
+def _single_keys() -> Iterator[None]:
+    """Have the terminal pass on each key at once."""
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
     try:
-        yield _Keys()
+        yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)

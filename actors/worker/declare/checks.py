@@ -18,7 +18,7 @@ from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
-__all__ = ["actor_problems", "option_problems", "worker_problems"]
+__all__ = ["actor_name", "actor_problems", "option_problems", "worker_problems"]
 
 #: Names of the worker's own actors.
 _RESERVED: Final = ("probe", "sharded-probe", "sampler")
@@ -76,7 +76,7 @@ def actor_problems(actors: list[ActorSpec]) -> Iterator[str]:
     """Yield the problems of the actors that a user declared."""
     names: set[str] = set()
     for spec in actors:
-        label = str(spec.name or getattr(spec.actor, "__name__", "actor"))
+        label = actor_name(spec)
         if spec.name in _RESERVED:
             yield f"actor {label!r}: the worker has one of this name itself"
         elif spec.name in names:
@@ -97,6 +97,11 @@ def actor_problems(actors: list[ActorSpec]) -> Iterator[str]:
         except TypeError as error:
             yield f"actor {label!r}: {error}"
         yield from (f"actor {label!r}: {problem}" for problem in _mailbox(spec.mailbox))
+
+
+def actor_name(spec: ActorSpec) -> str:
+    """Return the name of an actor in the tree, as far as it is known before it is spawned."""
+    return str(spec.name or getattr(spec.actor, "__name__", "actor"))
 
 
 async def _never(child: Any) -> None: ...

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, cast
 
 from actors.runtime.actor import ActorSpec
-from actors.worker.declare.checks import actor_problems
+from actors.worker.declare.checks import actor_name, actor_problems
 from actors.worker.declare.middleware import Middleware, middleware_problems
 from actors.worker.declare.routes import Route, is_actor_class, route_problems
 from supervisor import SpecError
@@ -102,8 +102,7 @@ class Registry(Generic[C]):
             try:
                 spec = ActorSpec.of(actor, args, options)
                 if once:
-                    name: Any = spec.name or getattr(spec.actor, "__name__", "actor")
-                    self.single_actors[len(self.actors)] = str(name)
+                    self.single_actors[len(self.actors)] = actor_name(spec)
                 self.actors.append(spec)
             except TypeError as error:
                 self._declaration_problems.append(f"actor {actor!r}: {error}")

@@ -69,20 +69,17 @@ class Route(msgspec.Struct, frozen=True):
         # The Handler checks the other options; it would refuse a key without a concurrency.
         left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
         good = {name: value for name, value in self.options.items() if name not in left_out}
+        found = list(wrong.values())
         route = msgspec.structs.replace(self, options=good)
-        return [*wrong.values(), *route._problems_of_making(context)]
-
-    def _problems_of_making(self, context: type | None) -> list[str]:
-        binding = self.binding(context)
-        if binding.problems:
-            return list(binding.problems)
+        if problems := route.binding(context).problems:
+            return [*found, *problems]
         try:
-            self.handler(HandlerBuilder(lambda: None, None, None), context)
+            route.handler(HandlerBuilder(lambda: None, None, None), context)
         except SpecError as error:
-            return list(error.problems)
+            found += error.problems
         except TypeError as error:
-            return [_option_problem(error)]
-        return []
+            found.append(_option_problem(error))
+        return found
 
     def handler(self, builder: HandlerBuilder, context: type | None) -> Handler:
         """Return the Handler to subscribe with.

@@ -106,7 +106,8 @@ def _positional(parameters: list[inspect.Parameter]) -> tuple[list[str], list[st
     if not names:
         problems.append("it takes no argument: it is called with the message or its payload")
     if keywords:
-        problems.append(f"nobody gives it {', '.join(keywords)}: arguments are positional")
+        missing = ", ".join(keywords)
+        problems.append(f"no value for the keyword argument {missing}: arguments are positional")
     return names, problems
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailure, HandlerFailureSink
 from actors.pubsub.model.types import Gap, GapCallback
-from actors.worker.observe.snapshot import FailureNote, GapNote
+from actors.worker.observe.snapshot import FailureNote, GapNote, as_text
 from supervisor import ChildRestarting, Event, EventSink
 
 __all__ = ["Counters", "handler_of"]
@@ -39,14 +39,14 @@ class Counters:
         path, error = handler_of(failure.path), repr(failure.error)[:_LONGEST]
         self.failed[path] += 1
         self.recent_failures.append(
-            FailureNote(failure.handler, _text(failure.channel), error, failure.at, path)
+            FailureNote(failure.handler, as_text(failure.channel), error, failure.at, path)
         )
 
     def note_gap(self, gap: Gap) -> None:
         """Count ``gap``."""
         self.gaps += 1
         self.recent_gaps.append(
-            GapNote(gap.kind.value, _text(gap.name), gap.since, gap.until, gap.reason[:_LONGEST])
+            GapNote(gap.kind.value, as_text(gap.name), gap.since, gap.until, gap.reason[:_LONGEST])
         )
 
     def failure_sink(self, sink: HandlerFailureSink) -> HandlerFailureSink:
@@ -99,7 +99,3 @@ def handler_of(path: str) -> str:
     """Return the path of the handler that the actor at ``path`` is, or is a worker of."""
     before, handlers, after = path.partition("/handlers/")
     return f"{before}{handlers}{after.partition('/')[0]}"
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

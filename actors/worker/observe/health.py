@@ -32,10 +32,15 @@ def is_live(worker: WorkerSnapshot) -> Verdict:
 
     The broker does not count: a restart of the worker would not bring it back.
     """
-    reasons = _supervisor_problems(worker) if worker.processes else []
+    up = ("starting", "running", "stopping")
+    reasons = []
+    if worker.processes and worker.tree.status not in up:
+        reasons.append("the supervisor of the processes has ended")
     silent = {process.index: process for process in worker.processes if _is_silent(process)}
-    for process in silent.values():
-        reasons.append(f"{_silence(process)}: something blocks it, or has stopped it")
+    reasons += [
+        f"{_silence(process)}: something blocks it, or has stopped it"
+        for process in silent.values()
+    ]
     for one in worker.snapshots:
         if one.lag > MOST_LAG and one.process not in silent:
             late = f"the event loop was {one.lag:.1f} s late: something blocks it"
@@ -84,10 +89,6 @@ def _problems(one: Snapshot) -> list[str]:
                 f" {path.proof_age:.1f} s old"
             )
     return reasons
-
-
-def _supervisor_problems(worker: WorkerSnapshot) -> list[str]:
-    return [] if worker.tree.status in ("starting", "running", "stopping") else ["it has ended"]
 
 
 def _process_problems(process: ProcessState, snapshot: Snapshot | None) -> list[str]:

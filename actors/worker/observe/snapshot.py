@@ -6,6 +6,7 @@ A snapshot shows one process. A parent of several receives theirs through pipes.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ __all__ = [
     "Snapshot",
     "State",
     "WorkerSnapshot",
+    "as_text",
 ]
 
 
@@ -153,3 +155,8 @@ class WorkerSnapshot(msgspec.Struct, frozen=True):
     expected: int
     snapshots: tuple[Snapshot, ...]
     tree: TreeNode
+
+
+def as_text(name: Any) -> str:
+    """Return the name of a channel, or a payload, as text; bytes that are not UTF-8 are escaped."""
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

@@ -161,16 +161,14 @@ async def serve_http(
     from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
     from actors.worker.http.server import HttpServer  # noqa: PLC0415
 
-    server = HttpServer(address, endpoints(view))
-    try:
-        await server.__aenter__()
-    except OSError as error:
-        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        raise UsageError(f"--http {address[0]}:{address[1]}: {why}") from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(HttpServer(address, endpoints(view)))
+        except OSError as error:
+            known = error.errno is not None and error.errno > 0
+            why = os.strerror(error.errno or 0).lower() if known else str(error)
+            raise UsageError(f"--http {address[0]}:{address[1]}: {why}") from error
         yield
-    finally:
-        await server.__aexit__(None, None, None)
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ class Prober(Actor[str]):
                     "path_silent",
                     pubsub=self._pubsub.name,
                     node=node,
-                    action="nothing published comes through: the connection is replaced",
+                    action="no published message arrives: the connection is replaced",
                 )
                 # The gap begins at the last probe that came back. Both clocks are monotonic; the
                 # loop's may have another origin.

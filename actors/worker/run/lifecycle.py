@@ -98,7 +98,7 @@ class WorkerRun:
                     await self.components.abandon()
                 await self._shut_down()
         except Exception as error:  # logged only: the caller raises why the start failed
-            log.error("not_taken_back", error=repr(error), exc_info=error)
+            log.error("start_not_undone", error=repr(error), exc_info=error)
 
     async def drain(self, timeout: float, *, hurry: bool) -> Drained:
         """Handle what is left within ``timeout``; in a ``hurry`` only run the shutdown hooks."""

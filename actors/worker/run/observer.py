@@ -12,7 +12,7 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
-from actors.worker.observe.snapshot import HandlerState, Snapshot, State
+from actors.worker.observe.snapshot import HandlerState, Snapshot, State, as_text
 from actors.worker.run.backlog import Backlog
 from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
@@ -58,7 +58,7 @@ class Observer:
             lag=0.0 if self.lag is None else self.lag.worst,
             partition="0/1" if settings is None else str(settings.partition),
             unconfirmed=tuple(
-                f"{Kind(target.kind).value} {target.name.decode('utf-8', 'backslashreplace')}"
+                f"{Kind(target.kind).value} {as_text(target.name)}"
                 for pubsub in pubsubs
                 for target in pubsub.unconfirmed()
                 if not target.name.startswith(PROBE_PREFIX.encode())
