@@ -14,6 +14,7 @@ session's header says which backends run and why others do not.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections import Counter
@@ -135,6 +136,22 @@ def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> An
         _shared_servers[backend.name] = server
     assert ask(server, "FLUSHALL") == "+OK"
     return server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "full_speed" in fixtures or item.get_closest_marker("gate") is not None:
+            item.add_marker(pytest.mark.alone)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_not_collected() -> Iterator[None]:
+    """Freeze the objects of all imports, so that a test's garbage collection takes little time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

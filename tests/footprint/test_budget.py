@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.footprint.measure import cluster_of, measure
 from tests.footprint.rows import MAILSLOT, Row
 from tests.footprint.verdict import most_commands
+
+pytestmark = pytest.mark.alone
 
 # A second's worth more may fall into so short a window.
 _TOLERANCE = 1.0

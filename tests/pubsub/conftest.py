@@ -3,20 +3,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.redis.helpers import Certificates
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """What the imports left is not looked at again by each test's collection."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +27,7 @@ async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 @pytest.fixture
 def full_speed() -> None:
-    """For tests of throughput and latency: asyncio's debug mode costs most of both."""
+    """For tests of throughput and latency: no debug mode of asyncio, and no test beside them."""
 
 
 @pytest.fixture(scope="session")

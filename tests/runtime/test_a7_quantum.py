@@ -11,6 +11,8 @@ from actors import Actor
 
 from .support import turns
 
+pytestmark = pytest.mark.alone
+
 FLOOD = 1_000_000
 
 

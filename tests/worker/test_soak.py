@@ -18,7 +18,7 @@ from actors import HandlerFailure, Redis
 from tests.support import eventually
 from tests.worker.helpers import make_worker
 
-pytestmark = pytest.mark.embedded_only
+pytestmark = [pytest.mark.alone, pytest.mark.embedded_only]
 
 SECONDS = float(os.environ.get("MAILSLOT_SOAK_SECONDS", "3"))
 HANDLERS = 1000
