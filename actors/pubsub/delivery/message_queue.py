@@ -155,7 +155,6 @@ class MessageQueue:
                 message.take()  # there may be one for each of thousands of channels
             else:
                 await self.tell(message, deadline)
-        self.mailbox.note_peak()
         if self.mailbox.senders:
             self.mailbox.release()
         return None
@@ -190,7 +189,6 @@ class MessageQueue:
     def _breath_is_due(self) -> bool:
         self._breath = False
         mailbox = self.mailbox
-        mailbox.note_peak()
         allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
         return self._loop.time() - self._since > allowed
 
