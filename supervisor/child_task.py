@@ -1,12 +1,12 @@
-"""One incarnation of a child: a task, its start, its stop deadlines, and how it ended.
+"""One incarnation of a child: its task, its start, its stop deadlines, and how it ended.
 
     STARTING --started()--> RUNNING --stop()--> STOPPING --task ends--> DOWN
        |  task ends, or stop(): cancelled          |
        +-------------------> DOWN <----------------+  (left behind: unkillable)
 
-A stop calls the child's stop callback. A child without one is cancelled instead. At its deadline
-the child is cancelled (again). A task that survives its cancellation for the grace period is
-reported as unkillable and left behind.
+A stop calls the child's stop callback; a child without one is cancelled. At the deadline the task
+is cancelled (again). A task that survives that for the grace period is reported as unkillable and
+left behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 from supervisor.tree import TreeNode
 
-__all__ = ["AskStop", "ChildTask", "Nested", "TaskChild", "TaskSupervisor", "runs_in"]
+__all__ = ["ChildTask", "runs_in"]
 
 log = get_logger("mailslot.supervisor")
 
@@ -35,21 +35,14 @@ AskStop = Callable[[float | None], None]
 
 
 class Nested(Protocol):
-    """What a child needs of the supervisor that it runs."""
+    """What a child needs of the supervisor that it runs; see ``Supervisor``."""
 
     @property
-    def ending(self) -> bool:
-        """Whether it waits for its children to end."""
-
+    def ending(self) -> bool: ...
     @property
-    def report(self) -> StopReport | None:
-        """How it ended, once it has."""
-
-    def request_stop(self, deadline: float | None = None) -> None:
-        """Begin to stop."""
-
-    def nodes(self) -> tuple[TreeNode, ...]:
-        """Return its children's part of the tree."""
+    def report(self) -> StopReport | None: ...
+    def request_stop(self, deadline: float | None = None) -> None: ...
+    def nodes(self) -> tuple[TreeNode, ...]: ...
 
 
 class TaskSupervisor(Protocol):
@@ -62,17 +55,16 @@ class TaskSupervisor(Protocol):
 
 
 class TaskChild(Protocol):
-    """What an incarnation needs of its child, and reports to it."""
+    """What an incarnation needs of its child, and reports to it; see ``Child``."""
 
     spec: ChildSpec
     path: str
     nested: Nested | None
 
-    def came_up(self) -> None:
-        """The start is over."""
-
-    def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
-        """The task ended, or was left behind; it was asked to stop at ``asked_at``, or never."""
+    def came_up(self) -> None: ...
+    def went_down(
+        self, reason: ExitReason, asked_at: float | None, *, unkillable: bool
+    ) -> None: ...
 
 
 def runs_in(task: asyncio.Task[Any] | None) -> bool:
@@ -128,7 +120,7 @@ class ChildTask:
 
     def started(self) -> None:
         """Note that the start is over."""
-        # One whose start has timed out comes too late, also if it did not notice its cancellation.
+        # After a time-out of the start this comes too late, even if the task goes on.
         if self.status is STARTING and self._cancel_reason is None:
             if self._child.spec.start_timeout is not None:
                 self._owner.deadlines.drop(self)
@@ -148,7 +140,7 @@ class ChildTask:
         self.status = STOPPING
         now = self.asked_at = self._owner.clock.time()
         if self._cancel_reason is not None:
-            return  # its start had timed out: cancelled already, and in its grace period
+            return  # its start timed out: it is cancelled already, and in its grace period
         deadline = stop_deadline(now, self._child.spec.shutdown, total)
         if deadline is None:
             self._owner.deadlines.drop(self)
@@ -237,14 +229,14 @@ class ChildTask:
             reason = error.reason if child.nested is not None else Crashed(error)
         except GeneratorExit as error:
             if not runs_in(self.task):
-                raise  # nobody raised it: the loop is gone, and the task with it
+                raise  # the interpreter closes the coroutine, since its loop is gone
             reason = Crashed(error)
         except BaseException as error:
-            # SystemExit and KeyboardInterrupt among them: raised from here they would end the loop
-            # with every other child in it. As a reason they stop the system in order.
+            # SystemExit and KeyboardInterrupt, too: raised from here they would end the loop with
+            # every other child in it. As a reason they stop the system in order.
             reason = Crashed(error)
         else:
-            # A task that returns although it was cancelled did not end in time, either.
+            # A task that was cancelled and returns did not end in time, either.
             reason = self._cancel_reason or (SHUTDOWN if self.status is STOPPING else NORMAL)
         if self.status is DOWN:
             log.warning("unkillable_child_ended", path=child.path, reason=str(reason))
@@ -252,8 +244,8 @@ class ChildTask:
             self._end(reason)
 
     def _never_entered(self, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never runs _main(). _main() removes this
-        # callback, so that every other task ends without another turn of the loop.
+        # For a task that is cancelled before its first step: it never runs _main(), which removes
+        # this callback so that all other tasks end without another turn of the loop.
         if not self._entered and self.status is not DOWN:
             self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
 
