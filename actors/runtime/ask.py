@@ -70,7 +70,7 @@ class Ask(Envelope, msgspec.Struct, eq=False):
         """Tell the asker that the mailbox dropped the ask."""
         self.fail(MailboxFull(f"{path}: full: the ask was shed"))
 
-    def bury(self, cell: CellHost) -> None:
+    def dead_letter(self, cell: CellHost) -> None:
         """Tell the asker that the actor ended before it handled the ask."""
         self.fail(ending(cell, None))
 

@@ -65,7 +65,7 @@ class _Drained(Envelope):
     def deliver(self, cell: CellHost) -> None:
         cell.request_stop(drain=False)
 
-    bury = deliver
+    dead_letter = deliver
 
 
 _DRAINED = _Drained()
@@ -220,9 +220,9 @@ class Cell:
         """End for good: no incarnation will follow."""
         self.ended = reason
         for left in self.mailbox.close():
-            self.bury(left)
+            self.dead_letter(left)
         if self.asking is not None:  # an unkillable incarnation still has it in hand
-            self.asking.bury(self)
+            self.asking.dead_letter(self)
             self.asking = None
         if self.watching is not None:
             self.watching.close()
@@ -243,10 +243,10 @@ class Cell:
         """Hand a message that the actor failed on to its failure sink."""
         self.system.report_failure(Failure(self.path, message, error), self._on_failure)
 
-    def bury(self, message: Any) -> None:
+    def dead_letter(self, message: Any) -> None:
         """Take note that ``message`` will not be delivered."""
         if type(message) in Envelope.classes:
-            message.bury(self)
+            message.dead_letter(self)
         else:
             self.system.dead_letters.add(self.path, message)
 
@@ -282,7 +282,7 @@ class Cell:
     def post_full(self, message: Any) -> None:
         """Take a message for which the mailbox has no room."""
         if self.mailbox.closed:
-            self.bury(message)
+            self.dead_letter(message)
         else:
             self.mailbox.put_full(message, self.path)
 

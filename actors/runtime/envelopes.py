@@ -53,7 +53,7 @@ class Envelope:
     def shed(self, path: str) -> None:
         """Take note that the full mailbox of ``path`` dropped it."""
 
-    def bury(self, cell: CellHost) -> None:
+    def dead_letter(self, cell: CellHost) -> None:
         """Take note that the actor ended before its delivery."""
 
 

@@ -69,7 +69,7 @@ async def _wind_down(spec: ActorSpec, cell: Cell, error: BaseException | None) -
             if type(left) is Ask:
                 left.fail(ending(cell, error))
             else:
-                cell.bury(left)
+                cell.dead_letter(left)
     try:
         await context.stop_children(cell.stop_deadline)
     finally:

@@ -349,7 +349,7 @@ def test_what_came_to_an_earlier_mate_of_another_shards_new_leader_passes_before
     clock.time += 0.001
     new = merge.add("new", OTHER)
     put(new, 3)
-    put(merge.ports["old"], 1)
+    put(merge.inputs["old"], 1)
     merge.remove("old")
     merge.lead("new")
     put(early, 3, 4)

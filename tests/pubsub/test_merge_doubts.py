@@ -64,7 +64,7 @@ class Shard:
         if self.coming.get(node):
             number = self.coming[node].popleft()
             self.heard[node] = self.time
-            port = self.merge.ports[node]
+            port = self.merge.inputs[node]
             port.put({"data": self.payloads[number], "number": number})
 
     def join(self, node: str, repeated: int) -> None:

@@ -1,4 +1,4 @@
-"""One node's way into a merge: what it delivered of all that passed, and what waits; pure."""
+"""One node's way into a merge: what the node has delivered, and what is held of it (pure)."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ __all__ = ["MergeInput", "Taker"]
 
 
 class Taker(Protocol):
-    """What a port belongs to: a merge."""
+    """The merge that a node feeds."""
 
     now: Callable[[], float]
 
-    def put(self, port: MergeInput, message: Any) -> None:
-        """Take a message that ``port``'s node delivered."""
+    def put(self, feeder: MergeInput, message: Any) -> None:
+        """Take a message that ``feeder``'s node delivered."""
 
 
 class MergeInput:
-    """One node's way in: a consumer like an writer.
+    """One node's way into a merge, where passed messages are numbered.
 
     Attributes:
-        stream: which sequence of messages it delivers.
-        first: the number of the first that it may repeat.
-        position: the number after the latest that it delivered of all that passed.
-        joined: the number of the first that passed since the node is live.
-        owing: all before this number it delivered, or it need not.
-        delivered: the numbers from there on that it delivered, and those before ``joined``.
-        held: messages, each with when it came, that have not passed.
+        stream: identifies the messages that the node delivers: one for all nodes of a shard.
+        first: the number of the first message that the node may repeat.
+        position: the number after the latest one that the node has delivered.
+        joined: the number of the first message that passed since the node is live.
+        owing: the node owes no message before this number.
+        delivered: the numbers that the node has delivered: those from ``owing`` on, and those
+            before ``joined``.
+        held: messages that have not passed, each with the time when it came.
         since: when the node became live.
-        met: of which leader it has delivered a message that this one delivered, too.
-        ambiguous_at: when it last delivered a payload that comes more than once and was taken for
-            one that the leader delivers, too.
+        met: the leader with which the node has delivered a message in common.
+        ambiguous_at: when the node last delivered a payload that comes more than once, and that was
+            taken for a message of the leader.
     """
 
     __slots__ = (

@@ -48,7 +48,7 @@ class GapNotice(Envelope):
         cell.processed -= 1  # a notice is no message
         await call_hook(self.callback, self.take())
 
-    def bury(self, cell: CellHost) -> None:
+    def dead_letter(self, cell: CellHost) -> None:
         """Note that the handler has ended: nobody is left to hear of the gap."""
         self.take()
 

@@ -108,7 +108,7 @@ class _Flush(Envelope):
         cell.processed -= 1  # this is no failure
         self._resolve()
 
-    def bury(self, cell: CellHost) -> None:
+    def dead_letter(self, cell: CellHost) -> None:
         self._resolve()
 
     def _resolve(self) -> None:

@@ -160,7 +160,7 @@ class PubSubTree:
             spec = msgspec.structs.replace(spec, retry_policy=HANDLER_RETRY_POLICY)
         ref = self.spawn_beside(spec, name)
         subscription.handler = ref
-        writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.bury)
+        writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.dead_letter)
         writer.receive_times = receive_times
         subscription.writer = writer
         return ref

@@ -113,7 +113,7 @@ class FeedRoutes:
         else:
             merge.writer = subscription.writer
             self._fit(merge, target, nodes, leader)
-            self._set(target, merge.ports, subscription.label)
+            self._set(target, merge.inputs, subscription.label)
         if leader is not None:
             self._last[target] = self._subscribers[leader]
 
@@ -146,7 +146,7 @@ class FeedRoutes:
     def node_lost(self, node: NodeId) -> None:
         """Route what ``node`` fed: its connection has ended."""
         for target, merge in list(self._merges.items()):
-            if node in merge.ports:
+            if node in merge.inputs:
                 self.update(target)
 
     def expire(self) -> bool:
@@ -210,12 +210,12 @@ class FeedRoutes:
     def _fit(
         self, merge: Merge, target: Target, nodes: list[NodeId], leader: NodeId | None
     ) -> None:
-        if len(merge.ports) > 1 and self._turned_out_peers(merge):
+        if len(merge.inputs) > 1 and self._turned_out_peers(merge):
             merge.unite()
-        for node in [node for node in merge.ports if node not in nodes]:
+        for node in [node for node in merge.inputs if node not in nodes]:
             merge.remove(node)
         for node in nodes:
-            if node not in merge.ports:
+            if node not in merge.inputs:
                 merge.add(node, self._stream(merge, target, node))
         if leader is not None:
             merge.lead(leader)
@@ -223,9 +223,9 @@ class FeedRoutes:
     def _turned_out_peers(self, merge: Merge) -> bool:
         """Whether the topology now shows two feeders in one shard that joined as of two."""
         return any(
-            merge.ports[one].stream != merge.ports[other].stream
+            merge.inputs[one].stream != merge.inputs[other].stream
             and self._streams.same_stream(str(one), str(other))
-            for one, other in combinations(merge.ports, 2)
+            for one, other in combinations(merge.inputs, 2)
         )
 
     def _stream(self, merge: Merge, target: Target, node: NodeId) -> Hashable:
@@ -235,7 +235,7 @@ class FeedRoutes:
         slots comes back as a replica of their new owner.
         """
         known = merge.streams
-        others = [str(other) for other in (*merge.ports, *known) if other != node]
+        others = [str(other) for other in (*merge.inputs, *known) if other != node]
         peers = (other for other in others if self._streams.same_stream(node, other))
         if self._may_repeat(merge, target, node):
             known[node] = merge.unite()
@@ -257,7 +257,7 @@ class FeedRoutes:
             for gone, at in self._revoked.get(target, {}).items()
             if at > limit and not self._streams.imports(gone, target)
         ]
-        if any(gone in merge.ports for gone in replicas):
+        if any(gone in merge.inputs for gone in replicas):
             return True
         if self._streams.imports(node, target):
             return False
