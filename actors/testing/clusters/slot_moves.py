@@ -59,8 +59,10 @@ async def finish_moves(
     """Move the keys, then tell the new owner to the target, the source and the other primaries."""
     while found := await _keys_of(source, slots):
         for keys in found:
-            to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS, "REPLACE", "KEYS", *keys)
-            await source.execute("MIGRATE", *to, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000)
+            to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS)
+            await source.execute(
+                "MIGRATE", *to, "REPLACE", "KEYS", *keys, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000
+            )
     commands: list[tuple[Any, ...]] = [("CLUSTER", "SETSLOT", s, "NODE", target.id) for s in slots]
     await _run(target, commands)
     # Error replies are ignored: these nodes learn of the new owner by gossip, too. A source that
