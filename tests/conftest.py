@@ -14,6 +14,7 @@ session's header says which backends run and why others do not.
 
 from __future__ import annotations
 
+import asyncio.constants
 import gc
 import importlib
 import os
@@ -28,6 +29,10 @@ from tests.servers import BACKENDS, AnyServer, Backend, ask
 # Imported by Hypothesis in the midst of an example otherwise, where pytest's rewriting of it may
 # fail with a SystemError: CPython 3.11's parser minds the recursion limit that Hypothesis sets.
 importlib.import_module("hypothesis.internal.conjecture.optimiser")
+
+# In asyncio's debug mode every future and every call keeps its stack. Ten frames of it, asyncio's
+# own choice, take most of the time of many a test.
+asyncio.constants.DEBUG_STACK_DEPTH = 3
 
 #: Tests that get their servers elsewhere say by this property which backend it was.
 RAN_ON = "server backend"

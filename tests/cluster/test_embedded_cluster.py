@@ -77,31 +77,79 @@ async def test_sizes_and_configuration(binary):
             assert reply == {name.encode(): value}
 
 
-async def test_failovers(binary):
-    async with EmbeddedCluster(binary=binary) as cluster:
-        first = await cluster.primary_for("orders")
-        (second,) = await cluster.replicas_of(first)
-        await cluster.failover(second)
-        assert await second.role() is Role.PRIMARY
-        assert await cluster.primary_for("orders") is second
-        await cluster.settled()
-        assert await cluster.replicas_of(second) == [first]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_failovers(cluster: EmbeddedCluster):
+    first = await cluster.primary_for("orders")
+    (second,) = await cluster.replicas_of(first)
+    await cluster.failover(second)
+    assert await second.role() is Role.PRIMARY
+    assert await cluster.primary_for("orders") is second
+    await cluster.settled()
+    assert await cluster.replicas_of(second) == [first]
 
-        cluster.kill(second)
-        assert not second.running
-        assert await cluster.successor(second) is first
-        await cluster.start(second)
-        assert await cluster.replicas_of(first) == [second]
+    cluster.kill(second)
+    assert not second.running
+    assert await cluster.successor(second) is first
+    await cluster.start(second)
+    assert await cluster.replicas_of(first) == [second]
 
-        cluster.pause(first)
-        assert await cluster.successor(first) is second
-        cluster.resume(first)
-        await cluster.settled()
-        assert await first.role() is Role.REPLICA
+    cluster.pause(first)
+    assert await cluster.successor(first) is second
+    cluster.resume(first)
+    await cluster.settled()
+    assert await first.role() is Role.REPLICA
 
-        cluster.kill(second)
-        await cluster.failover(first, takeover=True)
-        assert await first.role() is Role.PRIMARY
+    cluster.kill(second)
+    await cluster.failover(first, takeover=True)
+    assert await first.role() is Role.PRIMARY
+
+
+async def test_members_come_and_go(binary):
+    async with EmbeddedCluster(2, 0, binary=binary) as cluster:
+        first, second = cluster.nodes
+        third = await cluster.add_node()
+        assert await third.role() is Role.PRIMARY
+        replica = await cluster.add_node(replica_of=first)
+        assert await cluster.replicas_of(first) == [replica]
+        await cluster.reparent(replica, second)
+        assert await cluster.replicas_of(second) == [replica]
+        await cluster.move_slots(range(10), first, third, batch=10)
+        assert await cluster.slots_of(third) == list(range(10))
+        await cluster.forget(replica)
+        assert cluster.nodes == [first, second, third]
+        assert set((await cluster.settled()).nodes) == {first.id, second.id, third.id}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_restarts(cluster: EmbeddedCluster):
+    before = await cluster.primaries()
+    pids = {node.id: node.pid for node in cluster.nodes}
+    await cluster.rolling_restart()
+    after = await cluster.primaries()
+    assert not set(before) & set(after)
+    assert all(node.pid != pids[node.id] for node in before)
+    assert all(node.pid == pids[node.id] for node in after)
+    await cluster.restart(*cluster.nodes)
+    assert await cluster.primaries() == after
+    assert all(node.pid != pids[node.id] for node in cluster.nodes)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_kill_clients_closes_subscribers_of_every_kind(cluster: EmbeddedCluster):
+    node = await cluster.primary_for("a")
+    connections = [await connect(node) for _ in range(3)]
+    plain, shard, idle = connections
+    pushes: list[Any] = []
+    plain.on_push = shard.on_push = pushes.append
+    plain.write(b"SUBSCRIBE a\r\n")
+    shard.write(b"SSUBSCRIBE a\r\n")
+    await eventually(lambda: len(pushes) == 2)
+    assert await cluster.kill_clients() == 2
+    await eventually(lambda: not plain.usable and not shard.usable)
+    assert await idle.execute("PING") == b"PONG"
+    for connection in connections:
+        connection.close()
+        await connection.wait_closed()
 
 
 async def test_slots_move_with_their_keys(binary):
@@ -134,54 +182,6 @@ async def test_slots_move_with_their_keys(binary):
         assert len(await cluster.primaries()) == 2
         assert await keys_of(other, slot) == names
         assert third in await cluster.primaries()
-
-
-async def test_members_come_and_go(binary):
-    async with EmbeddedCluster(2, 0, binary=binary) as cluster:
-        first, second = cluster.nodes
-        third = await cluster.add_node()
-        assert await third.role() is Role.PRIMARY
-        replica = await cluster.add_node(replica_of=first)
-        assert await cluster.replicas_of(first) == [replica]
-        await cluster.reparent(replica, second)
-        assert await cluster.replicas_of(second) == [replica]
-        await cluster.move_slots(range(10), first, third, batch=10)
-        assert await cluster.slots_of(third) == list(range(10))
-        await cluster.forget(replica)
-        assert cluster.nodes == [first, second, third]
-        assert set((await cluster.settled()).nodes) == {first.id, second.id, third.id}
-
-
-async def test_restarts(binary):
-    async with EmbeddedCluster(binary=binary) as cluster:
-        before = await cluster.primaries()
-        pids = {node.id: node.pid for node in cluster.nodes}
-        await cluster.rolling_restart()
-        after = await cluster.primaries()
-        assert not set(before) & set(after)
-        assert all(node.pid != pids[node.id] for node in before)
-        assert all(node.pid == pids[node.id] for node in after)
-        await cluster.restart(*cluster.nodes)
-        assert await cluster.primaries() == after
-        assert all(node.pid != pids[node.id] for node in cluster.nodes)
-
-
-async def test_kill_clients_closes_subscribers_of_every_kind(binary):
-    async with EmbeddedCluster(1, 0, binary=binary) as cluster:
-        node = cluster.nodes[0]
-        connections = [await connect(node) for _ in range(3)]
-        plain, shard, idle = connections
-        pushes: list[Any] = []
-        plain.on_push = shard.on_push = pushes.append
-        plain.write(b"SUBSCRIBE a\r\n")
-        shard.write(b"SSUBSCRIBE a\r\n")
-        await eventually(lambda: len(pushes) == 2)
-        assert await cluster.kill_clients() == 2
-        await eventually(lambda: not plain.usable and not shard.usable)
-        assert await idle.execute("PING") == b"PONG"
-        for connection in connections:
-            connection.close()
-            await connection.wait_closed()
 
 
 async def test_the_other_shards_serve_on_while_one_is_gone(binary):

@@ -57,10 +57,12 @@ async def finish_moves(
     others: Sequence[ClusterNode],
 ) -> None:
     """Move the keys, then tell the new owner to the target, the source and the other primaries."""
-    for slot in slots:
-        while keys := await source.execute("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
-            to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS, "REPLACE", "KEYS", *keys)
-            await source.execute("MIGRATE", *to, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000)
+    while found := await _keys_of(source, slots):
+        for keys in found:
+            to = (target.host, target.port, "", 0, _MIGRATE_TIMEOUT_MS)
+            await source.execute(
+                "MIGRATE", *to, "REPLACE", "KEYS", *keys, timeout=2 * _MIGRATE_TIMEOUT_MS / 1000
+            )
     commands: list[tuple[Any, ...]] = [("CLUSTER", "SETSLOT", s, "NODE", target.id) for s in slots]
     await _run(target, commands)
     # Error replies are ignored: these nodes learn of the new owner by gossip, too. A source that
@@ -68,6 +70,17 @@ async def finish_moves(
     # moves to another primary.
     for other in (source, *others):
         await other.execute_all(commands)
+
+
+async def _keys_of(node: ClusterNode, slots: Sequence[int]) -> list[list[bytes]]:
+    """Return keys of each slot that has any, asked for in one round trip."""
+    replies = await node.execute_all(
+        [("CLUSTER", "GETKEYSINSLOT", s, _KEYS_AT_ONCE) for s in slots]
+    )
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return [keys for keys in replies if keys]
 
 
 async def _run(node: ClusterNode, commands: list[tuple[Any, ...]]) -> None:
