@@ -1,7 +1,6 @@
-"""The Clock seam: every delay and deadline of the supervisor goes through it.
+"""Where the supervisor's time comes from: every delay and deadline goes through a Clock.
 
-Tests inject a virtual clock and step through minutes of back-off in no time; nothing here is ever
-patched.
+Tests hand in a virtual clock and step through minutes of back-off in no time.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ __all__ = ["Clock", "LoopClock", "Timer"]
 
 
 class Timer(Protocol):
-    """A pending call that can be called off."""
+    """A pending call that can be cancelled."""
 
     def cancel(self) -> None:
-        """Call it off; harmless when it already ran."""
+        """Cancel the call; harmless when it already ran."""
 
 
 class Clock(Protocol):
@@ -38,8 +37,8 @@ class LoopClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
-        # Bound once: read on every restart decision and stop, and for each ask. asyncio's own loops
-        # say what monotonic() says, by a call more.
+        # Bound once: every restart, stop and ask reads it. The time of asyncio's own loops is
+        # monotonic(), behind one more call.
         own = getattr(type(self._loop), "time", None) is asyncio.BaseEventLoop.time
         self.time: Callable[[], float] = monotonic if own else self._loop.time
 

@@ -1,9 +1,9 @@
 """One timer for the deadlines of all children of a supervisor.
 
-A child has at most one deadline at a time: that of its start, of its stop, or of the grace after
-its cancellation. Nearly all of them are dropped unused. A timer each would cost more than most of
-what else is done for a child, so they share one: it is armed for the earliest, is left alone when
-that one is dropped, and looks for the next when it fires.
+A child has at most one deadline at a time: for its start, for its stop, or for its grace period
+after it was cancelled. Nearly all deadlines are dropped unused, and a timer for each would be a
+large part of the cost of a child. So they share one timer. It is armed for the earliest deadline,
+stays armed when that one is dropped, and is armed anew when it fires.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SLACK = 1e-6
 
 
 class HasDeadline(Protocol):
-    """Something that is told when its deadline has passed."""
+    """Has a deadline."""
 
     def deadline_passed(self) -> None:
-        """Take the next measure."""
+        """Act: the deadline has passed."""
 
 
 class Deadlines:
-    """The deadlines of many things, one each."""
+    """Many deadlines, one for each thing."""
 
     __slots__ = ("_at", "_clock", "_next", "_timer")
 
@@ -41,7 +41,7 @@ class Deadlines:
         return len(self._at)
 
     def set(self, thing: HasDeadline, at: float) -> None:
-        """Call ``thing.deadline_passed()`` once at ``at``, instead of when it was set to before."""
+        """Call ``thing.deadline_passed()`` once at ``at``; an earlier ``set`` is void."""
         self._at[thing] = at
         if at < self._next:
             self._arm(at)
@@ -71,7 +71,7 @@ class Deadlines:
         self._next = math.inf
         until = self._clock.time() + _SLACK
         for thing in [thing for thing, at in self._at.items() if at <= until]:
-            # One before it may have dropped or moved it.
+            # Another thing's measures may have dropped or moved it.
             if self._at.get(thing, math.inf) <= until:
                 del self._at[thing]
                 thing.deadline_passed()
@@ -86,7 +86,7 @@ def stop_deadline(now: float, allowance: float | None, total: float | None) -> f
 
     Args:
         allowance: the child's own seconds; None: as long as it needs; 0: cancelled at once.
-        total: the deadline of everything around it, or None.
+        total: the deadline of the whole supervisor, or None.
     """
     own = None if allowance is None else now + allowance
     if own is None:

@@ -10,14 +10,14 @@ __all__ = ["EscalatedError", "SpecError", "StartError", "SupervisorError", "Supe
 
 
 class SupervisorError(Exception):
-    """Base of everything this package raises by itself."""
+    """Base of all errors that this package raises by itself."""
 
 
 class SpecError(SupervisorError, ValueError):
-    """A spec that cannot work, with every problem found in it.
+    """A spec cannot work.
 
     Attributes:
-        problems: one sentence each.
+        problems: every problem found, a sentence each.
     """
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ class EscalatedError(SupervisorExit):
 
 
 def to_exception(reason: ExitReason) -> BaseException | None:
-    """Return the exception that says ``reason``, or None for a normal exit."""
+    """Return ``reason`` as an exception, or None for a normal exit."""
     if reason.normal:
         return None
     error = reason.error

@@ -1,8 +1,8 @@
 """The default event sink: it logs (S8).
 
-A sink may have a method ``wants_routine() -> bool``. While that returns False, the supervisor does
-not even make the everyday events: ``ChildStarted``, and ``ChildExited`` for a normal reason. That
-pays where children come and go by the ten thousand a second.
+A sink may have a method ``wants_routine() -> bool``. While that method returns False, the
+supervisor does not make the everyday events: ``ChildStarted``, and ``ChildExited`` for a normal
+reason. That saves time where children come and go by the ten thousand a second.
 """
 
 from __future__ import annotations
@@ -28,25 +28,21 @@ __all__ = ["log_event", "routine_filter"]
 
 log = get_logger("mailslot.supervisor")
 
-#: Lines in a second about the crashes of one child.
+#: Log lines in a second about the crashes of one child.
 _CRASHES_A_SECOND = 5
 
 
 def routine_filter(sink: EventSink) -> Callable[[], bool]:
-    """Return what tells whether ``sink`` wants everyday events now."""
+    """Return the function that says whether ``sink`` wants everyday events now."""
     wants: Any = getattr(sink, "wants_routine", None)
-    return wants if callable(wants) else _always
-
-
-def _always() -> bool:
-    return True
+    return wants if callable(wants) else lambda: True
 
 
 class _LogSink:
-    """Logs what went wrong as a warning or an error, once; the rest at debug level.
+    """Logs failures once, as warnings or errors, and the rest at debug level.
 
-    A supervisor that gave up has said so itself: its exit, and its stop, are not news. Of a child
-    that crashes again and again a few lines a second are enough, and how many were left out.
+    A supervisor that gave up says so itself (``GaveUp``): its exit and its stop are no news. A
+    child that crashes again and again gets a few lines a second, with the number left out.
     """
 
     wants_routine = staticmethod(log.shows_debug)
@@ -56,45 +52,30 @@ class _LogSink:
         self._throttles: WeakKeyDictionary[Any, Throttle] = WeakKeyDictionary()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, ChildExited | ChildStartFailed | ChildRestarting):
-            self._log_crash(event)
-            return
         match event:
             case ChildUnkillable(path, incarnation):
                 log.error("child_unkillable", path=path, incarnation=incarnation)
             case GaveUp(path, reason):
                 log.error("gave_up", path=path, reason=str(reason))
+            case ChildExited(_, _, reason) if not (reason.normal or isinstance(reason, Escalated)):
+                self._warn("child_exited", event, incarnation=event.incarnation, reason=str(reason))
+            case ChildStartFailed(_, incarnation, reason):
+                self._warn("start_failed", event, incarnation=incarnation, reason=str(reason))
+            case ChildRestarting(_, delay, attempt):
+                self._warn("child_restarting", event, delay=round(delay, 3), attempt=attempt)
             case _ if log.shows_debug():
                 log.debug(type(event).__name__, path=event.path)
 
-    def _throttle(self) -> Throttle:
+    def _warn(self, line: str, event: Event, **fields: object) -> None:
         loop = asyncio.get_running_loop()
         throttle = self._throttles.get(loop)
         if throttle is None:
             throttle = self._throttles[loop] = Throttle(loop.time, burst=_CRASHES_A_SECOND)
-        return throttle
-
-    def _log_crash(self, event: ChildExited | ChildStartFailed | ChildRestarting) -> None:
-        if isinstance(event, ChildExited) and (
-            event.reason.normal or isinstance(event.reason, Escalated)
-        ):
-            if log.shows_debug():
-                log.debug(type(event).__name__, path=event.path)
-            return
-        left_out = self._throttle().passes((type(event), event.path))
-        if left_out is None:
-            return
-        more = {"suppressed": left_out} if left_out else {}
-        match event:
-            case ChildExited(path, incarnation, reason):
-                said = str(reason)
-                log.warning("child_exited", path=path, incarnation=incarnation, reason=said, **more)
-            case ChildStartFailed(path, incarnation, reason):
-                said = str(reason)
-                log.warning("start_failed", path=path, incarnation=incarnation, reason=said, **more)
-            case ChildRestarting(path, delay, attempt):
-                delay = round(delay, 3)
-                log.warning("child_restarting", path=path, delay=delay, attempt=attempt, **more)
+        suppressed = throttle.passes((line, event.path))
+        if suppressed:
+            fields["suppressed"] = suppressed
+        if suppressed is not None:
+            log.warning(line, path=event.path, **fields)
 
 
 #: The default sink.

@@ -28,9 +28,9 @@ class StopReport(msgspec.Struct, frozen=True):
 
     Attributes:
         path: where it was in the tree.
-        reason: why it ended; None: it did not (see ``unkillable``).
+        reason: why it ended; None: it did not end (see ``unkillable``).
         seconds: from the request to the end.
-        unkillable: it survived its cancellation and was left behind.
+        unkillable: whether it survived its cancellation and was left behind.
         children: the reports below it, in the order in which they ended.
     """
 
@@ -60,7 +60,7 @@ class ChildStarted(Event, frozen=True):
 
 
 class ChildExited(Event, frozen=True):
-    """The child ended: asked (Shutdown, Killed), or by itself (Normal, Crashed, Escalated)."""
+    """The child ended, asked (Shutdown, Killed) or by itself (Normal, Crashed, Escalated)."""
 
     incarnation: int
     reason: ExitReason

@@ -1,8 +1,8 @@
-"""One place that decides where the library's log lines go.
+"""Where the library's log lines go: to structlog or to :mod:`logging`; and a throttle for them.
 
-A program that configured structlog gets the events through its own configuration. A program that
-did not is never surprised by output on stdout: events then go to the standard library's logger of
-the same name, where warnings reach stderr and everything below is silent until somebody asks.
+In a program that configured structlog, lines go through that configuration. In every other program
+they go to the standard library's logger of the same name: warnings reach stderr, lower levels are
+silent until the program enables them, and nothing is ever printed to stdout.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import Any
 
 __all__ = ["Throttle", "get_logger"]
 
-# structlog is never imported here: with rich beside it, it takes more time than all the rest of
-# `import actors`, and imported by the first line, which tells of the first outage, it would hold up
-# the event loop for a tenth of a second in the very moment in which that has to act.
+# This module never imports structlog: that takes longer than all the rest of `import actors`, and
+# a late import would block the event loop for a tenth of a second during the first outage.
 
 
 def _configured_structlog() -> Any:
     """Return the module structlog if the program imported and configured it, else None."""
     structlog = sys.modules.get("structlog")
-    # While another thread imports it, it is there without its functions.
+    # While another thread imports structlog, the module exists without its functions.
     is_configured = getattr(structlog, "is_configured", None)
     return structlog if is_configured is not None and is_configured() else None
 
@@ -53,7 +52,7 @@ class _Logger:
             self._logging.log(level, "%s", _line(event, fields), exc_info=error)
 
     def shows_debug(self) -> bool:
-        """Whether a debug line may go anywhere: asked first where lines are many."""
+        """Whether debug lines are shown; ask first where there are many lines."""
         if "structlog" in sys.modules and _configured_structlog() is not None:
             return True
         return self._logging.isEnabledFor(logging.DEBUG)
@@ -67,11 +66,11 @@ class _Logger:
         self._log(logging.INFO, "info", event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log something that went wrong and was dealt with."""
+        """Log a fault that was dealt with."""
         self._log(logging.WARNING, "warning", event, fields)
 
     def error(self, event: str, **fields: object) -> None:
-        """Log something that went wrong and was given up."""
+        """Log a fault that nothing was done about."""
         self._log(logging.ERROR, "error", event, fields)
 
 
@@ -80,17 +79,17 @@ def get_logger(name: str) -> _Logger:
     return _Logger(name)
 
 
-# Keys come from the outside (paths, exception types): more than these are forgotten, oldest first.
+# Keys come from outside (paths, exception types): the oldest of more than these is forgotten.
 _MOST_KEYS = 1024
 
 
 class Throttle:
-    """Lets one report per key and interval pass, or a few.
+    """Lets one report for each key and interval pass, or a few.
 
     Args:
         time: the clock, in seconds.
-        interval: seconds that begin with a report of one key.
-        burst: how many of the key pass in that time.
+        interval: seconds, counted from the first report of a key.
+        burst: how many reports of a key pass within the interval.
     """
 
     __slots__ = ("_burst", "_interval", "_seen", "_time")
@@ -102,7 +101,7 @@ class Throttle:
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
     def passes(self, key: Hashable) -> int | None:
-        """Return how many were suppressed since the last one that passed; None: suppressed."""
+        """Return the number suppressed since the last report that passed; None: suppress this one."""
         now = self._time()
         begun, reports = self._seen.get(key, (now, 0))
         if reports and now - begun < self._interval:

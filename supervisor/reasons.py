@@ -1,10 +1,12 @@
 """Why a child ended: one value per ending, after Erlang/OTP's exit reasons.
 
-``Normal`` and ``Shutdown`` are the normal exits. Everything else is abnormal, Escalated among them:
-in OTP a supervisor that gives up exits ``shutdown``, and a transient parent then leaves it dead.
+``Normal`` and ``Shutdown`` are normal exits; all others are abnormal. That includes ``Escalated``:
+in OTP a supervisor that gives up exits ``shutdown``, which leaves it dead below a transient parent.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import msgspec
 
@@ -22,21 +24,14 @@ __all__ = [
 ]
 
 
-def _said(error: BaseException | None) -> str:
-    """Return type and text of an error, as a traceback's last line has them."""
-    if error is None:
-        return "a child ended without an error"
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 class ExitReason(msgspec.Struct, frozen=True):
-    """Base of all reasons."""
+    """Base of all reasons.
 
-    @property
-    def normal(self) -> bool:
-        """Whether a transient child stays down after it."""
-        return False
+    Attributes:
+        normal: whether a transient child stays down after it.
+    """
+
+    normal: ClassVar[bool] = False
 
     @property
     def error(self) -> BaseException | None:
@@ -47,10 +42,7 @@ class ExitReason(msgspec.Struct, frozen=True):
 class Normal(ExitReason, frozen=True):
     """The child's work was done: it returned."""
 
-    @property
-    def normal(self) -> bool:
-        """True."""
-        return True
+    normal: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return "normal"
@@ -59,12 +51,8 @@ class Normal(ExitReason, frozen=True):
 class Shutdown(ExitReason, frozen=True):
     """The child was asked to stop and did."""
 
+    normal: ClassVar[bool] = True
     detail: str | None = None
-
-    @property
-    def normal(self) -> bool:
-        """True."""
-        return True
 
     def __str__(self) -> str:
         return f"shutdown ({self.detail})" if self.detail else "shutdown"
@@ -78,7 +66,7 @@ class Killed(ExitReason, frozen=True):
 
 
 class Crashed(ExitReason, frozen=True):
-    """The child raised; a cancellation that nobody here asked for counts as that, too."""
+    """The child raised, or somebody other than its supervisor cancelled it."""
 
     cause: BaseException
 
@@ -89,7 +77,7 @@ class Crashed(ExitReason, frozen=True):
 
     @property
     def fatal(self) -> bool:
-        """Whether it must end the whole system: SystemExit and KeyboardInterrupt, also in a group.
+        """Whether it ends the whole system: SystemExit or KeyboardInterrupt, alone or in a group.
 
         No retry policy is asked about those.
         """
@@ -98,7 +86,7 @@ class Crashed(ExitReason, frozen=True):
         return isinstance(self.cause, SystemExit | KeyboardInterrupt)
 
     def __str__(self) -> str:
-        return f"crashed: {_said(self.cause)}"
+        return f"crashed: {_in_words(self.cause)}"
 
 
 class StartFailed(ExitReason, frozen=True):
@@ -109,11 +97,11 @@ class StartFailed(ExitReason, frozen=True):
 
     @property
     def error(self) -> BaseException:
-        """What its start raised."""
+        """The exception that its start raised."""
         return self.cause
 
     def __str__(self) -> str:
-        return f"{self.id} failed to start: {_said(self.cause)}"
+        return f"{self.id} failed to start: {_in_words(self.cause)}"
 
 
 class Escalated(ExitReason, frozen=True):
@@ -121,7 +109,7 @@ class Escalated(ExitReason, frozen=True):
 
     Attributes:
         cause: the last child's error.
-        restarts: how many restarts were tried before it.
+        restarts: how many restarts were tried before the supervisor gave up.
     """
 
     cause: BaseException | None
@@ -133,10 +121,17 @@ class Escalated(ExitReason, frozen=True):
         return self.cause
 
     def __str__(self) -> str:
-        return f"gave up after {self.restarts} restarts: {_said(self.cause)}"
+        return f"gave up after {self.restarts} restarts: {_in_words(self.cause)}"
 
 
-#: The usual ones, made once.
+def _in_words(error: BaseException | None) -> str:
+    """Return type and text of an error, as the last line of a traceback has them."""
+    if error is None:
+        return "a child ended without an error"
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 NORMAL = Normal()
 SHUTDOWN = Shutdown()
 KILLED = Killed()

@@ -1,7 +1,7 @@
-"""What follows when a child ends unasked, pure (S1, S2, S5).
+"""What follows when a child ends unasked: restart, let go, or give up (S1, S2, S4, S5); pure.
 
-The retry policy is asked first, then the restart type; whether a restart is within the supervisor's
-intensity (S4) is the caller's next question where the answer is ``Verdict.RESTART``.
+The retry policy decides first, then the restart type. On ``Verdict.RESTART`` the supervisor still
+has to ask :func:`add_restart` whether its restart intensity allows one more.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ from supervisor.reasons import Escalated, ExitReason, StartFailed
 from supervisor.retry_session import Decision, Retry, Spent
 from supervisor.spec import Restart
 
-__all__ = ["MIN_HEALTHY", "GiveUp", "RestartAfter", "Verdict", "after_exit", "is_restartable"]
+__all__ = [
+    "MIN_HEALTHY",
+    "GiveUp",
+    "RestartAfter",
+    "Verdict",
+    "Window",
+    "add_restart",
+    "after_exit",
+    "is_restartable",
+]
 
-#: A child healthy for less than this many seconds waits for its policy's first delay instead of
-#: restarting at once: one that is accepted and dropped again and again must not spin.
+#: A child that was healthy for fewer seconds waits for its policy's first delay instead of
+#: restarting at once: a server that accepts and drops connections must not make it spin.
 MIN_HEALTHY = 1.0
 
 
 class Verdict(Enum):
-    """What follows, where it takes no more than a word to say."""
+    """What follows, where that takes no value."""
 
     #: Start it again at once, if the restart intensity allows.
     RESTART = "restart"
@@ -58,12 +67,12 @@ def after_exit(
     was_up: bool,
     starting: bool,
 ) -> Verdict | RestartAfter | GiveUp:
-    """Return what follows.
+    """Return what follows the end of a child.
 
     Args:
         restart: the child's restart type.
         reason: why it ended.
-        policy: what its retry policy says; None: it has none, or the policy has no say.
+        policy: the retry policy's decision; None: there is no policy, or it has no say.
         healthy_for: for how many seconds it had been healthy, or None.
         was_up: whether it had ever started successfully.
         starting: whether its supervisor is starting.
@@ -94,6 +103,6 @@ def add_restart(
     """
     if limit is None:
         return (), True
-    # Entries beyond the limit change no later answer: while they are kept the answer is no anyway.
+    # limit + 1 entries are enough to say no; older ones would change no answer.
     kept = (*(at for at in window if at >= now - period), now)[-(limit + 1) :]
     return kept, len(kept) <= limit

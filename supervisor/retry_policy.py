@@ -1,7 +1,7 @@
-"""Retry policies: which errors are worth another attempt, how many, and how long to wait between.
+"""Retry policies: which errors get another attempt, how many, and how long to wait between.
 
-The four policies and their parameters are the reference API's. A policy keeps no count: that is the
-session's business (:mod:`supervisor.retry_session`), so one policy object can serve many children.
+A policy keeps no count; a session does (:mod:`supervisor.retry_session`). So one policy object can
+serve many children.
 """
 
 from __future__ import annotations
@@ -18,26 +18,18 @@ from typing import Any, ParamSpec, TypeVar
 
 from supervisor.retry_session import (
     CompositeSession,
-    Decision,
     PolicySession,
-    Refused,
     Retry,
     RetrySession,
-    Spent,
     matches,
 )
 
 __all__ = [
     "CompositeRetryPolicy",
     "ConstantRetryPolicy",
-    "Decision",
     "ExponentialBackoffRetryPolicy",
     "NoRetryPolicy",
-    "Refused",
-    "Retry",
     "RetryPolicy",
-    "RetrySession",
-    "Spent",
     "retryable",
 ]
 
@@ -50,10 +42,10 @@ BeforeHook = Callable[[], Awaitable[Any] | None]
 FailureHook = Callable[[BaseException], Awaitable[Any] | None]
 FailureHooks = FailureHook | Mapping[type[BaseException], FailureHook]
 
-# What ends a program or a task. A policy for BaseException does not mean these.
+# These end a program or a task. A policy for BaseException does not mean them.
 _ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
-# 2.0 ** 1024 overflows: an outage of some hours at the longest delay would get there.
+# 2.0 ** 1024 overflows, which an outage of some hours would reach.
 _MAX_EXPONENT = 1000
 
 
@@ -61,8 +53,8 @@ class RetryPolicy(ABC):
     """Base of the policies.
 
     Args:
-        retryable_exceptions: the errors worth another attempt.
-        retries: how many further attempts follow a first failure; None: no end.
+        retryable_exceptions: the errors that get another attempt.
+        retries: how many further attempts follow a first failure; None: any number.
         deadline: no attempt begins later than this many seconds after the first one began.
     """
 
@@ -84,7 +76,7 @@ class RetryPolicy(ABC):
         """Return the seconds to wait after the failure number ``attempt_number``, from 1."""
 
     def will_retry(self, exc: BaseException) -> bool:
-        """Whether ``exc``, or anything in it where it is a group, is worth another attempt."""
+        """Whether ``exc``, or an error in it where it is a group, gets another attempt."""
         return matches(exc, self.retryable_exceptions)
 
     def session(self, now: float) -> RetrySession:
@@ -97,18 +89,18 @@ class RetryPolicy(ABC):
         before_hook: BeforeHook | None = None,
         failure_hook: FailureHooks | None = None,
     ) -> R:
-        """Await ``func()`` until it succeeds or this policy says no.
+        """Await ``func()`` until it succeeds or this policy grants no further attempt.
 
-        Any exception is retried that the policy is for. KeyboardInterrupt, SystemExit and
-        CancelledError are where the policy names them, and not just BaseException; the cancellation
-        of the task that calls this never is, nor is GeneratorExit.
+        KeyboardInterrupt, SystemExit and CancelledError are retried only where the policy names
+        them (BaseException does not). GeneratorExit, and the cancellation of the calling task, are
+        never retried.
 
         Args:
             func: makes the coroutine of one attempt.
-            before_hook: called, and awaited where it returns an awaitable, before every attempt.
-                It is a part of the attempt: what it raises counts as if ``func`` did.
+            before_hook: called before every attempt, and awaited if it returns an awaitable. An
+                error that it raises counts as if ``func`` had raised it.
             failure_hook: called with the error before each wait; of a mapping, the first entry
-                whose type matches. What it raises ends the attempts: it is a bug.
+                whose type matches. An error that it raises ends the attempts.
 
         Raises:
             the last error, when the policy does not retry it or is spent.
@@ -136,11 +128,11 @@ class RetryPolicy(ABC):
 
 
 def _must_pass(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
-    """Whether ``error``, or any leaf where it is a group, is none that can be held up.
+    """Whether ``error``, or one in it where it is a group, ends a program or a task.
 
-    That is what ends a program or a task, unless ``types`` name it.
+    Errors that ``types`` name do not count, but for GeneratorExit and the task's own cancellation.
     """
-    if isinstance(error, Exception):  # a group of nothing else, too
+    if isinstance(error, Exception):  # also a group of nothing else
         return False
     if isinstance(error, BaseExceptionGroup):
         return any(_must_pass(one, types) for one in error.exceptions)
@@ -205,7 +197,7 @@ class ExponentialBackoffRetryPolicy(RetryPolicy):
     Args:
         max_delay: no wait is longer, in seconds.
         jitter: draw each wait evenly from between ``base_delay`` and the exponential one, so that
-            many clients of one failed server do not come back in step.
+            the many clients of a failed server do not return at the same moment.
         rng: where the draws come from; tests pass a seeded one.
     """
 
@@ -241,8 +233,8 @@ class ExponentialBackoffRetryPolicy(RetryPolicy):
 class CompositeRetryPolicy(RetryPolicy):
     """Several policies, each for its own errors and with its own count.
 
-    Where several are for one error, another attempt follows as long as one of them grants it,
-    after the longest of their delays.
+    Where several are for one error, another attempt follows as long as one policy grants it, after
+    the longest of the granted delays.
     """
 
     def __init__(self, *retry_policies: RetryPolicy) -> None:
@@ -260,7 +252,7 @@ class CompositeRetryPolicy(RetryPolicy):
         self._collect()
 
     def delay(self, attempt_number: int) -> float:
-        """Not defined: the delay depends on the error. Use :meth:`session`."""
+        """Raise NotImplementedError: the delay depends on the error; use :meth:`session`."""
         raise NotImplementedError("a composite policy's delay depends on the error: use session()")
 
     def will_retry(self, exc: BaseException) -> bool:

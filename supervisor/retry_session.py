@@ -1,6 +1,6 @@
-"""The count of consecutive failures of one thing, and what it leads to, pure.
+"""Counts the consecutive failures of one thing and decides about the next attempt; pure.
 
-A session lives apart from its policy, so that it can start anew after a healthy period (S5): eight
+A session is apart from its policy, so that a new one can begin after a healthy period (S5): eight
 disconnections on eight days are eight first failures.
 """
 
@@ -35,7 +35,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """The policy is for this error, and its retries or its deadline are used up."""
+    """The policy is for this error, but its retries or its deadline are used up."""
 
     attempts: int
 
@@ -57,7 +57,7 @@ class RetrySession(ABC):
 
     @abstractmethod
     def failed(self, error: BaseException, now: float) -> Decision:
-        """Count a failure at ``now`` (monotonic seconds) and say what follows."""
+        """Count a failure at ``now`` (monotonic seconds) and return what follows."""
 
 
 class Limits(Protocol):
@@ -81,7 +81,7 @@ class PolicySession(RetrySession):
         self._attempts = 0
 
     def failed(self, error: BaseException, now: float) -> Decision:
-        """Count a failure, if it is one for the policy."""
+        """Count a failure, if the policy is for it."""
         policy = self._policy
         if not policy.will_retry(error):
             return Refused()
@@ -95,7 +95,7 @@ class PolicySession(RetrySession):
 
 
 class CompositeSession(RetrySession):
-    """Counts for several policies, each its own errors."""
+    """Counts for several policies, each of which counts its own errors."""
 
     __slots__ = ("_attempts", "_sessions")
 
@@ -104,7 +104,7 @@ class CompositeSession(RetrySession):
         self._attempts = 0
 
     def failed(self, error: BaseException, now: float) -> Decision:
-        """Ask them all: the longest delay of those that grant another attempt."""
+        """Return the longest delay of the policies that grant another attempt."""
         decisions = [session.failed(error, now) for session in self._sessions]
         delays = [decision.delay for decision in decisions if isinstance(decision, Retry)]
         if delays:

@@ -1,4 +1,4 @@
-"""What a supervisor is told: frozen specs, checked whole at construction (S9)."""
+"""Specs of children and supervisors: frozen values, checked when they are made (S9)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Restart(StrEnum):
 
 
 class Strategy(StrEnum):
-    """Who restarts with a child that is restarted (S3)."""
+    """Who restarts with a child that restarts (S3)."""
 
     ONE_FOR_ONE = "one_for_one"
     REST_FOR_ONE = "rest_for_one"
@@ -55,21 +55,21 @@ class ChildSpec(msgspec.Struct, frozen=True):
     Attributes:
         id: unique among its siblings; no ``/``.
         start: ``async (child) -> None``, the child's whole life. It calls ``child.started()`` once
-            it is ready; a child that never does counts as starting until it ends.
+            it is ready; without that call the child counts as starting until it ends.
         restart: when it is started again after it ended.
-        shutdown: seconds between the request to stop and cancellation; None: as long as it needs;
-            0: cancelled at once.
-        retry_policy: decides delays and limits of restarts after an error, outside the restart
-            intensity (S5).
-        healthy_after: seconds of running after which the child counts as healthy even though it
-            never said so; None: only ``child.mark_healthy()`` counts.
-        start_timeout: seconds a start may take before it failed; None: no limit.
-        significant: counts for the supervisor's ``auto_shutdown``.
+        shutdown: seconds from the request to stop until it is cancelled; None: as long as it
+            needs; 0: cancelled at once.
+        retry_policy: delays and limits of restarts after an error; these restarts do not count
+            for the restart intensity (S5).
+        healthy_after: seconds of running after which the child counts as healthy without a call of
+            ``child.mark_healthy()``; None: only that call counts.
+        start_timeout: seconds after which a start has failed; None: no limit.
+        significant: whether it counts for the supervisor's ``auto_shutdown``.
         kind: a word for the tree: worker, supervisor, actor.
         on_gone: called once, with the last reason, when the child ended and will not be restarted.
 
     Raises:
-        SpecError: with every problem found, when it cannot work.
+        SpecError: it cannot work; the error lists every problem.
     """
 
     id: str
@@ -87,21 +87,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
         known = _RESTARTS.get(self.restart)
         if known is not None and known is not self.restart:
             msgspec.structs.force_setattr(self, "restart", known)
-        shutdown, healthy_after = self.shutdown, self.healthy_after
-        # One expression for the usual case, since specs are made at the rate at which actors spawn;
-        # what exactly is wrong is found out in _problems.
-        if (
-            known is None
-            or not self.id
-            or "/" in self.id
-            or (shutdown is not None and not shutdown >= 0)
-            or (healthy_after is not None and not healthy_after >= 0)
-            or (self.start_timeout is not None and not self.start_timeout > 0)
-            or (self.significant and known is Restart.PERMANENT)
-            or not callable(self.start)
-            or (self.retry_policy is not None and not isinstance(self.retry_policy, RetryPolicy))
-        ):
-            raise SpecError(f"child spec {self.id!r}", self._problems())
+        if problems := self._problems():
+            raise SpecError(f"child spec {self.id!r}", problems)
 
     def _problems(self) -> list[str]:
         problems = []
@@ -129,13 +116,13 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     """A supervisor and the children that it starts with.
 
     Attributes:
-        strategy: who restarts with a child that is restarted.
+        strategy: who restarts with a child that restarts.
         children: started in this order, stopped in reverse.
-        intensity: restarts allowed within ``period``; one for each action of the strategy; None:
+        intensity: restarts allowed within ``period``; the restart of a group counts as one. None:
             any number, which only a retry policy on every child makes safe.
         period: seconds of the sliding window.
         auto_shutdown: whether significant children end the supervisor by ending themselves.
-        dynamic: children come and go, have no order, and stop side by side under one deadline.
+        dynamic: whether children come and go, have no order, and stop side by side.
         max_children: most children at a time; None: any number.
         kill_grace: seconds that a child cancelled at its deadline has before it is reported as
             unkillable and left behind.
@@ -173,7 +160,7 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
         if not self.period > 0:
             problems.append(f"period must be more than 0 seconds, not {self.period}")
         if not self.kill_grace > 0:
-            # With none at all even a child that ends at once would count as unkillable.
+            # Without grace even a child that ends at once would count as unkillable.
             problems.append(f"kill_grace must be more than 0 seconds, not {self.kill_grace}")
         if self.dynamic and strategy is not Strategy.ONE_FOR_ONE:
             problems.append("dynamic children have no order: only one_for_one goes with them")
@@ -196,8 +183,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
                 and child.kind != "supervisor"
                 and child.shutdown >= self.period / self.intensity
             ):
-                # Each restart waits for the siblings to stop. Restarts that far apart never add up
-                # within the period: a crash loop would go on for ever unseen (erlang/otp#4648).
+                # Each restart waits for the siblings to stop. With restarts that far apart the
+                # intensity is never exceeded: a crash loop goes on for ever (erlang/otp#4648).
                 problems.append(
                     f"{child.id!r} may take {child.shutdown} s to stop, so"
                     f" {self.intensity} restarts in {self.period} s can never be exceeded:"

@@ -1,12 +1,8 @@
 """Restart strategies, pure: who goes down with a child, and what to do next (S1, S3, S7).
 
-The supervisor keeps for each child what is wanted and what is; this module turns the difference
-into the next stop or start. It is asked again after every fact, so a stop request or a second
-crash in the middle of a restart needs no case of its own: it only changes what is wanted.
-
-    DOWN -> STARTING -> RUNNING -> STOPPING -> DOWN
-              |                                 ^
-              +---------------------------------+   (a start that failed or was called off)
+Each child has a wanted state and an actual one. This module turns the difference into the next stop
+or start, and is asked again after every change. So a stop request, or a second crash in the middle
+of a restart, needs no case of its own: it only changes what is wanted.
 """
 
 from __future__ import annotations
@@ -41,7 +37,7 @@ class Status(Enum):
     STOPPING = "stopping"
 
 
-# Bound once: on Python 3.11 a look-up through the class takes ten times as long as one here.
+# Bound once: on Python 3.11 a look-up through the class takes ten times as long.
 DOWN, STARTING, RUNNING, STOPPING = Status
 
 
@@ -62,7 +58,7 @@ class ChildState(Protocol):
     Attributes:
         status: what it is doing.
         wanted: whether it should be up in the end.
-        recycle: whether it must come down first, because of a sibling.
+        recycle: whether it must come down first, because a sibling restarts.
         due: whether it may start now; False during a back-off.
     """
 
@@ -77,7 +73,7 @@ class ChildState(Protocol):
 
 
 def goes_down_with(strategy: Strategy, position: int, count: int) -> range:
-    """Return the positions (the child's own may be among them) that restart with ``position``."""
+    """Return the positions, perhaps with its own, that restart with the child at ``position``."""
     if strategy is Strategy.ONE_FOR_ONE:
         return range(0)
     if strategy is Strategy.REST_FOR_ONE:
@@ -98,17 +94,16 @@ C = TypeVar("C", bound=ChildState)
 
 
 class InOrder(Generic[C]):
-    """One step after another: later children stop first, and none starts before all stops are over.
+    """Steps in order: first the stops, last child first; then the starts, first child first.
 
-    None starts beside another that starts, either, unless it may: under one_for_one an earlier
-    child that crashed does not wait for a later one that is long in starting.
-    The group strategies go this way always, every supervisor while it starts and stops. It knows
-    how far it has come, so that a thousand children cost a thousand looks, not their square: it
-    holds as long as they only do what they were told, until anything else changes what is wanted.
+    The group strategies always work in this order; every supervisor does while it starts and stops.
+    An InOrder remembers how far it has come, so that a thousand children cost a thousand looks, not
+    their square. It is void as soon as anything changes what is wanted of a child.
 
-    Attributes:
+    Args:
         children: in start order.
-        beside: whether one may start while another does.
+        beside: whether a child may start while another one starts. It may under one_for_one: a
+            child that crashed does not wait for a later one that is long in starting.
     """
 
     __slots__ = ("_ahead", "_start_at", "_starting", "_stop_at", "beside", "children")
@@ -118,13 +113,13 @@ class InOrder(Generic[C]):
         self.beside = beside
         self._stop_at = len(children) - 1
         self._start_at = 0
-        # Those that are stopping already are waited for first, wherever they stand.
+        # Children that are stopping already come first, wherever they stand.
         self._ahead = [child for child in children if child.status is STOPPING]
-        # A later one may be starting when an earlier one, let go before, is wanted again.
+        # A later child may be starting when an earlier one, let go before, is wanted again.
         self._starting = [child for child in children if child.status is STARTING]
 
     def next_step(self) -> tuple[Step, C] | None:
-        """Return what to stop or to start now, or None: wait, or nothing is left to do."""
+        """Return the child to stop or to start now; None: wait, or nothing is left to do."""
         if any(child.status is STOPPING for child in self._ahead):
             return None
         self._ahead = []
@@ -150,5 +145,5 @@ class InOrder(Generic[C]):
 
     @property
     def done(self) -> bool:
-        """Whether all that should be up runs, and nothing else does."""
+        """Whether every wanted child runs, and no other."""
         return self._stop_at < 0 and self._start_at == len(self.children)

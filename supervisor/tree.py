@@ -1,4 +1,4 @@
-"""Snapshots of what runs: pure values, the same for a terminal, a page and a test (S8)."""
+"""The supervision tree as a value, for terminals, pages and tests (S8)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["TreeNode", "format_tree"]
 
 
 class TreeNode(msgspec.Struct, frozen=True):
-    """One supervisor or child, and what is below it. JSON-friendly: msgspec encodes it as it is.
+    """One supervisor or child, and all below it; msgspec encodes it to JSON as it is.
 
     Attributes:
         id: the child's id.
@@ -23,8 +23,8 @@ class TreeNode(msgspec.Struct, frozen=True):
         uptime: seconds since the last start; 0.0 when it is not up.
         last_exit: why it last ended, in words.
         backoff_left: seconds until the next start, during a back-off.
-        detail: what the child says of itself: an actor its mailbox, a reader its node.
-        children: what is below.
+        detail: what the child's ``describe`` returns: an actor its mailbox, a reader its node.
+        children: the nodes below.
     """
 
     id: str
