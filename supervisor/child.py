@@ -1,4 +1,4 @@
-"""A child of a supervisor: what is wanted of it, its incarnations, its failures, its waiters."""
+"""A child of a supervisor: what stays of it from one incarnation to the next."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Child:
     Attributes:
         spec: what it was made from.
         path: ids from the root down, joined by ``/``.
-        owner: its supervisor, for what it shares: clock, sink, loop.
+        owner: its supervisor.
         incarnation: how many times it was started.
         last_exit: why it last ended.
-        describe: set by the start function: returns what the tree shows of the child.
-        nested: set by the start function of a child that is a supervisor.
+        describe: set by the start function; returns the child's ``detail`` in the tree.
+        nested: set by the start function of a child that is a supervisor; that supervisor.
         wanted: whether the supervisor wants it up in the end.
         recycle: whether it must come down first, because a sibling restarts.
-        due: whether it may start now; False during a back-off.
+        due: whether it may start now: not during a back-off.
         backoff_until: when its back-off ends, on the supervisor's clock; None: there is none.
         was_up: whether it ever came up.
         forgotten: whether ``forget()`` was called.
@@ -94,11 +94,11 @@ class Child:
         self.due = True
         self.was_up = False
         self.forgotten = False
-        # Each incarnation gets a copy of what was current when the child was added. A start may
-        # follow from a sibling's task, whose context variables are none of this child's business.
+        # The context variables of whoever added the child. A start may happen in a sibling's task,
+        # and must not take over that task's variables.
         self._context = contextvars.copy_context()
-        # None while it is down: two objects that know each other are freed by the cyclic collector
-        # only, and children come and go by the ten thousand a second.
+        # None while it is down: otherwise the two would be a cycle, which only the garbage
+        # collector frees, and children come and go by the ten thousand a second.
         self._run: ChildTask | None = None
         self._up_since: float | None = None
         self._healthy_at: float | None = None
@@ -111,33 +111,33 @@ class Child:
     # -- for the start function --------------------------------------------------------------------
 
     def started(self) -> None:
-        """Say that the start is over: the next sibling may start."""
+        """Report that the start is over, so that the next sibling may start."""
         if self._run is not None:
             self._run.started()
 
     def on_stop(self, ask: AskStop, *, while_starting: bool = False) -> None:
-        """Have ``ask(deadline)`` called to ask for a stop, instead of cancellation.
+        """Have a stop call ``ask(deadline)`` instead of cancelling the task.
 
         Args:
-            ask: must not block. The deadline is a point on the supervisor's clock, or None; a
-                second call follows when an earlier deadline comes to apply.
-            while_starting: call it during the start, too, which is cancelled otherwise.
+            ask: must not block. The deadline is a point on the supervisor's clock, or None;
+                another call follows when an earlier deadline comes to apply.
+            while_starting: whether that goes for a stop during the start, too.
         """
         if self._run is not None:
             self._run.on_stop(ask, while_starting=while_starting)
 
     def mark_healthy(self) -> None:
-        """Say that it does its work: its consecutive failures are counted anew (S5)."""
+        """Report that it does its work: its consecutive failures are counted anew (S5)."""
         if self._healthy_at is None:
             self._healthy_at = self.owner.clock.time()
 
-    # -- for everybody -----------------------------------------------------------------------------
+    # -- for its users -----------------------------------------------------------------------------
 
     async def wait_started(self) -> None:
         """Wait until it runs.
 
         Raises:
-            StartError or whatever ended it, when it ended for good before that.
+            StartError, or the error that it ended with: it ended for good before it ran.
         """
         if self.status is RUNNING:
             return
@@ -152,7 +152,7 @@ class Child:
             error = to_exception(gone)
             if isinstance(error, Exception):
                 raise error
-            # Not the child's SystemExit or cancellation itself: that would end who waits here.
+            # The child's SystemExit or cancellation itself would end the waiting task.
             raise SupervisorExit(gone) from error
 
     async def wait_down(self) -> None:
@@ -223,7 +223,7 @@ class Child:
         try:
             return self.describe()
         except Exception as error:
-            # A tree is looked at when something is wrong: one broken child must not hide the rest.
+            # People look at the tree when something is wrong: one child must not hide the rest.
             return {"error": repr(error)}
 
     # -- for the supervisor ------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class Child:
             self._run.shorten(total)
 
     def ask_retry_policy(self, error: BaseException | None) -> Decision | None:
-        """Count a failure, and return what the retry policy says; None: the policy has no say."""
+        """Count a failure and return the retry policy's decision; None: it has no say."""
         policy = self.spec.retry_policy
         if policy is None or error is None:
             return None
@@ -257,12 +257,12 @@ class Child:
                 self._retry = policy.session(now)
             return self._retry.failed(error, now)
         except Exception as bug:
-            # A user's own policy may raise: the child must not be left in limbo.
+            # A policy may be a user's own: an error in it must not leave the child in limbo.
             log.error("retry_policy_failed", path=self.path, error=repr(bug), exc_info=bug)
             return None
 
     def back_off(self, delay: float, then: Callable[[Child], object]) -> None:
-        """Hold its next start up for ``delay`` seconds, and call ``then`` after that."""
+        """Delay its next start by ``delay`` seconds, and call ``then(child)`` after them."""
 
         def over() -> None:
             self.end_backoff()
@@ -273,7 +273,7 @@ class Child:
         self._backoff = self.owner.clock.call_later(delay, over)
 
     def end_backoff(self) -> None:
-        """Let it start at once, if it was held up."""
+        """Let it start at once, if it backs off."""
         if self._backoff is not None:
             self._backoff.cancel()
             self._backoff = self.backoff_until = None

@@ -1,12 +1,12 @@
-"""One incarnation of a child: a task, its start, its stop deadlines, and how it ended.
+"""One incarnation of a child: its task, its start, its stop deadlines, and how it ended.
 
     STARTING --started()--> RUNNING --stop()--> STOPPING --task ends--> DOWN
        |  task ends, or stop(): cancelled          |
        +-------------------> DOWN <----------------+  (left behind: unkillable)
 
-A stop calls the child's stop callback. A child without one is cancelled instead. At its deadline
-the child is cancelled (again). A task that survives its cancellation for the grace period is
-reported as unkillable and left behind.
+A stop calls the child's stop callback; a child without one is cancelled. At the deadline the task
+is cancelled (again). A task that survives that for the grace period is reported as unkillable and
+left behind.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class ChildTask:
 
     def started(self) -> None:
         """Note that the start is over."""
-        # One whose start has timed out comes too late, also if it did not notice its cancellation.
+        # After a time-out of the start this comes too late, even if the task goes on.
         if self.status is STARTING and self._cancel_reason is None:
             if self._child.spec.start_timeout is not None:
                 self._owner.deadlines.drop(self)
@@ -148,7 +148,7 @@ class ChildTask:
         self.status = STOPPING
         now = self.asked_at = self._owner.clock.time()
         if self._cancel_reason is not None:
-            return  # its start had timed out: cancelled already, and in its grace period
+            return  # its start timed out: it is cancelled already, and in its grace period
         deadline = stop_deadline(now, self._child.spec.shutdown, total)
         if deadline is None:
             self._owner.deadlines.drop(self)
@@ -237,14 +237,14 @@ class ChildTask:
             reason = error.reason if child.nested is not None else Crashed(error)
         except GeneratorExit as error:
             if not runs_in(self.task):
-                raise  # nobody raised it: the loop is gone, and the task with it
+                raise  # the interpreter closes the coroutine, since its loop is gone
             reason = Crashed(error)
         except BaseException as error:
-            # SystemExit and KeyboardInterrupt among them: raised from here they would end the loop
-            # with every other child in it. As a reason they stop the system in order.
+            # SystemExit and KeyboardInterrupt, too: raised from here they would end the loop with
+            # every other child in it. As a reason they stop the system in order.
             reason = Crashed(error)
         else:
-            # A task that returns although it was cancelled did not end in time, either.
+            # A task that was cancelled and returns did not end in time, either.
             reason = self._cancel_reason or (SHUTDOWN if self.status is STOPPING else NORMAL)
         if self.status is DOWN:
             log.warning("unkillable_child_ended", path=child.path, reason=str(reason))
@@ -252,8 +252,8 @@ class ChildTask:
             self._end(reason)
 
     def _never_entered(self, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never runs _main(). _main() removes this
-        # callback, so that every other task ends without another turn of the loop.
+        # For a task that is cancelled before its first step: it never runs _main(), which removes
+        # this callback so that all other tasks end without another turn of the loop.
         if not self._entered and self.status is not DOWN:
             self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
 

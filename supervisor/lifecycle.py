@@ -42,23 +42,15 @@ class Phase(Enum):
 class Lifecycle:
     """Starts and stops a supervisor's children.
 
-    Args:
-        spec: the supervisor's.
-        path: its place in the tree.
-        clock: its clock.
-        sink: called with each lifecycle event.
-        on_end: called with the reason when the supervisor has ended.
-
     Attributes:
         children: by id, in start order.
-        phase: what the supervisor is doing.
-        ending: whether it waits for its children to end.
+        ending: whether the supervisor waits for its children to end.
         lone: whether no child's steps depend on its siblings: under one_for_one, while running.
         live: how many children are not down.
         final: why the supervisor ends.
         report: how it ended, once it has.
         up: set when all children are up, or a stop begins.
-        ended: set when all children are down after a stop.
+        ended: set when the supervisor has ended.
     """
 
     def __init__(
@@ -78,14 +70,14 @@ class Lifecycle:
         self.report: StopReport | None = None
         self.up = asyncio.Event()
         self.ended = asyncio.Event()
-        self._spec = spec
+        self.spec = spec
+        self.clock = clock
         self._path = path
-        self._clock = clock
         self._sink = sink
         self._on_end = on_end
         self._one_for_one = spec.strategy is Strategy.ONE_FOR_ONE
         self._order: InOrder[Child] | None = None
-        # Whether all dynamic children have been asked to stop: each is asked once, so that the end
+        # Whether all dynamic children have been asked to stop. Each is asked once, so that the end
         # of ten thousand children costs ten thousand steps, not their square.
         self._all_asked = False
         self._deadline: float | None = None
@@ -108,7 +100,7 @@ class Lifecycle:
         Raises:
             SpecError: its id is taken, or there are ``max_children`` already.
         """
-        most = self._spec.max_children
+        most = self.spec.max_children
         if child.spec.id in self.children:
             raise SpecError(self._path, [f"there is a child {child.spec.id!r} already"])
         if most is not None and len(self.children) >= most:
@@ -122,9 +114,9 @@ class Lifecycle:
             del self.children[child.spec.id]
 
     def settle(self, child: Child) -> None:
-        """Note that ``child`` is down as it should be: for good, or until its siblings are, too."""
+        """Take note that ``child`` is down as it should be: for good, or to restart in its turn."""
         if not child.wanted:
-            if self._spec.dynamic or child.spec.restart is Restart.TEMPORARY:
+            if self.spec.dynamic or child.spec.restart is Restart.TEMPORARY:
                 self.remove(child)
             child.forget()
 
@@ -136,24 +128,24 @@ class Lifecycle:
         self.advance()
 
     def start_lone(self, child: Child) -> None:
-        """Start a child just added, whose siblings do not matter."""
+        """Start a child that was just added, where ``lone`` holds."""
         self._order = None
         self._take(START, child)
 
     def stop_lone(self, child: Child) -> None:
-        """Stop a running child whose siblings do not matter."""
+        """Stop a running child, where ``lone`` holds."""
         child.stop(self._deadline)
 
     def advance(self, child: Child | None = None) -> None:
-        """Take the next steps after what is wanted changed: of ``child``, or of any."""
+        """Take the next steps after what is wanted of ``child``, or of any child, changed."""
         self._order = None
         self.proceed(child)
 
     def proceed(self, child: Child | None = None) -> None:
-        """Take the next steps after ``child``, or any, did what it was told."""
+        """Take the next steps after ``child``, or any child, did what it was told."""
         if child is not None and self.lone:
             self._take(lone_step(child), child)
-        elif not self.ending or not self._spec.dynamic:
+        elif not self.ending or not self.spec.dynamic:
             self._proceed_in_order()
         elif not self._all_asked:
             self._all_asked = True
@@ -195,7 +187,7 @@ class Lifecycle:
         self._enter(Phase.STOPPING)
         self.final = reason
         self._deadline = deadline
-        self._asked_at = self._clock.time()
+        self._asked_at = self.clock.time()
         self.up.set()
         if isinstance(reason, Escalated):
             self.emit(GaveUp(self._path, reason))
@@ -220,13 +212,13 @@ class Lifecycle:
     def record(
         self, child: Child, reason: ExitReason, asked_at: float | None, *, unkillable: bool
     ) -> None:
-        """Note how ``child`` ended during the stop."""
+        """Add how ``child`` ended to the report."""
         below = None if child.nested is None else child.nested.report
         self._reports.append(
             StopReport(
                 path=child.path,
                 reason=None if unkillable else reason,
-                seconds=0.0 if asked_at is None else self._clock.time() - asked_at,
+                seconds=0.0 if asked_at is None else self.clock.time() - asked_at,
                 unkillable=unkillable,
                 children=() if below is None else below.children,
             )
@@ -239,7 +231,7 @@ class Lifecycle:
         self.report = StopReport(
             path=self._path,
             reason=self.final,
-            seconds=self._clock.time() - self._asked_at,
+            seconds=self.clock.time() - self._asked_at,
             children=tuple(self._reports),
         )
         self.emit(Stopped(self._path, self.report))

@@ -101,7 +101,7 @@ class Throttle:
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
     def passes(self, key: Hashable) -> int | None:
-        """Return the number suppressed since the last report that passed; None: suppress this one."""
+        """Return how many were suppressed since the last that passed; None: suppress this one."""
         now = self._time()
         begun, reports = self._seen.get(key, (now, 0))
         if reports and now - begun < self._interval:

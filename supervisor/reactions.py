@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor.child import Child
-from supervisor.clock import Clock
 from supervisor.events import (
     ChildExited,
     ChildRestarting,
@@ -24,7 +23,7 @@ from supervisor.restart_decision import (
     after_exit,
     is_restartable,
 )
-from supervisor.spec import AutoShutdown, Restart, Strategy, SupervisorSpec
+from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
 
 __all__ = ["Reactions"]
@@ -34,26 +33,14 @@ class Reactions:
     """Changes what is wanted of children when one of them comes up or ends.
 
     Args:
-        spec: the supervisor's.
         lifecycle: carries the changes out.
-        clock: the supervisor's.
-        wants_routine: says whether everyday events are wanted.
-
-    Attributes:
-        restarts: how many restarts there have been.
+        wants_routine: says whether the sink wants everyday events.
     """
 
-    def __init__(
-        self,
-        spec: SupervisorSpec,
-        lifecycle: Lifecycle,
-        clock: Clock,
-        wants_routine: Callable[[], bool],
-    ) -> None:
+    def __init__(self, lifecycle: Lifecycle, wants_routine: Callable[[], bool]) -> None:
         self.restarts = 0
-        self._spec = spec
         self._lifecycle = lifecycle
-        self._clock = clock
+        self._spec = lifecycle.spec
         self._wants_routine = wants_routine
         self._window: Window = ()
 
@@ -75,7 +62,7 @@ class Reactions:
         if unkillable:
             lifecycle.emit(ChildUnkillable(child.path, child.incarnation))
         if asked and lifecycle.lone and reason is SHUTDOWN and not child.wanted:
-            # The usual end of one that was asked to, where many come and go.
+            # The rest of this function, cut short for the most common end.
             if self._wants_routine():
                 lifecycle.emit(ChildExited(child.path, child.incarnation, reason))
             lifecycle.settle(child)
@@ -96,7 +83,7 @@ class Reactions:
             lifecycle.settle(child)
             lifecycle.proceed(child)
         elif child.recycle or not child.wanted:
-            # It went before its turn to be stopped came: that is one restart, not two.
+            # It ended before its turn to be stopped came: that is one restart, not two.
             lifecycle.settle(child)
             lifecycle.advance(child)
         else:
@@ -145,7 +132,9 @@ class Reactions:
 
     def _within_intensity(self, reason: ExitReason) -> bool:
         limit, period = self._spec.intensity, self._spec.period
-        self._window, allowed = add_restart(self._window, self._clock.time(), limit, period)
+        self._window, allowed = add_restart(
+            self._window, self._lifecycle.clock.time(), limit, period
+        )
         if not allowed:
             self._lifecycle.stop(Escalated(reason.error, len(self._window) - 1))
         return allowed

@@ -34,7 +34,7 @@ class Supervisor:
         sink: called with each lifecycle event; logs them by default.
 
     Attributes:
-        on_end: called with the reason when it has ended: for an owner without a task that waits.
+        on_end: called with the reason when it has ended; for owners that have no task to wait in.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Supervisor:
         self.kill_grace = self.spec.kill_grace
         self.on_end: Callable[[ExitReason], None] | None = None
         self._lifecycle = Lifecycle(self.spec, path, self.clock, sink, self._has_ended)
-        self._reactions = Reactions(self.spec, self._lifecycle, self.clock, routine_filter(sink))
-        #: What its children report their starts and ends to.
+        self._reactions = Reactions(self._lifecycle, routine_filter(sink))
+        # Its children report their starts and ends here.
         self.child_started = self._reactions.child_started
         self.child_down = self._reactions.child_down
 
@@ -84,13 +84,12 @@ class Supervisor:
     async def start(self) -> None:
         """Start the children one after another (S1).
 
-        It returns when all are up, or when a stop was asked for meanwhile. Cancelling it stops
-        those already started.
+        It returns when all are up, or when a stop that was asked for meanwhile is over. When it
+        is cancelled, the children already started are stopped.
 
         Raises:
-            StartError: one failed; those started before it were stopped again, in reverse.
-            EscalatedError: a start failed until its retry policy was spent, or children that had
-                started crashed too often.
+            StartError: a child failed; those started before it were stopped, in reverse order.
+            EscalatedError: the retry policy of a child is spent, or children crashed too often.
         """
         self.begin()
         try:
@@ -104,7 +103,7 @@ class Supervisor:
             raise error
 
     def begin(self) -> None:
-        """Begin to start; a supervisor without first children is running when this returns."""
+        """Begin to start; a supervisor without first children runs when this returns."""
         if self.phase is not Phase.NEW:
             raise SupervisorError(f"{self.path} was started or stopped before: make a new one")
         for spec in self.spec.children:
@@ -117,7 +116,7 @@ class Supervisor:
         return self._lifecycle.final
 
     def request_stop(self, deadline: float | None = None) -> None:
-        """Begin to stop; a second request can only shorten the deadline (a point on the clock)."""
+        """Begin to stop by ``deadline``, a point on the clock, which another request can shorten."""
         if self.phase is Phase.ENDED:
             return
         if not self.ending:
@@ -137,7 +136,7 @@ class Supervisor:
         return self.report
 
     async def run(self, child: Child) -> None:
-        """Be a child of another supervisor; raises what it ended with, if that was abnormal."""
+        """Run as ``child`` of another supervisor; raise its reason to end, if that is abnormal."""
         child.nested = self
         child.on_stop(self.request_stop, while_starting=True)
         await self.start()
@@ -151,8 +150,8 @@ class Supervisor:
             raise error
 
     async def _end_now(self) -> None:
-        # Not to be interrupted again: children must not outlive their supervisor, and each of them
-        # ends, or is left behind, within the grace.
+        # Another cancellation must not interrupt this: children must not outlive their supervisor.
+        # Each of them ends, or is left behind, within the grace period.
         self.request_stop(self.clock.time())
         while self.phase is not Phase.ENDED:
             try:
@@ -171,10 +170,10 @@ class Supervisor:
     # -- children ----------------------------------------------------------------------------------
 
     def start_child(self, spec: ChildSpec) -> Child:
-        """Add a child at the end and begin to start it; ``await child.wait_started()`` follows it.
+        """Add a child at the end and begin to start it; ``child.wait_started()`` waits for it.
 
         As in OTP, an added child whose first start fails is given up with its spec, unless its
-        retry policy says otherwise.
+        retry policy grants another attempt.
 
         Raises:
             SpecError: its id is taken, or there are ``max_children`` already.
@@ -184,7 +183,7 @@ class Supervisor:
         if not lifecycle.lone and self.phase not in (Phase.STARTING, Phase.RUNNING):
             raise SupervisorError(f"{self.path} is {self.phase.value}: it takes no new children")
         child = self._add(spec)
-        if lifecycle.lone:  # what advance() comes to, at the rate at which actors spawn
+        if lifecycle.lone:  # advance(), cut short: actors spawn by the ten thousand a second
             lifecycle.start_lone(child)
         else:
             lifecycle.advance(child)
@@ -203,14 +202,14 @@ class Supervisor:
         return child.last_exit
 
     def request_child_stop(self, child: Child) -> None:
-        """Begin to stop one child for good; nothing happens to one that has ended so."""
+        """Begin to stop one child for good, unless it has ended for good already."""
         child.wanted = False
-        if self._lifecycle.lone and child.status is RUNNING:  # what the rest comes to, for most
+        if self._lifecycle.lone and child.status is RUNNING:  # the rest, cut short for most
             self._lifecycle.stop_lone(child)
             return
         if child.backoff_until is not None:
             child.end_backoff()
-            # It would have come back: it ends because it was asked to, not because it failed.
+            # It ends because it was asked to: without that it would have restarted.
             child.last_exit = SHUTDOWN
         if child.status is DOWN:
             self._lifecycle.settle(child)
@@ -232,9 +231,9 @@ class Supervisor:
         return child
 
     def hasten(self, id: str) -> bool:
-        """Start a child that waits for its restart now; return whether there was one that did.
+        """Start a child that waits for its restart now; return whether it did wait.
 
-        For owners who learn that what it failed on is there again before its policy would look.
+        For owners who learn that the cause of its failure is gone before its back-off is over.
         """
         child = self._lifecycle.children.get(id)
         if child is None or child.backoff_until is None:
@@ -248,7 +247,7 @@ class Supervisor:
 
         Raises:
             KeyError: there is none.
-            SupervisorError: it runs, or is about to start again.
+            SupervisorError: it runs, or will start again.
         """
         child = self._lifecycle.children[id]
         if child.wanted or child.status is not DOWN:
@@ -267,10 +266,10 @@ class Supervisor:
     def __len__(self) -> int:
         return len(self._lifecycle.children)
 
-    # -- what runs ---------------------------------------------------------------------------------
+    # -- the tree ----------------------------------------------------------------------------------
 
     def tree(self) -> TreeNode:
-        """Return what runs, as a value."""
+        """Return the supervisor and all below it, as a value."""
         return TreeNode(
             id=self.path.rpartition("/")[2],
             path=self.path,
