@@ -18,24 +18,21 @@ from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STOPPING, Status
 from supervisor.tree import TreeNode
 
-__all__ = ["Child", "Owner"]
+__all__ = ["Child"]
 
 T = TypeVar("T")
 log = get_logger("mailslot.supervisor")
 
 
 class Owner(TaskSupervisor, Protocol):
-    """What a child needs of its supervisor, and reports to it."""
+    """What a child needs of its supervisor, and reports to it; see ``Reactions``."""
 
     sink: EventSink
 
-    def child_started(self, child: Child) -> None:
-        """A child is up."""
-
+    def child_started(self, child: Child) -> None: ...
     def child_down(
         self, child: Child, reason: ExitReason, asked_at: float | None, *, unkillable: bool
-    ) -> None:
-        """A child ended, or was left behind; it was asked to stop at ``asked_at``, or never."""
+    ) -> None: ...
 
 
 class Child:
@@ -304,7 +301,7 @@ class Child:
         self.owner.child_started(self)
 
     def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
-        """Its incarnation ended, or was left behind."""
+        """Its incarnation ended, or was left behind; a stop was asked for at ``asked_at``."""
         self._run = None
         self.last_exit = reason
         self.describe = None

@@ -26,7 +26,7 @@ from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 from supervisor.tree import TreeNode
 
-__all__ = ["AskStop", "ChildTask", "Nested", "TaskChild", "TaskSupervisor", "runs_in"]
+__all__ = ["ChildTask", "runs_in"]
 
 log = get_logger("mailslot.supervisor")
 
@@ -35,21 +35,14 @@ AskStop = Callable[[float | None], None]
 
 
 class Nested(Protocol):
-    """What a child needs of the supervisor that it runs."""
+    """What a child needs of the supervisor that it runs; see ``Supervisor``."""
 
     @property
-    def ending(self) -> bool:
-        """Whether it waits for its children to end."""
-
+    def ending(self) -> bool: ...
     @property
-    def report(self) -> StopReport | None:
-        """How it ended, once it has."""
-
-    def request_stop(self, deadline: float | None = None) -> None:
-        """Begin to stop."""
-
-    def nodes(self) -> tuple[TreeNode, ...]:
-        """Return its children's part of the tree."""
+    def report(self) -> StopReport | None: ...
+    def request_stop(self, deadline: float | None = None) -> None: ...
+    def nodes(self) -> tuple[TreeNode, ...]: ...
 
 
 class TaskSupervisor(Protocol):
@@ -62,17 +55,16 @@ class TaskSupervisor(Protocol):
 
 
 class TaskChild(Protocol):
-    """What an incarnation needs of its child, and reports to it."""
+    """What an incarnation needs of its child, and reports to it; see ``Child``."""
 
     spec: ChildSpec
     path: str
     nested: Nested | None
 
-    def came_up(self) -> None:
-        """The start is over."""
-
-    def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
-        """The task ended, or was left behind; it was asked to stop at ``asked_at``, or never."""
+    def came_up(self) -> None: ...
+    def went_down(
+        self, reason: ExitReason, asked_at: float | None, *, unkillable: bool
+    ) -> None: ...
 
 
 def runs_in(task: asyncio.Task[Any] | None) -> bool:

@@ -116,7 +116,7 @@ class Supervisor:
         return self._lifecycle.final
 
     def request_stop(self, deadline: float | None = None) -> None:
-        """Begin to stop by ``deadline``, a point on the clock, which another request can shorten."""
+        """Begin to stop by ``deadline``, a point on the clock; another call can only shorten it."""
         if self.phase is Phase.ENDED:
             return
         if not self.ending:

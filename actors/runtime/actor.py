@@ -1,4 +1,4 @@
-"""What users write actors with: the class to subclass, and its context."""
+"""Actor, the class that users subclass, and its context."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Actor(Behaviour[M]):
     restarts) and define :meth:`receive`, as ``async def`` or as ``def``.
 
     Attributes:
-        context: what the runtime offers the actor; set before :meth:`on_start`.
+        context: timers, children and more for this incarnation; set before :meth:`on_start`.
     """
 
     context: ActorContext
@@ -41,7 +41,7 @@ class Actor(Behaviour[M]):
 
 
 class ActorContext:
-    """The runtime as one incarnation sees it; its timers, children and answers end with it."""
+    """What one incarnation can use; its timers, children and deferred answers end with it."""
 
     __slots__ = ("_cell", "_child", "_children", "_closed", "_deferred", "_timers", "incarnation")
 
@@ -63,7 +63,7 @@ class ActorContext:
 
     @property
     def system(self) -> ActorSystem:
-        """The system that it lives in."""
+        """The actor system."""
         system = self._cell.system
         assert isinstance(system, ActorSystem)
         return system
@@ -77,14 +77,14 @@ class ActorContext:
 
     @property
     def timers(self) -> Timers:
-        """Messages to itself, later; they end with the incarnation."""
+        """Send messages to the actor itself, later."""
         if self._timers is None:
             self._require_open("timers")
             self._timers = Timers(self.self_ref, self._cell.system.clock)
         return self._timers
 
     def defer(self) -> Deferred:
-        """Take the answer to the ask in hand out of ``receive``'s hands.
+        """Return the ask in hand, to answer it later; ``receive``'s result is then ignored.
 
         Raises:
             RuntimeError: the message in hand is no ask.
@@ -96,7 +96,7 @@ class ActorContext:
         if self._deferred is None:
             self._deferred = set()
         self._deferred.add(ask)
-        # Answered, or given up by its asker: either way there is nothing left to fail.
+        # Answered, or given up by its asker: close() has nothing left to fail.
         deferred = self._deferred
         ask.reply.add_done_callback(lambda _: deferred.discard(ask))
         return Deferred(ask)
@@ -112,7 +112,7 @@ class ActorContext:
     ) -> ActorRef[Any]:
         """Spawn a child actor, which ends with this incarnation; as ``ActorSystem.spawn``.
 
-        A child that cannot be kept alive (S4) is a crash of its parent.
+        A child that its supervisor gives up (S4) crashes its parent.
 
         Raises:
             ActorStopped: this incarnation is over.
@@ -135,11 +135,11 @@ class ActorContext:
             self._cell.crash_with(error)
 
     def watch(self, ref: ActorRef[Any]) -> None:
-        """Have one :class:`Terminated` delivered when ``ref`` ends for good, or has (A6)."""
+        """Have one :class:`Terminated` delivered when ``ref`` ends for good, or now (A6)."""
         watch(self.self_ref, ref)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Call :meth:`watch` off; no Terminated comes after it."""
+        """End :meth:`watch`: no Terminated comes after it."""
         unwatch(self.self_ref, ref)
 
     # -- itself ------------------------------------------------------------------------------------
@@ -149,22 +149,22 @@ class ActorContext:
         self._cell.request_stop(drain=False)
 
     def crash(self, error: BaseException) -> None:
-        """End this incarnation with ``error`` after the message in hand; no message is lost."""
+        """End this incarnation with ``error`` after the message in hand, which is not lost."""
         self._cell.crash_with(error)
 
     def mark_healthy(self) -> None:
-        """Say that it does its work: consecutive failures are counted anew (S5)."""
+        """Report that it does its work: consecutive failures are counted anew (S5)."""
         self._child.mark_healthy()
 
     # -- for the cell ------------------------------------------------------------------------------
 
     @property
     def has_children(self) -> bool:
-        """Whether it ever spawned any."""
+        """Whether it ever spawned a child."""
         return self._children is not None
 
     def close(self, error: BaseException | None) -> None:
-        """The incarnation handles no more messages: no timers any more, no answers."""
+        """End the timers, and fail the asks without an answer: no more messages are handled."""
         self._closed = True
         if self._timers is not None:
             self._timers.close()
@@ -186,7 +186,7 @@ class ActorContext:
         try:
             reason = await children.wait()
         except BaseException:
-            # Out of time: they are cancelled, and nobody is left behind unwatched.
+            # Out of time: cancel them, but still wait for their end.
             children.request_stop(self._cell.system.clock.time())
             await children.wait()
             raise

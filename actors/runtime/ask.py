@@ -1,7 +1,7 @@
-"""Ask: a message whose sender waits for the answer, and for no longer than it said.
+"""Ask: a message whose sender waits for the answer, with a time limit.
 
-Time limits are kept in a wheel of coarse ticks shared by all asks of a system: an ask that is
-answered costs a set insertion and removal instead of a timer of its own.
+All asks of a system share a wheel of coarse ticks for their time limits: an answered ask costs the
+insertion into a set and the removal, instead of a timer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONG = 1000 * _TICK
 
 
 class Expired(TimeoutError):
-    """The wheel's mark on an answer that did not come, to tell it from an actor's TimeoutError."""
+    """Set by the wheel, to tell its time-outs from an actor's own TimeoutError."""
 
 
 class Ask(Envelope, msgspec.Struct, eq=False):
@@ -36,8 +36,8 @@ class Ask(Envelope, msgspec.Struct, eq=False):
     sheddable: ClassVar[bool] = True
 
     def deliver(self, cell: CellHost) -> Awaitable[Any] | None:
-        """Have the actor answer; what it raises fails the ask, and is the actor's crash as well."""
-        if self.reply.done():  # the asker gave up: its answer would reach nobody
+        """Have the actor answer; an error fails the ask and crashes the actor."""
+        if self.reply.done():  # the asker gave up
             return None
         cell.asking = self
         result = cell.receive(self.message)
@@ -48,14 +48,14 @@ class Ask(Envelope, msgspec.Struct, eq=False):
         return None
 
     def delivered(self, cell: CellHost, result: Any) -> None:
-        """Answer with ``result``, unless the actor took it upon itself to answer later."""
+        """Answer with ``result``, unless the actor called ``defer()``."""
         if cell.asking is self:
             cell.asking = None
             if not self.reply.done():
                 self.reply.set_result(result)
 
     def failed(self, cell: CellHost, error: BaseException) -> Any:
-        """Fail the ask with what its handler raised."""
+        """Fail the ask with the error that the actor raised."""
         if cell.asking is self:
             cell.asking = None
         self.fail(ending(cell, error))
@@ -67,11 +67,11 @@ class Ask(Envelope, msgspec.Struct, eq=False):
             self.reply.set_exception(error)
 
     def shed(self, path: str) -> None:
-        """Tell the asker that there was no room."""
+        """Tell the asker that the mailbox dropped the ask."""
         self.fail(MailboxFull(f"{path}: full: the ask was shed"))
 
     def bury(self, cell: CellHost) -> None:
-        """Tell the asker that the actor ended before it got to this message."""
+        """Tell the asker that the actor ended before it handled the ask."""
         self.fail(ending(cell, None))
 
 
@@ -84,7 +84,7 @@ class Deferred:
         self._ask = ask
 
     def send(self, answer: Any) -> None:
-        """Answer the ask; ignored when the asker gave up or the actor crashed since."""
+        """Answer the ask; ignored if the asker gave up or the actor crashed."""
         reply = self._ask.reply
         if not reply.done():
             reply.set_result(answer)
@@ -95,7 +95,7 @@ class Deferred:
 
 
 def ending(cell: CellHost, error: BaseException | None) -> ActorError:
-    """Return what an asker is told whose answer ended with ``error``, or with a stop."""
+    """Return the asker's error: the actor crashed with ``error``, or stopped."""
     if error is None or cell.is_kill(error):
         return ActorStopped(f"{cell.path} stopped before it answered")
     failure = ActorCrashed(f"{cell.path} crashed before it answered: {error!r}")
@@ -104,7 +104,7 @@ def ending(cell: CellHost, error: BaseException | None) -> ActorError:
 
 
 class TimeoutWheel:
-    """Fails futures that are not done in time, late by up to 20 ms or a thousandth of the time."""
+    """Fails futures that are not done in time, up to 20 ms or a thousandth of the time late."""
 
     __slots__ = ("_buckets", "_clock", "_due", "_time", "_timer", "_unlimited")
 
@@ -120,7 +120,7 @@ class TimeoutWheel:
         """Fail ``future`` with :class:`Expired` after ``timeout`` seconds; None or infinity: never.
 
         Returns:
-            the bucket to discard the future from when it is done.
+            the bucket; the caller removes the future from it when that is done.
 
         Raises:
             ValueError: ``timeout`` is not a number.
@@ -136,7 +136,7 @@ class TimeoutWheel:
             raise ValueError(
                 f"timeout must be seconds, or None for as long as the actor lives, not {timeout!r}"
             ) from None
-        if timeout > _LONG:  # or a bucket a tick would add up for hours
+        if timeout > _LONG:  # or there might be a bucket for each tick of some hours
             step = int(timeout / _LONG)
             tick += -tick % step
         bucket = self._buckets.get(tick)
@@ -155,7 +155,7 @@ class TimeoutWheel:
 
     def _turn(self) -> None:
         self._timer = None
-        # A loop's timers may run early by the resolution of its clock.
+        # A loop may call a timer early by the resolution of its clock.
         now = max(self._time(), self._due * _TICK)
         for tick in [tick for tick in self._buckets if tick * _TICK <= now]:
             _fail(self._buckets.pop(tick), Expired)
@@ -163,7 +163,7 @@ class TimeoutWheel:
             self._arm(min(self._buckets))
 
     def close(self) -> None:
-        """Call the timer off and fail what is left: nobody is there to answer any more."""
+        """Cancel the timer and fail the futures left: nobody will answer any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""What an actor is made from: its callbacks, and the spec that says how it is kept alive."""
+"""What an actor is made from: its callbacks, and the spec of how it is kept alive."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Behaviour(Generic[M]):
     """The callbacks of an actor; :class:`actors.Actor` is the class that users subclass.
 
     Attributes:
-        resilient: whether an exception in :meth:`receive` costs its message only (it goes to the
-            failure sink) instead of crashing the incarnation.
+        resilient: whether an exception in :meth:`receive` costs its message only, instead of
+            crashing the incarnation.
     """
 
     resilient: bool = False
 
     async def on_start(self) -> None:
-        """Run before the first message. What it raises is a failed start."""
+        """Run before the first message. An exception is a failed start."""
 
     def receive(self, message: M) -> Any:
-        """Handle one message (A1); what it returns answers an ask.
+        """Handle one message (A1); the result answers an ask.
 
-        What it raises crashes this incarnation, and the supervisor decides what follows (A4).
+        An exception crashes this incarnation, and the supervisor decides what follows (A4).
         """
         raise NotImplementedError(f"{type(self).__name__} has no receive()")
 
@@ -42,7 +42,7 @@ class Behaviour(Generic[M]):
         """Run after the last message of this incarnation, also after a crash."""
 
     def on_lagged(self, lagged: Lagged) -> Any:
-        """Hear that ``lagged.count`` messages were shed right before the next one (A3)."""
+        """Run where ``lagged.count`` messages were dropped from the mailbox (A3)."""
 
     def _begin_incarnation(self, cell: Cell, child: Child) -> Incarnation:
         """Give the new instance its context."""
@@ -53,19 +53,19 @@ class ActorSpec(msgspec.Struct, frozen=True):
     """An actor class and its arguments, and how it is kept alive.
 
     Attributes:
-        actor: the class, or anything that makes an :class:`Actor` of ``args``.
+        actor: the class, or a function that returns an :class:`Actor`.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        name: its name among its siblings; made up from the class where there is none.
+        name: its name among its siblings; None: the class name and a number.
         mailbox: bound and overflow policy; an int is a capacity.
         restart: permanent, transient (restarted after a crash) or temporary (S2).
         retry_policy: delays and limits of restarts after an error (S5).
         shutdown: seconds to stop in before it is cancelled; None: as long as it needs.
         start_timeout: seconds that ``on_start`` may take; None: no limit.
-        significant: counts for its supervisor's ``auto_shutdown``.
+        significant: whether it counts for its supervisor's ``auto_shutdown``.
         keep_mailbox: whether messages survive a restart (A4).
-        on_failure: takes the messages that it fails on; None: the system's failure sink.
-        describe: returns what the tree shows of it, beside its mailbox.
+        on_failure: takes messages that it fails on; None: the system's failure sink does.
+        describe: returns more for its ``detail`` in the tree.
     """
 
     actor: Callable[..., Behaviour[Any]]
@@ -89,7 +89,7 @@ class ActorSpec(msgspec.Struct, frozen=True):
         args: tuple[Any, ...],
         options: Mapping[str, Any],
     ) -> ActorSpec:
-        """Return ``actor`` as a spec: given one already, ``options`` replace its fields."""
+        """Return ``actor`` as a spec; if it is one, ``options`` replace its fields."""
         if isinstance(actor, ActorSpec):
             if args:
                 raise TypeError("arguments beside an ActorSpec: put them into the spec")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.runtime.ask import Ask, TimeoutWheel
@@ -21,9 +21,9 @@ from actors.runtime.pacer import Pacer
 from supervisor import Child, Clock, EventSink, ExitReason, Status, Supervisor, SupervisorExit
 from supervisor.errors import to_exception
 
-__all__ = ["Cell", "Incarnation", "SystemHost", "Watcher"]
+__all__ = ["Cell"]
 
-#: An attribute of an enumeration is looked up by a function.
+# Bound once: an enumeration's attribute is looked up by a function.
 _BLOCK = Overflow.BLOCK
 
 
@@ -37,35 +37,24 @@ class SystemHost(Protocol):
     pacer: Pacer
     dead_letters: DeadLetters
 
-    def report_failure(self, failure: Failure, sink: FailureSink | None) -> None:
-        """Hand ``failure`` to ``sink``, or to the system's."""
+    def report_failure(self, failure: Failure, sink: FailureSink | None) -> None: ...
 
 
 class Incarnation(Protocol):
-    """What a cell needs of the context of its running incarnation."""
+    """What the runtime needs of an actor's context; see ``ActorContext``."""
 
     @property
-    def has_children(self) -> bool:
-        """Whether the actor ever spawned a child."""
-
-    def close(self, error: BaseException | None) -> None:
-        """End its timers, and fail the asks that it has not answered."""
-
-    async def stop_children(self, deadline: float | None) -> None:
-        """Stop what the actor spawned, by ``deadline``: a point on the system's clock."""
-
-    def hasten(self, deadline: float | None) -> None:
-        """Shorten the deadline of children that are stopping."""
+    def has_children(self) -> bool: ...
+    def close(self, error: BaseException | None) -> None: ...
+    async def stop_children(self, deadline: float | None) -> None: ...
+    def hasten(self, deadline: float | None) -> None: ...
 
 
 class Watcher(Protocol):
-    """What a cell needs of those who watch it."""
+    """What a cell needs of a watcher, its own or another's; see ``Watching``."""
 
-    def ended(self, other: Cell, reason: ExitReason) -> None:
-        """``other`` ended for good."""
-
-    def close(self) -> None:
-        """The watcher itself ended."""
+    def ended(self, other: Cell, reason: ExitReason) -> None: ...
+    def close(self) -> None: ...
 
 
 class _Drained(Envelope):
@@ -76,38 +65,29 @@ class _Drained(Envelope):
     def deliver(self, cell: CellHost) -> None:
         cell.request_stop(drain=False)
 
-    def bury(self, cell: CellHost) -> None:
-        cell.request_stop(drain=False)
+    bury = deliver
 
 
 _DRAINED = _Drained()
 
 
 class Cell:
-    """One actor behind its reference.
-
-    Args:
-        path: where the actor is in the tree.
-        system: the actor system.
-        mailbox: bound and overflow policy.
-        on_failure: takes the messages that it fails on; None: the system's failure sink.
-        describe: returns what the tree shows of it, beside its mailbox.
+    """One actor behind its reference; the arguments are fields of its ``ActorSpec``.
 
     Attributes:
         actor: the running incarnation's instance.
         receive: its bound ``receive``.
         receive_is_async: whether that is a coroutine function.
-        context: the running incarnation's context.
         incarnation: how many incarnations there have been.
         asking: the ask in hand, until it is answered or deferred.
         processed: messages handled since it was spawned.
         stop_asked: whether the incarnation is to end before its next message.
-        stop_deadline: when it is cancelled then, on the system's clock, or None.
+        stop_deadline: when that incarnation is cancelled, on the system's clock, or None.
         crash: the error that the incarnation is to end with, or None.
         ended: why it ended for good, or None.
         ref: a weak reference to the ActorRef that others hold, or None.
-        watchers: who is told of its end.
-        watching: whose ends it is told of.
+        watchers: whom the cell tells of its end.
+        watching: tells the actor of the ends of others.
     """
 
     __slots__ = (
@@ -170,13 +150,13 @@ class Cell:
         self.watching: Watcher | None = None
         self._on_failure = on_failure
         self._describe_more = describe
-        self._end_waiters: list[asyncio.Future[ExitReason]] | None = None
+        self._end_waiters: Sequence[asyncio.Future[ExitReason]] = ()
         self._first_run: asyncio.Event | None = None
 
     # -- one incarnation ---------------------------------------------------------------------------
 
     def begin(self, child: Child) -> bool:
-        """Make ready for one more incarnation; return whether it is wanted."""
+        """Prepare for one more incarnation; return False if a stop came before the first one."""
         if self.ended is not None:  # it came back with its supervisor
             self.ended = None
             self.mailbox.reopen()
@@ -191,7 +171,7 @@ class Cell:
         if self._first_run is not None:
             self._first_run.set()
         unwanted, self.stop_asked = first and self.stop_asked, False
-        if unwanted:  # stopped before its supervisor came to it
+        if unwanted:
             self.request_stop(drain=False)
         return not unwanted
 
@@ -224,11 +204,11 @@ class Cell:
             self.context.hasten(deadline)
 
     def request_stop(self, *, drain: bool) -> None:
-        """End for good, after the message in hand or, to drain, after all that waits now."""
+        """End for good after the message in hand or, to drain, after all that waits now."""
         child = self.child
         if self.ended is not None:
             return
-        if child is None:  # its supervisor has not come to it yet
+        if child is None:  # its supervisor has not started it yet
             self.stop_asked = True
         elif not drain:
             assert isinstance(child.owner, Supervisor)
@@ -237,11 +217,11 @@ class Cell:
             self.mailbox.put_last(_DRAINED)
 
     def gone(self, reason: ExitReason) -> None:
-        """Note that no incarnation will follow."""
+        """End for good: no incarnation will follow."""
         self.ended = reason
         for left in self.mailbox.close():
             self.bury(left)
-        if self.asking is not None:  # in the hands of one that was left behind as unkillable
+        if self.asking is not None:  # an unkillable incarnation still has it in hand
             self.asking.bury(self)
             self.asking = None
         if self.watching is not None:
@@ -250,13 +230,13 @@ class Cell:
         watchers, self.watchers = self.watchers, None
         for watcher in watchers or ():
             watcher.ended(self, reason)
-        for waiter in self._end_waiters or ():
+        waiters, self._end_waiters = self._end_waiters, ()
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(reason)
-        self._end_waiters = None
         if self._first_run is not None:
             self._first_run.set()
-        # A reference must not keep alive what the actor held, nor the cell its supervisor's part.
+        # Whoever still holds a reference must not keep alive what the actor held, nor its child.
         self.child = self.actor = self.receive = self.context = None  # type: ignore[assignment]
 
     def report_failure(self, message: Any, error: BaseException) -> None:
@@ -270,11 +250,11 @@ class Cell:
         else:
             self.system.dead_letters.add(self.path, message)
 
-    # -- others ------------------------------------------------------------------------------------
+    # -- for the reference -------------------------------------------------------------------------
 
     async def wait_started(self) -> None:
         """Wait until an incarnation runs."""
-        if self.child is None and self.ended is None:  # its supervisor has not come to it yet
+        if self.child is None and self.ended is None:  # its supervisor has not started it yet
             if self._first_run is None:
                 self._first_run = asyncio.Event()
             await self._first_run.wait()
@@ -296,23 +276,21 @@ class Cell:
         if self.ended is not None:
             return self.ended
         waiter: asyncio.Future[ExitReason] = self.loop.create_future()
-        if self._end_waiters is None:
-            self._end_waiters = []
-        self._end_waiters.append(waiter)
+        self._end_waiters = [*self._end_waiters, waiter]
         return await waiter
 
     def post_full(self, message: Any) -> None:
-        """Take a message for which :meth:`ActorRef.tell` found no room."""
+        """Take a message for which the mailbox has no room."""
         if self.mailbox.closed:
             self.bury(message)
         else:
             self.mailbox.put_full(message, self.path)
 
     def _describe(self) -> Mapping[str, Any]:
-        stats = self.mailbox.stats()
-        detail: dict[str, Any] = {"mailbox": stats.depth, "processed": self.processed}
-        if stats.shed:
-            detail["shed"] = stats.shed
+        mailbox = self.mailbox
+        detail: dict[str, Any] = {"mailbox": len(mailbox.queue), "processed": self.processed}
+        if mailbox.shed:
+            detail["shed"] = mailbox.shed
         if self._describe_more is not None:
             detail |= self._describe_more()
         return detail

@@ -1,4 +1,4 @@
-"""Death watch: each end is told to each watcher once (A6)."""
+"""Death watch: each watcher of an actor is told of its end, once (A6)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Terminated(msgspec.Struct, frozen=True):
 
 
 class _End(Envelope):
-    """The news of one actor's end, on its way to one watcher."""
+    """Carries a Terminated to one watcher."""
 
     __slots__ = ("of", "terminated", "watching")
 
@@ -34,7 +34,7 @@ class _End(Envelope):
 
     def deliver(self, cell: CellHost) -> Awaitable[None] | None:
         if not self.watching.arrived(self.of, self):
-            return None  # unwatched since
+            return None  # unwatch() came first
         return cell.call_hook(cell.receive, self.terminated)
 
     def failed(self, cell: CellHost, error: BaseException) -> Any:
@@ -42,10 +42,10 @@ class _End(Envelope):
 
 
 class Watching:
-    """Whom one actor watches; it outlives the actor's incarnations, as its mailbox does.
+    """Whom one actor watches, through all its incarnations.
 
-    A pair of actors is in one state at a time: not watched, watched (in ``_watched`` here and in
-    the other's ``watchers``), or ended with the news on its way (in ``_pending``).
+    Another actor is in one of three states: not watched; watched (in ``_watched`` here, and this is
+    in its ``watchers``); or ended, with its Terminated in the mailbox (in ``_pending``).
     """
 
     __slots__ = ("_cell", "_pending", "_watched")
@@ -56,7 +56,7 @@ class Watching:
         self._pending: dict[Cell, _End] = {}
 
     def add(self, other: Cell) -> None:
-        """Watch ``other``; watching twice is watching once."""
+        """Watch ``other``, unless it is watched already."""
         if other in self._pending:
             return
         if other.ended is not None:
@@ -68,14 +68,14 @@ class Watching:
         other.watchers[self] = None
 
     def remove(self, other: Cell) -> None:
-        """Watch ``other`` no more: news of it that has not been delivered yet never is."""
+        """Stop watching ``other``; a Terminated in the mailbox is not delivered any more."""
         self._watched.pop(other, None)
         self._pending.pop(other, None)
         if other.watchers is not None:
             other.watchers.pop(self, None)
 
     def ended(self, other: Cell, reason: ExitReason) -> None:
-        """Deliver ``other``'s end, ahead of the user lane."""
+        """Send the Terminated of ``other`` through the system lane."""
         self._watched.pop(other, None)
         mailbox = self._cell.mailbox
         if not mailbox.closed:
@@ -83,7 +83,7 @@ class Watching:
             mailbox.put_urgent(news)
 
     def arrived(self, other: Cell, news: _End) -> bool:
-        """Return whether ``news`` is still wanted; it will not be again."""
+        """Return whether ``news`` is to be delivered: ``other`` is still watched."""
         if self._pending.get(other) is not news:
             return False
         del self._pending[other]
@@ -99,7 +99,7 @@ class Watching:
 
 
 def watch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
-    """Have ``watcher`` told once when ``other`` ends for good, or now if it has."""
+    """Have ``watcher`` told, once, when ``other`` ends for good, or now if it has."""
     cell = watcher._cell
     if cell.watching is None:
         cell.watching = Watching(cell)
@@ -108,7 +108,7 @@ def watch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
 
 
 def unwatch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
-    """Have ``watcher`` not told of ``other``'s end any more."""
+    """End :func:`watch`: no Terminated of ``other`` comes after it."""
     watching = watcher._cell.watching
     if isinstance(watching, Watching):
         watching.remove(other._cell)

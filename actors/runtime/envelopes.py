@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, Self
 
-__all__ = ["CellHost", "Envelope", "Lagged"]
+__all__ = ["Envelope", "Lagged"]
 
 
 class CellHost(Protocol):
-    """What an envelope needs of the cell that delivers it."""
+    """What an envelope needs of the cell that delivers it; see ``Cell``."""
 
     path: str
     actor: Any
@@ -18,14 +18,9 @@ class CellHost(Protocol):
     asking: Any
     processed: int
 
-    async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None:
-        """Call one of the actor's functions, which may be ``async``."""
-
-    def is_kill(self, error: BaseException) -> bool:
-        """Return whether ``error`` is the cancellation of an overdue stop."""
-
-    def request_stop(self, *, drain: bool) -> None:
-        """End for good, after the message in hand or after all that waits now."""
+    async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None: ...
+    def is_kill(self, error: BaseException) -> bool: ...
+    def request_stop(self, *, drain: bool) -> None: ...
 
 
 class Envelope:

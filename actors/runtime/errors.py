@@ -1,4 +1,4 @@
-"""What the actor runtime raises."""
+"""The errors of the actor runtime."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ __all__ = ["ActorCrashed", "ActorError", "ActorStopped", "MailboxFull", "NameTak
 
 
 class ActorError(Exception):
-    """Base of everything the actor runtime raises by itself."""
+    """Base of all errors that the actor runtime raises by itself."""
 
 
 class ActorStopped(ActorError):
-    """The actor has ended, so there is nobody to answer."""
+    """The actor has ended: nobody will answer."""
 
 
 class ActorCrashed(ActorError):
-    """The actor crashed on a message; ``__cause__`` is what it raised. It may be back already."""
+    """The actor crashed on the message; ``__cause__`` is its error. It may run again already."""
 
 
 class MailboxFull(ActorError):
-    """The mailbox is at its bound and its overflow policy tells the sender."""
+    """The mailbox is full, and its overflow policy makes the sender notice."""
 
 
 class NameTaken(ActorError, ValueError):

@@ -2,7 +2,7 @@
 
     construct -> on_start -> started -> messages -> children stop -> on_stop -> end
 
-It ends in the reverse order of its start: what it spawned before itself, ``on_stop`` last.
+It ends in the reverse order of its start: first the actors that it spawned, ``on_stop`` last.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["live"]
 log = get_logger("mailslot.actors")
 
 _SHUTDOWN = Shutdown()
-#: An attribute of an enumeration is looked up by a function.
+# Bound once: an enumeration's attribute is looked up by a function.
 _RUNNING = Status.RUNNING
 
 
 async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
-    """Be one incarnation of ``cell``, as ``child`` of a supervisor."""
+    """Live one incarnation of ``cell``, as ``child`` of a supervisor."""
     if not cell.begin(child):
         return
     actor = cell.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
@@ -44,7 +44,7 @@ async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
     cell.receive = actor.receive
     cell.receive_is_async = _is_async(actor.receive)
     child.started()
-    if child.status is not _RUNNING:  # it did not notice that its start was called off
+    if child.status is not _RUNNING:  # its start was cancelled, which on_start() swallowed
         cell.stop_asked = True
         cell.mailbox.interrupt()
     try:
@@ -52,7 +52,7 @@ async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
     except BaseException as error:
         await _wind_down(spec, cell, error)
         raise
-    # The usual case written out: most actors have nothing to wind down.
+    # _wind_down() written out for the common case: most actors have nothing to wind down.
     context.close(None)
     if context.has_children or not spec.keep_mailbox:
         await _wind_down(spec, cell, None)
@@ -83,7 +83,7 @@ async def _on_stop(cell: Cell, actor: Behaviour[Any], error: BaseException | Non
     try:
         await actor.on_stop(Killed() if cell.is_kill(error) else Crashed(error))
     except (Exception, asyncio.CancelledError) as second:
-        # What ended it matters more: that is what its supervisor decides by.
+        # The supervisor decides by the first error.
         log.error("on_stop_failed", path=cell.path, error=repr(second), exc_info=second)
 
 

@@ -1,4 +1,4 @@
-"""Messages that reached nobody: counted, kept a few at a time, and reported (A5)."""
+"""Messages that were lost: dead letters (A5), and failures in the actor (A4)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DeadLetters:
     Attributes:
         count: how many there have been.
         recent: the last hundred, oldest first.
-        on_letter: called with each; must not raise. What it raises is logged.
+        on_letter: called with each; an error that it raises is logged.
     """
 
     def __init__(self, time: Callable[[], float]) -> None:
@@ -45,7 +45,7 @@ class DeadLetters:
         self._throttle = Throttle(time)
 
     def add(self, path: str, message: Any) -> None:
-        """Take note of a message that nobody will read."""
+        """Count, keep and log a message that nobody will handle."""
         self.count += 1
         letter = DeadLetter(path, message)
         self.recent.append(letter)
@@ -66,12 +66,12 @@ class DeadLetters:
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A message that its handler failed on, as the failure sink gets it (A4).
+    """A message that an actor failed on, for the failure sink (A4).
 
     Attributes:
         path: the actor that had it in hand.
         message: the message; it is not delivered again.
-        error: what was raised.
+        error: the error that the actor raised.
     """
 
     path: str

@@ -1,7 +1,7 @@
-"""The mailbox: a bounded lane for users, and a lane for the system that passes every backlog (A2).
+"""The mailbox: a bounded user lane, and a system lane whose messages pass every backlog (A2).
 
-Senders append to ``queue`` while ``len(queue) < limit`` and wake the reader where one waits; that
-is the whole fast path, written out in :meth:`ActorRef.tell`. Everything else comes here.
+A sender appends to ``queue`` while ``len(queue) < limit``, and wakes the reader if it waits. This
+fast path is written out in :meth:`ActorRef.tell`; all other cases are handled here.
 """
 
 from __future__ import annotations
@@ -10,31 +10,13 @@ import asyncio
 from collections import deque
 from typing import Any
 
-import msgspec
-
 from actors.runtime.errors import MailboxFull
-from actors.runtime.overflow import MailboxSpec, Overflow, drop_newest, drop_oldest
+from actors.runtime.overflow import MailboxSpec, Overflow, shed
 
-__all__ = ["Mailbox", "MailboxStats"]
+__all__ = ["Mailbox"]
 
-# Stands for the turn of a mailbox without a reader; always empty.
+# The turn of a mailbox without a reader; always empty.
 _NO_TURN: list[int] = []
-
-
-class MailboxStats(msgspec.Struct, frozen=True):
-    """A mailbox as a tree snapshot shows it.
-
-    Attributes:
-        depth: messages that wait now.
-        peak: most that ever waited, looked at once a batch.
-        capacity: the bound.
-        shed: messages dropped at the bound since the actor was spawned.
-    """
-
-    depth: int
-    peak: int
-    capacity: int
-    shed: int
 
 
 class Mailbox:
@@ -44,20 +26,18 @@ class Mailbox:
         queue: the user lane, oldest first.
         urgent: the system lane.
         limit: the capacity while open, -1 once closed, so that one comparison covers both.
-        signal: something in the system lane, or a stop, wants the reader's attention.
-        turn: what the reader iterates over while it handles messages; clearing it ends the turn
-            after the message in hand, which costs the reader no check per message.
+        signal: whether the reader has to look at the system lane, a stop or a crash.
+        turn: the list that the reader iterates over while it handles messages. Clearing it ends
+            the turn after the message in hand, without a check for each message.
         waiter: the reader's future while it waits.
-        senders: those who wait for room, in the order in which they came.
-        shed: messages dropped at the bound so far.
-        peak: most that ever waited.
+        senders: the futures of senders that wait for room, first come first.
+        shed: how many messages were dropped at the bound.
     """
 
     __slots__ = (
         "_loop",
         "_promised",
         "limit",
-        "peak",
         "queue",
         "senders",
         "shed",
@@ -78,7 +58,6 @@ class Mailbox:
         self.waiter: asyncio.Future[None] | None = None
         self.senders: deque[asyncio.Future[None]] | None = None
         self.shed = 0
-        self.peak = 0
         self._promised = 0
         self._loop = loop
 
@@ -105,20 +84,14 @@ class Mailbox:
             self.wake()
 
     def attach(self) -> None:
-        """Make ready for a new reader, and end the turn of one that was left behind."""
+        """Prepare for a new reader, and end the turn of a reader that was left behind."""
         self.detach()
         self.signal = bool(self.urgent)
 
     def detach(self) -> None:
-        """End the turn of whoever reads."""
+        """End the reader's turn."""
         self.turn.clear()
         self.turn = _NO_TURN
-
-    def note_peak(self) -> None:
-        """Take note of the depth: called by the reader once a batch."""
-        depth = len(self.queue)
-        if depth > self.peak:  # noqa: PLR1730 - max() would cost as much as the rest of it
-            self.peak = depth
 
     # -- senders -----------------------------------------------------------------------------------
 
@@ -135,7 +108,7 @@ class Mailbox:
         self.wake()
 
     def put_full(self, message: Any, path: str) -> None:
-        """Put ``message`` into the full mailbox, as its policy says."""
+        """Put ``message`` into the full mailbox, or raise MailboxFull, as the policy says."""
         match self.spec.overflow:
             case Overflow.FAIL:
                 raise MailboxFull(f"{path}: full ({self.limit} messages)")
@@ -146,15 +119,14 @@ class Mailbox:
                 self.trim(path)
 
     def trim(self, path: str = "") -> int:
-        """Shed what is beyond the bound, by policy; return how many messages went.
+        """Drop messages beyond the bound, as the policy says; return how many.
 
-        For writers that append a batch first and look at the bound after it. What stays for good
-        are envelopes: a gap or a lag is news that must not be lost to the next one.
+        For writers that append a whole batch before they look at the bound.
         """
         if len(self.queue) <= self.limit:
             return 0
-        drop = drop_newest if self.spec.overflow is Overflow.DROP_NEWEST else drop_oldest
-        dropped = drop(self.queue, self.limit, path)
+        newest = self.spec.overflow is Overflow.DROP_NEWEST
+        dropped = shed(self.queue, self.limit, path, newest=newest)
         self.shed += dropped
         return dropped
 
@@ -162,13 +134,13 @@ class Mailbox:
 
     @property
     def crowded(self) -> bool:
-        """Whether one more sender has to wait: there is no room, or others came before it."""
+        """Whether one more sender has to wait: there is no room, or others wait already."""
         return bool(self.senders) or 0 <= self.limit <= len(self.queue) + self._promised
 
     async def room(self) -> None:
-        """Wait for room, first come first served; returns also when the mailbox closes.
+        """Wait for room, first come first served, or until the mailbox closes.
 
-        The room is the caller's only until it awaits something again.
+        The caller has to use the room before it awaits anything else.
         """
         senders = self.senders
         if senders is None:
@@ -181,19 +153,19 @@ class Mailbox:
             except asyncio.CancelledError:
                 if sender in senders:
                     senders.remove(sender)
-                elif not sender.cancelled():  # the place was meant for this one: pass it on
+                elif not sender.cancelled():  # the room was promised to this sender: pass it on
                     self._promised -= 1
                     self.release()
                 raise
             self._promised -= 1
             if not 0 <= self.limit <= len(self.queue):
                 return
-            # A tell(), which waits for nobody, took the place.
+            # A tell() took the room: it does not wait in line.
             sender = self._loop.create_future()
             senders.appendleft(sender)
 
     def release(self) -> None:
-        """Let as many waiting senders go on as there is room for."""
+        """Wake as many waiting senders as there is room for."""
         senders = self.senders
         while senders and (self.limit < 0 or len(self.queue) + self._promised < self.limit):
             sender = senders.popleft()
@@ -212,7 +184,7 @@ class Mailbox:
         return left
 
     def close(self) -> list[Any]:
-        """Take no more messages; return those that nobody will read."""
+        """Accept no more messages; return those left, which nobody will read."""
         self.limit = -1
         self.detach()
         if self.urgent is not None:
@@ -220,9 +192,5 @@ class Mailbox:
         return self.clear()
 
     def reopen(self) -> None:
-        """Take messages again: the actor came back with its supervisor."""
+        """Accept messages again: the actor came back with its supervisor."""
         self.limit = self.spec.capacity
-
-    def stats(self) -> MailboxStats:
-        """Return the numbers for a snapshot."""
-        return MailboxStats(len(self.queue), self.peak, self.spec.capacity, self.shed)

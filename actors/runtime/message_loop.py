@@ -23,7 +23,7 @@ _TURNS = [tuple(range(1, length + 1)) for length in range(_LONGEST_TURN + 1)]
 
 
 async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, whole on one screen
-    """Handle ``cell``'s messages until a stop is asked for; raises what crashes it."""
+    """Handle ``cell``'s messages until a stop is asked for; raise the error that crashes it."""
     mailbox = cell.mailbox
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
@@ -33,16 +33,16 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     length, until = 1, 0.0
     message: Any = None
     result: Any = None
-    # A reader that was left behind as unkillable, and came back, finds another one's turn here.
+    # An unkillable reader that goes on after it was left behind finds the turn of its successor.
     while mailbox.turn is turn:
         if mailbox.signal:
-            if cell.crash is None and cell.stop_asked:  # as _attend() says, without a coroutine
+            if cell.crash is None and cell.stop_asked:  # _attend(), written out
                 mailbox.signal = False
                 return
             await _attend(cell)
             continue
         if not queue:
-            message = result = None  # or they would be kept alive until the next one
+            message = result = None  # do not keep them alive while it waits
             if mailbox.senders:
                 mailbox.release()
             waiter: asyncio.Future[None] = future(loop=loop)
@@ -50,8 +50,6 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             await waiter
             until = 0.0
             continue
-        if (depth := len(queue)) > mailbox.peak:
-            mailbox.peak = depth
         begun = monotonic()
         turn[:] = _TURNS[length]
         handled = 0
@@ -63,7 +61,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                     handled -= 1  # noqa: PLW2901
                     break
                 if type(message) in envelopes:
-                    if type(message) is Ask:  # what Ask.deliver() does, written out
+                    if type(message) is Ask:  # Ask.deliver(), written out
                         if not message.reply.done():
                             cell.asking = message
                             result = receive(message.message)
@@ -102,14 +100,14 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
 
 
 def _next_length(length: int, seconds: float) -> int:
-    """Return how many messages fit into a slice if they go on like this."""
+    """Return how many messages fit into a slice if they take as long as the last ones."""
     if seconds * 2 <= SLICE:
         return min(length * 2, _LONGEST_TURN)
     return max(1, int(length * SLICE / seconds)) if seconds > SLICE else length
 
 
 async def _attend(cell: Cell) -> None:
-    """Look at what passes the user lane, a stop left out."""
+    """Raise a pending crash, or handle messages of the system lane."""
     mailbox = cell.mailbox
     mailbox.signal = False
     if cell.crash is not None:
@@ -133,18 +131,18 @@ async def _attend(cell: Cell) -> None:
 
 
 def _survives(cell: Cell, message: Any, error: BaseException) -> bool:
-    """Report ``cell``'s message in hand as failed; return whether its incarnation goes on."""
+    """Report the message in hand as failed; return whether the incarnation goes on."""
     if type(message) in Envelope.classes:
         message = message.failed(cell, error)
-    # A cancellation is how an overdue stop ends the message in hand: that is a loss, too.
+    # An overdue stop cancels the message in hand: that message is lost, too.
     cell.report_failure(message, error)
     if cell.ended is not None or not cell.actor.resilient:
         return False
     if Crashed(error).fatal:
-        return False  # that is for the whole system
+        return False  # the whole system stops
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        # Raised by the handler itself they are no more than its own message's problem; raised by
-        # somebody's cancel(), or because the loop is gone, they are the incarnation's end.
+        # Raised by the handler itself, it costs the message. Raised by a cancel() of the task, or
+        # because the loop is gone, it ends the incarnation.
         return _goes_on(cell)
     return True
 

@@ -1,4 +1,4 @@
-"""What happens when a mailbox is at its bound, pure (A3)."""
+"""What happens at the bound of a mailbox; pure (A3)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ __all__ = [
     "MailboxSpec",
     "Overflow",
     "as_mailbox_spec",
-    "drop_newest",
-    "drop_oldest",
+    "shed",
 ]
 
-#: The bound of an actor's mailbox unless it is given one.
+#: The bound of a mailbox by default.
 DEFAULT_CAPACITY = 16_384
 
 
 class Overflow(StrEnum):
-    """Whose loss it is when a mailbox is full."""
+    """What happens to a message for a full mailbox."""
 
     DROP_OLDEST = "drop_oldest"
     DROP_NEWEST = "drop_newest"
@@ -40,8 +39,8 @@ class MailboxSpec(msgspec.Struct, frozen=True):
     """The bound of a mailbox and what happens there.
 
     Attributes:
-        capacity: most messages that wait at a time.
-        overflow: ``drop_oldest`` and ``drop_newest`` shed a message and tell the actor ``Lagged``;
+        capacity: how many messages may wait at a time.
+        overflow: ``drop_oldest`` and ``drop_newest`` drop a message and tell the actor ``Lagged``;
             ``fail`` raises MailboxFull at the sender; ``block`` makes ``await ref.send()`` wait.
     """
 
@@ -72,50 +71,36 @@ def as_mailbox_spec(value: MailboxSpec | int | None) -> MailboxSpec:
     return value if isinstance(value, MailboxSpec) else MailboxSpec(value)
 
 
-def drop_oldest(queue: deque[Any], limit: int, path: str) -> int:
-    """Shed the oldest messages beyond ``limit``, leave one Lagged there, return how many went.
+def shed(queue: deque[Any], limit: int, path: str, *, newest: bool) -> int:
+    """Drop the oldest or newest messages beyond ``limit``; return how many were dropped.
 
-    Envelopes that must not be lost (a gap is news) stay, ahead of the Lagged, and so the queue may
-    hold more than ``limit``. The Lagged itself does not count: a mailbox of one still holds one.
+    One Lagged takes their place. It does not count: a mailbox of one still holds one message.
+    Envelopes that must not be lost stay, so that the queue may hold more than ``limit``.
     """
+    take, put, put_all = (
+        (queue.pop, queue.append, queue.extend)
+        if newest
+        else (queue.popleft, queue.appendleft, queue.extendleft)
+    )
     kept: list[Any] = []
     lagged: Lagged | None = None
     dropped = 0
     while queue and len(queue) + len(kept) > limit:
-        head = queue.popleft()
-        if type(head) is Lagged:
-            lagged = head if lagged is None else lagged.add(head.count)
-        elif _shed(head, path):
+        message = take()
+        if type(message) is Lagged:
+            lagged = message if lagged is None else lagged.add(message.count)
+        elif _may_shed(message, path):
             dropped += 1
         else:
-            kept.append(head)
+            kept.append(message)
     if dropped or lagged is not None:
-        queue.appendleft((lagged or Lagged(0)).add(dropped))
-    queue.extendleft(reversed(kept))
+        put((lagged or Lagged(0)).add(dropped))
+    put_all(reversed(kept))
     return dropped
 
 
-def drop_newest(queue: deque[Any], limit: int, path: str) -> int:
-    """Shed the newest messages beyond ``limit``; else as :func:`drop_oldest`."""
-    kept: list[Any] = []
-    lagged: Lagged | None = None
-    dropped = 0
-    while queue and len(queue) + len(kept) > limit:
-        last = queue.pop()
-        if type(last) is Lagged:
-            lagged = last if lagged is None else lagged.add(last.count)
-        elif _shed(last, path):
-            dropped += 1
-        else:
-            kept.append(last)
-    if dropped or lagged is not None:
-        queue.append((lagged or Lagged(0)).add(dropped))
-    queue.extend(reversed(kept))
-    return dropped
-
-
-def _shed(message: Any, path: str) -> bool:
-    """Let ``message`` know that it is shed, and return whether it may be."""
+def _may_shed(message: Any, path: str) -> bool:
+    """Return whether ``message`` may be dropped; tell an envelope that it is."""
     if type(message) in Envelope.classes:
         if not message.sheddable:
             return False

@@ -6,21 +6,21 @@ import asyncio
 
 __all__ = ["SLICE", "Pacer"]
 
-#: Seconds that every busy actor has in each turn of the loop.
+#: Seconds that each busy actor has in a turn of the event loop.
 SLICE = 0.000_25
 
-# Seconds that actors with full mailboxes have beyond that, all of them together: two milliseconds
-# at most for a single one. A timer that comes due during a turn runs after the next one.
+# Seconds beyond that for all actors with full mailboxes together, in one turn of the event loop; a
+# single actor gets half of it at most. A timer that comes due during a turn runs after the next.
 _RELIEF = 0.003_5
 
 
 class Pacer:
-    """Gives actors more time the fuller their mailboxes are.
+    """Gives an actor more time the fuller its mailbox is.
 
-    What fills a mailbox runs in the same loop, a socket's reader for instance. Let in too often, it
-    floods an actor that could have kept up. But what actors get beyond their slices is shared by
-    all of one system, and none gets more than half of what is left: however many are flooded, the
-    loop waits for a few milliseconds only.
+    Whatever fills a mailbox, such as the reader of a socket, runs in the same loop: if it runs too
+    often, it floods an actor that could have kept up. All actors of a system share the time beyond
+    their slices, and each gets at most half of the rest. So the loop waits for a few milliseconds
+    at most, however many actors are flooded.
     """
 
     __slots__ = ("_left", "_loop")
@@ -34,7 +34,7 @@ class Pacer:
         if depth * 8 < capacity:
             return SLICE
         if self._left == _RELIEF:
-            self._loop.call_soon(self._refill)  # in the loop's next turn, ahead of the actors
+            self._loop.call_soon(self._refill)  # runs in the next turn, before the actors
         relief = min(_RELIEF * depth / capacity, self._left) / 2
         self._left -= relief
         return SLICE + relief

@@ -1,4 +1,4 @@
-"""The reference: all that others hold of an actor. It survives restarts (A1)."""
+"""The reference: others hold it instead of the actor. It survives restarts (A1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ M_contra = TypeVar("M_contra", contravariant=True)
 
 
 class ActorRef(Generic[M_contra]):
-    """Where to send messages for one actor, whichever incarnation of it is running."""
+    """Takes messages for one actor, whichever incarnation of it runs."""
 
     __slots__ = ("__weakref__", "_cell", "_mailbox", "_queue")
 
@@ -34,18 +34,18 @@ class ActorRef(Generic[M_contra]):
 
     @property
     def alive(self) -> bool:
-        """Whether it takes messages: until it ended for good."""
+        """Whether it takes messages: it has not ended for good."""
         return not self._mailbox.closed
 
     @property
     def waiting(self) -> int:
-        """How many messages wait in its mailbox, the runtime's own left out; looks at each one."""
+        """How many user messages wait in its mailbox; counts them one by one."""
         return sum(type(message) not in Envelope.classes for message in self._queue)
 
     def tell(self, message: M_contra) -> None:
         """Put ``message`` into the mailbox and return at once (A5).
 
-        For an actor that ended it becomes a dead letter.
+        A message for an actor that ended becomes a dead letter.
 
         Raises:
             MailboxFull: the mailbox is full and its overflow policy is ``fail`` or ``block``.
@@ -61,7 +61,7 @@ class ActorRef(Generic[M_contra]):
     async def send(self, message: M_contra) -> None:
         """Like :meth:`tell`, but wait for room where the overflow policy is ``block`` (A3).
 
-        Who waits goes on in the order of their calls.
+        Senders that wait go on in the order of their calls.
         """
         if self._cell.blocks_when_full and self._mailbox.crowded:
             await self._mailbox.room()
@@ -91,7 +91,7 @@ class ActorRef(Generic[M_contra]):
         reply: asyncio.Future[Any] = asyncio.Future(loop=cell.loop)
         bucket = cell.system.wheel.add(reply, left)
         try:
-            # What tell() does, written out.
+            # tell(), written out.
             queue = self._queue
             if len(queue) < mailbox.limit:
                 queue.append(Ask(message, reply))
@@ -109,7 +109,7 @@ class ActorRef(Generic[M_contra]):
             bucket.discard(reply)
 
     async def _wait_for_room(self, timeout: float | None) -> float:
-        """Return how many seconds it took."""
+        """Wait for room, and return for how many seconds."""
         begun = self._cell.loop.time()
         try:
             async with asyncio.timeout(timeout):
@@ -124,7 +124,7 @@ class ActorRef(Generic[M_contra]):
         """Wait until it runs: its ``on_start`` has returned.
 
         Raises:
-            StartError, or what else it crashed with: it ended for good before it ran.
+            StartError, or the error that it ended with: it ended for good before it ran.
             ActorStopped: it was stopped before it ran.
         """
         await self._cell.wait_started()
@@ -132,11 +132,11 @@ class ActorRef(Generic[M_contra]):
     async def stop(self, *, drain: bool = False) -> ExitReason:
         """Stop it for good and return how it ended.
 
-        It finishes the message in hand and runs ``on_stop``, within its ``shutdown`` seconds. What
-        is left in the mailbox becomes dead letters.
+        It finishes the message in hand and runs ``on_stop``, within its ``shutdown`` seconds. The
+        messages left in the mailbox become dead letters.
 
         Args:
-            drain: let it first handle what is in the mailbox now, however long that takes.
+            drain: let it first handle all messages that wait now, however long that takes.
         """
         self.request_stop(drain=drain)
         return await self.stopped()
@@ -154,9 +154,9 @@ class ActorRef(Generic[M_contra]):
 
 
 def ref_of(cell: Cell) -> ActorRef[Any]:
-    """Return the reference that others hold of ``cell``: the same one as long as anybody does."""
-    # Held weakly, so that the two are no cycle: where actors come and go by the ten thousand
-    # a second, garbage that only the cyclic collector frees costs more than half of the rest.
+    """Return the reference to ``cell``: the same object as long as anybody holds it."""
+    # Held weakly, so that the two are no cycle: where actors come and go by the ten thousand a
+    # second, garbage that only the cyclic collector frees is a large part of their cost.
     ref: ActorRef[Any] | None = None if cell.ref is None else cell.ref()
     if ref is None:
         ref = ActorRef(cell)

@@ -1,4 +1,4 @@
-"""Who lives in a system: by path, and by name."""
+"""The living actors of a system, by path and by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Registry:
     """The living actors of one system.
 
     Args:
-        root: the path that every other one starts with.
+        root: the name of the system, with which every path starts.
     """
 
     __slots__ = ("_cells", "_counter", "_names", "_names_of", "_root")
@@ -45,11 +45,11 @@ class Registry:
                 return name
 
     def add(self, cell: Cell) -> None:
-        """``cell`` lives."""
+        """Add a living actor."""
         self._cells[cell.path] = cell
 
     def forget(self, cell: Cell) -> None:
-        """``cell`` ended for good."""
+        """Remove an actor that ended for good, and its names."""
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
         if self._names_of:

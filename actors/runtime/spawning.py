@@ -1,4 +1,4 @@
-"""Actors as children of supervisors, and supervisors as users of actors see them."""
+"""Spawns actors as children of supervisors; the handle of a supervisor among actors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from supervisor import (
     supervisor_child,
 )
 
-__all__ = ["SpawningHost", "SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
+__all__ = ["SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
 
 M = TypeVar("M")
 
@@ -41,7 +41,7 @@ def spawn_under(system: SpawningHost, supervisor: Supervisor, spec: ActorSpec) -
     """Spawn an actor below ``supervisor``."""
     cell, child_spec = _cell(system, supervisor.path, spec)
     cell.child = _start_child(supervisor, child_spec)
-    # Not earlier: nothing of an actor that could not be spawned may stay behind.
+    # Last: an actor that could not be spawned must not stay in the registry.
     system.registry.add(cell)
     return ref_of(cell)
 
@@ -66,9 +66,9 @@ def supervise_under(
 def actor_child(
     system: SpawningHost, parent: str, spec: ActorSpec
 ) -> tuple[ActorRef[Any], ChildSpec]:
-    """Return an actor below the path ``parent`` as a reference and a child spec.
+    """Return the reference and the child spec of an actor below the path ``parent``.
 
-    For trees that are made of more than actors: whoever holds the child spec starts it.
+    For trees that do not consist of actors alone: the caller starts the child spec.
     """
     cell, child_spec = _cell(system, parent, spec)
     system.registry.add(cell)
@@ -113,7 +113,7 @@ def _gone(registry: Registry, cell: Cell, reason: ExitReason) -> None:
 
 
 def _start_child(supervisor: Supervisor, spec: ChildSpec) -> Child:
-    """Start a child; one of this id that ended for good makes way for it."""
+    """Start a child, in the place of one with its id that ended for good."""
     try:
         return supervisor.start_child(spec)
     except SpecError:
@@ -142,7 +142,7 @@ class SupervisorRef:
         return self._child.path
 
     async def started(self) -> None:
-        """Wait until all its first children run.
+        """Wait until all children of its spec run.
 
         Raises:
             StartError: one of them failed to start.
@@ -189,7 +189,7 @@ class SupervisorRef:
         await owner.stop_child(self._child.spec.id)
 
     def tree(self) -> TreeNode:
-        """Return what runs below it."""
+        """Return the supervisor and all below it, as a value."""
         return self._supervisor.tree()
 
     @property

@@ -1,4 +1,4 @@
-"""The actor system: a root supervisor, and what its actors share."""
+"""The actor system: a root supervisor, and the parts that its actors share."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ log = get_logger("mailslot.actors")
 class ActorSystem:
     """A tree of actors; an async context manager.
 
-    When the root supervisor gives up, or an actor raises SystemExit or KeyboardInterrupt, the tree
-    stops, the body of the ``async with`` is cancelled, and the error surfaces from it.
+    When the root supervisor gives up, or an actor raises SystemExit or KeyboardInterrupt, all
+    actors stop, the body of the ``async with`` is cancelled, and ``async with`` raises the error.
 
     Args:
         name: the root's name in every path.
         intensity: restarts allowed at the root within ``period`` (S4).
         period: seconds of the root's restart window.
-        on_failure: the failure sink; logs with a rate limit by default.
-        on_dead_letter: called with each dead letter, besides counting and logging.
+        on_failure: takes messages that actors failed on; by default a rate-limited log.
+        on_dead_letter: called with each dead letter, which is also counted and logged.
         sink: called with each lifecycle event (S8).
         clock: where time comes from; the loop by default.
-        stop_timeout: seconds for all actors together to stop in, when the context is left.
+        stop_timeout: seconds for all actors together to stop in at the end of the context.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class ActorSystem:
     async def stop(self, timeout: float | None = None) -> StopReport:
         """Stop all actors, side by side, and return how each ended (S7).
 
-        Cancelled while it waits, it cancels them, too, and waits for their end all the same.
+        If it is cancelled, it cancels the actors, and still waits for their end.
 
         Args:
             timeout: seconds for all of them together; by default the system's ``stop_timeout``.
@@ -134,18 +134,18 @@ class ActorSystem:
     ) -> None:
         body, self._body = self._body, None
         if self._ended_with is not None and body is not None:
-            # The cancellation was ours: it must not be taken for somebody else's further out.
+            # _root_ended() cancelled the body: code further out must not see that cancellation.
             body.uncancel()
         await self.stop()
-        # Looked at only now: an actor may have raised SystemExit while it stopped.
+        # Read after the stop, during which an actor may have raised SystemExit.
         ended_with = self._ended_with
         if ended_with is not None:
             if isinstance(error, asyncio.CancelledError):
-                ended_with.__suppress_context__ = True  # no news beside what caused it
+                ended_with.__suppress_context__ = True  # the cancellation follows from it
             raise ended_with
 
     async def run(self, main: Callable[[ActorSystem], Awaitable[T]]) -> T:
-        """Start, await ``main(self)``, stop, and return what it returned."""
+        """Start, await ``main(self)``, stop, and return the result of ``main``."""
         async with self:
             return await main(self)
 
@@ -179,7 +179,7 @@ class ActorSystem:
     ) -> ActorRef[Any]:
         """Spawn an actor at the root and return its reference at once.
 
-        It can be told messages right away; ``await ref.started()`` waits for its ``on_start``.
+        The reference takes messages at once; ``await ref.started()`` waits for ``on_start``.
 
         Args:
             actor: the class, or an :class:`ActorSpec`.
@@ -206,7 +206,7 @@ class ActorSystem:
         Args:
             name: its name among its siblings.
             strategy: one_for_one, rest_for_one or one_for_all (S3).
-            children: started in this order, and again whenever the supervisor itself restarts.
+            children: started in this order, also when the supervisor itself restarts.
             options: further fields of :class:`supervisor.SupervisorSpec`.
         """
         return supervise_under(self, self.root, name, strategy, children, options)
@@ -239,7 +239,7 @@ class ActorSystem:
             log.error("failure_sink_failed", path=failure.path, error=repr(error))
 
     def tree(self) -> TreeNode:
-        """Return what runs, as a value that prints as a tree."""
+        """Return the tree of all that runs, as a value that prints as a tree."""
         return self.root.tree()
 
 
@@ -249,7 +249,7 @@ _current: ContextVar[ActorSystem | None] = ContextVar("mailslot_system", default
 def current_system() -> ActorSystem | None:
     """Return the innermost ``async with ActorSystem()`` around the caller, if it still runs.
 
-    Actors run in the context in which they were spawned, so it works inside them, too.
+    It works inside actors, too: they run in the context in which they were spawned.
     """
     system = _current.get()
     return system if system is not None and system.running else None

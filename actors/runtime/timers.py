@@ -14,7 +14,7 @@ __all__ = ["Timers"]
 
 
 class _Tick(Envelope):
-    """A timer's message in the mailbox; worthless once the timer was called off."""
+    """A timer's message; not delivered if the timer was cancelled."""
 
     __slots__ = ("due", "interval", "key", "message", "timer", "timers", "waits")
     sheddable = True
@@ -27,7 +27,7 @@ class _Tick(Envelope):
         self.message = message
         self.due = due
         self.interval = interval
-        self.waits = False  # it lies in the mailbox
+        self.waits = False  # whether it is in the mailbox
         self.timer: Timer | None = None
 
     def deliver(self, cell: CellHost) -> Awaitable[None] | None:
@@ -44,10 +44,10 @@ class _Tick(Envelope):
 
 
 class Timers:
-    """One incarnation's timers, by key: setting a key again replaces its timer.
+    """One incarnation's timers, by key: a new timer replaces the one with the same key.
 
-    After a timer was called off, or its incarnation ended, its message is not delivered any more,
-    also when it lies in the mailbox already.
+    Once a timer was cancelled, or its incarnation ended, its message is not delivered any more,
+    even if it is in the mailbox already.
     """
 
     __slots__ = ("_clock", "_closed", "_ref", "_ticks")
@@ -62,8 +62,8 @@ class Timers:
         """Send ``message`` once, ``delay`` seconds from now.
 
         Args:
-            key: what to call it off by. By default the message itself; a message that cannot be
-                a key of a dict gets one of its own.
+            key: for :meth:`cancel`; by default the message, or an object of its own where the
+                message is not hashable.
 
         Returns:
             the key.
@@ -73,32 +73,32 @@ class Timers:
     def every(self, interval: float, message: Any, *, key: Hashable = None) -> Hashable:
         """Send ``message`` every ``interval`` seconds, first one interval from now.
 
-        The beat does not drift. A beat is left out, not made up for, when the loop was blocked or
-        the one before it still waits in the mailbox.
+        The times do not drift. A message is left out, and not made up for, if the loop was blocked
+        or the one before it still waits in the mailbox.
         """
         if interval <= 0:
             raise ValueError(f"the interval must be more than 0 seconds, not {interval}")
         return self._set(interval, interval, message, key)
 
     def cancel(self, key: Hashable) -> bool:
-        """Call a timer off; return whether there was one."""
+        """Cancel a timer; return whether there was one."""
         tick = self._ticks.pop(key, None)
         if tick is not None and tick.timer is not None:
             tick.timer.cancel()
         return tick is not None
 
     def cancel_all(self) -> None:
-        """Call all timers off."""
+        """Cancel all timers."""
         for key in list(self._ticks):
             self.cancel(key)
 
     def close(self) -> None:
-        """Call all timers off, and take no new ones."""
+        """Cancel all timers, and accept no new ones."""
         self._closed = True
         self.cancel_all()
 
     def arrived(self, tick: _Tick) -> bool:
-        """Return whether ``tick``, which reached the actor, is still wanted."""
+        """Return whether ``tick`` is to be delivered: its timer was not cancelled."""
         if self._ticks.get(tick.key) is not tick:
             return False
         if tick.interval is None:
@@ -106,14 +106,14 @@ class Timers:
         return True
 
     def lost(self, tick: _Tick) -> None:
-        """Note that ``tick`` did not find room in the mailbox."""
+        """Take note that there was no room for ``tick`` in the mailbox."""
         tick.waits = False
         if tick.interval is None and self._ticks.get(tick.key) is tick:
             del self._ticks[tick.key]
 
     def _set(self, delay: float, interval: float | None, message: Any, key: Hashable) -> Hashable:
         if self._closed:
-            raise ActorStopped(f"{self._ref.path}: a timer: its incarnation is over")
+            raise ActorStopped(f"{self._ref.path}: no timer can be set: its incarnation is over")
         key = _key_of(message) if key is None else key
         self.cancel(key)
         tick = _Tick(self, key, message, self._clock.time() + delay, interval)

@@ -134,7 +134,6 @@ class MessageQueue:
                 message.take()  # there may be one for each of thousands of channels
             else:
                 await self.handle(message, deadline)
-        self.mailbox.note_peak()
         if self.mailbox.senders:
             self.mailbox.release()
         return None
@@ -169,7 +168,6 @@ class MessageQueue:
     def _yield_is_due(self) -> bool:
         self.marked = False
         mailbox = self.mailbox
-        mailbox.note_peak()
         allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
         return self._loop.time() - self._since > allowed
 
