@@ -19,8 +19,6 @@ from actors.redis.clients.client_options import (
 from actors.redis.pools.connection_pool import ConnectionPool
 from supervisor import RetryPolicy
 
-__all__ = ["Redis"]
-
 
 class Redis(RedisClient[AnyStr]):
     """A client of one Redis or Valkey server; an async context manager.

@@ -28,8 +28,6 @@ from actors.redis.clients.cluster_client_options import (
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from supervisor import RetryPolicy
 
-__all__ = ["RedisCluster"]
-
 
 class RedisCluster(RedisClusterClient[AnyStr]):
     """A client of a Redis or Valkey cluster; an async context manager.

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-__all__ = ["Clock", "LoopClock", "Timer"]
-
 
 class Timer(Protocol):
     """A pending call that can be cancelled."""

@@ -13,8 +13,6 @@ from typing import Protocol
 
 from supervisor.clock import Clock, Timer
 
-__all__ = ["Deadlines"]
-
 # A timer may fire a rounding error early.
 _SLACK = 1e-6
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from supervisor.reasons import Escalated, ExitReason, StartFailed
 
-__all__ = ["EscalatedError", "SpecError", "StartError", "SupervisorError", "SupervisorExit"]
-
 
 class SupervisorError(Exception):
     """Base of all errors that this package raises by itself."""

@@ -24,8 +24,6 @@ from supervisor.events import (
 from supervisor.log import Throttle, get_logger
 from supervisor.reasons import Escalated
 
-__all__ = ["log_event", "routine_filter"]
-
 log = get_logger("mailslot.supervisor")
 
 #: Log lines in a second about the crashes of one child.

@@ -8,20 +8,6 @@ import msgspec
 
 from supervisor.reasons import ExitReason
 
-__all__ = [
-    "ChildExited",
-    "ChildRestarting",
-    "ChildStartFailed",
-    "ChildStarted",
-    "ChildUnkillable",
-    "Event",
-    "EventSink",
-    "GaveUp",
-    "StopReport",
-    "Stopped",
-    "Stopping",
-]
-
 
 class StopReport(msgspec.Struct, frozen=True):
     """How one child, or a whole supervisor, ended.

@@ -24,8 +24,6 @@ from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
 from supervisor.spec import Restart, Strategy, SupervisorSpec
 from supervisor.strategy import DOWN, START, STOP, STOPPING, InOrder, Step, lone_step
 
-__all__ = ["Lifecycle", "Phase"]
-
 log = get_logger("mailslot.supervisor")
 
 

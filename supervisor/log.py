@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
-__all__ = ["Throttle", "get_logger"]
-
 # This module never imports structlog: that takes longer than all the rest of `import actors`, and
 # a late import would block the event loop for a tenth of a second during the first outage.
 

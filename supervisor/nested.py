@@ -7,8 +7,6 @@ from supervisor.retry_policy import RetryPolicy
 from supervisor.spec import ChildSpec, Restart, SupervisorSpec
 from supervisor.supervisor import Supervisor
 
-__all__ = ["supervisor_child"]
-
 
 def supervisor_child(
     id: str,

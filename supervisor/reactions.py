@@ -26,8 +26,6 @@ from supervisor.restart_decision import (
 from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
 
-__all__ = ["Reactions"]
-
 
 class Reactions:
     """Changes what is wanted of children when one of them comes up or ends.

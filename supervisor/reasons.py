@@ -10,19 +10,6 @@ from typing import ClassVar
 
 import msgspec
 
-__all__ = [
-    "KILLED",
-    "NORMAL",
-    "SHUTDOWN",
-    "Crashed",
-    "Escalated",
-    "ExitReason",
-    "Killed",
-    "Normal",
-    "Shutdown",
-    "StartFailed",
-]
-
 
 class ExitReason(msgspec.Struct, frozen=True):
     """Base of all reasons.

@@ -14,17 +14,6 @@ from supervisor.reasons import Escalated, ExitReason, StartFailed
 from supervisor.retry_session import Decision, Retry, Spent
 from supervisor.spec import Restart
 
-__all__ = [
-    "MIN_HEALTHY",
-    "GiveUp",
-    "RestartAfter",
-    "Verdict",
-    "Window",
-    "add_restart",
-    "after_exit",
-    "is_restartable",
-]
-
 #: A child that was healthy for fewer seconds waits for its policy's first delay instead of
 #: restarting at once: a server that accepts and drops connections must not make it spin.
 MIN_HEALTHY = 1.0

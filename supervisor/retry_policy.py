@@ -24,15 +24,6 @@ from supervisor.retry_session import (
     matches,
 )
 
-__all__ = [
-    "CompositeRetryPolicy",
-    "ConstantRetryPolicy",
-    "ExponentialBackoffRetryPolicy",
-    "NoRetryPolicy",
-    "RetryPolicy",
-    "retryable",
-]
-
 R = TypeVar("R")
 P = ParamSpec("P")
 

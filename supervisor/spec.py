@@ -13,8 +13,6 @@ from supervisor.errors import SpecError
 from supervisor.reasons import ExitReason
 from supervisor.retry_policy import RetryPolicy
 
-__all__ = ["AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"]
-
 
 class Restart(StrEnum):
     """When an ended child is started again (S2)."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["TreeNode", "format_tree"]
-
 
 class TreeNode(msgspec.Struct, frozen=True):
     """One supervisor or child, and all below it; msgspec encodes it to JSON as it is.

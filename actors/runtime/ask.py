@@ -16,8 +16,6 @@ from actors.runtime.envelopes import CellHost, Envelope
 from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 from supervisor import Clock, Timer
 
-__all__ = ["Ask", "Deferred", "Expired", "TimeoutWheel", "ending"]
-
 _TICK = 0.02
 # A timeout of more than a thousand ticks is rounded up by up to a thousandth.
 _LONG = 1000 * _TICK

@@ -13,8 +13,6 @@ from actors.runtime.lost_messages import FailureSink
 from actors.runtime.overflow import MailboxSpec
 from supervisor import Child, ExitReason, Restart, RetryPolicy
 
-__all__ = ["ActorSpec", "Behaviour"]
-
 M = TypeVar("M")
 
 

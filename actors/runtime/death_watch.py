@@ -12,8 +12,6 @@ from actors.runtime.envelopes import CellHost, Envelope
 from actors.runtime.ref import ActorRef, ref_of
 from supervisor import ExitReason
 
-__all__ = ["Terminated", "unwatch", "watch"]
-
 
 class Terminated(msgspec.Struct, frozen=True):
     """A watched actor ended for good (A6): delivered once, ahead of every backlog."""

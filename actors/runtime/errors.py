@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ActorCrashed", "ActorError", "ActorStopped", "MailboxFull", "NameTaken"]
-
 
 class ActorError(Exception):
     """Base of all errors that the actor runtime raises by itself."""

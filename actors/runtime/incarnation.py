@@ -19,8 +19,6 @@ from actors.runtime.message_loop import handle_messages
 from supervisor import Child, Crashed, Killed, Shutdown, Status
 from supervisor.log import get_logger
 
-__all__ = ["live"]
-
 log = get_logger("mailslot.actors")
 
 _SHUTDOWN = Shutdown()

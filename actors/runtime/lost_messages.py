@@ -10,8 +10,6 @@ import msgspec
 
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["DeadLetter", "DeadLetters", "Failure", "FailureSink", "LogFailures"]
-
 log = get_logger("mailslot.actors")
 
 _KEPT = 100

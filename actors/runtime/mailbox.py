@@ -13,8 +13,6 @@ from typing import Any
 from actors.runtime.errors import MailboxFull
 from actors.runtime.overflow import MailboxSpec, Overflow, shed
 
-__all__ = ["Mailbox"]
-
 # The turn of a mailbox without a reader; always empty.
 _NO_TURN: list[int] = []
 

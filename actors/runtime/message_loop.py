@@ -13,8 +13,6 @@ from actors.runtime.pacer import SLICE
 from supervisor import Crashed
 from supervisor.child_task import runs_in
 
-__all__ = ["handle_messages"]
-
 # A busy actor looks at the clock after this many messages, fewer while they take long.
 _LONGEST_TURN = 64
 

@@ -11,14 +11,6 @@ import msgspec
 from actors.runtime.envelopes import Envelope, Lagged
 from supervisor import SpecError
 
-__all__ = [
-    "DEFAULT_CAPACITY",
-    "MailboxSpec",
-    "Overflow",
-    "as_mailbox_spec",
-    "shed",
-]
-
 #: The bound of a mailbox by default.
 DEFAULT_CAPACITY = 16_384
 

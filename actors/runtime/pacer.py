@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["SLICE", "Pacer"]
-
 #: Seconds that each busy actor has in a turn of the event loop.
 SLICE = 0.000_25
 

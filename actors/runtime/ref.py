@@ -12,8 +12,6 @@ from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped
 from supervisor import ExitReason
 
-__all__ = ["ActorRef", "ref_of"]
-
 M_contra = TypeVar("M_contra", contravariant=True)
 
 

@@ -8,8 +8,6 @@ from actors.runtime.cell import Cell
 from actors.runtime.errors import ActorStopped, NameTaken
 from actors.runtime.ref import ActorRef, ref_of
 
-__all__ = ["Registry"]
-
 
 class Registry:
     """The living actors of one system.

@@ -26,8 +26,6 @@ from supervisor import (
     supervisor_child,
 )
 
-__all__ = ["SupervisorRef", "actor_child", "spawn_under", "supervise_under"]
-
 M = TypeVar("M")
 
 

@@ -31,8 +31,6 @@ from supervisor.errors import to_exception
 from supervisor.log import get_logger
 from supervisor.supervisor import Phase
 
-__all__ = ["ActorSystem", "current_system"]
-
 M = TypeVar("M")
 T = TypeVar("T")
 log = get_logger("mailslot.actors")

@@ -10,8 +10,6 @@ from actors.runtime.errors import ActorStopped, MailboxFull
 from actors.runtime.ref import ActorRef
 from supervisor import Clock, Timer
 
-__all__ = ["Timers"]
-
 
 class _Tick(Envelope):
     """A timer's message; not delivered if the timer was cancelled."""

@@ -7,8 +7,6 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-__all__ = ["VirtualClock", "VirtualTimer"]
-
 # A timer counts as due in spite of rounding: 0.1 + 0.2 is a little more than 0.3.
 _ROUNDING = 1e-9
 

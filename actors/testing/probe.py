@@ -8,8 +8,6 @@ from typing import Any, TypeVar, overload
 
 from actors.runtime.actor import Actor, ActorSpec
 
-__all__ = ["Probe"]
-
 T = TypeVar("T")
 _SHOWN = 10
 

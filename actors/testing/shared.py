@@ -11,8 +11,6 @@ from typing import Self
 
 from actors.testing.clusters.cluster import EmbeddedCluster
 
-__all__ = ["SharedCluster", "empty"]
-
 
 def empty(addresses: Iterable[tuple[str, int]]) -> None:
     """Delete all keys of the servers at ``addresses``.

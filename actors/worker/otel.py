@@ -27,8 +27,6 @@ from actors.pubsub.model.types import PubSubMessage
 from actors.worker.declare.middleware import Middleware, Next
 from actors.worker.observe.snapshot import as_text
 
-__all__ = ["tracing"]
-
 _NAME: Final = "mailslot.worker"
 
 

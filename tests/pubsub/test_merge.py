@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge, MergeInput
+from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge
+from actors.pubsub.delivery.merge_input import MergeInput
 
 SHARD, OTHER = "shard", "other"
 

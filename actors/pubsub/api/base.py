@@ -29,8 +29,6 @@ from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
 
-__all__ = ["BasePubSub"]
-
 # Seconds for the answer to a PING, unless the pool has a stream_timeout.
 _PING_DEADLINE: Final = 1.0
 

@@ -21,8 +21,6 @@ from actors.pubsub.model.types import Kind
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
 
-__all__ = ["ClusterPubSub", "ShardedPubSub"]
-
 
 class ClusterPubSub(PatternPubSub[AnyStr]):
     """Pub/Sub on a cluster with plain channels and patterns; returned by ``RedisCluster.pubsub()``.

@@ -8,8 +8,6 @@ from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Target
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
-__all__ = ["PubSubStats", "restart_reader", "sources", "stats", "unconfirmed"]
-
 
 class PubSubStats(msgspec.Struct, frozen=True):
     """The counters of a pub/sub object.

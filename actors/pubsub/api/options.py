@@ -31,20 +31,6 @@ if TYPE_CHECKING:
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
     from actors.redis.pools.connection_pool import ConnectionPool
 
-__all__ = [
-    "DEFAULT_RETRY_POLICY",
-    "AnyHandler",
-    "ChannelKeywords",
-    "ClusterPubSubOptions",
-    "Handlers",
-    "Names",
-    "PatternKeywords",
-    "PubSubOptions",
-    "ShardedPubSubOptions",
-    "constructor",
-    "keywords_of",
-]
-
 #: Restores lost connections, unless a pub/sub object is given another policy.
 DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
     ExponentialBackoffRetryPolicy(

@@ -13,8 +13,6 @@ from actors.pubsub.model.types import Kind
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
 
-__all__ = ["PatternPubSub", "PubSub"]
-
 
 class PatternPubSub(BasePubSub[AnyStr]):
     """What PubSub and ClusterPubSub share: patterns, and one connection for all targets."""

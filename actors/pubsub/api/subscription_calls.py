@@ -17,8 +17,6 @@ from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegis
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from supervisor.log import get_logger
 
-__all__ = ["SubscriptionCalls"]
-
 log = get_logger("mailslot.pubsub")
 
 # What an acknowledgement of the end of all subscriptions begins with.

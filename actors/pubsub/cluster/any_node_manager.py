@@ -17,8 +17,6 @@ from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
-__all__ = ["AnyNodeRole"]
-
 
 class AnyNodeRole:
     """Keeps all targets on one node of a cluster.

@@ -10,8 +10,6 @@ from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.connection import Connection
 
-__all__ = ["NodePicker"]
-
 
 class NodePicker:
     """Opens a connection to a node that can be expected to work.

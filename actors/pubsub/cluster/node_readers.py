@@ -12,8 +12,6 @@ from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
-__all__ = ["NodeReaders"]
-
 _places_of_row, _nodes_of_row = attrgetter("places"), attrgetter("nodes")
 
 #: Seconds after which a reader that nothing belongs on is ended.

@@ -18,8 +18,6 @@ import msgspec
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Node, Topology
 
-__all__ = ["NodeHealth", "shard_places", "standbys"]
-
 
 class NodeHealth(msgspec.Struct, frozen=True):
     """What a manager has seen of the nodes itself, beside the topology.

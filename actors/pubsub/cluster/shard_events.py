@@ -31,8 +31,6 @@ from actors.redis.exceptions import (
 from actors.redis.topology.model import Topology
 from actors.redis.topology.update import move_slot
 
-__all__ = ["ShardEvents"]
-
 # Errors that say: not here, or not now.
 _PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryAgainError)
 

@@ -18,8 +18,6 @@ from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
-__all__ = ["NodeFailed", "ShardRole"]
-
 #: Seconds between two periodic looks: while something is not as it should be, and at most.
 _BUSY, _IDLE = 0.05, 1.0
 #: Seconds between two attempts to subscribe where a node refused for now: at first and at most.

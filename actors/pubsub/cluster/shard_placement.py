@@ -9,8 +9,6 @@ from actors.pubsub.cluster.slot_assignment import SlotAssignments, TargetSlots
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import Handover, NodeId
 
-__all__ = ["ShardPlacement"]
-
 #: Seconds for which both nodes feed a target when its source changes: longer than the cluster bus
 #: is ever late.
 _HANDOVER = 0.1

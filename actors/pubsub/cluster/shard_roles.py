@@ -14,8 +14,6 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["RELAYED", "Revocations", "Roles", "ShardPeers", "new_replicas", "promoted"]
-
 #: Seconds after a change of roles until a replica surely receives what its primary accepts (seen:
 #: 0.7 s; when the roles changed is known only roughly).
 RELAYED = 1.5

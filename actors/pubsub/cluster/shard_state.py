@@ -11,8 +11,6 @@ from actors.pubsub.cluster.transitions import BUS_LAG, LostPrimaries, UnsettledS
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["ShardState"]
-
 #: Seconds for which it counts that a slot has moved.
 _REMEMBERED = 10.0
 

@@ -21,8 +21,6 @@ import msgspec
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 
-__all__ = ["NodeNews", "SilentNodes", "ping_interval"]
-
 #: Seconds without a byte after which a node is asked, and in which it must answer then.
 _QUIET, _SILENT = 0.5, 0.5
 

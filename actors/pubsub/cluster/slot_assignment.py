@@ -14,8 +14,6 @@ from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 from actors.redis.topology.slots import SLOTS, key_slot
 
-__all__ = ["SlotAssignments", "TargetSlots", "all_places"]
-
 _Places = tuple[NodeId, ...]
 #: So many slots are looked at one by one; more of them with all others, run by run.
 _FEW = 500

@@ -17,8 +17,6 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["TopologyChecked", "TopologyRequests", "TopologyWatch", "calm_interval"]
-
 log = get_logger("mailslot.pubsub")
 
 #: Seconds between two looks while every target has a source, and while one has none.

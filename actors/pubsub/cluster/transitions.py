@@ -13,8 +13,6 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-__all__ = ["BUS_LAG", "UNSETTLED", "LostPrimaries", "UnsettledSlots"]
-
 #: Seconds by which the cluster bus may be late. Observed under load: 32 ms until a replica
 #: delivered a message, 50 ms until a primary knew of its successor.
 BUS_LAG = 0.07

@@ -9,8 +9,6 @@ from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
 from actors.runtime.mailbox import Mailbox
 
-__all__ = ["Backpressure"]
-
 
 class Backpressure:
     """The consumers that have to catch up.

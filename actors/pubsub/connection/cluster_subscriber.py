@@ -12,8 +12,6 @@ from typing import Any
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.model.types import Kind, Target
 
-__all__ = ["ClusterSubscriber"]
-
 #: Replies that are remembered at most, and for how many seconds: long enough to learn which
 #: payloads come more than once.
 _MOST, _KEPT_SECONDS = 4096, 2.0

@@ -9,8 +9,6 @@ from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import ProtocolError, RedisError
 from actors.redis.wire.pending_reply import Pending
 
-__all__ = ["Command", "CommandOwner", "Ignored", "Pong", "ShardLeave"]
-
 
 class CommandOwner(Protocol):
     """The subscriber that sent a command."""

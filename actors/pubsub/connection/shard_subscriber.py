@@ -13,8 +13,6 @@ from typing import Any
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.model.types import Target
 
-__all__ = ["ShardSubscriber"]
-
 _MOST = 4096
 
 

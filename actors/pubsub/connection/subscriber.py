@@ -24,8 +24,6 @@ from actors.redis.wire.connection import Connection
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import PushNotification, pack
 
-__all__ = ["Recent", "Subscriber", "SubscriberEvents"]
-
 _SUBSCRIBE = {Kind.CHANNEL: "SUBSCRIBE", Kind.PATTERN: "PSUBSCRIBE", Kind.SHARD: "SSUBSCRIBE"}
 _UNSUBSCRIBE = {
     Kind.CHANNEL: "UNSUBSCRIBE",

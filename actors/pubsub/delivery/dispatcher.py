@@ -14,8 +14,6 @@ from actors.pubsub.delivery.mailbox_writer import MailboxWriter, flush
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import INCOMPLETE, PushNotification
 
-__all__ = ["Dispatcher", "Route"]
-
 #: A consumer, and the target's name as it appears in messages.
 Route = tuple[Any, Any]
 

@@ -22,8 +22,6 @@ from supervisor.log import get_logger
 if TYPE_CHECKING:
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
-__all__ = ["HandlerWriter", "MailboxWriter", "flush"]
-
 log = get_logger("mailslot.pubsub")
 
 # Seconds between two log lines about one consumer that sheds: it may do so with every batch.

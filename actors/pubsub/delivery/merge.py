@@ -44,8 +44,6 @@ from typing import Any
 
 from actors.pubsub.delivery.merge_input import MergeInput
 
-__all__ = ["LAG", "MEMORY", "OWED", "Merge", "MergeInput"]
-
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
 #: Seconds that a message takes from one node to another at most, when all is well.

@@ -7,8 +7,6 @@ from collections.abc import Callable, Hashable
 from math import inf
 from typing import Any, Protocol
 
-__all__ = ["MergeInput", "Taker"]
-
 
 class Taker(Protocol):
     """The merge that a node feeds."""

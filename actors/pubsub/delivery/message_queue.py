@@ -21,8 +21,6 @@ from actors.runtime.envelopes import Envelope, Lagged
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import MailboxSpec
 
-__all__ = ["MessageQueue", "QueueWriter"]
-
 # A reader that never has to wait would never let the event loop run. So a yield marker lies in the
 # queue after this many messages. There the reader looks at the clock, and yields if it has read
 # for so many seconds (A7); for longer with a fuller queue, since the socket's reader, which fills

@@ -11,8 +11,6 @@ from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.model.types import Gap
 from actors.runtime.envelopes import CellHost, Envelope
 
-__all__ = ["GapNotice", "HandledNotice"]
-
 
 class GapNotice(Envelope):
     """A gap, in the queue before the first message after the gap (P10). It is never shed.

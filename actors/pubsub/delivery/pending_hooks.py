@@ -13,8 +13,6 @@ from typing import Any
 
 from actors.runtime.envelopes import Envelope
 
-__all__ = ["PendingHooks", "RunningHook"]
-
 
 class RunningHook(Envelope):
     """A hook that still runs: what comes after it in the queue waits for its end."""

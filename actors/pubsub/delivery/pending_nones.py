@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["MOST_NONES", "PendingNones"]
-
 #: So many Nones that nobody fetched show that nobody calls get_message; there are never more.
 MOST_NONES = 10_000
 

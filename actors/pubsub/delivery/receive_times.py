@@ -11,8 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["ReceiveTimes"]
-
 # Nobody asks for the time of a message that was shed: beyond so many the oldest are forgotten.
 _MOST = 65_536
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from supervisor.log import get_logger
 
-__all__ = ["call_hook", "start_hook"]
-
 log = get_logger("mailslot.pubsub")
 
 

@@ -17,8 +17,6 @@ import msgspec
 
 from supervisor import SpecError
 
-__all__ = ["Breaker", "BreakerOpenError", "BreakerState", "BreakerStatus"]
-
 
 class BreakerOpenError(Exception):
     """The handler was not called: it has failed on every one of the last messages."""

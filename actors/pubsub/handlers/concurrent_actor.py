@@ -28,8 +28,6 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["ConcurrentActor"]
-
 log = get_logger("mailslot.pubsub")
 
 # Seconds between two log lines about parked messages that are shed.

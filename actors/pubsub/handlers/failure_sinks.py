@@ -13,17 +13,6 @@ from actors.runtime.ref import ActorRef
 from supervisor import SupervisorError
 from supervisor.log import Throttle, get_logger
 
-__all__ = [
-    "WRITER_PREFIX",
-    "FailureDispatcher",
-    "HandlerFailure",
-    "HandlerFailureSink",
-    "ListSink",
-    "LogSink",
-    "SinkCall",
-    "StreamSink",
-]
-
 log = get_logger("mailslot.pubsub")
 
 #: What the names of sink writers begin with: they are among the handlers, and are no handlers.

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from actors.pubsub.handlers.key_scheduler import KeyScheduler
     from actors.pubsub.handlers.worker_thread import WorkerThread
 
-__all__ = [
-    "HANDLER_RETRY_POLICY",
-    "DrainWorkers",
-    "FunctionActor",
-    "HandlerStatus",
-    "ThreadActor",
-    "Work",
-]
-
 #: Restarts a handler's actor after a crash, outside of the restart intensity: a handler that
 #: crashes on every message ends no other one. The first delay is short, because messages come
 #: meanwhile; it applies to an actor that handled a message before it crashed.

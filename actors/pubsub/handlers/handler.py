@@ -17,8 +17,6 @@ from supervisor import SpecError
 if TYPE_CHECKING:
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
-__all__ = ["Around", "Handler", "PayloadDecoder", "as_handler"]
-
 #: A worker's middleware: takes a message and the rest of the steps, and calls these.
 Around: TypeAlias = Callable[
     [PubSubMessage, Callable[[PubSubMessage], Awaitable[Any]]], Awaitable[Any]

@@ -12,8 +12,6 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Final
 
-__all__ = ["NO_KEY", "KeyScheduler"]
-
 
 class _NoKey:
     """The key of a message whose order does not matter."""

@@ -24,18 +24,6 @@ from supervisor.log import Throttle, get_logger
 if TYPE_CHECKING:
     from actors.pubsub.handlers.worker_thread import WorkerThread
 
-__all__ = [
-    "UNDECODED",
-    "Call",
-    "Run",
-    "guard",
-    "is_undecodable",
-    "make_call",
-    "make_decode",
-    "make_receive",
-    "make_run",
-]
-
 log = get_logger("mailslot.pubsub")
 
 #: Calls the handler's function with (payload, message).

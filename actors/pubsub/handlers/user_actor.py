@@ -18,8 +18,6 @@ from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.pipeline import Call, guard, is_undecodable, make_run
 from actors.runtime.actor import Actor, ActorSpec
 
-__all__ = ["actor_spec"]
-
 
 def actor_spec(
     handler: Handler, breaker: BreakerState | None, time: Callable[[], float]

@@ -21,8 +21,6 @@ from actors.runtime.message_loop import handle_messages
 from supervisor import Child
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["LoopWatch"]
-
 log = get_logger("mailslot.pubsub")
 
 # Seconds for which a handler may block the loop before there is a warning.

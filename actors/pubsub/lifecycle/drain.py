@@ -15,8 +15,6 @@ from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from supervisor.log import get_logger
 
-__all__ = ["drain"]
-
 log = get_logger("mailslot.pubsub")
 
 # A node that sends no byte for so many seconds is not waited for.

@@ -31,8 +31,6 @@ from supervisor.log import get_logger
 if TYPE_CHECKING:
     from actors.pubsub.lifecycle.sink_writers import SinkWriters
 
-__all__ = ["HandlerFactory"]
-
 log = get_logger("mailslot.pubsub")
 
 

@@ -29,18 +29,6 @@ from actors.runtime.death_watch import Terminated
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
 
-__all__ = [
-    "Drain",
-    "GiveUp",
-    "ManagerOptions",
-    "ManagerRole",
-    "ReaderKeeper",
-    "SingleServerRole",
-    "Subscribe",
-    "SubscriptionManager",
-    "Unsubscribe",
-]
-
 _RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
 _LONGEST_PAUSE = 32

@@ -25,8 +25,6 @@ from supervisor import ExitReason, RetryPolicy
 from supervisor.log import get_logger
 from supervisor.retry_session import Decision, Refused, RetrySession, Spent
 
-__all__ = ["NodeReader", "ReaderOptions", "ReaderPolicy"]
-
 log = get_logger("mailslot.pubsub")
 
 _OF_CONNECTIONS = (exceptions.RedisError, TimeoutError, OSError)

@@ -22,8 +22,6 @@ from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
 from supervisor.log import get_logger
 
-__all__ = ["Session"]
-
 log = get_logger("mailslot.pubsub")
 
 _numbers = itertools.count(1)

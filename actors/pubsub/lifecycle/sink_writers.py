@@ -28,8 +28,6 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger
 
-__all__ = ["SinkWriters"]
-
 log = get_logger("mailslot.pubsub")
 
 _BOUND: Final = MailboxSpec(10_000, Overflow.DROP_OLDEST)

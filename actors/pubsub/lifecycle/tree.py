@@ -41,8 +41,6 @@ from supervisor.supervisor import Phase
 if TYPE_CHECKING:
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
-__all__ = ["PubSubTree"]
-
 # These supervisors are not restarted: the readers' retry policy is spent by then, and a new
 # supervisor of handlers would not have the handlers.
 _FINAL = ConstantRetryPolicy((BaseException,), retries=0)

@@ -8,14 +8,6 @@ from typing import Any, Final
 from actors.runtime.overflow import MailboxSpec, Overflow
 from supervisor import RetryPolicy, SpecError
 
-__all__ = [
-    "check_hooks",
-    "check_policy",
-    "consumer_mailbox",
-    "problems_of_bound",
-    "problems_of_hooks",
-]
-
 _DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
 _POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
 

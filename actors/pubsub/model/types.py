@@ -8,16 +8,6 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import msgspec
 
-__all__ = [
-    "Gap",
-    "GapCallback",
-    "Kind",
-    "LagCallback",
-    "PubSubMessage",
-    "SubscriptionCallback",
-    "Target",
-]
-
 
 class Kind(StrEnum):
     """The three kinds of names. Each is a name space of its own: one name may be of all three."""

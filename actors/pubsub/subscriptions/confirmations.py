@@ -8,8 +8,6 @@ from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId
 from actors.pubsub.table.table import Table
 
-__all__ = ["Confirmations"]
-
 _TYPES = {
     (Kind.CHANNEL, True): "subscribe",
     (Kind.CHANNEL, False): "unsubscribe",

@@ -11,8 +11,6 @@ from actors.pubsub.table.state import GapEnded, NodeId
 from actors.redis.exceptions import RedisError
 from supervisor.log import get_logger
 
-__all__ = ["GapReports"]
-
 log = get_logger("mailslot.pubsub")
 
 #: Seconds for which gaps are collected into one line of the log: one event may end thousands.

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import Handover
 
-__all__ = ["Handovers"]
-
 #: Handovers that are due within so many seconds end together.
 _BATCH_SECONDS = 0.01
 

@@ -12,8 +12,6 @@ from actors.redis.exceptions import AuthorizationError, RedisError
 if TYPE_CHECKING:
     from actors.pubsub.subscriptions.registry import Subscription
 
-__all__ = ["Call", "PendingCalls", "named"]
-
 
 class Call:
     """One ``subscribe`` or ``unsubscribe`` call.

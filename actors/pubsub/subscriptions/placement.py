@@ -15,8 +15,6 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import RedisError
 
-__all__ = ["Placement", "PlacementEvents", "Revocation"]
-
 
 class Placement(Protocol):
     """Answers where targets belong, and what the nodes that deliver them are worth."""

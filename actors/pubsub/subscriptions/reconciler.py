@@ -24,8 +24,6 @@ from actors.pubsub.table.state import Command, Handover, NodeId, SetSource
 from actors.pubsub.table.table import Table
 from actors.redis.exceptions import RedisError
 
-__all__ = ["Reconciler"]
-
 
 class Reconciler:
     """The synchronous heart of one pub/sub object.

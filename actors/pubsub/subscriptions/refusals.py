@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from actors.pubsub.model.types import Target
 
-__all__ = ["Refusals"]
-
 
 class Refusals:
     """The refused targets, and which of them the log has named.

@@ -17,9 +17,6 @@ from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
-__all__ = ["SubscriptionRegistry", "Subscription"]
-
-
 log = get_logger("mailslot.pubsub")
 
 # Gaps of one target that wait for their consumer, one by one.

@@ -22,8 +22,6 @@ from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
 
-__all__ = ["FeedRoutes", "Streams"]
-
 #: Seconds for which it counts that a node has ended a subscription by itself.
 _REMEMBERED = 10.0
 # What tells the messages of one target apart.

@@ -25,8 +25,6 @@ from actors.pubsub.table.state import (
 )
 from actors.pubsub.table.table import Table
 
-__all__ = ["Sender"]
-
 #: So many commands of the table are put into one write for each connection.
 _SENT_TOGETHER = 1000
 

@@ -9,8 +9,6 @@ from actors.pubsub.subscriptions.placement import Revocation
 from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import RedisError
 
-__all__ = ["SERVER", "SinglePlacement"]
-
 #: What the table calls the one node.
 SERVER: NodeId = "server"
 

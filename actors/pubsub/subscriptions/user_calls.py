@@ -17,8 +17,6 @@ from actors.pubsub.subscriptions.sender import Sender
 from actors.pubsub.table.state import Command, NodeId
 from actors.pubsub.table.table import Table
 
-__all__ = ["UserCalls"]
-
 
 class UserCalls:
     """Changes what is wanted (P1), and finishes calls when servers have confirmed.

@@ -14,8 +14,6 @@ from math import inf
 
 from actors.pubsub.table.state import Command, GapEnded, NodeId, NodeStatus, TargetState
 
-__all__ = ["Gaps"]
-
 # Seconds for which it is remembered where a target was live: no proof of life is older.
 _REMEMBERED = 10.0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from actors.pubsub.table.state import Command, Handover, NodeId, NodeStatus, SetSource, TargetState
 
-__all__ = ["choose_source", "is_surplus"]
-
 #: An attribute of an enumeration is looked up by a function.
 _LIVE = NodeStatus.LIVE
 

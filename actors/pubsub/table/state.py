@@ -12,18 +12,6 @@ import msgspec
 
 from actors.pubsub.model.types import Target
 
-__all__ = [
-    "NodeStatus",
-    "Command",
-    "GapEnded",
-    "Handover",
-    "NodeId",
-    "TargetState",
-    "SetSource",
-    "Subscribe",
-    "Unsubscribe",
-]
-
 NodeId = str
 
 

@@ -35,8 +35,6 @@ from actors.pubsub.table.state import (
     Unsubscribe,
 )
 
-__all__ = ["Table"]
-
 #: An attribute of an enumeration is looked up by a function.
 _LIVE, _SUBSCRIBING = NodeStatus.LIVE, NodeStatus.SUBSCRIBING
 

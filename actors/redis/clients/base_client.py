@@ -10,8 +10,6 @@ from typing import Any, AnyStr, Generic, Self
 from actors.redis.wire.resp import Argument
 from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
 
-__all__ = ["BaseClient"]
-
 
 class BaseClient(ABC, Generic[AnyStr]):
     """A client is an async context manager. ``AnyStr`` is the type of the strings in replies.

@@ -9,8 +9,6 @@ from actors.redis.pools.connection_pool import ConnectionPool
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument, decode, words
 
-__all__ = ["RedisClient"]
-
 
 class RedisClient(BaseClient[AnyStr]):
     """A client of one server.

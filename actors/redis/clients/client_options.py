@@ -21,20 +21,6 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the defa
 from actors.redis.pools.connection_pool import ConnectionPool
 from supervisor.retry_policy import ConstantRetryPolicy, RetryPolicy
 
-__all__ = [
-    "CLIENT_DEFAULTS",
-    "DEFAULT_RETRY_POLICY",
-    "ClientOptions",
-    "CommonOptions",
-    "URLOptions",
-    "complete",
-    "defaults_of",
-    "make_pool",
-    "pool_options",
-    "refuse_unsupported",
-    "spelled_out",
-]
-
 #: The retry policy of a client that is given none.
 DEFAULT_RETRY_POLICY: Final = ConstantRetryPolicy(
     (ConnectionError, TimeoutError), retries=2, delay=0.01

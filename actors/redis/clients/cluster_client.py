@@ -16,8 +16,6 @@ from actors.redis.exceptions import ClusterDownError
 from actors.redis.topology.model import Node
 from actors.redis.wire.resp import Argument, decode, words
 
-__all__ = ["RedisClusterClient"]
-
 
 class RedisClusterClient(BaseClient[AnyStr]):
     """A client of a cluster.

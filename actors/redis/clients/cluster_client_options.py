@@ -27,16 +27,6 @@ from supervisor.retry_policy import (
     ExponentialBackoffRetryPolicy,
 )
 
-__all__ = [
-    "CLUSTER_CLIENT_DEFAULTS",
-    "DEFAULT_CLUSTER_RETRY_POLICY",
-    "HIDDEN",
-    "ClusterClientOptions",
-    "ClusterURLOptions",
-    "complete",
-    "make_cluster_pool",
-]
-
 #: The retry policy of a cluster's client that is given none: about half a second for a cluster that
 #: is changing, and two more tries for a connection.
 DEFAULT_CLUSTER_RETRY_POLICY: Final = CompositeRetryPolicy(

@@ -15,8 +15,6 @@ from typing import Any, Final, NamedTuple
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.resp import Argument
 
-__all__ = ["Gathering", "gathering"]
-
 
 class Gathering(NamedTuple):
     """How one command is answered by several nodes."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AskBudget"]
-
 #: Questions a second while every channel is live, and while one has no live source.
 _CALM, _URGENT = 1.0, 20.0
 #: Questions that may be saved up: one look at a cluster of eight nodes, and half of a second one.

@@ -25,8 +25,6 @@ from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.parse import AddressRemap
 from actors.redis.wire.connection import Connection
 
-__all__ = ["ClusterConnectionPool"]
-
 _MAX_CONNECTIONS: Final = 32
 
 

@@ -30,8 +30,6 @@ from actors.redis.topology.update import at_addresses, tidy
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
 
-__all__ = ["ClusterObserver"]
-
 log = get_logger("mailslot.redis")
 
 # Other nodes that one look asks at the most.

@@ -9,8 +9,6 @@ from actors.redis.config.locations import TCPLocation
 from actors.redis.exceptions import AuthenticationError, AuthorizationError, RedisClusterError
 from actors.redis.topology.model import Address
 
-__all__ = ["nobody_answered"]
-
 _NO_CLUSTER = "cluster support disabled"
 
 

@@ -16,8 +16,6 @@ from actors.redis.exceptions import DataError
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.redis.wire.resp import Argument
 
-__all__ = ["Route", "Scope", "route"]
-
 # Commands without keys: any node can execute them.
 # fmt: off
 _KEYLESS: Final = frozenset((

@@ -6,8 +6,6 @@ from actors.redis import exceptions
 from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.parse import AddressRemap
 
-__all__ = ["KnownTopology"]
-
 
 class KnownTopology:
     """Outlives the sessions of its pool: a pool that is entered again starts with it.

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from actors.redis.exceptions import ClusterRoutingError
 from actors.redis.topology.model import Node, Topology
 
-__all__ = ["ClusterLayout", "LayoutNode"]
-
 
 class LayoutNode(NamedTuple):
     """A node, and the address where clients reach it."""

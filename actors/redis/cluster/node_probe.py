@@ -18,8 +18,6 @@ from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument
 
-__all__ = ["ANSWER_TIMEOUT", "NodeProbe"]
-
 #: Seconds in which a node must answer, and accept a connection the first time.
 ANSWER_TIMEOUT: Final = 0.5
 # Seconds between two questions to a node that did not answer the last one, at first and at most.

@@ -24,8 +24,6 @@ from actors.redis.topology.model import Address, Health, Node
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument
 
-__all__ = ["RedirectingCall", "MayHaveRunError"]
-
 _MAX_REDIRECTIONS: Final = 8
 
 

@@ -17,8 +17,6 @@ from actors.redis.topology.update import move_slot
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
 
-__all__ = ["ClusterSession"]
-
 log = get_logger("mailslot.redis")
 
 # Seconds from the start of one refresh in the background to the next.

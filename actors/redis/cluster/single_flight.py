@@ -8,8 +8,6 @@ from typing import Generic, TypeVar
 
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - the library's, not the builtin
 
-__all__ = ["SingleFlight"]
-
 T = TypeVar("T")
 
 

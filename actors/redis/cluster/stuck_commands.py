@@ -15,8 +15,6 @@ from actors.redis import exceptions
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.topology.model import Health, Topology
 
-__all__ = ["StuckCommandWatch"]
-
 # Seconds between two looks at the leases; a lease that is older than this waits for long.
 _PERIOD: Final = 0.5
 

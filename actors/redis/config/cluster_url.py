@@ -18,14 +18,6 @@ from actors.redis.config.url import (
 from actors.redis.topology.model import Address
 from actors.redis.topology.parse import AddressRemap
 
-__all__ = [
-    "CLUSTER_OPTIONS",
-    "StartupNode",
-    "checked_remap",
-    "options_of_url",
-    "startup_locations",
-]
-
 #: A location, a pair of host and port, or a mapping with ``host`` and ``port``.
 StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
 

@@ -10,13 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Self
 
-__all__ = [
-    "AbstractCredentialProvider",
-    "ExpiringUserPass",
-    "UserPass",
-    "UserPassCredentialProvider",
-]
-
 
 class UserPass(NamedTuple):
     """A user's name and password."""

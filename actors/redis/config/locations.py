@@ -6,8 +6,6 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Location", "TCPLocation", "UnixDomainSocketLocation"]
-
 
 class TCPLocation(msgspec.Struct, frozen=True, order=True):
     """A server on a TCP port."""

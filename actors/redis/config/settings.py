@@ -14,16 +14,6 @@ from actors.redis.config.credentials import (
 )
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
 
-__all__ = [
-    "DEFAULT_CONNECT_TIMEOUT",
-    "DEFAULT_LOCATION",
-    "ConnectionOptions",
-    "ConnectionSettings",
-    "SharedOptions",
-    "check_limits",
-    "problems_of_seconds",
-]
-
 #: The default location of a server.
 DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
 #: Seconds that connecting may take by default: a port that accepts and never answers must not hold

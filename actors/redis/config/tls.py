@@ -6,8 +6,6 @@ import os
 import ssl
 from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["CertReqs", "client_context", "make_ssl_context"]
-
 CertReqs: TypeAlias = Literal["none", "optional", "required"] | ssl.VerifyMode
 
 _VERIFY_MODES: Final = {

@@ -11,17 +11,6 @@ import msgspec
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
 from actors.redis.config.tls import make_ssl_context
 
-__all__ = [
-    "REDIS_OPTIONS",
-    "SSL_OPTIONS",
-    "ParsedURL",
-    "Parser",
-    "parse_bool",
-    "parse_url",
-    "refuse_place",
-    "with_tls",
-]
-
 #: Returns the value of an option, given its text; ValueError if the text has no meaning.
 Parser: TypeAlias = Callable[[str], Any]
 

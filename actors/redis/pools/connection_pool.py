@@ -30,8 +30,6 @@ from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 
-__all__ = ["ConnectionPool"]
-
 _MAX_CONNECTIONS: Final = 64
 # Seconds. A connection that was idle for longer may have ended while the loop was busy, unnoticed:
 # the pool lets the loop read before it leases the connection.

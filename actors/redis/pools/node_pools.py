@@ -19,8 +19,6 @@ from actors.redis.topology.model import Address
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 
-__all__ = ["NodePools"]
-
 # A node's pool has no limit of its own: NodePools keeps the limit.
 _NO_LIMIT: Final = sys.maxsize
 

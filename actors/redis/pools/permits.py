@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-__all__ = ["FairSemaphore", "Waiter", "granted"]
-
 Waiter = asyncio.Future[None]
 
 

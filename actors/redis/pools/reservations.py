@@ -14,8 +14,6 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.permits import FairSemaphore, Waiter, granted
 from actors.redis.wire.connect_progress import ConnectProgress
 
-__all__ = ["Reservation", "Reservations"]
-
 
 class Reservations:
     """The reservations of one user, at most one place each; they hand places to each other.

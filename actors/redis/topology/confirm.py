@@ -13,8 +13,6 @@ from actors.redis.topology.merge_views import in_touch, moves_of
 from actors.redis.topology.model import Address, Health, Role, Topology
 from actors.redis.topology.slots import SlotRange
 
-__all__ = ["carry_over", "confirm"]
-
 #: What every node of a healthy cluster says of another one.
 _Shared = tuple[Role, str | None, Health, bool, Address]
 

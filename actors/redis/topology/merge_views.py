@@ -20,8 +20,6 @@ from itertools import pairwise
 from actors.redis.topology.model import Health, Node, Topology, build_topology
 from actors.redis.topology.slots import SLOTS
 
-__all__ = ["choose", "in_touch", "merge", "moves_of"]
-
 _GRAVITY = (Health.ONLINE, Health.LOADING, Health.SUSPECTED, Health.FAILED)
 
 

@@ -14,17 +14,6 @@ from dataclasses import dataclass, field
 
 from actors.redis.topology.slots import SlotRange, join_ranges
 
-__all__ = [
-    "Address",
-    "Health",
-    "Node",
-    "Role",
-    "Shard",
-    "Topology",
-    "build_topology",
-    "order_shards",
-]
-
 Address = tuple[str, int]
 """Host name or IP address, and TCP port."""
 

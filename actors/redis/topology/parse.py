@@ -33,8 +33,6 @@ from actors.redis.topology.model import (
 )
 from actors.redis.topology.slots import SLOTS, SlotRange
 
-__all__ = ["AddressRemap", "parse_nodes", "parse_shards", "parse_slots", "with_addresses_of"]
-
 AddressRemap = Callable[[Address], Address]
 """Returns, for the address that a node announces, the one that reaches the node from here."""
 

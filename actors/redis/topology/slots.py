@@ -10,15 +10,6 @@ from binascii import crc_hqx
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = [
-    "SLOTS",
-    "SlotRange",
-    "join_ranges",
-    "key_slot",
-    "slot_ranges",
-    "without_slot",
-]
-
 SLOTS = 16384
 """The number of hash slots of every cluster."""
 

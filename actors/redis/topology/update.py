@@ -9,8 +9,6 @@ from actors.redis.topology.model import Address, Node, Role, Topology, build_top
 from actors.redis.topology.parse import with_addresses_of
 from actors.redis.topology.slots import SlotRange, join_ranges, without_slot
 
-__all__ = ["at_addresses", "move_slot", "tidy"]
-
 
 def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
     """Return ``topology`` with ``slot`` at the node ``owner_id``; unchanged if it is there already.

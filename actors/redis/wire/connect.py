@@ -12,8 +12,6 @@ from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 
-__all__ = ["connect"]
-
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 # Seconds to wait for the peer's close_notify; asyncio's default of 30 s would hold up whoever waits

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from actors.redis.config.locations import Location
 
-__all__ = ["ConnectProgress"]
-
 
 class ConnectProgress:
     """How far one attempt to connect has come.

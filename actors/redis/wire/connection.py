@@ -17,8 +17,6 @@ from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
-__all__ = ["Connection"]
-
 # Stands for ``stream_timeout`` of the settings.
 _STREAM_TIMEOUT: Final = -1.0
 _OR_TLS: Final = " or did not finish the TLS handshake; does that port speak TLS?"

@@ -19,8 +19,6 @@ from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
-__all__ = ["greet"]
-
 Command = tuple[Argument, ...]
 
 

@@ -6,8 +6,6 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any
 
-__all__ = ["FuturePending", "Pending"]
-
 
 class Pending(ABC):
     """One reply to come."""

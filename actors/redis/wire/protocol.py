@@ -21,8 +21,6 @@ from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
 from supervisor.log import get_logger
 
-__all__ = ["CloseCallback", "RespProtocol"]
-
 log = get_logger("mailslot.redis")
 
 #: Called once, with the connection and the reason for its end.

@@ -13,8 +13,6 @@ import hiredis
 
 from actors.redis.exceptions import DataError, from_reply
 
-__all__ = ["INCOMPLETE", "Argument", "PushNotification", "decode", "pack", "reader", "words"]
-
 PushNotification = hiredis.PushNotification
 
 #: The types of a command's words.

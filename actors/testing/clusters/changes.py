@@ -10,8 +10,6 @@ from actors.testing.clusters import slot_moves as moves
 from actors.testing.clusters.node import ClusterNode, ClusterTimeoutError, wait_until
 from actors.testing.clusters.state import ClusterState
 
-__all__ = ["ClusterChanges"]
-
 _GRACEFUL_TRY = 6.0
 
 

@@ -15,8 +15,6 @@ from actors.redis.topology.slots import SLOTS, SlotRange
 from actors.testing.servers.binary import ServerBinary
 from actors.testing.servers.ports import CLUSTER_BUS_OFFSET
 
-__all__ = ["Member", "even_slots", "lone_config", "new_id", "nodes_config", "plan_members"]
-
 
 @dataclass(frozen=True, slots=True)
 class Member:

@@ -17,8 +17,6 @@ from actors.redis.wire.connection import Connection
 from actors.testing.servers.binary import ServerBinary
 from actors.testing.servers.process import ServerProcess
 
-__all__ = ["ClusterNode", "ClusterTimeoutError", "wait_until"]
-
 T = TypeVar("T")
 _POLL = 0.01
 

@@ -10,8 +10,6 @@ from typing import Protocol, Self
 from actors.redis.config.locations import TCPLocation
 from actors.testing.proxies.proxy import FaultProxy
 
-__all__ = ["ClusterProxies"]
-
 
 class _Node(Protocol):
     @property

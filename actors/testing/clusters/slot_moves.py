@@ -15,14 +15,6 @@ from actors.redis.topology.slots import slot_ranges
 from actors.testing.clusters.node import ClusterNode, wait_until
 from actors.testing.servers.binary import ServerBinary
 
-__all__ = [
-    "begin_moves",
-    "can_migrate_atomically",
-    "finish_moves",
-    "migrate_atomically",
-    "move_slots",
-]
-
 _KEYS_AT_ONCE = 500
 _MIGRATE_TIMEOUT_MS = 5000
 #: The pause between two looks at the migrations, in multiples of the time that a look took.

@@ -12,8 +12,6 @@ from actors.redis.topology.model import Topology
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.node import ClusterNode, wait_until
 
-__all__ = ["ClusterState"]
-
 
 class ClusterState:
     """The nodes of a cluster and the questions to them; no method changes the cluster."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MESSAGE_KINDS", "FrameSplitter", "push_kind"]
-
 MESSAGE_KINDS = frozenset({b"message", b"pmessage", b"smessage"})
 """The pushes with published messages; other pushes of Pub/Sub confirm subscriptions."""
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from actors.testing.proxies.frames import FrameSplitter
 
-__all__ = ["Conditions", "ProxiedConnection"]
-
 _CHUNK = 64 * 1024
 _CHUNKS_IN_FLIGHT = 64
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

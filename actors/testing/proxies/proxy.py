@@ -12,8 +12,6 @@ from actors.testing.proxies.frames import MESSAGE_KINDS, push_kind
 from actors.testing.proxies.proxied_connection import Conditions, ProxiedConnection
 from actors.testing.servers.ports import PortReservation
 
-__all__ = ["Direction", "FaultProxy"]
-
 
 class Direction(enum.Flag):
     """Which way bytes go."""

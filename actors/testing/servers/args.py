@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-__all__ = ["ServerArgs", "as_words"]
-
 ServerArgs: TypeAlias = Sequence[str] | Mapping[str, object]
 
 

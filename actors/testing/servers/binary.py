@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ServerBinary", "ServerNotFoundError", "find_binary", "path_binary", "wheel_binary"]
-
 PROGRAMS = ("valkey-server", "redis-server")
 
 _VERSION = re.compile(r"\bv=(\d+)\.(\d+)\.(\d+)")

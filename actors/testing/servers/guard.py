@@ -16,8 +16,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-__all__ = ["PID_FILE", "new_folder", "release_folder"]
-
 PID_FILE = "pid"
 
 _SCRIPT = """

@@ -6,8 +6,6 @@ import errno
 import socket
 import sys
 
-__all__ = ["CLUSTER_BUS_OFFSET", "PortReservation", "free_port"]
-
 CLUSTER_BUS_OFFSET = 10_000
 _TRIES = 100
 

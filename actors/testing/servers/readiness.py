@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 
-__all__ = ["PingProbe"]
-
 _NOT_YET = frozenset({errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY, errno.ENOTCONN})
 
 

@@ -9,8 +9,6 @@ from typing import Self
 from actors.testing.servers.binary import ServerBinary, find_binary
 from actors.testing.servers.process import ServerArgs, ServerProcess
 
-__all__ = ["EmbeddedServer"]
-
 
 class EmbeddedServer(ServerProcess):
     """A private Valkey (or Redis) server that lives as long as its context.

@@ -8,8 +8,6 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TypeAlias
 
-__all__ = ["Steps", "drive", "drive_sync"]
-
 Steps: TypeAlias = Generator[float, None, None]
 
 

@@ -19,8 +19,6 @@ from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageErro
 from actors.worker.run.partition import Partition
 from supervisor import SpecError
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="mailslot",
     help="Run, check and watch workers that consume Redis and Valkey Pub/Sub.",

@@ -8,8 +8,6 @@ from typing import Any
 
 from actors.worker.run.exit_codes import ExitCode
 
-__all__ = ["main"]
-
 _NEEDED = {"typer", "rich", "click", "watchfiles", "h11"}
 
 

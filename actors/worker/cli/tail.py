@@ -16,8 +16,6 @@ from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
 
-__all__ = ["Tail", "publish_message", "print_messages"]
-
 
 class Tail(msgspec.Struct, frozen=True):
     """The options of ``mailslot tail``."""

@@ -22,8 +22,6 @@ from actors.worker.cli.top_view import rendered
 from actors.worker.http.endpoints import Stats
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode
 
-__all__ = ["run_top"]
-
 _decoder = msgspec.json.Decoder(Stats)
 
 

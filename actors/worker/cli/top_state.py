@@ -13,8 +13,6 @@ from actors.worker.http.endpoints import Stats
 from actors.worker.observe.snapshot import FailureNote, GapNote, HandlerState, Snapshot
 from supervisor import TreeNode
 
-__all__ = ["Look", "Row", "Sort", "View", "keys_of", "pressed", "tree_lines"]
-
 
 class Sort(Enum):
     """The column by which handlers are sorted, and the key that chooses it."""

@@ -12,8 +12,6 @@ from rich.text import Text
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
 from actors.worker.observe.snapshot import HandlerState
 
-__all__ = ["rendered"]
-
 _HELP = (
     "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"
     "  f failed  s restarts"

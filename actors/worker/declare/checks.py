@@ -18,8 +18,6 @@ from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
-__all__ = ["actor_name", "actor_problems", "option_problems", "worker_problems"]
-
 #: Names of the worker's own actors.
 _RESERVED: Final = ("probe", "sharded-probe", "sampler")
 

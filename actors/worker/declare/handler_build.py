@@ -17,8 +17,6 @@ from actors.runtime.actor import ActorSpec
 from actors.worker.declare.middleware import Chain, Next, receive_times_of
 from actors.worker.declare.signature import Binding, Role
 
-__all__ = ["HandlerBuilder"]
-
 
 class HandlerBuilder:
     """Builds the handlers of one worker.

@@ -10,8 +10,6 @@ from typing import Any, TypeAlias
 from actors.pubsub.delivery.receive_times import ReceiveTimes
 from actors.pubsub.model.types import PubSubMessage
 
-__all__ = ["Middleware", "Next", "compose", "middleware_problems", "receive_times_of"]
-
 #: Passes a message on: to the next middleware, and at the end of the chain to the handler.
 Next: TypeAlias = Callable[[PubSubMessage], Awaitable[Any]]
 #: ``async (message, next)``. Not calling ``next`` drops the message; raising fails it.

@@ -12,8 +12,6 @@ from actors.worker.declare.middleware import Middleware, middleware_problems
 from actors.worker.declare.routes import Route, is_actor_class, route_problems
 from supervisor import SpecError
 
-__all__ = ["Hook", "Registry"]
-
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -16,8 +16,6 @@ from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.signature import Binding, bind, wants_context
 from supervisor import SpecError
 
-__all__ = ["KINDS", "Route", "actor_spec", "route_problems"]
-
 #: The kinds of subscriptions by the names that users write.
 KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 

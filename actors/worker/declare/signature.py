@@ -23,8 +23,6 @@ import msgspec
 
 from actors.pubsub.model.types import PubSubMessage
 
-__all__ = ["Binding", "Role", "bind", "hints_of", "wants_context"]
-
 
 class Role(Enum):
     """What a parameter is given."""

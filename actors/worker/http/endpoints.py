@@ -11,8 +11,6 @@ from actors.worker.http.server import Answer
 from actors.worker.observe.health import Verdict, is_live, is_ready
 from actors.worker.observe.snapshot import WorkerSnapshot
 
-__all__ = ["Stats", "endpoints"]
-
 _PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
 
 

@@ -16,8 +16,6 @@ import msgspec
 
 from supervisor.log import get_logger
 
-__all__ = ["Answer", "HttpServer", "parse_address"]
-
 log = get_logger("mailslot.worker")
 
 # Seconds in which a client has to send its request and to take the answer.

@@ -12,8 +12,6 @@ from actors.pubsub.model.types import Gap, GapCallback
 from actors.worker.observe.snapshot import FailureNote, GapNote, as_text
 from supervisor import ChildRestarting, Event, EventSink
 
-__all__ = ["Counters", "handler_of"]
-
 _RECENT: Final = 50
 _LONGEST: Final = 300
 

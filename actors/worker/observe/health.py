@@ -8,8 +8,6 @@ import msgspec
 
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State, WorkerSnapshot
 
-__all__ = ["MOST_LAG", "Verdict", "is_live", "is_ready"]
-
 #: Seconds of event loop lag, or without a sign of life, from which on a process is not live.
 MOST_LAG: Final = 5.0
 _NAMED: Final = 5

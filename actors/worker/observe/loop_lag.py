@@ -6,8 +6,6 @@ import asyncio
 from collections import deque
 from typing import Final
 
-__all__ = ["LagMeter"]
-
 _EVERY: Final = 0.1
 _WINDOW: Final = 5.0
 

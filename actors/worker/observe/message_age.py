@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-__all__ = ["AgeMeter", "Moment"]
-
 _MOST_NOTES = 600
 
 

@@ -16,8 +16,6 @@ from prometheus_client.registry import Collector
 from actors.worker.observe.health import is_live, is_ready
 from actors.worker.observe.snapshot import HandlerState, Snapshot, WorkerSnapshot
 
-__all__ = ["render"]
-
 _PROCESS_COUNTERS = {
     "received": "Messages received, without probes.",
     "gaps": "Gaps: times in which messages may have been missed.",

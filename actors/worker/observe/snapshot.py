@@ -12,18 +12,6 @@ import msgspec
 
 from supervisor import TreeNode
 
-__all__ = [
-    "FailureNote",
-    "GapNote",
-    "HandlerState",
-    "PathState",
-    "ProcessState",
-    "Snapshot",
-    "State",
-    "WorkerSnapshot",
-    "as_text",
-]
-
 
 class State(StrEnum):
     """The state of a worker."""

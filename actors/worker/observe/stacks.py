@@ -13,8 +13,6 @@ from typing import Any
 
 from supervisor import TreeNode
 
-__all__ = ["print_report", "report"]
-
 
 def print_report(tree: TreeNode) -> None:
     """Print :func:`report` to stderr."""

@@ -20,8 +20,6 @@ from actors.worker.run.partition import Partition
 from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
-__all__ = ["ChildProcess"]
-
 log = get_logger("mailslot.worker")
 
 #: The longest line: a snapshot of about ten thousand handlers.

@@ -18,8 +18,6 @@ from typing import Final
 
 from supervisor.log import get_logger
 
-__all__ = ["HardEnd"]
-
 log = get_logger("mailslot.worker")
 
 #: Seconds for writing out what was printed and logged; nobody may be reading it any more.

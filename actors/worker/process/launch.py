@@ -19,8 +19,6 @@ from actors.worker.process.signals import Signals, StopAsked
 from actors.worker.run.app import Worker
 from actors.worker.run.exit_codes import ExitCode
 
-__all__ = ["launch"]
-
 #: Seconds in which a process must exit when its worker has ended without draining in time.
 _LAST: Final = 1.0
 

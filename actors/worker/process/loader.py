@@ -10,8 +10,6 @@ from typing import Any
 from actors.worker.run.app import Worker
 from actors.worker.run.exit_codes import UsageError
 
-__all__ = ["load"]
-
 
 def load(target: str) -> Worker[Any]:
     """Import the module that ``target`` names and return its app.

@@ -8,8 +8,6 @@ from typing import Any
 
 import structlog
 
-__all__ = ["FORMATS", "configure"]
-
 FORMATS = ("console", "json")
 
 

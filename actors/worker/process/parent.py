@@ -32,8 +32,6 @@ from supervisor import (
 )
 from supervisor.log import get_logger
 
-__all__ = ["ProcessDied", "Processes"]
-
 log = get_logger("mailslot.worker")
 
 #: Seconds after its drain deadline at which a process is killed.

@@ -19,8 +19,6 @@ from actors.worker.run.app import Worker
 from actors.worker.run.settings import Previous
 from supervisor.log import get_logger
 
-__all__ = ["VARIABLE", "Assignment", "Line", "parse_line", "report_to_parent"]
-
 log = get_logger("mailslot.worker")
 
 #: The environment variable with the assignment of a child process.

@@ -9,8 +9,6 @@ from watchfiles import PythonFilter, awatch
 from actors.worker.process.parent import Processes
 from supervisor.log import get_logger
 
-__all__ = ["reload_on_change"]
-
 log = get_logger("mailslot.worker")
 
 

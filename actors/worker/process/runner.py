@@ -26,8 +26,6 @@ from actors.worker.run.exit_codes import (
 from actors.worker.run.partition import Partition
 from supervisor.log import get_logger
 
-__all__ = ["RunOptions", "assign", "embedded", "run_worker", "serve_http"]
-
 log = get_logger("mailslot.worker")
 
 

@@ -30,8 +30,6 @@ import msgspec
 from actors.worker.process.hard_exit import HardEnd
 from actors.worker.run.exit_codes import ExitCode
 
-__all__ = ["Acts", "Signals", "StopAsked", "StopStages"]
-
 #: Seconds after a deadline of the worker at which the process exits by force.
 GRACE: Final = 2.0
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)

@@ -24,8 +24,6 @@ from actors.worker.run.partition import WHOLE, Partition
 from actors.worker.run.settings import Previous, RunSettings
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
 
-__all__ = ["Worker"]
-
 C = TypeVar("C")
 
 

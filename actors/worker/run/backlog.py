@@ -17,8 +17,6 @@ from actors.worker.observe.message_age import AgeMeter, Moment
 from actors.worker.run.delivery_probe import PROBE_PREFIX
 from supervisor import Status
 
-__all__ = ["Backlog"]
-
 _HANDLERS: Final = "/handlers/"
 _NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX)
 #: The most messages that an actor handles before it counts them.

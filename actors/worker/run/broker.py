@@ -18,8 +18,6 @@ from actors.redis.config.url import parse_url
 from actors.redis.exceptions import ConnectionError, RedisClusterError  # noqa: A004
 from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy
 
-__all__ = ["DEFAULT_RETRY_POLICY", "Address", "Broker", "Subscriptions", "connect"]
-
 #: A worker survives every outage: it reconnects for as long as that takes.
 DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
     ExponentialBackoffRetryPolicy(

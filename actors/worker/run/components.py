@@ -32,8 +32,6 @@ from actors.worker.run.delivery_proof import Paths
 from actors.worker.run.settings import RunSettings
 from supervisor.log import get_logger
 
-__all__ = ["RunComponents"]
-
 log = get_logger("mailslot.worker")
 
 _RIGHTS = (

@@ -25,8 +25,6 @@ from actors.worker.observe.snapshot import PathState
 from actors.worker.run.delivery_proof import PER_INTERVAL, Paths, Proof
 from supervisor.log import get_logger
 
-__all__ = ["PROBE_PREFIX", "Prober", "path_states", "slot_tag"]
-
 log = get_logger("mailslot.worker")
 
 #: The prefix of the names of probe channels.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-__all__ = ["PER_INTERVAL", "Paths", "Proof"]
-
 #: Probes that are published within one interval.
 PER_INTERVAL = 3
 

@@ -23,16 +23,6 @@ from actors.redis.exceptions import (
 )
 from supervisor import SpecError
 
-__all__ = [
-    "HOOK",
-    "ConnectFailedError",
-    "ExitCode",
-    "UsageError",
-    "code_of_exit",
-    "exit_code",
-    "one_sentence",
-]
-
 
 class ExitCode(IntEnum):
     """See the module's docstring."""

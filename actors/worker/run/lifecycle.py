@@ -21,8 +21,6 @@ from actors.worker.run.observer import Observer, Sampler
 from actors.worker.run.settings import RunSettings
 from supervisor.log import get_logger
 
-__all__ = ["Drained", "WorkerRun"]
-
 log = get_logger("mailslot.worker")
 
 

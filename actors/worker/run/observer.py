@@ -18,8 +18,6 @@ from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
 from supervisor import TreeNode
 
-__all__ = ["Observer", "Sampler"]
-
 #: Seconds between two looks at the mailboxes; ages are exact to within this.
 SAMPLE_SECONDS: Final = 0.5
 

@@ -10,8 +10,6 @@ from hashlib import blake2b
 
 import msgspec
 
-__all__ = ["WHOLE", "Partition", "owner"]
-
 
 class Partition(msgspec.Struct, frozen=True):
     """The names that fall to one machine, or to one process of it.

@@ -12,8 +12,6 @@ from actors.worker.run.broker import Broker
 from actors.worker.run.partition import Partition
 from supervisor import EventSink
 
-__all__ = ["Previous", "RunSettings"]
-
 
 class Previous(msgspec.Struct, frozen=True):
     """The process that this one replaces."""
