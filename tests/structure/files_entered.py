@@ -28,11 +28,13 @@ _REPETITIONS = 3
 
 
 async def entered_files() -> dict[str, Files]:
-    """Return the files that each of three pieces of work enters.
+    """Return the files that each of these pieces of work enters.
 
     - ``message``: from the socket until the handler has returned;
-    - ``subscribe``: the first one of a pub/sub object, which connects to the shard;
-    - ``another subscribe``: of a channel of the same shard, on the same connection.
+    - ``subscribe``: of a channel for the iterator, on a shard that is connected;
+    - ``subscribe with a handler``: the same, with an actor for the handler;
+    - ``first subscribe``: the first one of a pub/sub object, with a handler: the pub/sub object
+      connects to the shard as well.
 
     Each is repeated, and a file counts if every repetition enters it: a timer that happens to fire
     meanwhile enters files of its own.
@@ -53,16 +55,23 @@ async def _once(cluster: EmbeddedCluster, pubsub: ShardedPubSub[bytes]) -> dict[
         handled.set()
 
     node = await cluster.primary_for("{x}1")
-    with profiled() as subscribe:
+    with profiled() as first_subscribe:
         await pubsub.subscribe(**{"{x}1": handler})
-    with profiled() as another_subscribe:
+    with profiled() as subscribe_with_handler:
         await pubsub.subscribe(**{"{x}2": handler})
+    with profiled() as subscribe:
+        await pubsub.subscribe("{x}3")
     # In another thread, where nothing is profiled.
     publishing = asyncio.ensure_future(asyncio.to_thread(_publish, node.host, node.port, "{x}1"))
     with profiled() as message:
         await asyncio.wait_for(handled.wait(), 5)
     await publishing
-    return {"message": message, "subscribe": subscribe, "another subscribe": another_subscribe}
+    return {
+        "message": message,
+        "subscribe": subscribe,
+        "subscribe with a handler": subscribe_with_handler,
+        "first subscribe": first_subscribe,
+    }
 
 
 @contextmanager

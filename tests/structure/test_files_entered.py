@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from tests.structure.files_entered import entered_files
 
-# What the code needs today; the aim is 8 and 45. Lower them whenever the code allows.
-MESSAGE_LIMIT = 8
-SUBSCRIBE_LIMIT = 80
+# The first subscribe connects and spawns a reader and a handler, and so enters most floors.
+LIMITS = {"message": 8, "subscribe": 45, "first subscribe": 80}
 
 
 async def test_a_message_and_a_subscribe_enter_few_files():
     entered = await entered_files()
-    for work, limit in (("message", MESSAGE_LIMIT), ("subscribe", SUBSCRIBE_LIMIT)):
+    for work, limit in LIMITS.items():
         files = sorted(entered[work])
         assert len(files) <= limit, (
             f"one {work} enters {len(files)} files, more than {limit}:\n    " + "\n    ".join(files)
