@@ -40,7 +40,7 @@ class Behaviour(Generic[M]):
         """Run after the last message of this incarnation, also after a crash."""
 
     def on_lagged(self, lagged: Lagged) -> Any:
-        """Run where ``lagged.count`` messages were dropped from the mailbox (A3)."""
+        """Run in the place of ``lagged.count`` messages that the full mailbox dropped (A3)."""
 
     def _begin_incarnation(self, cell: Cell, child: Child) -> Incarnation:
         """Give the new instance its context."""
