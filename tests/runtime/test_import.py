@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import subprocess
 import sys
 
@@ -44,6 +45,12 @@ def below(package: str, modules: set[str]) -> set[str]:
     return {module for module in modules if module.startswith(f"{package}.")}
 
 
+def is_package(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    return spec.submodule_search_locations is not None
+
+
 @pytest.mark.parametrize(
     "statement", ["import actors", "from actors import *", "from actors import Redis"]
 )
@@ -74,7 +81,8 @@ def test_one_server_loads_no_cluster_and_no_worker():
     assert not below("actors.worker", modules)
     assert not {name for name in modules if name.startswith("actors.") and "cluster" in name}
     # Before this number is raised: what does a program with one server need the new one for?
-    assert len(below("actors", modules)) <= 88
+    # A package costs nothing: its `__init__` has a docstring and no more.
+    assert len({name for name in below("actors", modules) if not is_package(name)}) <= 86
 
 
 @pytest.mark.parametrize("package", PACKAGES)
