@@ -21,6 +21,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -29,6 +30,10 @@ from tests.servers import BACKENDS, AnyServer, Backend, ask
 # Imported by Hypothesis in the midst of an example otherwise, where pytest's rewriting of it may
 # fail with a SystemError: CPython 3.11's parser minds the recursion limit that Hypothesis sets.
 importlib.import_module("hypothesis.internal.conjecture.optimiser")
+
+# An example that takes long on a busy machine is no failure.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # In asyncio's debug mode every future and every call keeps its stack. Ten frames of it, asyncio's
 # own choice, take most of the time of many a test.
