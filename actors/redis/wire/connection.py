@@ -30,6 +30,9 @@ class Connection(RespProtocol):
         super().__init__(settings, location)
         #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
+        #: The connection's number at the server, and the server's version; None where it says none.
+        self.client_id: int | None = None
+        self.server_version: str | None = None
 
     @classmethod
     async def open(
@@ -78,13 +81,17 @@ class Connection(RespProtocol):
 
     async def _greet(self, credentials: UserPass | None) -> None:
         try:
-            await greet(self, credentials)
+            hello = await greet(self, credentials)
         except exceptions.ConnectionError as error:
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise
             raise type(error)(
                 f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
             ) from error.__cause__
+        number, version = hello.get(b"id"), hello.get(b"version")
+        self.client_id = number if isinstance(number, int) else None
+        if isinstance(version, bytes):
+            self.server_version = version.decode("ascii", "replace")
         self._note_expiry(credentials)
         if self.settings.noreply:
             self.write(pack(("CLIENT", "REPLY", "OFF")))

@@ -22,8 +22,8 @@ from actors.redis.wire.resp import Argument, pack
 Command = tuple[Argument, ...]
 
 
-async def greet(connection: RespProtocol, credentials: UserPass | None) -> None:
-    """Send all commands of the handshake at once and check the replies in order.
+async def greet(connection: RespProtocol, credentials: UserPass | None) -> dict[bytes, Any]:
+    """Send all commands of the handshake at once, check the replies, return the one to HELLO.
 
     Raises:
         AuthenticationError, AuthorizationError: the server's error, and what to check.
@@ -45,6 +45,7 @@ async def greet(connection: RespProtocol, credentials: UserPass | None) -> None:
     hello = replies[0]
     if not isinstance(hello, dict) or hello.get(b"proto") != 3:
         raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
+    return hello
 
 
 def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:
