@@ -185,7 +185,7 @@ async def test_p11_a_target_that_was_refused_for_good_is_asked_for_by_a_command_
     assert refusals.targets == set(wired.reconciler.table.rows)
     while pending:
         pending.popleft().resolve(AuthorizationError("NOPERM not this channel"))
-    wired.reconciler.retry()
+    wired.reconciler.retry(wired.reconciler.refused_for_now())
     assert not pending, "they are asked for again when somebody says so"
     wired.reconciler.retry(refusals.targets)
     assert sorted(map(list, (command.names for command in pending))) == [[b"x"], [b"y"], [b"z"]]

@@ -184,6 +184,8 @@ class ShardEvents:
             return True
         if owner.failing or owner.id in state.down or owner.id in state.silent:
             return True  # some nodes name a dead one for a while
+        if not state.redirects.may_follow(error.slot, state.now()):
+            return False  # nodes contradict each other: asked again after a pause
         if known is not None and not state.peers.are(known.id, owner.id):
             state.moved(error.slot, owner.id)
         pool.note_moved(error.slot, (error.host, error.port), asked=asked)

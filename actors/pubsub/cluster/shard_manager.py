@@ -20,8 +20,10 @@ from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
 #: Seconds between two periodic looks: while something is not as it should be, and at most.
 _BUSY, _IDLE = 0.05, 1.0
-#: Seconds between two attempts to subscribe where a node refused for now: at first and at most.
+#: Seconds between two attempts to subscribe where nodes refused for now: at first and at most.
 _RETRY, _LONGEST_RETRY = 0.05, 1.0
+#: Channels that are tried then; four times as many after each attempt that had any success.
+_FEW = 5
 
 
 class NodeFailed:
@@ -58,6 +60,8 @@ class ShardRole:
         self._look_due = inf
         self._retry_after = _RETRY
         self._retried_at = -inf
+        # How many channels are tried next, how many were refused before, and where to begin.
+        self._retry_count, self._refused_before, self._retry_from = _FEW, 0, 0
         self._keeper: ReaderKeeper
         self.placement: ShardPlacement
         self.events: ShardEvents
@@ -166,13 +170,23 @@ class ShardRole:
         self._keeper.after(seconds, ShardTick.LOOK)
 
     def _retry(self, now: float) -> None:
-        """Ask again the nodes that refused for now; each time after twice as long."""
+        """Ask nodes again that refused for now: a few channels, and more as nodes accept some."""
         if not self._state.refusals:
-            self._retry_after = _RETRY
+            self._retry_after, self._retry_count, self._refused_before = _RETRY, _FEW, 0
         elif now - self._retried_at > self._retry_after:
             self._state.refusals, self._retried_at = False, now
-            self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
-            self.reconciler.retry()
+            refused = self.reconciler.refused_for_now()
+            if len(refused) < self._refused_before:
+                self._retry_after, self._retry_count = _RETRY, 4 * self._retry_count
+            else:
+                self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
+                self._retry_count = _FEW
+            self._refused_before = len(refused)
+            start = self._retry_from % max(len(refused), 1)
+            tried = [*refused[start:], *refused[:start]][: self._retry_count]
+            self._retry_from = start + len(tried)
+            self.reconciler.retry(tried)
+            self._state.refusals |= len(tried) < len(refused)
 
     def _look_for_settled(self, now: float) -> None:
         state = self._state

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.pubsub.cluster.placement_rules import NodeHealth
+from actors.pubsub.cluster.redirects import Redirects
 from actors.pubsub.cluster.shard_roles import Revocations, Roles, ShardPeers, new_replicas
 from actors.pubsub.cluster.silent_nodes import SilentNodes
 from actors.pubsub.cluster.transitions import BUS_LAG, LostPrimaries, UnsettledSlots
@@ -29,6 +30,7 @@ class ShardState:
         revocations: which subscriptions nodes have ended lately.
         lost_primaries: primaries that may be dead, where replicas are consumed from.
         arrived: slots that have just moved to another shard, each with the node and the time.
+        redirects: how often slots were followed to another node lately.
         refusals: whether a node has refused a subscription for now.
 
     Args:
@@ -52,6 +54,7 @@ class ShardState:
         self.revocations = Revocations()
         self.lost_primaries = LostPrimaries()
         self.arrived: dict[int, tuple[NodeId, float]] = {}
+        self.redirects = Redirects()
         self.refusals = False
 
     def health(self) -> NodeHealth:
@@ -109,7 +112,8 @@ class ShardState:
         self.unsettled.roles_known(topology, new_replicas(old, topology), asked_at)
 
     def expire(self) -> None:
-        """Forget the slots that arrived a while ago."""
+        """Forget the slots that arrived, or were redirected, a while ago."""
+        self.redirects.expire(self.now())
         limit = self.now() - _REMEMBERED
         self.arrived = {slot: one for slot, one in self.arrived.items() if one[1] >= limit}
 

@@ -192,10 +192,8 @@ class Reconciler:
         some = list(self.table.rows if targets is None else targets)
         self.sender.execute(self.table.place_all(some, self._placement.places_of(some)))
 
-    def retry(self, targets: Iterable[Target] | None = None) -> None:
-        """Ask again the nodes that refused ``targets``, or any targets not refused for good."""
-        if targets is None:
-            targets = self.table.rows.keys() - self.refusals.targets
+    def retry(self, targets: Iterable[Target]) -> None:
+        """Ask again the nodes that refused ``targets``."""
         self.sender.execute(self.table.retry(targets))
 
     def finish_handovers(self, seconds: Callable[[Handover], float | None]) -> None:
@@ -253,6 +251,10 @@ class Reconciler:
     def homeless(self) -> list[Target]:
         """Return the wanted targets without a live source."""
         return [t for t, row in self.table.rows.items() if row.wanted and row.source is None]
+
+    def refused_for_now(self) -> list[Target]:
+        """Return the targets that a node has refused, and none for good."""
+        return [t for t, row in self.table.rows.items() if row.blocked and t not in self.refusals]
 
     def holders(self, targets: Iterable[Target]) -> list[Subscriber]:
         """Return the connections on which one of ``targets`` is not absent."""
