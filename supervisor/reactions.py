@@ -92,13 +92,10 @@ class Reactions:
             self._ended_unasked(child, reason)
 
     def _ended_unasked(self, child: Child, reason: ExitReason) -> None:
-        restart = child.spec.restart
         verdict = after_exit(
-            restart,
+            child.spec.restart,
             reason,
-            policy=self._ask_policy(child, reason.error)
-            if is_restartable(restart, reason)
-            else None,
+            policy=self._ask_policy(child, reason),
             healthy_for=child.healthy_for,
             was_up=child.was_up,
             starting=self._lifecycle.phase is Phase.STARTING,
@@ -116,10 +113,10 @@ class Reactions:
             case GiveUp(escalated):
                 self._lifecycle.stop(escalated)
 
-    def _ask_policy(self, child: Child, error: BaseException | None) -> Decision | None:
+    def _ask_policy(self, child: Child, reason: ExitReason) -> Decision | None:
         """Count a failure and return the retry policy's decision; None: it has no say."""
-        policy = child.spec.retry_policy
-        if policy is None or error is None:
+        policy, error = child.spec.retry_policy, reason.error
+        if policy is None or error is None or not is_restartable(child.spec.restart, reason):
             return None
         now = self._lifecycle.clock.time()
         try:

@@ -141,10 +141,6 @@ def _survives(cell: Cell, message: Any, error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         # Raised by the handler itself, it costs the message. Raised by a cancel() of the task, or
         # because the loop is gone, it ends the incarnation.
-        return _goes_on(cell)
+        task = None if cell.child is None else cell.child.task
+        return task is not None and runs_in(task) and not task.cancelling()
     return True
-
-
-def _goes_on(cell: Cell) -> bool:
-    task = None if cell.child is None else cell.child.task
-    return task is not None and runs_in(task) and not task.cancelling()

@@ -125,11 +125,9 @@ class Timers:
             now = self._clock.time()
             tick.due += tick.interval * (int((now - tick.due) / tick.interval) + 1)
             tick.timer = self._clock.call_later(tick.due - now, lambda: self._fire(tick))
-        if not tick.waits:
-            tick.waits = True
-            self._send(tick)
-
-    def _send(self, tick: _Tick) -> None:
+        if tick.waits:
+            return
+        tick.waits = True
         try:
             self._ref.tell(tick)
         except MailboxFull:
