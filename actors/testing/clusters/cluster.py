@@ -12,10 +12,10 @@ from actors.redis.exceptions import ResponseError
 from actors.testing.clusters.changes import ClusterChanges
 from actors.testing.clusters.cluster_config import Member, nodes_config, plan_members
 from actors.testing.clusters.node import ClusterNode, ClusterTimeoutError
+from actors.testing.servers.args import ServerArgs, as_words
 from actors.testing.servers.binary import ServerBinary, find_binary
 from actors.testing.servers.guard import new_folder, release_folder
 from actors.testing.servers.ports import PortReservation
-from actors.testing.servers.process import ServerArgs, as_words
 
 __all__ = ["ClusterNode", "ClusterTimeoutError", "EmbeddedCluster"]
 
