@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable
 from typing import Any
 
-from actors.runtime.envelopes import CellHost, Envelope
+from actors.runtime.envelopes import CellHost, Envelope, call_hook
 from actors.runtime.errors import ActorStopped, MailboxFull
 from actors.runtime.ref import ActorRef
 from supervisor import Clock, Timer
@@ -32,7 +32,7 @@ class _Tick(Envelope):
         self.waits = False
         if not self.timers.arrived(self):
             return None
-        return cell.call_hook(cell.receive, self.message)
+        return call_hook(cell.receive, self.message)
 
     def failed(self, cell: CellHost, error: BaseException) -> Any:
         return self.message
