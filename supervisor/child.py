@@ -13,10 +13,9 @@ from supervisor.errors import SupervisorExit, to_exception
 from supervisor.events import EventSink
 from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, ExitReason
-from supervisor.retry_session import Decision, RetrySession
+from supervisor.retry_session import RetrySession
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STOPPING, Status
-from supervisor.tree import TreeNode
 
 __all__ = ["Child"]
 
@@ -49,20 +48,21 @@ class Child:
         wanted: whether the supervisor wants it up in the end.
         recycle: whether it must come down first, because a sibling restarts.
         due: whether it may start now: not during a back-off.
+        retry: its consecutive failures under its retry policy, once it failed.
+        backoff: the timer of its back-off; None: there is none.
         backoff_until: when its back-off ends, on the supervisor's clock; None: there is none.
         was_up: whether it ever came up.
-        forgotten: whether ``forget()`` was called.
+        forgotten: whether its waiters and ``on_gone`` know that it will not start again.
     """
 
     __slots__ = (
-        "_backoff",
         "_context",
         "_down_waiters",
         "_healthy_at",
-        "_retry",
         "_run",
         "_start_waiters",
         "_up_since",
+        "backoff",
         "backoff_until",
         "describe",
         "due",
@@ -73,6 +73,7 @@ class Child:
         "owner",
         "path",
         "recycle",
+        "retry",
         "spec",
         "wanted",
         "was_up",
@@ -89,6 +90,9 @@ class Child:
         self.wanted = True
         self.recycle = False
         self.due = True
+        self.retry: RetrySession | None = None
+        self.backoff: Timer | None = None
+        self.backoff_until: float | None = None
         self.was_up = False
         self.forgotten = False
         # The context variables of whoever added the child. A start may happen in a sibling's task,
@@ -99,9 +103,6 @@ class Child:
         self._run: ChildTask | None = None
         self._up_since: float | None = None
         self._healthy_at: float | None = None
-        self._retry: RetrySession | None = None
-        self._backoff: Timer | None = None
-        self.backoff_until: float | None = None
         self._start_waiters: Sequence[asyncio.Future[ExitReason | None]] = ()
         self._down_waiters: Sequence[asyncio.Future[None]] = ()
 
@@ -197,32 +198,6 @@ class Child:
             return None
         return now - self._up_since - after if now - self._up_since >= after else None
 
-    def node(self) -> TreeNode:
-        """Return its part of the tree."""
-        until = self.backoff_until
-        return TreeNode(
-            id=self.spec.id,
-            path=self.path,
-            kind=self.spec.kind,
-            status=self.status.value if until is None else "waiting",
-            incarnation=self.incarnation,
-            restarts=self.restarts,
-            uptime=self.uptime,
-            last_exit=None if self.last_exit is None else str(self.last_exit),
-            backoff_left=None if until is None else max(0.0, until - self.owner.clock.time()),
-            detail=self._detail(),
-            children=() if self.nested is None else self.nested.nodes(),
-        )
-
-    def _detail(self) -> Mapping[str, Any]:
-        if self.describe is None:
-            return {}
-        try:
-            return self.describe()
-        except Exception as error:
-            # People look at the tree when something is wrong: one child must not hide the rest.
-            return {"error": repr(error)}
-
     # -- for the supervisor ------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -231,7 +206,7 @@ class Child:
         self.recycle = False
         self.nested = None
         self._up_since = self._healthy_at = None
-        self._run = ChildTask(self, self.owner, self._context)
+        self._run = ChildTask(self, self.owner, self._context, self._came_up, self._went_down)
 
     def stop(self, total: float | None) -> None:
         """Ask for a stop; ``total`` is the whole supervisor's deadline, or None."""
@@ -242,39 +217,6 @@ class Child:
         """Apply an earlier ``total`` deadline to a stop that is going on."""
         if self._run is not None:
             self._run.shorten(total)
-
-    def ask_retry_policy(self, error: BaseException | None) -> Decision | None:
-        """Count a failure and return the retry policy's decision; None: it has no say."""
-        policy = self.spec.retry_policy
-        if policy is None or error is None:
-            return None
-        now = self.owner.clock.time()
-        try:
-            if self._retry is None or self.healthy_for is not None:
-                self._retry = policy.session(now)
-            return self._retry.failed(error, now)
-        except Exception as bug:
-            # A policy may be a user's own: an error in it must not leave the child in limbo.
-            log.error("retry_policy_failed", path=self.path, error=repr(bug), exc_info=bug)
-            return None
-
-    def back_off(self, delay: float, then: Callable[[Child], object]) -> None:
-        """Delay its next start by ``delay`` seconds, and call ``then(child)`` after them."""
-
-        def over() -> None:
-            self.end_backoff()
-            then(self)
-
-        self.due = False
-        self.backoff_until = self.owner.clock.time() + delay
-        self._backoff = self.owner.clock.call_later(delay, over)
-
-    def end_backoff(self) -> None:
-        """Let it start at once, if it backs off."""
-        if self._backoff is not None:
-            self._backoff.cancel()
-            self._backoff = self.backoff_until = None
-            self.due = True
 
     def forget(self) -> None:
         """Tell its waiters and ``on_gone``, once, that no incarnation will follow."""
@@ -290,18 +232,16 @@ class Child:
             except Exception as error:
                 log.error("on_gone_failed", path=self.path, error=repr(error), exc_info=error)
 
-    # -- for its incarnation -----------------------------------------------------------------------
+    # -- what its incarnation reports --------------------------------------------------------------
 
-    def came_up(self) -> None:
-        """Its start is over."""
+    def _came_up(self) -> None:
         self.was_up = True
         self._up_since = self.owner.clock.time()
         waiters, self._start_waiters = self._start_waiters, ()
         _wake(waiters, None)
         self.owner.child_started(self)
 
-    def went_down(self, reason: ExitReason, asked_at: float | None, *, unkillable: bool) -> None:
-        """Its incarnation ended, or was left behind; a stop was asked for at ``asked_at``."""
+    def _went_down(self, reason: ExitReason, asked_at: float | None, unkillable: bool) -> None:
         self._run = None
         self.last_exit = reason
         self.describe = None

@@ -118,6 +118,24 @@ class Lifecycle:
                 self.remove(child)
             child.forget()
 
+    def back_off(self, child: Child, delay: float) -> None:
+        """Delay the next start of ``child`` by ``delay`` seconds."""
+
+        def over() -> None:
+            self.end_backoff(child)
+            self.advance(child)
+
+        child.due = False
+        child.backoff_until = self.clock.time() + delay
+        child.backoff = self.clock.call_later(delay, over)
+
+    def end_backoff(self, child: Child) -> None:
+        """Let ``child`` start at once, if it backs off."""
+        if child.backoff is not None:
+            child.backoff.cancel()
+            child.backoff = child.backoff_until = None
+            child.due = True
+
     # -- steps -------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -193,7 +211,7 @@ class Lifecycle:
             self.emit(Stopping(self._path))
         for child in list(self.children.values()):
             child.wanted = False
-            child.end_backoff()
+            self.end_backoff(child)
             if child.status is DOWN:
                 child.forget()
             elif child.status is STOPPING and deadline is not None:

@@ -13,6 +13,7 @@ from supervisor.events import (
     ChildUnkillable,
 )
 from supervisor.lifecycle import Lifecycle, Phase
+from supervisor.log import get_logger
 from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
 from supervisor.restart_decision import (
     GiveUp,
@@ -23,8 +24,11 @@ from supervisor.restart_decision import (
     after_exit,
     is_restartable,
 )
+from supervisor.retry_session import Decision
 from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
+
+log = get_logger("mailslot.supervisor")
 
 
 class Reactions:
@@ -88,13 +92,10 @@ class Reactions:
             self._ended_unasked(child, reason)
 
     def _ended_unasked(self, child: Child, reason: ExitReason) -> None:
-        restart = child.spec.restart
         verdict = after_exit(
-            restart,
+            child.spec.restart,
             reason,
-            policy=child.ask_retry_policy(reason.error)
-            if is_restartable(restart, reason)
-            else None,
+            policy=self._ask_policy(child, reason),
             healthy_for=child.healthy_for,
             was_up=child.was_up,
             starting=self._lifecycle.phase is Phase.STARTING,
@@ -111,6 +112,21 @@ class Reactions:
                 self._restart(child, delay)
             case GiveUp(escalated):
                 self._lifecycle.stop(escalated)
+
+    def _ask_policy(self, child: Child, reason: ExitReason) -> Decision | None:
+        """Count a failure and return the retry policy's decision; None: it has no say."""
+        policy, error = child.spec.retry_policy, reason.error
+        if policy is None or error is None or not is_restartable(child.spec.restart, reason):
+            return None
+        now = self._lifecycle.clock.time()
+        try:
+            if child.retry is None or child.healthy_for is not None:
+                child.retry = policy.session(now)
+            return child.retry.failed(error, now)
+        except Exception as bug:
+            # A policy may be a user's own: an error in it must not leave the child in limbo.
+            log.error("retry_policy_failed", path=child.path, error=repr(bug), exc_info=bug)
+            return None
 
     def _let_go(self, child: Child, reason: ExitReason) -> None:
         child.wanted = False
@@ -142,7 +158,7 @@ class Reactions:
         self._lifecycle.emit(ChildRestarting(child.path, delay, child.incarnation))
         self._take_down_with(child)
         if delay > 0 and child.wanted:
-            child.back_off(delay, self._lifecycle.advance)
+            self._lifecycle.back_off(child, delay)
         self._lifecycle.advance(child)
 
     def _take_down_with(self, child: Child) -> None:

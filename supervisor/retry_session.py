@@ -11,17 +11,6 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = [
-    "CompositeSession",
-    "Decision",
-    "PolicySession",
-    "Refused",
-    "Retry",
-    "RetrySession",
-    "Spent",
-    "matches",
-]
-
 
 class Retry(msgspec.Struct, frozen=True):
     """Try again after ``delay`` seconds; ``attempt`` counts the failures so far, from 1."""
@@ -61,13 +50,16 @@ class RetrySession(ABC):
 
 
 class Limits(Protocol):
-    """What a session needs of its policy; :class:`supervisor.RetryPolicy` says what each is."""
+    """What a session needs of its policy."""
 
     retries: int | None
     deadline: float
 
-    def will_retry(self, exc: BaseException) -> bool: ...
-    def delay(self, attempt_number: int) -> float: ...
+    def will_retry(self, exc: BaseException) -> bool:
+        """Whether ``exc`` gets another attempt."""
+
+    def delay(self, attempt_number: int) -> float:
+        """Return the seconds to wait after the failure number ``attempt_number``, from 1."""
 
 
 class PolicySession(RetrySession):

@@ -13,20 +13,6 @@ from typing import Generic, Protocol, TypeVar
 
 from supervisor.spec import Strategy
 
-__all__ = [
-    "DOWN",
-    "RUNNING",
-    "START",
-    "STARTING",
-    "STOP",
-    "STOPPING",
-    "InOrder",
-    "Status",
-    "Step",
-    "goes_down_with",
-    "lone_step",
-]
-
 
 class Status(Enum):
     """What a child is doing."""
@@ -56,20 +42,18 @@ class ChildState(Protocol):
     """What a decision needs to know of a child.
 
     Attributes:
-        status: what it is doing.
         wanted: whether it should be up in the end.
         recycle: whether it must come down first, because a sibling restarts.
         due: whether it may start now; False during a back-off.
     """
 
+    wanted: bool
+    recycle: bool
+    due: bool
+
     @property
-    def status(self) -> Status: ...
-    @property
-    def wanted(self) -> bool: ...
-    @property
-    def recycle(self) -> bool: ...
-    @property
-    def due(self) -> bool: ...
+    def status(self) -> Status:
+        """What it is doing."""
 
 
 def goes_down_with(strategy: Strategy, position: int, count: int) -> range:

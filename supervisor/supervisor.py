@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from supervisor.child import Child
 from supervisor.clock import Clock, LoopClock
@@ -207,8 +208,8 @@ class Supervisor:
         if self._lifecycle.lone and child.status is RUNNING:  # the rest, cut short for most
             self._lifecycle.stop_lone(child)
             return
-        if child.backoff_until is not None:
-            child.end_backoff()
+        if child.backoff is not None:
+            self._lifecycle.end_backoff(child)
             # It ends because it was asked to: without that it would have restarted.
             child.last_exit = SHUTDOWN
         if child.status is DOWN:
@@ -236,9 +237,9 @@ class Supervisor:
         For owners who learn that the cause of its failure is gone before its back-off is over.
         """
         child = self._lifecycle.children.get(id)
-        if child is None or child.backoff_until is None:
+        if child is None or child.backoff is None:
             return False
-        child.end_backoff()
+        self._lifecycle.end_backoff(child)
         self._lifecycle.advance(child)
         return True
 
@@ -281,4 +282,32 @@ class Supervisor:
 
     def nodes(self) -> tuple[TreeNode, ...]:
         """Return the children's part of the tree."""
-        return tuple(child.node() for child in self._lifecycle.children.values())
+        now = self.clock.time()
+        return tuple(_node(child, now) for child in self._lifecycle.children.values())
+
+
+def _node(child: Child, now: float) -> TreeNode:
+    until = child.backoff_until
+    return TreeNode(
+        id=child.spec.id,
+        path=child.path,
+        kind=child.spec.kind,
+        status=child.status.value if until is None else "waiting",
+        incarnation=child.incarnation,
+        restarts=child.restarts,
+        uptime=child.uptime,
+        last_exit=None if child.last_exit is None else str(child.last_exit),
+        backoff_left=None if until is None else max(0.0, until - now),
+        detail=_detail(child),
+        children=() if child.nested is None else child.nested.nodes(),
+    )
+
+
+def _detail(child: Child) -> Mapping[str, Any]:
+    if child.describe is None:
+        return {}
+    try:
+        return child.describe()
+    except Exception as error:
+        # People look at the tree when something is wrong: one child must not hide the rest.
+        return {"error": repr(error)}

@@ -6,7 +6,6 @@ It owns the mailbox, hosts one incarnation at a time, and ends once.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -174,12 +173,6 @@ class Cell:
         if unwanted:
             self.request_stop(drain=False)
         return not unwanted
-
-    async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None:
-        """Call one of the actor's functions, which may be ``async``."""
-        result = hook(argument)
-        if inspect.isawaitable(result):
-            await result
 
     def crash_with(self, error: BaseException) -> None:
         """Have the incarnation end with ``error``, after the message in hand."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from actors.runtime.cell import Cell
-from actors.runtime.envelopes import CellHost, Envelope
+from actors.runtime.envelopes import CellHost, Envelope, call_hook
 from actors.runtime.ref import ActorRef, ref_of
 from supervisor import ExitReason
 
@@ -33,7 +33,7 @@ class _End(Envelope):
     def deliver(self, cell: CellHost) -> Awaitable[None] | None:
         if not self.watching.arrived(self.of, self):
             return None  # unwatch() came first
-        return cell.call_hook(cell.receive, self.terminated)
+        return call_hook(cell.receive, self.terminated)
 
     def failed(self, cell: CellHost, error: BaseException) -> Any:
         return self.terminated

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, Self
 
-__all__ = ["Envelope", "Lagged"]
+__all__ = ["Envelope", "Lagged", "call_hook"]
 
 
 class CellHost(Protocol):
@@ -18,9 +19,15 @@ class CellHost(Protocol):
     asking: Any
     processed: int
 
-    async def call_hook(self, hook: Callable[[Any], Any], argument: Any) -> None: ...
     def is_kill(self, error: BaseException) -> bool: ...
     def request_stop(self, *, drain: bool) -> None: ...
+
+
+async def call_hook(hook: Callable[[Any], Any], argument: Any) -> None:
+    """Call one of an actor's functions, which may be ``async``."""
+    result = hook(argument)
+    if inspect.isawaitable(result):
+        await result
 
 
 class Envelope:
@@ -73,7 +80,7 @@ class Lagged(Envelope):
     def deliver(self, cell: CellHost) -> Awaitable[None] | None:
         """Tell the actor, before the next message."""
         cell.processed -= 1  # a Lagged does not count as a message
-        return cell.call_hook(cell.actor.on_lagged, self)
+        return call_hook(cell.actor.on_lagged, self)
 
     def __repr__(self) -> str:
         return f"Lagged({self.count})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.runtime.ask import Ask
 from actors.runtime.cell import Cell
-from actors.runtime.envelopes import Envelope
+from actors.runtime.envelopes import Envelope, call_hook
 from actors.runtime.pacer import SLICE
 from supervisor import Crashed
 from supervisor.child_task import runs_in
@@ -120,7 +120,7 @@ async def _attend(cell: Cell) -> None:
                 if result is not None:
                     message.delivered(cell, await result)
             else:
-                await cell.call_hook(cell.receive, message)
+                await call_hook(cell.receive, message)
         except BaseException as error:
             if not _survives(cell, message, error):
                 raise
@@ -141,10 +141,6 @@ def _survives(cell: Cell, message: Any, error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         # Raised by the handler itself, it costs the message. Raised by a cancel() of the task, or
         # because the loop is gone, it ends the incarnation.
-        return _goes_on(cell)
+        task = None if cell.child is None else cell.child.task
+        return task is not None and runs_in(task) and not task.cancelling()
     return True
-
-
-def _goes_on(cell: Cell) -> bool:
-    task = None if cell.child is None else cell.child.task
-    return task is not None and runs_in(task) and not task.cancelling()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable
 from typing import Any
 
-from actors.runtime.envelopes import CellHost, Envelope
+from actors.runtime.envelopes import CellHost, Envelope, call_hook
 from actors.runtime.errors import ActorStopped, MailboxFull
 from actors.runtime.ref import ActorRef
 from supervisor import Clock, Timer
@@ -32,7 +32,7 @@ class _Tick(Envelope):
         self.waits = False
         if not self.timers.arrived(self):
             return None
-        return cell.call_hook(cell.receive, self.message)
+        return call_hook(cell.receive, self.message)
 
     def failed(self, cell: CellHost, error: BaseException) -> Any:
         return self.message
@@ -125,11 +125,9 @@ class Timers:
             now = self._clock.time()
             tick.due += tick.interval * (int((now - tick.due) / tick.interval) + 1)
             tick.timer = self._clock.call_later(tick.due - now, lambda: self._fire(tick))
-        if not tick.waits:
-            tick.waits = True
-            self._send(tick)
-
-    def _send(self, tick: _Tick) -> None:
+        if tick.waits:
+            return
+        tick.waits = True
         try:
             self._ref.tell(tick)
         except MailboxFull:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -34,7 +36,7 @@ def empty(addresses: Iterable[tuple[str, int]]) -> None:
 
 
 class SharedCluster:
-    """A cluster in a thread with an event loop of its own, so that it outlives a test's loop.
+    """A cluster with an event loop of its own in a thread, so that it outlives a test's loop.
 
     Attributes:
         url: the URL of one of its nodes.
@@ -43,11 +45,7 @@ class SharedCluster:
     def __init__(self) -> None:
         self.url = ""
         self._primaries: list[tuple[str, int]] = []
-        self._up = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="mailslot shared cluster")
-        self._loop: asyncio.AbstractEventLoop
-        self._end: asyncio.Event
+        self._exit = ExitStack()
 
     def empty(self) -> None:
         """Delete all keys."""
@@ -55,11 +53,18 @@ class SharedCluster:
 
     def __enter__(self) -> Self:
         """Start the cluster."""
-        self._thread.start()
-        self._up.wait()
-        if self._error is not None:
-            self._thread.join()
-            raise self._error
+        with ExitStack() as stack:
+            thread = stack.enter_context(ThreadPoolExecutor(1, "mailslot shared cluster"))
+            runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+            stack.callback(lambda: thread.submit(runner.close).result())
+            cluster = EmbeddedCluster(3, 0)
+            thread.submit(runner.run, cluster.__aenter__()).result()
+            end = partial(cluster.__aexit__, None, None, None)
+            stack.callback(lambda: thread.submit(runner.run, end()).result())
+            primaries = thread.submit(runner.run, cluster.primaries()).result()
+            self.url = cluster.url
+            self._primaries = [(node.host, node.port) for node in primaries]
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(
@@ -69,21 +74,4 @@ class SharedCluster:
         traceback: TracebackType | None,
     ) -> None:
         """Stop the cluster."""
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._live())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._up.set()
-
-    async def _live(self) -> None:
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with EmbeddedCluster(3, 0) as cluster:
-            self.url = cluster.url
-            self._primaries = [(node.host, node.port) for node in await cluster.primaries()]
-            self._up.set()
-            await self._end.wait()
+        self._exit.close()

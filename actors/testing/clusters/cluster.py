@@ -10,12 +10,12 @@ from typing import Self
 
 from actors.redis.exceptions import ResponseError
 from actors.testing.clusters.changes import ClusterChanges
-from actors.testing.clusters.cluster_config import lone_config, new_id, nodes_config, plan_members
+from actors.testing.clusters.cluster_config import Member, nodes_config, plan_members
 from actors.testing.clusters.node import ClusterNode, ClusterTimeoutError
+from actors.testing.servers.args import ServerArgs, as_words
 from actors.testing.servers.binary import ServerBinary, find_binary
 from actors.testing.servers.guard import new_folder, release_folder
 from actors.testing.servers.ports import PortReservation
-from actors.testing.servers.process import ServerArgs, as_words
 
 __all__ = ["ClusterNode", "ClusterTimeoutError", "EmbeddedCluster"]
 
@@ -104,7 +104,7 @@ class EmbeddedCluster(ClusterChanges):
         ports = [self._reserve() for _ in range(primaries * (1 + replicas))]
         members = plan_members(ports, primaries)
         for member in members:
-            self._make_node(member.id, member.port, nodes_config(members, member, self.binary))
+            self._make_node(member, members)
         await asyncio.gather(*(node.start() for node in self.nodes))
         await self.settled()
 
@@ -113,10 +113,10 @@ class EmbeddedCluster(ClusterChanges):
         self._exit.callback(reservation.close)
         return reservation.port
 
-    def _make_node(self, node_id: str, port: int, config: str) -> ClusterNode:
-        config_file = self._folder / f"nodes-{port}.conf"
-        config_file.write_text(config)
-        node = ClusterNode(self.binary, node_id, port, config_file, self._args)
+    def _make_node(self, member: Member, members: list[Member]) -> ClusterNode:
+        config_file = self._folder / f"nodes-{member.port}.conf"
+        config_file.write_text(nodes_config(members, member, self.binary))
+        node = ClusterNode(self.binary, member.id, member.port, config_file, self._args)
         self.nodes.append(node)
         self._exit.callback(node.close)
         self._exit.push_async_callback(node.disconnect)
@@ -172,8 +172,8 @@ class EmbeddedCluster(ClusterChanges):
 
     async def add_node(self, replica_of: ClusterNode | None = None) -> ClusterNode:
         """Add a node to the cluster: a primary without slots, or a replica of ``replica_of``."""
-        node_id, port = new_id(), self._reserve()
-        node = self._make_node(node_id, port, lone_config(node_id, "127.0.0.1", port, self.binary))
+        member = Member(self._reserve())
+        node = self._make_node(member, [member])
         introducer = self.alive[0]
         await node.start()
         await introducer.execute("CLUSTER", "MEET", node.host, node.port)

@@ -9,82 +9,63 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from actors.redis.topology.slots import SLOTS, SlotRange
 from actors.testing.servers.binary import ServerBinary
 from actors.testing.servers.ports import CLUSTER_BUS_OFFSET
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node in a configuration file."""
-
-    id: str
-    host: str
-    port: int
-    shard: int
-    """Number of the shard, from 0; the primary's config epoch is one more."""
-    shard_id: str
-    primary_id: str | None = None
-    slots: SlotRange | None = None
-
-
-def new_id() -> str:
-    """Return an id for a node or a shard: 40 hexadecimal digits."""
+def _new_id() -> str:
     return os.urandom(20).hex()
 
 
-def even_slots(shards: int) -> list[SlotRange]:
-    """Divide all slots into ``shards`` ranges of nearly equal size."""
-    bounds = [SLOTS * i // shards for i in range(shards + 1)]
-    return [SlotRange(bounds[i], bounds[i + 1] - 1) for i in range(shards)]
+class Member(msgspec.Struct, frozen=True):
+    """A node in a configuration file; the ids are 40 hexadecimal digits."""
+
+    port: int
+    epoch: int = 0
+    """The config epoch: a number of its own for each shard, 0 for a node without slots."""
+    primary_id: str | None = None
+    slots: SlotRange | None = None
+    id: str = msgspec.field(default_factory=_new_id)
+    shard_id: str = msgspec.field(default_factory=_new_id)
 
 
-def plan_members(ports: Sequence[int], primaries: int, host: str = "127.0.0.1") -> list[Member]:
-    """Assign roles: the first ``primaries`` ports to primaries, the others to their replicas."""
-    slots = even_slots(primaries)
-    primary_members = [
-        Member(new_id(), host, port, shard, new_id(), None, slots[shard])
+def plan_members(ports: Sequence[int], primaries: int) -> list[Member]:
+    """Assign roles: the first ``primaries`` ports to primaries, the others to their replicas.
+
+    The primaries serve ranges of slots of nearly equal size.
+    """
+    bounds = [SLOTS * i // primaries for i in range(primaries + 1)]
+    members = [
+        Member(port, shard + 1, slots=SlotRange(bounds[shard], bounds[shard + 1] - 1))
         for shard, port in enumerate(ports[:primaries])
     ]
-    replica_members = []
     for number, port in enumerate(ports[primaries:]):
-        primary = primary_members[number % primaries]
-        replica_members.append(
-            Member(new_id(), host, port, primary.shard, primary.shard_id, primary_id=primary.id)
-        )
-    return primary_members + replica_members
+        primary = members[number % primaries]
+        members.append(Member(port, primary.epoch, primary.id, shard_id=primary.shard_id))
+    return members
 
 
 def nodes_config(members: Sequence[Member], myself: Member, binary: ServerBinary) -> str:
     """Return the configuration file of ``myself`` in a cluster of ``members``."""
     lines = [_line(member, member is myself, binary) for member in members]
-    epoch = 1 + max(member.shard for member in members)
+    epoch = max(member.epoch for member in members)
     return "".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0\n"])
 
 
-def lone_config(node_id: str, host: str, port: int, binary: ServerBinary) -> str:
-    """Return the configuration file of a node that knows no other node."""
-    where = _where(host, port, new_id(), binary)
-    return (
-        f"{node_id} {where} myself,master - 0 0 0 connected\nvars currentEpoch 0 lastVoteEpoch 0\n"
-    )
-
-
-def _where(host: str, port: int, shard_id: str, binary: ServerBinary) -> str:
-    # From 7.2 on the file has the id of the shard. Without the id each server makes up its own:
-    # CLUSTER SHARDS then shows a primary and its replicas as different shards, and Valkey 9.1
-    # crashes at the first SPUBLISH to a slot that moved to such a primary.
-    shard = f",,shard-id={shard_id}" if binary.version >= (7, 2, 0) else ""
-    return f"{host}:{port}@{port + CLUSTER_BUS_OFFSET}{shard}"
-
-
 def _line(member: Member, myself: bool, binary: ServerBinary) -> str:
-    where = _where(member.host, member.port, member.shard_id, binary)
+    where = f"127.0.0.1:{member.port}@{member.port + CLUSTER_BUS_OFFSET}"
+    if binary.version >= (7, 2, 0):
+        # From 7.2 on the file has the id of the shard. Without the id each server makes up its own:
+        # CLUSTER SHARDS then shows a primary and its replicas as different shards, and Valkey 9.1
+        # crashes at the first SPUBLISH to a slot that moved to such a primary.
+        where += f",,shard-id={member.shard_id}"
     role = "master" if member.primary_id is None else "slave"
     words = [member.id, where, f"myself,{role}" if myself else role, member.primary_id or "-"]
-    words += ["0", "0", str(member.shard + 1), "connected"]
+    words += ["0", "0", str(member.epoch), "connected"]
     if member.slots is not None:
         words.append(str(member.slots))
     return " ".join(words) + "\n"

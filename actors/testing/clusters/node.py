@@ -81,8 +81,6 @@ class ClusterNode(ServerProcess):
         """Whether the process runs and is not paused."""
         return self.running and not self._paused
 
-    # --- commands ---
-
     async def execute(self, *args: str | bytes | int, timeout: float = 5.0) -> Any:
         """Run a command on the node and return its reply.
 

@@ -82,19 +82,17 @@ async def _run(node: ClusterNode, commands: list[tuple[Any, ...]]) -> None:
     async def done() -> bool:
         nonlocal left
         replies = await node.execute_all(left)
-        refused = [pair for pair in zip(left, replies, strict=True) if _failed(pair[1])]
-        left = [command for command, _ in refused]
-        for command, error in refused:
-            if "NOREPLICAS" not in str(error):
-                raise RuntimeError(f"{' '.join(map(str, command))} on {node!r}: {error}") from error
-        assert not left, refused[0][1]
+        asked, left = left, []
+        for command, reply in zip(asked, replies, strict=True):
+            if isinstance(reply, BaseException):
+                if "NOREPLICAS" not in str(reply):
+                    words = " ".join(map(str, command))
+                    raise RuntimeError(f"{words} on {node!r}: {reply}") from reply
+                left.append(command)
+        assert not left, f"NOREPLICAS for {len(left)} slots"
         return True
 
     await wait_until(done, f"{len(commands)} slots are assigned at {node!r}", 10.0)
-
-
-def _failed(reply: object) -> bool:
-    return isinstance(reply, BaseException)
 
 
 def can_migrate_atomically(binary: ServerBinary) -> bool:

@@ -20,8 +20,6 @@ class ClusterState:
         self.nodes: list[ClusterNode] = []
         """All nodes, those that are down too: first the initial primaries, then their replicas."""
 
-    # --- addresses ---
-
     @property
     def url(self) -> str:
         """The URL for a cluster client: of a node that runs, or else of the first node."""
@@ -43,8 +41,6 @@ class ClusterState:
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
-
-    # --- questions ---
 
     async def views(self) -> dict[str, Topology]:
         """Return each living node's view of the cluster by node id, without silent nodes."""
@@ -92,8 +88,6 @@ class ClusterState:
         shard = (await primary.view()).shard_of(primary.id)
         ranges = shard.slots if shard is not None and shard.primary is not None else ()
         return [slot for part in ranges for slot in range(part.start, part.end + 1)]
-
-    # --- waiting ---
 
     async def settled(self, timeout: float = 20.0) -> Topology:
         """Wait until the cluster is stable, and return its topology.

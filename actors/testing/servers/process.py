@@ -22,14 +22,6 @@ from actors.testing.servers.ports import PortReservation
 from actors.testing.servers.readiness import PingProbe
 from actors.testing.servers.steps import Steps, drive, drive_sync
 
-__all__ = [
-    "ServerArgs",
-    "ServerProcess",
-    "ServerStartError",
-    "ServerStartTimeoutError",
-    "as_words",
-]
-
 _POLL = 0.004
 _PORT_TRIES = 5
 _LOG = "server.log"

@@ -6,8 +6,9 @@ import os
 from types import TracebackType
 from typing import Self
 
+from actors.testing.servers.args import ServerArgs
 from actors.testing.servers.binary import ServerBinary, find_binary
-from actors.testing.servers.process import ServerArgs, ServerProcess
+from actors.testing.servers.process import ServerProcess
 
 
 class EmbeddedServer(ServerProcess):
