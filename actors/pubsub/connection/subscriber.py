@@ -10,6 +10,8 @@ the server has ended the subscription by itself.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -60,6 +62,27 @@ class Recent(msgspec.Struct, frozen=True):
 
     keys: list[Any] = []
     repeated: frozenset[Any] = frozenset()
+
+
+def recent_by_target(messages: Iterable[tuple[Target, Any, bool]]) -> dict[Target, Recent]:
+    """Return what was delivered of each target.
+
+    Args:
+        messages: in order; of each the target, the key, and whether it was delivered after some
+            time.
+    """
+    late: dict[Target, list[Any]] = {}
+    counts: dict[Target, Counter[Any]] = {}
+    for target, key, is_late in messages:
+        counts.setdefault(target, Counter())[key] += 1
+        if is_late:
+            late.setdefault(target, []).append(key)
+    return {
+        target: Recent(
+            late.get(target, []), frozenset(key for key, count in counter.items() if count > 1)
+        )
+        for target, counter in counts.items()
+    }
 
 
 class SubscriberEvents(Protocol):
