@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -105,9 +106,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self, number: int, run: Run, thread: WorkerThread | None
     ) -> Callable[[Work], Any]:
         """Return the function that worker ``number`` calls for each message."""
-
-        def done() -> None:
-            self._done(number)
+        done = partial(self._done, number)
 
         async def receive(work: Work) -> None:
             try:

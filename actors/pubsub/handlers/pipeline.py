@@ -225,18 +225,14 @@ def _in_free_thread(run: Run, thread: WorkerThread, name: str) -> Run:
         except TimeoutError:
             if thread.busy:
                 thread.overdue = True
-                _warn_overdue(name)
+                suppressed = _overdue.passes(name)
+                if suppressed is not None:
+                    log.warning(
+                        "thread_goes_on",
+                        handler=name,
+                        consequence="the thread takes its next message once the function returns",
+                        suppressed=suppressed,
+                    )
             raise
 
     return run_when_free
-
-
-def _warn_overdue(name: str) -> None:
-    suppressed = _overdue.passes(name)
-    if suppressed is not None:
-        log.warning(
-            "thread_goes_on",
-            handler=name,
-            consequence="the thread takes its next message once the function returns",
-            suppressed=suppressed,
-        )

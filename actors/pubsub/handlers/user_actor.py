@@ -56,7 +56,7 @@ def _receive(
             result = await run(message)
         except Exception as error:
             if isinstance(error, BreakerOpenError) or is_undecodable(error):
-                return _report_failure(actor, message, error)
+                return actor.context._cell.report_failure(message, error)
             raise
         if not healthy:
             # A later message makes it crash, then, and not its start: it restarts at once.
@@ -77,8 +77,3 @@ def _call(handler: Handler, own: Callable[[Any], Any]) -> Call:
         return result
 
     return call
-
-
-def _report_failure(actor: Actor[Any], message: Any, error: Exception) -> None:
-    """Give the failure sink a message that the actor did not receive."""
-    actor.context._cell.report_failure(message, error)

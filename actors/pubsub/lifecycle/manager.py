@@ -130,35 +130,24 @@ class ManagerRole(Protocol):
         """Take a message that is no call: a timer's, or a report."""
 
 
-class SingleServerRole:
-    """The role for one server: one reader, nothing to decide."""
+class _SingleServerRole:
+    """The role for one server: one reader, nothing to decide, and no timers."""
 
     def __init__(self) -> None:
         self.placement = self.events = SinglePlacement()
         self._keeper: ReaderKeeper
 
     def start(self, keeper: ReaderKeeper) -> None:
-        """Begin."""
         self._keeper = keeper
 
-    def stop(self) -> None:
-        """Nothing to end."""
-
     def place_readers(self) -> None:
-        """Have the one reader."""
         self._keeper.keep_reader(SERVER, "connection")
 
-    def reader_ended(self, node: NodeId) -> None:
-        """Nothing depends on it."""
-
-    def targets_changed(self) -> None:
-        """Any targets are served by the one reader."""
-
-    def reconcile(self) -> None:
-        """Every event of one server is reported."""
-
-    def receive(self, message: Any) -> None:
-        """Take none: this role has no timers."""
+    def stop(self) -> None: ...
+    def reader_ended(self, node: NodeId) -> None: ...
+    def targets_changed(self) -> None: ...
+    def reconcile(self) -> None: ...
+    def receive(self, message: Any) -> None: ...
 
 
 class ManagerOptions(msgspec.Struct, frozen=True):
@@ -174,7 +163,7 @@ class ManagerOptions(msgspec.Struct, frozen=True):
     tree: PubSubTree
     reader: ReaderOptions
     retry_policy: RetryPolicy | None
-    role: Callable[[], ManagerRole] = SingleServerRole
+    role: Callable[[], ManagerRole] = _SingleServerRole
 
 
 class SubscriptionManager(Actor[Any]):
@@ -192,13 +181,13 @@ class SubscriptionManager(Actor[Any]):
     async def on_start(self) -> None:
         """Make a reconciler for what the registry holds; the readers come after."""
         self.loop = self.context.system.loop
-        former = self.tree.former_reconciler
+        former = self.tree.latest_reconciler
         role = self.role
         role.start(self)
         self.reconciler = Reconciler(self.tree.registry, role.placement, role.events, self.loop)
         if former is not None:
             self.reconciler.inherit(former)
-        self.tree.reconciler = self.reconciler
+        self.tree.latest_reconciler = self.reconciler
         # Managers reconcile at the same instants, so that where there are many, the event loop
         # wakes up once a second for all of them.
         begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)

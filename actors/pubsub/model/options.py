@@ -1,4 +1,4 @@
-"""Checks of the options that pub/sub objects and handlers share: hooks, policies, bounds."""
+"""Checks of the options that pub/sub objects and handlers share: hooks, bounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from actors.runtime.overflow import MailboxSpec, Overflow
-from supervisor import RetryPolicy, SpecError
+from supervisor import SpecError
 
 _DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
 _POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
@@ -33,18 +33,6 @@ def problems_of_bound(
 
 def _why_not(overflow: Overflow | str) -> str:
     return ": 'fail' tells the sender, and a server cannot be told" if overflow == "fail" else ""
-
-
-def check_hooks(**hooks: Any) -> None:
-    """Raise TypeError for the first hook that cannot be called."""
-    for problem in problems_of_hooks(**hooks):
-        raise TypeError(problem)
-
-
-def check_policy(policy: Any) -> None:
-    """Raise TypeError unless ``policy`` is a RetryPolicy or None."""
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        raise TypeError(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
 
 
 def consumer_mailbox(
