@@ -59,12 +59,17 @@ class SubscriptionCalls:
     ) -> None:
         """Subscribe to ``names`` and to the keys of ``handlers``."""
         tree = self._session.require_open()
+        registry = tree.registry
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
-        subscriptions = [_subscription(tree.registry, kind, name) for name in wanted]
+        targets = [Target(kind, registry.encode(name)) for name in wanted]
+        subscriptions = [
+            Subscription(target, registry.label(target.name), registry.queue_writer)
+            for target in targets
+        ]
         if not subscriptions:
             return
         self._start_handlers(subscriptions, wanted.values())
-        call = self._session.track(Call((s.target for s in subscriptions), tree.system.loop))
+        call = self._session.track(Call(targets, tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with asyncio.timeout(timeout) as limit:
@@ -77,7 +82,7 @@ class SubscriptionCalls:
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
                 ) from None
             raise
-        registered, known = self._names(kind), tree.registry.subscriptions
+        registered, known = self._names(kind), registry.subscriptions
         for subscription in subscriptions:
             if known.get(subscription.target) is subscription:
                 registered[subscription.label] = subscription.callback
@@ -99,11 +104,8 @@ class SubscriptionCalls:
     ) -> None:
         """End the subscriptions of ``names``, or of all of ``kind`` if there are no names.
 
-        Args:
-            kind: of the names.
-            names: channels or patterns.
-            timeout: seconds to wait for the server; after that, a line is logged.
-            silent: acknowledgements are no messages.
+        A server that does not acknowledge within ``timeout`` seconds is logged. With ``silent``
+        acknowledgements are no messages.
         """
         tree = self._session.require_open()
         registry = tree.registry
@@ -185,11 +187,6 @@ class SubscriptionCalls:
         registry.queue_writer.put(message)
         registry.queue_writer.flush()
         registry.touched.clear()
-
-
-def _subscription(registry: SubscriptionRegistry, kind: Kind, name: str | bytes) -> Subscription:
-    target = Target(kind, registry.encode(name))
-    return Subscription(target, registry.label(target.name), registry.queue_writer)
 
 
 async def _confirmed(tree: PubSubTree, call: Call) -> None:

@@ -101,6 +101,14 @@ def make_call(handler: Handler, thread: WorkerThread | None = None) -> Call:
         return lambda payload, _: thread.run(fn, payload)
     if handler.is_async:
         return fn if two else lambda payload, _: fn(payload)
+    return awaited(fn, two=two)
+
+
+def awaited(fn: Callable[..., Any], *, two: bool) -> Call:
+    """Return a coroutine function that calls ``fn``, and awaits its result if need be.
+
+    ``two``: ``fn`` takes the message after the payload.
+    """
 
     async def call(payload: Any, message: PubSubMessage) -> Any:
         result = fn(payload, message) if two else fn(payload)

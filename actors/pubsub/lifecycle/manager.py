@@ -73,14 +73,7 @@ class ManagerTick(Enum):
 
 
 class ReaderKeeper(Protocol):
-    """What a role may ask of its manager.
-
-    Attributes:
-        tree: the pub/sub object's tree.
-        readers: the reader of each node that has one.
-        reconciler: the manager's reconciler.
-        loop: the event loop, whose time everything is in.
-    """
+    """What a role may ask of its manager."""
 
     tree: PubSubTree
     readers: dict[NodeId, ActorRef[Any]]
@@ -155,7 +148,7 @@ class ManagerOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         tree: the pub/sub object's tree.
-        reader: what its readers are made with.
+        reader: what the readers share.
         retry_policy: how readers are restarted; None: not at all.
         role: makes the role of one incarnation.
     """
@@ -267,7 +260,6 @@ class SubscriptionManager(Actor[Any]):
         self.context.timers.after(seconds, message)
 
     def _reader_ended(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        """A reader ended for good: on request, or because nothing restarts it."""
         for node in [node for node, other in self.readers.items() if other is ref]:
             del self.readers[node]
             if not reason.normal:

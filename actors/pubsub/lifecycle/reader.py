@@ -69,10 +69,7 @@ class ReaderTick(Enum):
 class NodeReader(Actor[ReaderTick]):
     """Keeps one node's subscriptions connected; see the module's docstring.
 
-    Args:
-        node: which one, by the name that the table has for it.
-        options: what it shares with other readers.
-        reservation: its place in the pool, the same one for all its incarnations.
+    All its incarnations have the same ``reservation`` of a connection in the pool.
     """
 
     def __init__(self, node: str, options: ReaderOptions, reservation: Reservation) -> None:

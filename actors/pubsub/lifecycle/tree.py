@@ -119,8 +119,7 @@ class PubSubTree:
     def spawn_reader(self, spec: ActorSpec, gone: Callable[[], None]) -> ActorRef[Any] | None:
         """Spawn a reader; None while the readers' supervisor does not run.
 
-        Args:
-            gone: called when the reader has ended for good, before its watchers are told.
+        When the reader has ended for good, ``gone`` is called before its watchers are told.
         """
         readers = self._readers
         if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):

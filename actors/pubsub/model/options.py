@@ -36,9 +36,11 @@ def _why_not(overflow: Overflow | str) -> str:
 
 
 def consumer_mailbox(
-    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
+    mailbox: MailboxSpec | int | None,
+    overflow: Overflow | str | None,
+    default: MailboxSpec = _DEFAULT,
 ) -> MailboxSpec:
-    """Return the bound of the iterator's queue and of handlers that have none of their own.
+    """Return the bound of a consumer's queue; what is not given is taken from ``default``.
 
     Raises:
         SpecError: the options contradict each other, or are not for a consumer.
@@ -47,5 +49,5 @@ def consumer_mailbox(
         raise SpecError("pubsub", problems)
     if isinstance(mailbox, MailboxSpec):
         return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = _DEFAULT.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, _DEFAULT.overflow if overflow is None else overflow)
+    capacity = default.capacity if mailbox is None else mailbox
+    return MailboxSpec(capacity, default.overflow if overflow is None else overflow)
