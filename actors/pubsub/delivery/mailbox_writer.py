@@ -210,7 +210,7 @@ class HandlerWriter(MailboxWriter):
             nones.refuse()
 
     def _report(self) -> None:
-        """Somebody calls ``get_message`` for the first time: report what is handled so far."""
+        # Somebody calls get_message for the first time.
         mailbox = self.mailbox
         if mailbox.closed or (mailbox.waiter is not None and not mailbox.queue):
             self._noticed = self._put_count

@@ -65,8 +65,6 @@ class LoopWatch:
     def _sign(self) -> None:
         self._asked = False
 
-    # -- in the thread -----------------------------------------------------------------------------
-
     def _watch(self) -> None:
         used = _processor_time_of(self._thread_id)
         looked, spent = monotonic(), used()

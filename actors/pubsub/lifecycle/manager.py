@@ -270,8 +270,7 @@ class SubscriptionManager(Actor[Any]):
 async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], call: Call) -> None:
     """Have ``handle`` take ``items``, in portions between which the event loop gets its turn.
 
-    Calls that arrive meanwhile wait in the mailbox. Connections may report in between: after each
-    portion the reconciler is as consistent as after a call of its own.
+    Connections may report in between: after each portion the reconciler is consistent.
     """
     handle(items[:_PORTION], call)
     for start in range(_PORTION, len(items), _PORTION):
