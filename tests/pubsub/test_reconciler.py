@@ -211,3 +211,29 @@ async def test_p7_payloads_that_came_more_than_once_are_remembered_as_such():
         wired.says("old", "smessage", payload)
     recent = wired.subscribers["old"].recent(X, wired.time - 0.2)
     assert recent == Recent(["tick"], frozenset(["tick"]))
+
+
+async def test_p7_of_a_batch_only_delivered_messages_are_remembered_and_each_in_time():
+    """Whoever asks in the middle of a batch is told what was delivered before, and no more."""
+    wired = Wired("old", "standby")
+    wired.placed("old", "standby")
+    wired.says("old", "ssubscribe", 1)
+    wired.says("standby", "ssubscribe", 1)
+    subscriber = wired.subscribers["old"]
+    asked: list[list[str]] = []
+
+    def revoked(node: NodeId, target: Target) -> Revocation:
+        asked.append(subscriber.recent(X, wired.time - 0.2).keys)
+        subscriber.set_route(X, None)
+        return wired.placement.revocation
+
+    wired.placement.revoked = revoked  # type: ignore[method-assign]
+    message = ">3\r\n$8\r\nsmessage\r\n$1\r\nx\r\n$1\r\n{}\r\n"
+    parser = reader()
+    for part in (message.format(1), message.format(2)):
+        parser.feed(part.encode())
+    parser.feed(b">3\r\n$12\r\nsunsubscribe\r\n$1\r\nx\r\n:0\r\n")
+    parser.feed(message.format(3).encode())
+    subscriber.drain(parser.gets)
+    assert asked == [["1", "2"]]
+    assert subscriber.recent(X, wired.time - 0.2).keys == ["1", "2"]

@@ -56,7 +56,7 @@ def sources(tree: PubSubTree) -> dict[str, list[Target]]:
 def unconfirmed(tree: PubSubTree) -> list[Target]:
     """Return the desired targets that are live on no node."""
     subscriptions = tree.registry.subscriptions
-    if tree.former_reconciler is None:
+    if tree.latest_reconciler is None:
         return list(subscriptions)
     rows = tree.reconciler.table.rows
     return [

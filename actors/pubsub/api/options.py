@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias,
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.model.options import check_hooks, check_policy
+from actors.pubsub.model.options import problems_of_hooks
 from actors.pubsub.model.types import GapCallback, LagCallback, SubscriptionCallback
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor, ActorSpec
@@ -65,8 +65,13 @@ class _Options:
     def __post_init__(self: Any) -> None:
         if self.max_idle_seconds <= 0:
             raise ValueError(f"max_idle_seconds must be more than 0, not {self.max_idle_seconds}")
-        check_hooks(on_gap=self.on_gap, on_lagged=self.on_lagged, on_failure=self.on_failure)
-        check_policy(self.retry_policy)
+        for problem in problems_of_hooks(
+            on_gap=self.on_gap, on_lagged=self.on_lagged, on_failure=self.on_failure
+        ):
+            raise TypeError(problem)
+        policy = self.retry_policy
+        if policy is not None and not isinstance(policy, RetryPolicy):
+            raise TypeError(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
 
 
 @dataclass(frozen=True)

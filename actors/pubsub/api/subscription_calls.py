@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.pubsub.lifecycle.drain import drain
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
-from actors.pubsub.lifecycle.manager import GiveUp, Subscribe, Unsubscribe
+from actors.pubsub.lifecycle.manager import Drain, GiveUp, Subscribe, Unsubscribe
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
@@ -19,6 +18,9 @@ from supervisor.log import get_logger
 
 log = get_logger("mailslot.pubsub")
 
+# Seconds between two looks of a drain at the nodes that it waits for. It waits no longer for a node
+# that has sent no byte for so many seconds.
+_LOOK, _PATIENCE = 0.25, 2.0
 # What an acknowledgement of the end of all subscriptions begins with.
 _PREFIXES = {Kind.CHANNEL: "", Kind.PATTERN: "p", Kind.SHARD: "s"}
 
@@ -57,12 +59,17 @@ class SubscriptionCalls:
     ) -> None:
         """Subscribe to ``names`` and to the keys of ``handlers``."""
         tree = self._session.require_open()
+        registry = tree.registry
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
-        subscriptions = [_subscription(tree.registry, kind, name) for name in wanted]
+        targets = [Target(kind, registry.encode(name)) for name in wanted]
+        subscriptions = [
+            Subscription(target, registry.label(target.name), registry.queue_writer)
+            for target in targets
+        ]
         if not subscriptions:
             return
         self._start_handlers(subscriptions, wanted.values())
-        call = self._session.track(Call((s.target for s in subscriptions), tree.system.loop))
+        call = self._session.track(Call(targets, tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with asyncio.timeout(timeout) as limit:
@@ -75,7 +82,7 @@ class SubscriptionCalls:
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
                 ) from None
             raise
-        registered, known = self._names(kind), tree.registry.subscriptions
+        registered, known = self._names(kind), registry.subscriptions
         for subscription in subscriptions:
             if known.get(subscription.target) is subscription:
                 registered[subscription.label] = subscription.callback
@@ -90,18 +97,15 @@ class SubscriptionCalls:
                 subscription.drain()
             raise
 
-    # -- unsubscribe -------------------------------------------------------------------------------
+    # -- unsubscribe and drain ---------------------------------------------------------------------
 
     async def unsubscribe(
         self, kind: Kind, names: Iterable[str | bytes], timeout: float, *, silent: bool
     ) -> None:
         """End the subscriptions of ``names``, or of all of ``kind`` if there are no names.
 
-        Args:
-            kind: of the names.
-            names: channels or patterns.
-            timeout: seconds to wait for the server; after that, a line is logged.
-            silent: acknowledgements are no messages.
+        A server that does not acknowledge within ``timeout`` seconds is logged. With ``silent``
+        acknowledgements are no messages.
         """
         tree = self._session.require_open()
         registry = tree.registry
@@ -122,14 +126,43 @@ class SubscriptionCalls:
         self._forget(registry, targets)
 
     async def drain(self, timeout: float | None) -> bool:
-        """End all subscriptions and wait for the handlers; return whether that was in time."""
+        """End all subscriptions, and wait until the handlers have handled all messages.
+
+        No message that a server has sent is lost: whatever it sent comes before its confirmation
+        of the end, on the same connection. After the handlers, the failure sinks that must be
+        awaited write what they have.
+
+        Args:
+            timeout: seconds for all of this; None: no limit.
+
+        Returns:
+            whether all messages were handled in time.
+        """
         tree = self._session.require_open()
-        targets = list(tree.registry.subscriptions)
+        subscriptions = tree.registry.subscriptions
+        targets = list(subscriptions)
+        handlers = [one.handler for one in subscriptions.values() if one.handler is not None]
         call = self._session.track(Call(targets, tree.system.loop))
         try:
-            return await drain(tree, call, timeout)
+            async with asyncio.timeout(timeout) as limit:
+                if targets:
+                    tree.manager.tell(Drain(targets, call))
+                    await _confirmed(tree, call)
+                for handler in handlers:
+                    await handler.stopped()
+                if tree.written is not None:
+                    await tree.written()
+        except ConnectionError:  # the pub/sub object ended meanwhile, and with it all subscriptions
+            return not any(handler.alive for handler in handlers)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if call.open and tree.manager.alive:
+                tree.manager.tell(Unsubscribe(list(call.open), Call((), tree.system.loop)))
+            if isinstance(error, TimeoutError) and limit.expired():
+                return False
+            raise
         finally:
             self._forget(tree.registry, targets)
+        return True
 
     def _forget(self, registry: SubscriptionRegistry, targets: Iterable[Target]) -> None:
         for target in targets:
@@ -156,6 +189,25 @@ class SubscriptionCalls:
         registry.touched.clear()
 
 
-def _subscription(registry: SubscriptionRegistry, kind: Kind, name: str | bytes) -> Subscription:
-    target = Target(kind, registry.encode(name))
-    return Subscription(target, registry.label(target.name), registry.queue_writer)
+async def _confirmed(tree: PubSubTree, call: Call) -> None:
+    """Wait until each node has confirmed the end of its subscriptions, or is silent."""
+    now = tree.system.loop.time
+    begun = now()
+    while True:
+        done, _ = await asyncio.wait([call.future], timeout=_LOOK)
+        if done:
+            call.future.result()
+            return
+        reconciler = tree.reconciler
+        if reconciler.waits_for_handlers:
+            begun = now()  # reading is paused: silence proves nothing
+            continue
+        for subscriber in reconciler.holders(call.open):
+            quiet = now() - max(begun, subscriber.connection.last_read)
+            if quiet > _PATIENCE:
+                log.warning(
+                    "unsubscribe_not_acknowledged", node=subscriber.node, targets=len(call.open)
+                )
+                subscriber.connection.abort(
+                    ConnectionError(f"{subscriber.node}: silent after an unsubscribe")
+                )

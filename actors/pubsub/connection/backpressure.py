@@ -11,12 +11,7 @@ from actors.runtime.mailbox import Mailbox
 
 
 class Backpressure:
-    """The consumers that have to catch up.
-
-    Args:
-        subscribers: the connections that are paused meanwhile.
-        loop: the event loop.
-    """
+    """The consumers that have to catch up; ``subscribers`` do not read meanwhile."""
 
     def __init__(
         self, subscribers: Mapping[NodeId, Subscriber], loop: asyncio.AbstractEventLoop

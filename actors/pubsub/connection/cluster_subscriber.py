@@ -6,10 +6,11 @@ is late. A merge recognises repeats by what is remembered here; see ``delivery/m
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
-from actors.pubsub.connection.subscriber import Recent, Subscriber
+from actors.pubsub.connection.subscriber import Recent, Subscriber, recent_by_target
 from actors.pubsub.model.types import Kind, Target
 
 #: Replies that are remembered at most, and for how many seconds: long enough to learn which
@@ -45,31 +46,17 @@ class ClusterSubscriber(Subscriber):
         """Return which messages of ``target`` were delivered after ``since``."""
         # Targets are asked for in rows, after the connection's end.
         if self._index is None:
-            self._index = self._make_index(since)
+            self._index = recent_by_target(self._messages(since))
         found = self._index.get(target, Recent())
         is_old = not self._batches or self._batches[-1][0] < since
         return Recent(repeated=found.repeated) if is_old else found
 
-    def _make_index(self, since: float) -> dict[Target, Recent]:
-        late: dict[Target, list[Any]] = {}
-        counts: dict[Target, Counter[Any]] = {}
+    def _messages(self, since: float) -> Iterator[tuple[Target, Any, bool]]:
         word = bytes if self._encoding is None else self._as_text
-        key: Any
         for at, replies in self._batches:
             for reply in replies:
                 match reply:
                     case [b"message", name, data]:
-                        target, key = Target(Kind.CHANNEL, name), word(data)
+                        yield Target(Kind.CHANNEL, name), word(data), at >= since
                     case [b"pmessage", name, channel, data]:
-                        target, key = Target(Kind.PATTERN, name), (word(channel), word(data))
-                    case _:
-                        continue
-                counts.setdefault(target, Counter())[key] += 1
-                if at >= since:
-                    late.setdefault(target, []).append(key)
-        return {
-            target: Recent(
-                late.get(target, []), frozenset(key for key, count in counter.items() if count > 1)
-            )
-            for target, counter in counts.items()
-        }
+                        yield Target(Kind.PATTERN, name), (word(channel), word(data)), at >= since

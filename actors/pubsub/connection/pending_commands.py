@@ -23,7 +23,15 @@ class CommandOwner(Protocol):
         """Take the reply that was just received for the one of the next expected command, too."""
 
 
-class Command(Pending):
+class _Reply(Pending):
+    """A reply of a connection whose end the reconciler hears of as a whole."""
+
+    __slots__ = ()
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+class Command(_Reply):
     """A command that subscribes or unsubscribes: its last confirmation ends it, or its error."""
 
     __slots__ = ("kind", "names", "owner", "subscribe")
@@ -47,9 +55,6 @@ class Command(Pending):
             for target in targets:
                 self.owner.ended(target)
 
-    def fail(self, error: BaseException) -> None:
-        """Nothing: the reconciler hears of the connection's end as a whole."""
-
 
 class ShardLeave(Command):
     """SUNSUBSCRIBE, with a fence behind it.
@@ -71,7 +76,7 @@ class ShardLeave(Command):
             self.owner.skip_fence()
 
 
-class Ignored(Pending):
+class Ignored(_Reply):
     """A reply that nobody needs: ASKING's, or a fence's after an error."""
 
     __slots__ = ()
@@ -79,11 +84,8 @@ class Ignored(Pending):
     def resolve(self, reply: Any) -> None:
         """Take the reply."""
 
-    def fail(self, error: BaseException) -> None:
-        """Nothing: the reconciler hears of the connection's end as a whole."""
 
-
-class Pong(Pending):
+class Pong(_Reply):
     """The reply to a PING; an error, too, shows that the node answers."""
 
     __slots__ = ("heard",)
@@ -94,6 +96,3 @@ class Pong(Pending):
     def resolve(self, reply: Any) -> None:
         """Report that the node has answered."""
         self.heard()
-
-    def fail(self, error: BaseException) -> None:
-        """Nothing: the node has not answered."""

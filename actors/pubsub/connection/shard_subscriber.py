@@ -6,12 +6,13 @@ bus is late. A merge recognises repeats by what is remembered here; see ``delive
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
-from actors.pubsub.connection.subscriber import Recent, Subscriber
-from actors.pubsub.model.types import Target
+from actors.pubsub.connection.subscriber import Recent, Subscriber, recent_by_target
+from actors.pubsub.model.types import Kind, Target
+from actors.redis.wire.resp import PushNotification
 
 _MOST = 4096
 
@@ -19,14 +20,48 @@ _MOST = 4096
 class ShardSubscriber(Subscriber):
     """The shard subscriptions on one connection.
 
-    Delivers messages as :class:`Dispatcher` does, and remembers each reply that is a message, and
-    once a batch the time.
+    Delivers messages as :class:`Dispatcher` does. The replies of a batch that are not delivered
+    pass ``_other`` or ``_unrouted``: those before each of them are remembered there, the rest at
+    the batch's end.
     """
 
+    _MESSAGE = b"smessage"
+
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._recent: deque[Any] = deque(maxlen=_MOST)
-        self._index: tuple[Any, dict[bytes, Recent]] = (None, {})
         super().__init__(*args, **options)
+        # The delivered replies, and before those of a batch the time of the batch.
+        self._recent: deque[Any] = deque(maxlen=_MOST)
+        # The replies of the batch in hand that are not looked at yet.
+        self._rest: Iterator[Any] = iter(())
+        self._index: tuple[Any, dict[Target, Recent]] = (None, {})
+        self._take_batch, self._take = self._take, self._take_and_remember
+
+    def _take_and_remember(self, replies: list[Any]) -> None:
+        self._recent.append(self.connection.last_read)
+        self._rest = iter(replies)
+        self._take_batch(replies)
+        self._recent.extend(self._rest)
+
+    def _other(self, reply: Any) -> None:
+        self._remember_until(reply)
+        super()._other(reply)
+
+    def _unrouted(self, reply: list[Any]) -> bool:
+        if type(reply) is not PushNotification:
+            return super()._unrouted(reply)
+        # What _remember_until() does, written out: a standby comes here with every message.
+        for delivered in self._rest:
+            if delivered is reply:
+                break
+            self._recent.append(delivered)
+        return False
+
+    def _remember_until(self, reply: Any) -> None:
+        """Remember what was delivered before ``reply``, which is not delivered itself."""
+        for delivered in self._rest:
+            if delivered is reply:
+                break
+            self._recent.append(delivered)
 
     def recent(self, target: Target, since: float) -> Recent:
         """Return the payloads of a channel that were delivered after ``since``."""
@@ -35,88 +70,16 @@ class ShardSubscriber(Subscriber):
             return Recent()
         # Channels are asked for in rows: after a batch, or after the connection's end.
         if self._index[0] is not recent[-1]:
-            self._index = (recent[-1], self._make_index(since))
-        found = self._index[1].get(target.name, Recent())
+            self._index = (recent[-1], recent_by_target(self._messages(since)))
+        found = self._index[1].get(target, Recent())
         is_old = self.connection.last_read < since
         return Recent(repeated=found.repeated) if is_old else found
 
-    def _make_index(self, since: float) -> dict[bytes, Recent]:
-        late: dict[bytes, list[Any]] = {}
-        counts: dict[bytes, Counter[Any]] = {}
+    def _messages(self, since: float) -> Iterator[tuple[Target, Any, bool]]:
         word = bytes if self._encoding is None else self._as_text
         is_late = False
         for entry in self._recent:
             if type(entry) is float:  # the time of the batch that follows
                 is_late = entry >= since
-                continue
-            payload = word(entry[2])
-            counts.setdefault(entry[1], Counter())[payload] += 1
-            if is_late:
-                late.setdefault(entry[1], []).append(payload)
-        return {
-            name: Recent(
-                late.get(name, []),
-                frozenset(payload for payload, count in counter.items() if count > 1),
-            )
-            for name, counter in counts.items()
-        }
-
-    def drain(self, gets: Callable[[], Any]) -> None:
-        """Take all replies there are."""
-        self._recent.append(self.connection.last_read)
-        super().drain(gets)
-
-    def _take_bytes(self, replies: list[Any]) -> None:
-        routes = self.channels
-        remember = self._recent.append
-        others = 0
-        for reply in replies:
-            try:
-                kind = reply[0]
-            except (TypeError, LookupError):
-                others += 1
-                self._other(reply)
-                continue
-            if kind == b"smessage":
-                try:
-                    writer, label = routes[reply[1]]
-                except (TypeError, LookupError):
-                    others += self._unrouted(reply)
-                    continue
-                remember(reply)
-                put = writer.put
-                put({"type": "message", "pattern": None, "channel": label, "data": reply[2]})
             else:
-                others += 1
-                self._other(reply)
-        self.received += len(replies) - others
-
-    def _take_text(self, replies: list[Any]) -> None:
-        routes, text = self.channels, self._text
-        remember = self._recent.append
-        others = 0
-        for reply in replies:
-            try:
-                kind = reply[0]
-            except (TypeError, LookupError):
-                others += 1
-                self._other(reply)
-                continue
-            if kind == b"smessage":
-                try:
-                    writer, label = routes[reply[1]]
-                except (TypeError, LookupError):
-                    others += self._unrouted(reply)
-                    continue
-                remember(reply)
-                data = reply[2]
-                try:
-                    data = text(data)
-                except UnicodeDecodeError:
-                    pass  # a payload that is no text stays bytes
-                put = writer.put
-                put({"type": "message", "pattern": None, "channel": label, "data": data})
-            else:
-                others += 1
-                self._other(reply)
-        self.received += len(replies) - others
+                yield Target(Kind.SHARD, entry[1]), word(entry[2]), is_late

@@ -10,6 +10,8 @@ the server has ended the subscription by itself.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,12 +26,6 @@ from actors.redis.wire.connection import Connection
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import PushNotification, pack
 
-_SUBSCRIBE = {Kind.CHANNEL: "SUBSCRIBE", Kind.PATTERN: "PSUBSCRIBE", Kind.SHARD: "SSUBSCRIBE"}
-_UNSUBSCRIBE = {
-    Kind.CHANNEL: "UNSUBSCRIBE",
-    Kind.PATTERN: "PUNSUBSCRIBE",
-    Kind.SHARD: "SUNSUBSCRIBE",
-}
 # The type of a confirmation -> its kind, and whether it confirms a subscription or the end of one.
 _CONFIRMATIONS = {
     b"subscribe": (Kind.CHANNEL, True),
@@ -39,6 +35,8 @@ _CONFIRMATIONS = {
     b"punsubscribe": (Kind.PATTERN, False),
     b"sunsubscribe": (Kind.SHARD, False),
 }
+# A command is the type of its confirmation in capitals.
+_COMMANDS = {confirmed: word.upper() for word, confirmed in _CONFIRMATIONS.items()}
 # Names in one command: few enough for any server, many enough that ten thousand channels are a
 # handful of commands.
 _NAMES_PER_COMMAND = 500
@@ -60,6 +58,27 @@ class Recent(msgspec.Struct, frozen=True):
 
     keys: list[Any] = []
     repeated: frozenset[Any] = frozenset()
+
+
+def recent_by_target(messages: Iterable[tuple[Target, Any, bool]]) -> dict[Target, Recent]:
+    """Return what was delivered of each target.
+
+    Args:
+        messages: in order; of each the target, the key, and whether it was delivered after some
+            time.
+    """
+    late: dict[Target, list[Any]] = {}
+    counts: dict[Target, Counter[Any]] = {}
+    for target, key, is_late in messages:
+        counts.setdefault(target, Counter())[key] += 1
+        if is_late:
+            late.setdefault(target, []).append(key)
+    return {
+        target: Recent(
+            late.get(target, []), frozenset(key for key, count in counter.items() if count > 1)
+        )
+        for target, counter in counts.items()
+    }
 
 
 class SubscriberEvents(Protocol):
@@ -164,25 +183,16 @@ class Subscriber(Dispatcher):
     def subscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
         """Have the subscription of ``names`` sent; shard channels must be of one slot (P4).
 
-        Args:
-            kind: of all ``names``.
-            names: as the server knows them.
-            asking: the node is importing the slot and does not own it yet (P6).
+        ``asking``: the node is importing the slot and does not own it yet (P6).
         """
-        self._send(_SUBSCRIBE[kind], kind, names, True, asking)
+        self._send(kind, names, True, asking)
 
     def unsubscribe(self, kind: Kind, names: list[bytes], *, asking: bool = False) -> None:
         """Have the end of the subscription of ``names`` sent; see :meth:`subscribe`."""
-        self._send(_UNSUBSCRIBE[kind], kind, names, False, asking)
+        self._send(kind, names, False, asking)
 
-    def _send(
-        self,
-        command: str,
-        kind: Kind,
-        names: list[bytes],
-        subscribe: bool,
-        asking: bool = False,
-    ) -> None:
+    def _send(self, kind: Kind, names: list[bytes], subscribe: bool, asking: bool) -> None:
+        command = _COMMANDS[kind, subscribe]
         for start in range(0, len(names), _NAMES_PER_COMMAND):
             part = names[start : start + _NAMES_PER_COMMAND]
             if asking:

@@ -8,7 +8,7 @@ go to the methods of the subclass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter, flush
 from actors.pubsub.model.types import Kind, Target
@@ -27,6 +27,9 @@ class Dispatcher:
         received: messages read so far, those without a route included: their targets have their
             source on another connection.
     """
+
+    #: The type of a push that is a message of a channel; a message by pattern is a pmessage.
+    _MESSAGE: ClassVar[bytes] = b"message"
 
     def __init__(self, touched: list[MailboxWriter], encoding: str | None) -> None:
         self.channels: dict[bytes, Route] = {}
@@ -68,7 +71,7 @@ class Dispatcher:
     # tuple, and a message by pattern has one part more.
 
     def _take_bytes(self, replies: list[Any]) -> None:
-        routes, patterns = self.channels, self.patterns
+        routes, patterns, channel_message = self.channels, self.patterns, self._MESSAGE
         others = 0
         for reply in replies:
             try:
@@ -77,7 +80,7 @@ class Dispatcher:
                 others += 1
                 self._other(reply)
                 continue
-            if kind == b"message":
+            if kind == channel_message:
                 try:
                     writer, label = routes[reply[1]]
                 except (TypeError, LookupError):
@@ -101,7 +104,8 @@ class Dispatcher:
         self.received += len(replies) - others
 
     def _take_text(self, replies: list[Any]) -> None:
-        routes, patterns, text = self.channels, self.patterns, self._text
+        routes, patterns, channel_message = self.channels, self.patterns, self._MESSAGE
+        text = self._text
         others = 0
         for reply in replies:
             try:
@@ -110,7 +114,7 @@ class Dispatcher:
                 others += 1
                 self._other(reply)
                 continue
-            if kind == b"message":
+            if kind == channel_message:
                 try:
                     writer, label = routes[reply[1]]
                 except (TypeError, LookupError):

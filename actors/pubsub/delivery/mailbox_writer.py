@@ -124,22 +124,15 @@ class MailboxWriter:
             dropped = mailbox.trim(self.path)
         finally:
             mailbox.limit -= notices
-        if dropped:
-            self._log_shed()
-
-    def _log_shed(self) -> None:
-        now = monotonic()
-        if now < self._quiet_until:
-            return
-        self._quiet_until = now + _QUIET
-        spec = self.mailbox.spec
-        log.warning(
-            "messages_shed",
-            path=self.path,
-            so_far=self.mailbox.shed,
-            capacity=spec.capacity,
-            overflow=str(spec.overflow),
-        )
+        if dropped and (now := monotonic()) >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            log.warning(
+                "messages_shed",
+                path=self.path,
+                so_far=mailbox.shed,
+                capacity=mailbox.spec.capacity,
+                overflow=str(mailbox.spec.overflow),
+            )
 
 
 class HandlerWriter(MailboxWriter):
@@ -217,7 +210,7 @@ class HandlerWriter(MailboxWriter):
             nones.refuse()
 
     def _report(self) -> None:
-        """Somebody calls ``get_message`` for the first time: report what is handled so far."""
+        # Somebody calls get_message for the first time.
         mailbox = self.mailbox
         if mailbox.closed or (mailbox.waiter is not None and not mailbox.queue):
             self._noticed = self._put_count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, cast
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
@@ -139,22 +139,23 @@ class MessageQueue:
     async def handle(self, notice: Any, deadline: float | None = None) -> None:
         """Do what a queue entry that is no message is for: call a hook, or let the loop run."""
         if notice is _YIELD:
-            if self._yield_is_due():
+            self.marked = False
+            mailbox = self.mailbox
+            allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
+            if self._loop.time() - self._since > allowed:
                 await asyncio.sleep(0)
                 self._since = self._loop.time()
             self.mark()
         elif isinstance(notice, RunningHook):
             await self.hooks.resume(notice, deadline)
         else:
-            rest = self._start(notice)
+            if isinstance(notice, Lagged):
+                rest = start_hook(self.on_lagged, notice.count)
+            else:
+                assert isinstance(notice, GapNotice)
+                rest = start_hook(notice.callback, notice.take())
             if rest is not None:
                 await self.hooks.run(rest, deadline)
-
-    def _start(self, notice: Any) -> Coroutine[Any, Any, None] | None:
-        if isinstance(notice, Lagged):
-            return start_hook(self.on_lagged, notice.count)
-        assert isinstance(notice, GapNotice)
-        return start_hook(notice.callback, notice.take())
 
     def mark(self) -> None:
         """Put the yield marker into a queue that is long enough to need one."""
@@ -162,12 +163,6 @@ class MessageQueue:
         if not self.marked and len(queue) > _QUANTUM:
             self.marked = True
             queue.insert(_QUANTUM, _YIELD)
-
-    def _yield_is_due(self) -> bool:
-        self.marked = False
-        mailbox = self.mailbox
-        allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
-        return self._loop.time() - self._since > allowed
 
     async def _wait(self, deadline: float | None) -> None:
         waiter = self._loop.create_future()

@@ -16,7 +16,6 @@ class GapNotice(Envelope):
     """A gap, in the queue before the first message after the gap (P10). It is never shed.
 
     Attributes:
-        gap: the gap.
         callback: the ``on_gap`` to call; None: nobody asked for gaps.
         on_taken: called when the notice leaves the queue.
         reported: whether the notice has left the queue.

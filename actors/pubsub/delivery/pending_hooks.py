@@ -27,11 +27,7 @@ class PendingHooks:
     """The hooks of one iterator.
 
     Attributes:
-        queued: how many running hooks are in the queue.
-
-    Args:
-        queue: the iterator's.
-        loop: runs the hooks.
+        queued: how many running hooks are in the iterator's queue.
     """
 
     def __init__(self, queue: deque[Any], loop: asyncio.AbstractEventLoop) -> None:

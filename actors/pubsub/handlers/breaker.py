@@ -54,12 +54,9 @@ class Breaker(msgspec.Struct, frozen=True):
 class BreakerState:
     """The state of one handler's breaker; asked before each call while it is not closed.
 
-    Args:
-        spec: when the breaker opens, and for how long.
+    Attributes:
         handler: the handler's name, for log lines.
         channel: the handler's subscription, for log lines.
-
-    Attributes:
         status: closed, open or half-open.
         ok: set after each success by whoever calls the handler: while the breaker is closed, a
             success costs no more than this.

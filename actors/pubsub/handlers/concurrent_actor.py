@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -47,8 +48,8 @@ class ConcurrentActor(Actor[PubSubMessage]):
         handler: the user's.
         status: where the scheduler and the threads are shown.
         time: the clock of the breaker.
-        on_lagged: called with the number of messages shed.
-        on_failure: the failure sink of the workers.
+        on_lagged: the user's hook.
+        on_failure: takes the failures of the workers.
     """
 
     resilient = True
@@ -105,9 +106,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self, number: int, run: Run, thread: WorkerThread | None
     ) -> Callable[[Work], Any]:
         """Return the function that worker ``number`` calls for each message."""
-
-        def done() -> None:
-            self._done(number)
+        done = partial(self._done, number)
 
         async def receive(work: Work) -> None:
             try:
@@ -140,7 +139,6 @@ class ConcurrentActor(Actor[PubSubMessage]):
             await self._overflow()
 
     def _keyed(self, work: Work, key: Callable[[Any], Any]) -> tuple[Work, Any]:
-        """Return ``work`` with its payload, and its key."""
         if self._decode is None:
             return work, key(work.message)
         try:
@@ -186,7 +184,6 @@ class ConcurrentActor(Actor[PubSubMessage]):
             self.context.stop()
 
     async def _wait_worker(self) -> None:
-        """Wait until a worker has handled a message."""
         self._worker_done = asyncio.get_running_loop().create_future()
         await self._worker_done
 

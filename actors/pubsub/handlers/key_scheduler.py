@@ -12,12 +12,8 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Final
 
-
-class _NoKey:
-    """The key of a message whose order does not matter."""
-
-
-NO_KEY: Final = _NoKey()
+#: The key of a message whose order does not matter.
+NO_KEY: Final = object()
 
 
 class KeyScheduler:

@@ -101,6 +101,14 @@ def make_call(handler: Handler, thread: WorkerThread | None = None) -> Call:
         return lambda payload, _: thread.run(fn, payload)
     if handler.is_async:
         return fn if two else lambda payload, _: fn(payload)
+    return awaited(fn, two=two)
+
+
+def awaited(fn: Callable[..., Any], *, two: bool) -> Call:
+    """Return a coroutine function that calls ``fn``, and awaits its result if need be.
+
+    ``two``: ``fn`` takes the message after the payload.
+    """
 
     async def call(payload: Any, message: PubSubMessage) -> Any:
         result = fn(payload, message) if two else fn(payload)
@@ -225,18 +233,14 @@ def _in_free_thread(run: Run, thread: WorkerThread, name: str) -> Run:
         except TimeoutError:
             if thread.busy:
                 thread.overdue = True
-                _warn_overdue(name)
+                suppressed = _overdue.passes(name)
+                if suppressed is not None:
+                    log.warning(
+                        "thread_goes_on",
+                        handler=name,
+                        consequence="the thread takes its next message once the function returns",
+                        suppressed=suppressed,
+                    )
             raise
 
     return run_when_free
-
-
-def _warn_overdue(name: str) -> None:
-    suppressed = _overdue.passes(name)
-    if suppressed is not None:
-        log.warning(
-            "thread_goes_on",
-            handler=name,
-            consequence="the thread takes its next message once the function returns",
-            suppressed=suppressed,
-        )

@@ -15,7 +15,7 @@ import msgspec
 from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.handlers.pipeline import Call, guard, is_undecodable, make_run
+from actors.pubsub.handlers.pipeline import awaited, guard, is_undecodable, make_run
 from actors.runtime.actor import Actor, ActorSpec
 
 
@@ -43,7 +43,10 @@ def _receive(
     actor: Actor[Any], handler: Handler, breaker: BreakerState | None, time: Callable[[], float]
 ) -> Callable[[Any], Awaitable[Any]]:
     own = actor.receive
-    run = guard(make_run(handler, _call(handler, own)), breaker, time)
+    call = (
+        awaited(own, two=False) if handler.adapt is None else awaited(handler.adapt(own), two=True)
+    )
+    run = guard(make_run(handler, call), breaker, time)
     healthy = False
 
     async def receive(message: Any) -> Any:
@@ -56,7 +59,7 @@ def _receive(
             result = await run(message)
         except Exception as error:
             if isinstance(error, BreakerOpenError) or is_undecodable(error):
-                return _report_failure(actor, message, error)
+                return actor.context._cell.report_failure(message, error)
             raise
         if not healthy:
             # A later message makes it crash, then, and not its start: it restarts at once.
@@ -65,20 +68,3 @@ def _receive(
         return result
 
     return receive
-
-
-def _call(handler: Handler, own: Callable[[Any], Any]) -> Call:
-    adapted = None if handler.adapt is None else handler.adapt(own)
-
-    async def call(payload: Any, message: Any) -> Any:
-        result = own(payload) if adapted is None else adapted(payload, message)
-        if result is not None and inspect.isawaitable(result):
-            return await result
-        return result
-
-    return call
-
-
-def _report_failure(actor: Actor[Any], message: Any, error: Exception) -> None:
-    """Give the failure sink a message that the actor did not receive."""
-    actor.context._cell.report_failure(message, error)

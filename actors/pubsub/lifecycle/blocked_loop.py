@@ -12,7 +12,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 from typing import ClassVar, Final
@@ -65,8 +65,6 @@ class LoopWatch:
     def _sign(self) -> None:
         self._asked = False
 
-    # -- in the thread -----------------------------------------------------------------------------
-
     def _watch(self) -> None:
         used = _processor_time_of(self._thread_id)
         looked, spent = monotonic(), used()
@@ -96,7 +94,7 @@ class LoopWatch:
 
     def _look(self, now: float, starved_since: float | None) -> None:
         frame = sys._current_frames().get(self._thread_id)
-        stack = [] if frame is None else _handling(frame)
+        stack = _handling(frame)
         if not stack:
             self._call = None
             return
@@ -139,21 +137,16 @@ def _processor_time_of(thread_id: int) -> Callable[[], float]:
     return lambda: time.clock_gettime(clock)
 
 
-def _handling(frame: FrameType) -> list[FrameType]:
+def _handling(frame: FrameType | None) -> list[FrameType]:
     """Return the stack from an actor's message loop inwards; empty if no message is handled."""
     stack = []
-    for one in _outwards(frame):
-        stack.append(one)
-        if one.f_code is _LOOP_CODE:
+    while frame is not None:
+        stack.append(frame)
+        if frame.f_code is _LOOP_CODE:
             stack.reverse()
             return stack if len(stack) > 1 else []
-    return []
-
-
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
         frame = frame.f_back
+    return []
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -20,6 +20,7 @@ from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
 from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Subscription
 from actors.runtime.actor import ActorSpec
@@ -37,11 +38,7 @@ log = get_logger("mailslot.pubsub")
 class HandlerFactory:
     """Starts the handlers of one pub/sub object.
 
-    Args:
-        tree: where they run.
-        mailbox: the bound of a handler that has none of its own.
-        on_failure: the failure sink of a handler that has none of its own; None: a log.
-        on_lagged: the ``on_lagged`` of a handler that has none of its own.
+    Each handler without a bound, failure sink or ``on_lagged`` of its own has the one given here.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class HandlerFactory:
         on_failure = self._on_failure_of(handler, subscription, breaker, failures)
         spec = msgspec.structs.replace(
             self._spec(handler, status, on_failure),
-            mailbox=self._bound(handler),
+            mailbox=consumer_mailbox(handler.mailbox, handler.overflow, self._mailbox),
             on_failure=on_failure,
             describe=status.describe,
         )
@@ -108,15 +105,6 @@ class HandlerFactory:
         else:
             args = (make_receive(handler, breaker, clock), on_lagged)
         return ActorSpec(kind, args, restart="permanent")
-
-    def _bound(self, handler: Handler) -> MailboxSpec:
-        given, default = handler.mailbox, self._mailbox
-        if given is None:
-            given = default.capacity
-        bound = given if isinstance(given, MailboxSpec) else MailboxSpec(given, default.overflow)
-        if handler.overflow is not None:
-            bound = MailboxSpec(bound.capacity, handler.overflow)
-        return bound
 
     # -- failures ----------------------------------------------------------------------------------
 

@@ -73,14 +73,7 @@ class ManagerTick(Enum):
 
 
 class ReaderKeeper(Protocol):
-    """What a role may ask of its manager.
-
-    Attributes:
-        tree: the pub/sub object's tree.
-        readers: the reader of each node that has one.
-        reconciler: the manager's reconciler.
-        loop: the event loop, whose time everything is in.
-    """
+    """What a role may ask of its manager."""
 
     tree: PubSubTree
     readers: dict[NodeId, ActorRef[Any]]
@@ -130,35 +123,24 @@ class ManagerRole(Protocol):
         """Take a message that is no call: a timer's, or a report."""
 
 
-class SingleServerRole:
-    """The role for one server: one reader, nothing to decide."""
+class _SingleServerRole:
+    """The role for one server: one reader, nothing to decide, and no timers."""
 
     def __init__(self) -> None:
         self.placement = self.events = SinglePlacement()
         self._keeper: ReaderKeeper
 
     def start(self, keeper: ReaderKeeper) -> None:
-        """Begin."""
         self._keeper = keeper
 
-    def stop(self) -> None:
-        """Nothing to end."""
-
     def place_readers(self) -> None:
-        """Have the one reader."""
         self._keeper.keep_reader(SERVER, "connection")
 
-    def reader_ended(self, node: NodeId) -> None:
-        """Nothing depends on it."""
-
-    def targets_changed(self) -> None:
-        """Any targets are served by the one reader."""
-
-    def reconcile(self) -> None:
-        """Every event of one server is reported."""
-
-    def receive(self, message: Any) -> None:
-        """Take none: this role has no timers."""
+    def stop(self) -> None: ...
+    def reader_ended(self, node: NodeId) -> None: ...
+    def targets_changed(self) -> None: ...
+    def reconcile(self) -> None: ...
+    def receive(self, message: Any) -> None: ...
 
 
 class ManagerOptions(msgspec.Struct, frozen=True):
@@ -166,7 +148,7 @@ class ManagerOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         tree: the pub/sub object's tree.
-        reader: what its readers are made with.
+        reader: what the readers share.
         retry_policy: how readers are restarted; None: not at all.
         role: makes the role of one incarnation.
     """
@@ -174,7 +156,7 @@ class ManagerOptions(msgspec.Struct, frozen=True):
     tree: PubSubTree
     reader: ReaderOptions
     retry_policy: RetryPolicy | None
-    role: Callable[[], ManagerRole] = SingleServerRole
+    role: Callable[[], ManagerRole] = _SingleServerRole
 
 
 class SubscriptionManager(Actor[Any]):
@@ -192,13 +174,13 @@ class SubscriptionManager(Actor[Any]):
     async def on_start(self) -> None:
         """Make a reconciler for what the registry holds; the readers come after."""
         self.loop = self.context.system.loop
-        former = self.tree.former_reconciler
+        former = self.tree.latest_reconciler
         role = self.role
         role.start(self)
         self.reconciler = Reconciler(self.tree.registry, role.placement, role.events, self.loop)
         if former is not None:
             self.reconciler.inherit(former)
-        self.tree.reconciler = self.reconciler
+        self.tree.latest_reconciler = self.reconciler
         # Managers reconcile at the same instants, so that where there are many, the event loop
         # wakes up once a second for all of them.
         begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)
@@ -278,7 +260,6 @@ class SubscriptionManager(Actor[Any]):
         self.context.timers.after(seconds, message)
 
     def _reader_ended(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        """A reader ended for good: on request, or because nothing restarts it."""
         for node in [node for node, other in self.readers.items() if other is ref]:
             del self.readers[node]
             if not reason.normal:
@@ -289,8 +270,7 @@ class SubscriptionManager(Actor[Any]):
 async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], call: Call) -> None:
     """Have ``handle`` take ``items``, in portions between which the event loop gets its turn.
 
-    Calls that arrive meanwhile wait in the mailbox. Connections may report in between: after each
-    portion the reconciler is as consistent as after a call of its own.
+    Connections may report in between: after each portion the reconciler is consistent.
     """
     handle(items[:_PORTION], call)
     for start in range(_PORTION, len(items), _PORTION):

@@ -69,24 +69,30 @@ class ReaderTick(Enum):
 class NodeReader(Actor[ReaderTick]):
     """Keeps one node's subscriptions connected; see the module's docstring.
 
-    Args:
-        node: which one, by the name that the table has for it.
-        options: what it shares with other readers.
-        reservation: its place in the pool, the same one for all its incarnations.
+    All its incarnations have the same ``reservation`` of a connection in the pool.
     """
 
     def __init__(self, node: str, options: ReaderOptions, reservation: Reservation) -> None:
         self.node = node
         self.options = options
         self.reservation = reservation
-        self.connection: Connection | None = None
-        self.subscriber: Subscriber | None = None
+        self._subscriber: Subscriber | None = None
         self._pinged_at = 0.0
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """What takes the node's messages, once the reader has started."""
+        assert self._subscriber is not None
+        return self._subscriber
 
     async def on_start(self) -> None:
         """Connect, and take over the node's subscriptions."""
         options = self.options
-        connection = self.connection = await self._connect()
+        try:
+            connection = await options.open(self.node, self.reservation)
+        except Exception as error:
+            options.failed(self.node, error)
+            raise
         try:
             self._take_over(connection)
         except BaseException:
@@ -97,24 +103,17 @@ class NodeReader(Actor[ReaderTick]):
     def _take_over(self, connection: Connection) -> None:
         options = self.options
         reconciler = options.reconciler()
-        self.subscriber = options.subscriber(
+        subscriber = self._subscriber = options.subscriber(
             self.node, connection, reconciler, reconciler.registry.touched, decode=options.decode
         )
         connection.add_close_callback(self._ended)
-        reconciler.on_connected(self.subscriber)
+        reconciler.on_connected(subscriber)
         if self.context.incarnation > 1:
             reconciler.registry.reconnects += 1
         self.context.mark_healthy()
         options.ready()
         self.context.timers.after(options.max_idle_seconds, ReaderTick.IDLE)
         self._plan_renewal()
-
-    async def _connect(self) -> Connection:
-        try:
-            return await self.options.open(self.node, self.reservation)
-        except Exception as error:
-            self.options.failed(self.node, error)
-            raise
 
     def receive(self, message: ReaderTick) -> Awaitable[None] | None:
         """Act on a timer."""
@@ -129,34 +128,26 @@ class NodeReader(Actor[ReaderTick]):
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the connection go; the server ends its subscriptions with it."""
-        if self.subscriber is not None and self.connection is not None:
-            self.connection.abort()
-            self.options.release(self.connection)
-            self.options.reconciler().on_disconnected(
-                self.subscriber, f"the reader stopped ({reason})"
-            )
+        subscriber = self._subscriber
+        if subscriber is not None:
+            subscriber.connection.abort()
+            self.options.release(subscriber.connection)
+            self.options.reconciler().on_disconnected(subscriber, f"the reader stopped ({reason})")
 
     # -- the end of the connection -----------------------------------------------------------------
 
     def _ended(self, connection: Connection, cause: BaseException) -> None:
-        assert self.subscriber is not None
         # At once, not by a message: every subscription on it has to find another place.
         self.options.reconciler().on_disconnected(self.subscriber, f"connection lost: {cause}")
-        self.context.crash(self._loss(cause))
-
-    def _loss(self, cause: BaseException) -> BaseException:
-        if isinstance(cause, exceptions.ConnectionError):
-            return cause
-        error = exceptions.ConnectionError(f"{self.node}: connection lost: {cause}")
-        error.__cause__ = cause
-        return error
+        if not isinstance(cause, exceptions.ConnectionError):
+            error = exceptions.ConnectionError(f"{self.node}: connection lost: {cause}")
+            error.__cause__, cause = cause, error
+        self.context.crash(cause)
 
     # -- proof of life (P9) ------------------------------------------------------------------------
 
     def _check_idle(self) -> None:
-        connection = self.connection
-        assert connection is not None
-        assert self.subscriber is not None
+        connection = self.subscriber.connection
         now = asyncio.get_running_loop().time()
         quiet = now - connection.last_read
         allowed = self.options.max_idle_seconds
@@ -171,8 +162,7 @@ class NodeReader(Actor[ReaderTick]):
             self.context.timers.after(self.options.ping_deadline, ReaderTick.PONG)
 
     def _check_pong(self) -> None:
-        connection = self.connection
-        assert connection is not None
+        connection = self.subscriber.connection
         if connection.last_read >= self._pinged_at or self.options.reconciler().paused:
             self._check_idle()
             return
@@ -185,17 +175,14 @@ class NodeReader(Actor[ReaderTick]):
     # -- credentials (P14) -------------------------------------------------------------------------
 
     def _plan_renewal(self) -> None:
-        connection = self.connection
-        assert connection is not None
-        expires_at = connection.credentials_expire_at
+        expires_at = self.subscriber.connection.credentials_expire_at
         if expires_at is not None:
             left = expires_at - asyncio.get_running_loop().time()
             self.context.timers.after(max(0.0, left * (1 - _RENEW_AT)), ReaderTick.RENEW)
 
     async def _renew(self) -> None:
-        assert self.connection is not None
         try:
-            await self.connection.reauthenticate()
+            await self.subscriber.connection.reauthenticate()
         except Exception as error:
             # The connection is good until the old credentials end; the next try comes before that.
             log.error("reauthentication_failed", node=self.node, error=str(error))

@@ -124,15 +124,12 @@ class Session:
             async with asyncio.timeout(self._start_timeout):
                 await tree.ready.wait()
         except TimeoutError:
-            raise self._why_not(tree) from None
+            within = f"{self._start_timeout} s (start_timeout)"
+            full_pool = tree.reservations.timed_out(within)
+            no_connection = TimeoutError(f"no connection within {within}")
+            raise tree.last_error or full_pool or no_connection from None
         if self.failure is not None:
             raise self.failure
-
-    def _why_not(self, tree: PubSubTree) -> BaseException:
-        """Return why there is no connection: the last attempt's error, or a full pool."""
-        within = f"{self._start_timeout} s (start_timeout)"
-        waits = tree.reservations.timed_out(within)
-        return tree.last_error or waits or TimeoutError(f"no connection within {within}")
 
     async def close(self) -> None:
         """Stop the tree (P13)."""

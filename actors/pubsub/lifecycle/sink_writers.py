@@ -35,11 +35,7 @@ _QUIET: Final = 10.0
 
 
 class SinkWriters:
-    """The writers of one pub/sub object.
-
-    Args:
-        tree: where they run.
-    """
+    """The writers of one pub/sub object."""
 
     def __init__(self, tree: PubSubTree) -> None:
         self._tree = tree

@@ -55,6 +55,7 @@ class PubSubTree:
         ready: set once the first reader is connected.
         last_error: why the latest attempt to connect failed.
         failed: called with the error that the pub/sub object cannot survive.
+        latest_reconciler: that of the manager that runs or ran last; None: none has run.
         written: waits until the failure sinks have all failures so far; None: no sink is awaited.
     """
 
@@ -67,7 +68,7 @@ class PubSubTree:
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
         self.written: Callable[[], Awaitable[None]] | None = None
-        self._reconciler: Reconciler | None = None
+        self.latest_reconciler: Reconciler | None = None
         self._handlers: Supervisor | None = None
         self._readers: Supervisor | None = None
         self.manager: ActorRef[Any]
@@ -76,17 +77,8 @@ class PubSubTree:
     @property
     def reconciler(self) -> Reconciler:
         """The reconciler of the running manager."""
-        assert self._reconciler is not None
-        return self._reconciler
-
-    @reconciler.setter
-    def reconciler(self, reconciler: Reconciler) -> None:
-        self._reconciler = reconciler
-
-    @property
-    def former_reconciler(self) -> Reconciler | None:
-        """The reconciler of the manager that ran last; None: none has run."""
-        return self._reconciler
+        assert self.latest_reconciler is not None
+        return self.latest_reconciler
 
     def note_error(self, node: str, error: Exception) -> None:
         """Remember why an attempt to connect failed."""
@@ -127,8 +119,7 @@ class PubSubTree:
     def spawn_reader(self, spec: ActorSpec, gone: Callable[[], None]) -> ActorRef[Any] | None:
         """Spawn a reader; None while the readers' supervisor does not run.
 
-        Args:
-            gone: called when the reader has ended for good, before its watchers are told.
+        When the reader has ended for good, ``gone`` is called before its watchers are told.
         """
         readers = self._readers
         if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):

@@ -1,4 +1,4 @@
-"""Checks of the options that pub/sub objects and handlers share: hooks, policies, bounds."""
+"""Checks of the options that pub/sub objects and handlers share: hooks, bounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from actors.runtime.overflow import MailboxSpec, Overflow
-from supervisor import RetryPolicy, SpecError
+from supervisor import SpecError
 
 _DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
 _POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
@@ -35,22 +35,12 @@ def _why_not(overflow: Overflow | str) -> str:
     return ": 'fail' tells the sender, and a server cannot be told" if overflow == "fail" else ""
 
 
-def check_hooks(**hooks: Any) -> None:
-    """Raise TypeError for the first hook that cannot be called."""
-    for problem in problems_of_hooks(**hooks):
-        raise TypeError(problem)
-
-
-def check_policy(policy: Any) -> None:
-    """Raise TypeError unless ``policy`` is a RetryPolicy or None."""
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        raise TypeError(f"retry_policy must be a RetryPolicy, or None, not {policy!r}")
-
-
 def consumer_mailbox(
-    mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
+    mailbox: MailboxSpec | int | None,
+    overflow: Overflow | str | None,
+    default: MailboxSpec = _DEFAULT,
 ) -> MailboxSpec:
-    """Return the bound of the iterator's queue and of handlers that have none of their own.
+    """Return the bound of a consumer's queue; what is not given is taken from ``default``.
 
     Raises:
         SpecError: the options contradict each other, or are not for a consumer.
@@ -59,5 +49,5 @@ def consumer_mailbox(
         raise SpecError("pubsub", problems)
     if isinstance(mailbox, MailboxSpec):
         return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = _DEFAULT.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, _DEFAULT.overflow if overflow is None else overflow)
+    capacity = default.capacity if mailbox is None else mailbox
+    return MailboxSpec(capacity, default.overflow if overflow is None else overflow)
