@@ -98,9 +98,7 @@ class ClusterConnectionPool:
         self.reinitialize_steps = reinitialize_steps
         self.connection_class = connection_class
         check_limits(
-            max_connections=self.max_connections,
-            timeout=self.timeout,
-            max_idle_time=max_idle_time,
+            max_connections=self.max_connections, timeout=self.timeout, max_idle_time=max_idle_time
         )
         #: The topology in the terms of the reference API.
         self.cluster_layout = ClusterLayout(lambda: self.topology)

@@ -81,9 +81,7 @@ class ConnectionPool:
         self.timeout = pool_timeout if timeout is None else timeout
         self.max_idle_time = max_idle_time
         check_limits(
-            max_connections=self.max_connections,
-            timeout=self.timeout,
-            max_idle_time=max_idle_time,
+            max_connections=self.max_connections, timeout=self.timeout, max_idle_time=max_idle_time
         )
         self._entries = 0
         self._permits: FairSemaphore | None = None

@@ -194,11 +194,7 @@ def build_topology(
         if not node.is_primary and node.primary_id is not None:
             followers.setdefault(node.primary_id, []).append(node)
     shards = order_shards(
-        Shard(
-            join_ranges(owned.get(node.id, ())),
-            node,
-            tuple(followers.get(node.id, ())),
-        )
+        Shard(join_ranges(owned.get(node.id, ())), node, tuple(followers.get(node.id, ())))
         for node in by_id.values()
         if node.is_primary
     )
