@@ -21,8 +21,7 @@ from actors.redis.config.cluster_url import (
 from actors.redis.config.settings import ConnectionOptions, ConnectionSettings, check_limits
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.pools.reservations import Reservation
-from actors.redis.topology.model import Address, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connection import Connection
 
 _MAX_CONNECTIONS: Final = 32

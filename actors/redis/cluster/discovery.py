@@ -24,8 +24,7 @@ from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.confirm import carry_over, confirm
 from actors.redis.topology.merge_views import in_touch, merge
-from actors.redis.topology.model import Address, Node, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap, Node, Topology
 from actors.redis.topology.update import at_addresses, tidy
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
@@ -251,7 +250,7 @@ class ClusterObserver:
         views = list({view.myself or id(view): view for _, view in answers}.values())
         merged = merge(views)
         await self._learn_endpoints(merged, answers)
-        return at_addresses(merged, self._address_of)
+        return at_addresses(merged, self.address_of)
 
     async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
         topology = tidy(await self._as_seen(answers))
@@ -288,7 +287,8 @@ class ClusterObserver:
             for node_id, address in keys
         }
 
-    def _address_of(self, node: Node) -> Address:
+    def address_of(self, node: Node) -> Address:
+        """Return where clients reach ``node``, an entry of CLUSTER NODES."""
         address = self._endpoints.get((node.id, node.address), node.address)
         # A node whose address the cluster has lost announces port 0: there is nothing to remap.
         return self._remap(address) if self._remap is not None and node.addressable else address

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from actors.redis import exceptions
-from actors.redis.topology.model import Address, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap, Topology
 
 
 class KnownTopology:

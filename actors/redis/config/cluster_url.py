@@ -15,8 +15,7 @@ from actors.redis.config.url import (
     refuse_place,
     with_tls,
 )
-from actors.redis.topology.model import Address
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap
 
 #: A location, a pair of host and port, or a mapping with ``host`` and ``port``.
 StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
