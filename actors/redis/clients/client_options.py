@@ -110,8 +110,7 @@ def spelled_out(
     Args:
         options: the TypedDict with the keywords.
         defaults: the default of each keyword.
-        hidden: keywords that are not spelled out: ``**options`` stays for them. None: there are
-            none, and ``**options`` goes.
+        hidden: keywords for which ``**options`` stays; None: there are none, and it goes.
     """
 
     def spell(function: F) -> F:
@@ -142,10 +141,7 @@ _SAME_IN_THE_POOL: Final = (*SharedOptions.__annotations__, "max_connections", "
 
 
 def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a client's pool.
-
-    Args:
-        options: those of the client, all of them.
+    """Return the keywords of the pool of a client with these ``options``, all of them.
 
     Raises:
         ValueError: the options for TLS contradict each other.

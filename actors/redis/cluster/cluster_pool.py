@@ -9,9 +9,8 @@ from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
-from actors.redis.cluster.known_topology import KnownTopology
 from actors.redis.cluster.layout import ClusterLayout
-from actors.redis.cluster.session import ClusterSession
+from actors.redis.cluster.session import ClusterSession, KnownTopology
 from actors.redis.config.cluster_url import (
     StartupNode,
     checked_remap,
@@ -188,7 +187,7 @@ class ClusterConnectionPool:
     @property
     def consumers(self) -> int:
         """How many clients were subscribed on the latest node that was asked; 0: unknown."""
-        return self._session.consumers if self._session is not None else 0
+        return self._session.observer.consumers if self._session is not None else 0
 
     def refresh_soon(self) -> None:
         """Have the topology refreshed in the background, if the pool is still entered."""
@@ -230,7 +229,7 @@ class ClusterConnectionPool:
         The pool knows that before other nodes suspect the node. Raises what :meth:`address_of`
         does.
         """
-        return self._entered().silent(self.address_of(node_id))
+        return self._entered().observer.silent(self.address_of(node_id))
 
     # --- Leases -----------------------------------------------------------------------------------
 

@@ -22,13 +22,11 @@ def client_context(
 
     Args:
         wanted: the client's ``ssl``.
-        given: the client's ``ssl_context``; it means TLS also without ``ssl``, and is used instead
-            of the options.
-        options: the client's other ``ssl_*`` options, by the names of :func:`make_ssl_context`.
+        given: the client's ``ssl_context``: it is used, whatever the other options say.
+        options: the client's other ``ssl_*`` options, those of :func:`make_ssl_context`.
 
     Raises:
-        ValueError: there are options for TLS, but TLS is not asked for: to go on in plain text
-            would be a surprise; or :func:`make_ssl_context` refuses the options.
+        ValueError: there are options for TLS without ``wanted``, or they contradict each other.
     """
     if given is not None:
         return given

@@ -20,9 +20,7 @@ _Shared = tuple[Role, str | None, Health, bool, Address]
 def confirm(known: Topology, view: Topology) -> Topology | None:
     """Return ``known`` with the slot moves that ``view`` tells of; None where the two disagree.
 
-    Args:
-        known: what is known.
-        view: the answer of one node, at the addresses that clients use.
+    ``view`` is the answer of one node, at the addresses that clients use.
     """
     if not in_touch(view) or _shared(view) != _shared(known) or _owners(view) != _owners(known):
         return None
