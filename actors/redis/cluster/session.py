@@ -23,13 +23,10 @@ _PAUSE: Final = 0.05
 
 
 class KnownTopology:
-    """Outlives the sessions of its pool: a pool that is entered again starts with it.
-
-    Attributes:
-        value: the topology; None before the pool was entered for the first time.
-    """
+    """Outlives the sessions of its pool: a pool that is entered again starts with it."""
 
     def __init__(self, remap: AddressRemap | None) -> None:
+        #: None before the pool was entered for the first time.
         self.value: Topology | None = None
         self._remap = remap
 
@@ -60,10 +57,8 @@ class KnownTopology:
     def resolve(self, address: Address, asked: Address | None) -> Address | None:
         """Return where to reach the node that a MOVED or ASK names; None where nobody can tell.
 
-        Args:
-            address: the one in the redirection. An empty host stands for the node that sent it;
-                ``?`` for a node without a host name.
-            asked: where the node is reached that sent the redirection.
+        An empty host in ``address`` stands for the node that sent the redirection, which is reached
+        at ``asked``; ``?`` stands for a node without a host name.
         """
         host, port = address
         if not host and asked is not None:
@@ -95,11 +90,7 @@ class ClusterSession:
         self._moved: list[tuple[int, str]] = []
 
     async def load(self) -> None:
-        """Find the cluster, unless this session has found it before.
-
-        Raises:
-            RedisError: no node answered; names the reason of each.
-        """
+        """Find the cluster, unless this session has found it before. Raises what a look raises."""
         while not self._loaded:
             await self._load()
 

@@ -122,11 +122,7 @@ class RespProtocol(asyncio.BufferedProtocol):
                 self.deliver(reply)
 
     def deliver(self, reply: object) -> None:
-        """Give ``reply`` to the command that has waited longest.
-
-        Raises:
-            ProtocolError: no command waits.
-        """
+        """Give ``reply`` to the command that has waited longest; ProtocolError if none waits."""
         if not self.pending:
             raise exceptions.ProtocolError(
                 f"{self.location} sent {reply!r:.200} though nothing was asked"
@@ -147,11 +143,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self._transport.write(data)
 
     async def drain_writes(self) -> None:
-        """Wait until the transport's write buffer has room.
-
-        Raises:
-            ConnectionError: the connection is closed.
-        """
+        """Wait until the transport's write buffer has room; ConnectionError once it is closed."""
         await self._writable.wait()
         if self.lost is not None:
             raise self._loss()
