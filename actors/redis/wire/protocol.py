@@ -15,7 +15,6 @@ from typing import Any, Final, cast
 import hiredis
 
 from actors.redis import exceptions
-from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
@@ -45,12 +44,12 @@ class RespProtocol(asyncio.BufferedProtocol):
     something behind on a connection, a subscription for instance, sets ``tainted``.
     """
 
-    def __init__(self, settings: ConnectionSettings, location: Location) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         loop = asyncio.get_running_loop()
         self.id = next(_ids)
         self.settings = settings
         #: Where the server listens.
-        self.location = location
+        self.location = settings.location
         #: The replies to come, the next one first.
         self.pending: deque[Pending] = deque()
         #: The reason for the connection's end; None while it can be used.
