@@ -94,15 +94,12 @@ def _read_slots(
 ) -> None:
     """Read ``5``, ``0-5460``, ``[5->-target id]`` or ``[5-<-source id]``."""
     if word.startswith("["):
-        slot, arrow, other = word.strip("[]").partition("->-")
-        moves = migrating
-        if not arrow:
-            slot, arrow, other = word.strip("[]").partition("-<-")
-            moves = importing
-        if not arrow:
-            raise ValueError(f"unknown slot state {word}")
-        moves[int(slot)] = other
-        return
+        for arrow, moves in (("->-", migrating), ("-<-", importing)):
+            slot, found, other = word.strip("[]").partition(arrow)
+            if found:
+                moves[int(slot)] = other
+                return
+        raise ValueError(f"unknown slot state {word}")
     start, _, end = word.partition("-")
     owned.append(_slot_range(int(start), int(end or start)))
 
