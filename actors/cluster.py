@@ -106,21 +106,13 @@ class RedisCluster(RedisClusterClient[AnyStr]):
     @overload
     @classmethod
     def from_url(
-        cls,
-        url: str,
-        *,
-        decode_responses: Literal[True],
-        **options: Unpack[ClusterURLOptions],
+        cls, url: str, *, decode_responses: Literal[True], **options: Unpack[ClusterURLOptions]
     ) -> RedisCluster[str]: ...
 
     @overload
     @classmethod
     def from_url(
-        cls,
-        url: str,
-        *,
-        decode_responses: bool = ...,
-        **options: Unpack[ClusterURLOptions],
+        cls, url: str, *, decode_responses: bool = ..., **options: Unpack[ClusterURLOptions]
     ) -> RedisCluster[Any]: ...
 
     @classmethod

@@ -212,12 +212,12 @@ def test_the_error_is_the_one_to_act_upon():
     refused = exceptions.ConnectionError("cannot connect to [::1]:1: refused")
     denied = exceptions.AuthenticationFailureError("who?")
     alone = exceptions.ResponseError("This instance has cluster support disabled")
-    error = nobody_answered({("::1", 1): refused, ("b", 2): denied}, "nodes")
+    error = nobody_answered({("::1", 1): refused, ("b", 2): denied})
     assert type(error) is exceptions.AuthenticationFailureError
     assert str(error).endswith("[::1]:1: refused; b:2: who?")
     assert error.__cause__ is denied
-    error = nobody_answered({("b", 2): denied, ("c", 3): alone}, "nodes")
+    error = nobody_answered({("b", 2): denied, ("c", 3): alone})
     assert type(error) is exceptions.RedisClusterError
     assert "c:3: it runs without cluster mode" in str(error)
-    assert type(nobody_answered({("a", 1): TimeoutError()}, "nodes")) is exceptions.ConnectionError
-    assert "none to ask" in str(nobody_answered({}, "nodes"))
+    assert type(nobody_answered({("a", 1): TimeoutError()})) is exceptions.ConnectionError
+    assert "none to ask" in str(nobody_answered({}))

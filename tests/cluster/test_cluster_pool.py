@@ -44,7 +44,7 @@ def pool_of(cluster: EmbeddedCluster, **options) -> ClusterConnectionPool:
 
 def observer_of(pool: ClusterConnectionPool) -> ClusterObserver:
     assert pool._session is not None
-    return pool._session._observer
+    return pool._session.observer
 
 
 # --- finding the cluster --------------------------------------------------------------------------

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.topology.model import Health, Node, Role, Topology
-from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots, with_addresses_of
+from actors.redis.cluster.discovery import ClusterObserver
+from actors.redis.config.settings import ConnectionSettings
+from actors.redis.topology.model import AddressRemap, Health, Node, Role, Topology
+from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots
 from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges
+from actors.redis.topology.update import at_addresses
+from actors.redis.wire.connection import Connection
 from tests.cluster.captured import ASKED, SERVERS, A, B, C, D, E, F, reply, topology
 from tests.cluster.clusters import uncovered
 
@@ -19,6 +23,12 @@ THIRDS = {A: SlotRange(0, 5460), B: SlotRange(5461, 10921), C: SlotRange(10922, 
 def layout(view: Topology) -> dict[str, tuple[list[str], tuple[SlotRange, ...]]]:
     """Return each primary's replicas and slots."""
     return {s.primary.id: ([r.id for r in s.replicas], s.slots) for s in view.shards if s.primary}
+
+
+def remapped(view: Topology, remap: AddressRemap) -> Topology:
+    """Return ``view`` as a pool with this address_remap sees it."""
+    observer = ClusterObserver(Connection, ConnectionSettings(), (), remap)
+    return at_addresses(view, observer.address_of)
 
 
 # -- a healthy cluster -----------------------------------------------------------------------------
@@ -111,7 +121,8 @@ def test_a_node_in_handshake_is_left_out(server):
 
 @on_servers
 def test_a_node_without_address_is_kept_and_not_found_by_address(server):
-    view = topology(server, "nodes-noaddr", remap=lambda address: (address[0], address[1] + 1))
+    view = topology(server, "nodes-noaddr")
+    view = remapped(view, lambda address: (address[0], address[1] + 1))
     assert not view.nodes[E].addressable
     assert view.nodes[E].port == 0
     assert view.at(view.nodes[E].address) is None
@@ -148,7 +159,8 @@ def test_an_unknown_endpoint_is_the_host_that_we_asked(server, kind):
 def test_nodes_knows_ips_only_and_takes_over_preferred_addresses(server):
     nodes = topology(server, "nodes-hostname")
     assert nodes.nodes[A].host == "127.0.0.1"
-    named = with_addresses_of(nodes, topology(server, "slots-hostname"))
+    shown = topology(server, "slots-hostname").nodes
+    named = at_addresses(nodes, lambda node: shown.get(node.id, node).address)
     assert named.nodes[A].host == "a.example.test"
     assert named.primary_for(0) == named.nodes[A]
     assert named.at(("a.example.test", 17101)) == named.nodes[A]
@@ -164,7 +176,7 @@ def test_remap_is_applied_once_to_each_address(server, kind):
         calls.append(address)
         return ("outside.test", address[1] + 1000)
 
-    view = topology(server, kind, remap=remap)
+    view = remapped(topology(server, kind), remap)
     assert {n.host for n in view.nodes.values()} == {"outside.test"}
     assert view.nodes[A].port == 18101
     assert len(calls) == len(view.nodes)

@@ -363,14 +363,6 @@ async def test_unix_sockets():
         await connection.wait_closed()
 
 
-async def test_a_location_can_be_given_instead_of_the_settings(shared_server):
-    settings = ConnectionSettings()
-    connection = await Connection.open(settings, location=settings_of(shared_server).location)
-    assert str(connection.location) == f"{shared_server.host}:{shared_server.port}"
-    connection.close()
-    await connection.wait_closed()
-
-
 async def test_ids_are_different(shared_server):
     connections = [await Connection.open(settings_of(shared_server)) for _ in range(3)]
     assert all(a.id != b.id for a, b in itertools.combinations(connections, 2))

@@ -13,6 +13,7 @@ from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectionError as RedisConnectionError
 from actors.redis.topology.parse import parse_nodes
+from actors.redis.topology.update import at_addresses
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
@@ -233,7 +234,8 @@ async def test_a_cluster_behind_proxies(connect):
         node, replica = cluster.nodes
         connection = await connect(proxies[node].address)
         text = await connection.execute("CLUSTER", "NODES")
-        view = parse_nodes(text, proxies[node].address, remap=proxies.address_remap)
+        announced = parse_nodes(text, proxies[node].address)
+        view = at_addresses(announced, lambda node: proxies.address_remap(node.address))
         assert view.nodes[node.id].address == proxies[node].address
         assert view.nodes[replica.id].address == proxies[replica].address
         assert [(at.host, at.port) for at in proxies.startup_nodes] == [

@@ -46,8 +46,6 @@ class BaseClient(ABC, Generic[AnyStr]):
     ) -> None:
         await self.connection_pool.__aexit__(exc_type, exc, traceback)
 
-    # --- Commands ---------------------------------------------------------------------------------
-
     @abstractmethod
     async def execute_command(self, *args: Argument) -> Any:
         """Send a command and return its reply."""
@@ -84,11 +82,11 @@ class BaseClient(ABC, Generic[AnyStr]):
 
     async def pubsub_numsub(self, *channels: str | bytes) -> dict[AnyStr, int]:
         """Return the number of subscribers of each of ``channels``, patterns not counted."""
-        return _pairs(await self._query("PUBSUB", "NUMSUB", *channels))
+        return pairs(await self._query("PUBSUB", "NUMSUB", *channels))
 
     async def pubsub_shardnumsub(self, *channels: str | bytes) -> dict[AnyStr, int]:
         """Return the number of subscribers of each of the shard channels."""
-        return _pairs(await self._query("PUBSUB", "SHARDNUMSUB", *channels))
+        return pairs(await self._query("PUBSUB", "SHARDNUMSUB", *channels))
 
     async def pubsub_numpat(self) -> int:
         """Return the number of different patterns that are subscribed to."""
@@ -104,7 +102,8 @@ def _count(reply: Any) -> int:
     return 0 if reply is None else int(reply)
 
 
-def _pairs(reply: Any) -> dict[Any, int]:
+def pairs(reply: Any) -> dict[Any, int]:
+    """Return the names and counts in a reply to NUMSUB: a map, or a flat list of pairs."""
     if isinstance(reply, Mapping):
         return dict(reply)
     flat = iter(reply or ())

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
 from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionSettings, SharedOptions
-from actors.redis.config.tls import CertReqs, client_context
+from actors.redis.config.tls import CertReqs, make_ssl_context
 from actors.redis.config.url import SSL_OPTIONS
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the default policy
 from actors.redis.pools.connection_pool import ConnectionPool
@@ -110,8 +110,7 @@ def spelled_out(
     Args:
         options: the TypedDict with the keywords.
         defaults: the default of each keyword.
-        hidden: keywords that are not spelled out: ``**options`` stays for them. None: there are
-            none, and ``**options`` goes.
+        hidden: keywords for which ``**options`` stays; None: there are none, and it goes.
     """
 
     def spell(function: F) -> F:
@@ -142,18 +141,23 @@ _SAME_IN_THE_POOL: Final = (*SharedOptions.__annotations__, "max_connections", "
 
 
 def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a client's pool.
-
-    Args:
-        options: those of the client, all of them.
+    """Return the keywords of the pool of a client with these ``options``, all of them.
 
     Raises:
-        ValueError: the options for TLS contradict each other.
+        ValueError: the options for TLS contradict each other, or TLS is not asked for: to go on in
+            plain text would be a surprise.
     """
     keywords = {name: options[name] for name in _SAME_IN_THE_POOL}
     keywords["timeout"] = options["pool_timeout"]
-    tls = {name.removeprefix("ssl_"): options[name] for name in SSL_OPTIONS}
-    keywords["ssl_context"] = client_context(options["ssl"], options["ssl_context"], **tls)
+    tls = {name: options[name] for name in SSL_OPTIONS if options[name] is not None}
+    if options["ssl_context"] is None and options["ssl"]:
+        keywords["ssl_context"] = make_ssl_context(
+            **{name.removeprefix("ssl_"): value for name, value in tls.items()}
+        )
+    elif options["ssl_context"] is None and tls:
+        raise ValueError(
+            f"{', '.join(tls)} without TLS: add ssl=True, or leave out what is for TLS only"
+        )
     return keywords
 
 

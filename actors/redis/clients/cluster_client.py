@@ -12,7 +12,6 @@ from actors.redis.clients.gathering import Gathering, gathering
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import route
 from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall
-from actors.redis.exceptions import ClusterDownError
 from actors.redis.topology.model import Node
 from actors.redis.wire.resp import Argument, decode, words
 
@@ -42,8 +41,6 @@ class RedisClusterClient(BaseClient[AnyStr]):
     def read_from_replicas(self) -> bool:
         """Whether subscriptions go to replicas where there are any."""
         return self.connection_pool.read_from_replicas
-
-    # --- Commands ---------------------------------------------------------------------------------
 
     async def execute_command(
         self, *args: Argument, node: str | None = None, slot: int | None = None
@@ -97,7 +94,7 @@ class RedisClusterClient(BaseClient[AnyStr]):
     async def _gather(self, together: Gathering, args: tuple[Argument, ...]) -> Any:
         nodes = together.nodes(self.connection_pool.topology)
         if not nodes:
-            raise ClusterDownError("no node is known that could be asked")
+            raise exceptions.ClusterDownError("no node is known that could be asked")
         replies = await asyncio.gather(
             *(self._run(args, node.id, None, repeatable=True) for node in nodes),
             return_exceptions=True,

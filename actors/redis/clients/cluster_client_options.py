@@ -20,7 +20,7 @@ from actors.redis.exceptions import (
     PrimaryDownError,
     TryAgainError,
 )
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import AddressRemap
 from supervisor.retry_policy import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,

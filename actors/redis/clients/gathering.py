@@ -9,11 +9,12 @@ that other nodes call failing is not asked: it has no subscribers that could be 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from actors.redis.clients.base_client import pairs
 from actors.redis.topology.model import Node, Topology
-from actors.redis.wire.resp import Argument
+from actors.redis.wire.resp import Argument, text_of
 
 
 class Gathering(NamedTuple):
@@ -32,10 +33,7 @@ class Gathering(NamedTuple):
 
 def gathering(args: tuple[Argument, ...]) -> Gathering | None:
     """Return how several nodes answer the command ``args``; None: one node answers it."""
-    upper = [
-        (word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)).upper()
-        for word in args[:2]
-    ]
+    upper = [text_of(word).upper() for word in args[:2]]
     return _GATHERINGS.get(upper[1]) if upper[:1] == ["PUBSUB"] and len(upper) == 2 else None
 
 
@@ -46,10 +44,7 @@ def _union(replies: Iterable[Any]) -> list[Any]:
 def _sums(replies: Iterable[Any]) -> dict[Any, int]:
     counts: Counter[Any] = Counter()
     for reply in replies:
-        flat = iter(reply)
-        named = reply.items() if isinstance(reply, Mapping) else zip(flat, flat, strict=True)
-        for name, count in named:
-            counts[name] += count
+        counts.update(pairs(reply))
     return dict(counts)
 
 

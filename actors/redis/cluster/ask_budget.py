@@ -21,17 +21,8 @@ class AskBudget:
     def take(self, wanted: int, now: float, *, urgent: bool) -> int:
         """Return how many of ``wanted`` questions may be asked now, and count them as asked.
 
-        Args:
-            wanted: a number of nodes.
-            now: the time in seconds.
-            urgent: whether a channel has no live source.
+        ``urgent`` means that a channel has no live source.
         """
-        self._fill(now, urgent=urgent)
-        granted = min(wanted, int(self._tokens))
-        self._tokens -= granted
-        return granted
-
-    def _fill(self, now: float, *, urgent: bool) -> None:
         if not urgent:
             self._urgent_since = None
         elif self._urgent_since is None:
@@ -40,3 +31,6 @@ class AskBudget:
         elapsed = 0.0 if self._filled_at is None else now - self._filled_at
         self._filled_at = now
         self._tokens = min(_SAVED, self._tokens + elapsed * (_URGENT if passing else _CALM))
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
+        return granted

@@ -9,9 +9,8 @@ from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
-from actors.redis.cluster.known_topology import KnownTopology
 from actors.redis.cluster.layout import ClusterLayout
-from actors.redis.cluster.session import ClusterSession
+from actors.redis.cluster.session import ClusterSession, KnownTopology
 from actors.redis.config.cluster_url import (
     StartupNode,
     checked_remap,
@@ -21,8 +20,7 @@ from actors.redis.config.cluster_url import (
 from actors.redis.config.settings import ConnectionOptions, ConnectionSettings, check_limits
 from actors.redis.pools.node_pools import NodePools
 from actors.redis.pools.reservations import Reservation
-from actors.redis.topology.model import Address, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connection import Connection
 
 _MAX_CONNECTIONS: Final = 32
@@ -98,9 +96,7 @@ class ClusterConnectionPool:
         self.reinitialize_steps = reinitialize_steps
         self.connection_class = connection_class
         check_limits(
-            max_connections=self.max_connections,
-            timeout=self.timeout,
-            max_idle_time=max_idle_time,
+            max_connections=self.max_connections, timeout=self.timeout, max_idle_time=max_idle_time
         )
         #: The topology in the terms of the reference API.
         self.cluster_layout = ClusterLayout(lambda: self.topology)
@@ -191,7 +187,7 @@ class ClusterConnectionPool:
     @property
     def consumers(self) -> int:
         """How many clients were subscribed on the latest node that was asked; 0: unknown."""
-        return self._session.consumers if self._session is not None else 0
+        return self._session.observer.consumers if self._session is not None else 0
 
     def refresh_soon(self) -> None:
         """Have the topology refreshed in the background, if the pool is still entered."""
@@ -233,7 +229,7 @@ class ClusterConnectionPool:
         The pool knows that before other nodes suspect the node. Raises what :meth:`address_of`
         does.
         """
-        return self._entered().silent(self.address_of(node_id))
+        return self._entered().observer.silent(self.address_of(node_id))
 
     # --- Leases -----------------------------------------------------------------------------------
 

@@ -24,8 +24,7 @@ from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.topology.confirm import carry_over, confirm
 from actors.redis.topology.merge_views import in_touch, merge
-from actors.redis.topology.model import Address, Node, Topology
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.topology.model import Address, AddressRemap, Node, Topology
 from actors.redis.topology.update import at_addresses, tidy
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
@@ -100,7 +99,7 @@ class ClusterObserver:
                 topology = await self._look_at_all(await self._finish(views))
                 self._check_reachable(topology)
                 return topology
-        raise nobody_answered(errors, "nodes")
+        raise nobody_answered(errors)
 
     async def look(
         self, known: Topology, prefer: Collection[str] = (), *, urgent: bool = False
@@ -108,7 +107,7 @@ class ClusterObserver:
         """Ask one node of ``known``; ask others where its answer disagrees or does not come.
 
         Args:
-            known: what is known; returned as it is where the node confirms it.
+            known: is returned as it is where the node confirms it.
             prefer: ids of nodes that are asked in turn; empty: all nodes are.
             urgent: a channel has no live source: more nodes may be asked in a second.
 
@@ -143,7 +142,7 @@ class ClusterObserver:
         probes = [probe for probe in probes if probe not in asked]
         views = await self._collect(probes, errors, wait=ANSWER_TIMEOUT, enough=1)
         if not views:
-            raise nobody_answered(errors, "nodes")
+            raise nobody_answered(errors)
         return await self._finish(views)
 
     async def _look_at_all(self, known: Topology) -> Topology:
@@ -211,13 +210,10 @@ class ClusterObserver:
         wait: float,
         enough: int,
     ) -> list[tuple[NodeProbe, Topology]]:
-        """Return the answers that came in time, in the order of ``probes``.
+        """Return the answers that came within ``wait`` seconds, in the order of ``probes``.
 
-        Args:
-            errors: what went wrong is put here.
-            wait: seconds, at most.
-            enough: with so many answers of nodes in touch with the rest, wait no longer than
-                the grace.
+        With ``enough`` answers of nodes in touch with the rest, only the grace is left for the
+        others. Errors are added to ``errors``.
         """
         now = asyncio.get_running_loop().time
         began = now()
@@ -251,7 +247,7 @@ class ClusterObserver:
         views = list({view.myself or id(view): view for _, view in answers}.values())
         merged = merge(views)
         await self._learn_endpoints(merged, answers)
-        return at_addresses(merged, self._address_of)
+        return at_addresses(merged, self.address_of)
 
     async def _finish(self, answers: list[tuple[NodeProbe, Topology]]) -> Topology:
         topology = tidy(await self._as_seen(answers))
@@ -263,8 +259,7 @@ class ClusterObserver:
     ) -> None:
         """Ask for the endpoints when nodes are new, and once in a while.
 
-        CLUSTER NODES shows addresses; where host names are preferred, for TLS for instance, only
-        CLUSTER SHARDS and SLOTS tell them.
+        Only CLUSTER SHARDS and SLOTS tell host names, which are preferred for TLS for instance.
         """
         now = asyncio.get_running_loop().time()
         keys = {(node.id, node.address) for node in merged.nodes.values() if node.addressable}
@@ -288,7 +283,8 @@ class ClusterObserver:
             for node_id, address in keys
         }
 
-    def _address_of(self, node: Node) -> Address:
+    def address_of(self, node: Node) -> Address:
+        """Return where clients reach ``node``, an entry of CLUSTER NODES."""
         address = self._endpoints.get((node.id, node.address), node.address)
         # A node whose address the cluster has lost announces port 0: there is nothing to remap.
         return self._remap(address) if self._remap is not None and node.addressable else address

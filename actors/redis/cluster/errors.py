@@ -12,7 +12,7 @@ from actors.redis.topology.model import Address
 _NO_CLUSTER = "cluster support disabled"
 
 
-def nobody_answered(errors: Mapping[Address, BaseException], who: str) -> exceptions.RedisError:
+def nobody_answered(errors: Mapping[Address, BaseException]) -> exceptions.RedisError:
     """Return an error that names each node and its reason.
 
     The error's class is the reason that the user can do most about: a server without cluster mode,
@@ -28,10 +28,10 @@ def nobody_answered(errors: Mapping[Address, BaseException], who: str) -> except
             "RedisCluster, or cluster-enabled yes in its configuration"
         )
     elif isinstance(cause, AuthenticationError | AuthorizationError):
-        found = type(cause)(f"none of the cluster's {who} let this client in: {text}")
+        found = type(cause)(f"none of the cluster's nodes let this client in: {text}")
     else:
         found = exceptions.ConnectionError(
-            f"none of the cluster's {who} answered: {text or 'there is none to ask'}"
+            f"none of the cluster's nodes answered: {text or 'there is none to ask'}"
         )
     found.__cause__ = cause
     return found

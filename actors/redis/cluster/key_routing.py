@@ -14,7 +14,7 @@ import msgspec
 
 from actors.redis.exceptions import DataError
 from actors.redis.topology.slots import SLOTS, key_slot
-from actors.redis.wire.resp import Argument
+from actors.redis.wire.resp import Argument, text_of
 
 # Commands without keys: any node can execute them.
 # fmt: off
@@ -71,8 +71,8 @@ def route(
     Args:
         args: the command, each word of its name an argument of its own.
         encoding: the codec of str in ``args``.
-        node: the id of a node that is to have the command, whatever its key.
-        slot: the slot whose owner is to have the command, whatever its key.
+        node: the id of a node.
+        slot: a slot, whatever the command's key.
 
     Raises:
         ValueError: both are given, or the slot is none.
@@ -86,7 +86,7 @@ def route(
         if not 0 <= slot < SLOTS:
             raise ValueError(f"slot must be from 0 to {SLOTS - 1}, not {slot!r}")
         return Route(Scope.OWNER, slot)
-    name = _text(args[0]).upper()
+    name = text_of(args[0]).upper()
     if name in _KEYLESS:
         return Route(Scope.ANY)
     position = _key_position(name, args)
@@ -100,23 +100,16 @@ def route(
     # Any node passes a published message on to all others. The owner of the channel's slot is
     # preferred: messages of one publisher that take one path stay in their order.
     scope = Scope.PRIMARY if name == "PUBLISH" else Scope.OWNER
-    return Route(scope, key_slot(_bytes(args[position], encoding)))
+    key = args[position]
+    return Route(scope, key_slot(key if isinstance(key, bytes) else str(key).encode(encoding)))
 
 
 def _key_position(name: str, args: tuple[Argument, ...]) -> int | None:
     if name in _COUNT_AT:
         at = _COUNT_AT[name]
-        count = _text(args[at]) if at < len(args) else ""
+        count = text_of(args[at]) if at < len(args) else ""
         return None if count == "0" else at + 1
     if name in _STREAMS:
-        upper = [_text(word).upper() for word in args]
+        upper = [text_of(word).upper() for word in args]
         return upper.index("STREAMS") + 1 if "STREAMS" in upper else len(args)
     return _KEY_AT.get(name, 1)
-
-
-def _text(word: Argument) -> str:
-    return word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
-
-
-def _bytes(key: Argument, encoding: str) -> bytes:
-    return key if isinstance(key, bytes) else str(key).encode(encoding)

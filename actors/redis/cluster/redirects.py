@@ -13,13 +13,6 @@ from typing import Any, Final
 from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
-from actors.redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    ClusterError,
-    MovedError,
-    PrimaryDownError,
-)
 from actors.redis.topology.model import Address, Health, Node
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import Argument
@@ -43,9 +36,9 @@ _STALE: Final = (
     MayHaveRunError,
     exceptions.ConnectionError,
     TimeoutError,
-    ClusterError,
-    ClusterDownError,
-    PrimaryDownError,
+    exceptions.ClusterError,
+    exceptions.ClusterDownError,
+    exceptions.PrimaryDownError,
 )
 
 
@@ -97,16 +90,16 @@ class RedirectingCall:
         while True:
             try:
                 return await self._send(address, asking)
-            except AskError as redirection:
+            except exceptions.AskError as redirection:
                 if self._route.scope is Scope.NODE:
                     raise
                 if len(trail) > _MAX_REDIRECTIONS:
-                    raise ClusterError(
+                    raise exceptions.ClusterError(
                         f"{self._name} was redirected {len(trail)} times, over "
                         f"{', '.join(f'{host}:{port}' for host, port in trail)}; the nodes do not "
                         "agree on who serves its slot"
                     ) from redirection
-                asking = not isinstance(redirection, MovedError)
+                asking = not isinstance(redirection, exceptions.MovedError)
                 address = await self._follow(redirection, address)
                 trail.append(address)
 
@@ -141,7 +134,7 @@ class RedirectingCall:
         good = [node for node in known if self._good(node)]
         choice = good or [node for node in known if not node.failing] or known
         if not choice:
-            raise ClusterDownError(f"no node is known that could take {self._name}")
+            raise exceptions.ClusterDownError(f"no node is known that could take {self._name}")
         return random.choice(choice).address
 
     def _good(self, node: Node) -> bool:
@@ -154,18 +147,20 @@ class RedirectingCall:
 
     def _owner(self, owner: Node | None) -> Address:
         if owner is None:
-            raise ClusterDownError(f"slot {self._route.slot} is served by no node at the moment")
+            raise exceptions.ClusterDownError(
+                f"slot {self._route.slot} is served by no node at the moment"
+            )
         if owner.health is Health.FAILED:
             # A stopped process still accepts commands and never answers.
-            raise ClusterDownError(
+            raise exceptions.ClusterDownError(
                 f"slot {self._route.slot} is served by {owner.host}:{owner.port} alone, which "
                 "the other nodes call failed; no replica has taken over yet"
             )
         return self._pool.address_of(owner.id)
 
-    async def _follow(self, redirection: AskError, asked: Address) -> Address:
+    async def _follow(self, redirection: exceptions.AskError, asked: Address) -> Address:
         named = (redirection.host, redirection.port)
-        if isinstance(redirection, MovedError):
+        if isinstance(redirection, exceptions.MovedError):
             address = self._pool.note_moved(redirection.slot, named, asked=asked)
             self._pool.refresh_soon()
         else:

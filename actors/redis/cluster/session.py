@@ -1,4 +1,4 @@
-"""A cluster's pool while it is entered: its connections, and the refresh of the topology."""
+"""A cluster's pool: what it knows, and while it is entered its connections and the refreshes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Final
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
-from actors.redis.cluster.known_topology import KnownTopology
 from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.cluster.stuck_commands import StuckCommandWatch
 from actors.redis.pools.node_pools import NodePools
-from actors.redis.topology.model import Address, Topology
+from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.topology.update import move_slot
 from actors.redis.wire.connection import Connection
 from supervisor.log import get_logger
@@ -23,13 +22,61 @@ log = get_logger("mailslot.redis")
 _PAUSE: Final = 0.05
 
 
+class KnownTopology:
+    """Outlives the sessions of its pool: a pool that is entered again starts with it."""
+
+    def __init__(self, remap: AddressRemap | None) -> None:
+        #: None before the pool was entered for the first time.
+        self.value: Topology | None = None
+        self._remap = remap
+
+    def set(self, topology: Topology) -> Topology:
+        """Make ``topology`` the latest one and return it; an equal one stays the same object."""
+        if self.value is None or topology != self.value:
+            self.value = topology
+        return self.value
+
+    def address_of(self, node_id: str) -> Address:
+        """Return where a node is reached.
+
+        Raises:
+            ConnectionError: no such node is known, or its address is not.
+        """
+        node = self.value.nodes.get(node_id) if self.value is not None else None
+        if node is None:
+            raise exceptions.ConnectionError(
+                f"there is no node {node_id} in the cluster, as far as is known: it left, or the "
+                "topology needs a refresh"
+            )
+        if not node.addressable:
+            raise exceptions.ConnectionError(
+                f"the cluster does not know the address of node {node_id} at the moment"
+            )
+        return node.address
+
+    def resolve(self, address: Address, asked: Address | None) -> Address | None:
+        """Return where to reach the node that a MOVED or ASK names; None where nobody can tell.
+
+        An empty host in ``address`` stands for the node that sent the redirection, which is reached
+        at ``asked``; ``?`` stands for a node without a host name.
+        """
+        host, port = address
+        if not host and asked is not None:
+            host = asked[0]
+        elif host in ("", "?"):
+            nodes = self.value.nodes.values() if self.value is not None else ()
+            found = [node.address for node in nodes if node.port == port]
+            return found[0] if len(found) == 1 else None
+        return self._remap((host, port)) if self._remap is not None else (host, port)
+
+
 class ClusterSession:
     """Begins when a pool is entered first and ends when the pool is left last."""
 
     def __init__(self, known: KnownTopology, observer: ClusterObserver, pools: NodePools) -> None:
         self.known = known
         self.pools = pools
-        self._observer = observer
+        self.observer = observer
         self._stuck = StuckCommandWatch(pools, self.refresh_soon)
         self._loaded = False
         self._load = SingleFlight(self._find)
@@ -43,11 +90,7 @@ class ClusterSession:
         self._moved: list[tuple[int, str]] = []
 
     async def load(self) -> None:
-        """Find the cluster, unless this session has found it before.
-
-        Raises:
-            RedisError: no node answered; names the reason of each.
-        """
+        """Find the cluster, unless this session has found it before. Raises what a look raises."""
         while not self._loaded:
             await self._load()
 
@@ -77,7 +120,7 @@ class ClusterSession:
             self._soon.cancel()
         await self._load.close()
         await self._refresh.close()
-        await self._observer.close()
+        await self.observer.close()
         await self.pools.close(error)
 
     async def acquire(self, address: Address) -> Connection:
@@ -85,15 +128,6 @@ class ClusterSession:
         connection = await self.pools.lease(address)
         self._stuck.begin()
         return connection
-
-    @property
-    def consumers(self) -> int:
-        """How many clients were subscribed on the latest node that was asked; 0: unknown."""
-        return self._observer.consumers
-
-    def silent(self, address: Address) -> bool:
-        """Whether the node at ``address`` did not answer when it was last asked."""
-        return self._observer.silent(address)
 
     def note_moved(self, slot: int, address: Address, asked: Address | None) -> Address | None:
         """Act upon a MOVED; see :meth:`ClusterConnectionPool.note_moved`."""
@@ -110,7 +144,7 @@ class ClusterSession:
 
     async def _find(self) -> None:
         if not self._loaded:
-            self._adopt(await self._observer.load(self.known.value))
+            self._adopt(await self.observer.load(self.known.value))
             self._loaded = True
 
     async def _look(self) -> Topology:
@@ -120,7 +154,7 @@ class ClusterSession:
         self._looked_at = asyncio.get_running_loop().time()
         assert self.known.value is not None, "the first entry loads the topology"
         try:
-            topology = await self._observer.look(self.known.value, prefer, urgent=urgent)
+            topology = await self.observer.look(self.known.value, prefer, urgent=urgent)
         except exceptions.RedisError as error:
             # Nobody sees the error of a refresh in the background.
             log.debug("topology_refresh_failed", error=str(error))

@@ -7,16 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import DEFAULT_LOCATION
-from actors.redis.config.url import (
-    REDIS_OPTIONS,
-    Parser,
-    parse_bool,
-    parse_url,
-    refuse_place,
-    with_tls,
-)
-from actors.redis.topology.model import Address
-from actors.redis.topology.parse import AddressRemap
+from actors.redis.config.url import REDIS_OPTIONS, Parser, parse_bool, read_url
+from actors.redis.topology.model import Address, AddressRemap
 
 #: A location, a pair of host and port, or a mapping with ``host`` and ``port``.
 StartupNode: TypeAlias = TCPLocation | tuple[str, int] | Mapping[str, Any]
@@ -95,10 +87,14 @@ def options_of_url(
     Raises:
         ValueError: the URL or an option has no meaning for a cluster; says what is allowed.
     """
-    refuse_place(options, "leave it out, or give further nodes as startup_nodes")
-    parsed = parse_url(url, decode_components=decode_components, options=CLUSTER_OPTIONS)
-    if not isinstance(parsed.location, TCPLocation):
+    location, merged = read_url(
+        url,
+        options,
+        decode_components=decode_components,
+        parsers=CLUSTER_OPTIONS,
+        cure="leave it out, or give further nodes as startup_nodes",
+    )
+    if not isinstance(location, TCPLocation):
         raise ValueError("a cluster has no unix sockets: use a redis:// or rediss:// URL")
-    merged = with_tls(parsed, options | parsed.options)
     merged.pop("gc_interval", None)
-    return parsed.location, merged
+    return location, merged

@@ -8,10 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
-from actors.redis.config.credentials import (
-    AbstractCredentialProvider,
-    UserPass,
-)
+from actors.redis.config.credentials import AbstractCredentialProvider, UserPass
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
 
 #: The default location of a server.

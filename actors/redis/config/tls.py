@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 CertReqs: TypeAlias = Literal["none", "optional", "required"] | ssl.VerifyMode
 
@@ -13,32 +13,6 @@ _VERIFY_MODES: Final = {
     "optional": ssl.CERT_OPTIONAL,
     "required": ssl.CERT_REQUIRED,
 }
-
-
-def client_context(
-    wanted: bool, given: ssl.SSLContext | None, **options: Any
-) -> ssl.SSLContext | None:
-    """Return the TLS context of a client's options; None: plain text.
-
-    Args:
-        wanted: the client's ``ssl``.
-        given: the client's ``ssl_context``; it means TLS also without ``ssl``, and is used instead
-            of the options.
-        options: the client's other ``ssl_*`` options, by the names of :func:`make_ssl_context`.
-
-    Raises:
-        ValueError: there are options for TLS, but TLS is not asked for: to go on in plain text
-            would be a surprise; or :func:`make_ssl_context` refuses the options.
-    """
-    if given is not None:
-        return given
-    if wanted:
-        return make_ssl_context(**options)
-    if names := [f"ssl_{name}" for name, value in options.items() if value is not None]:
-        raise ValueError(
-            f"{', '.join(names)} without TLS: add ssl=True, or leave out what is for TLS only"
-        )
-    return None
 
 
 def make_ssl_context(

@@ -152,30 +152,33 @@ def _database(text: str) -> int:
         ) from None
 
 
-def refuse_place(options: Mapping[str, Any], cure: str) -> None:
-    """Refuse options that say where the server is, beside a URL, which says so, too.
+def read_url(
+    url: str,
+    options: Mapping[str, Any],
+    *,
+    decode_components: bool,
+    parsers: Mapping[str, Parser] = REDIS_OPTIONS,
+    cure: str = "leave it out",
+) -> tuple[Location, dict[str, Any]]:
+    """Return the location in ``url``, and ``options`` overruled by the options in the URL.
+
+    One ``ssl_context`` is returned instead of the other ``ssl_*`` options. The arguments are those
+    of :func:`parse_url`, whose ``options`` are ``parsers`` here.
 
     Raises:
-        ValueError: there is such an option; says what to do instead, ``cure``.
+        ValueError: the URL or an option has no meaning; or an option says where to connect, as the
+            URL does: ``cure`` is what to do instead.
     """
     names = ("host", "port", "location", "unix_socket_path")
     if given := [name for name in names if options.get(name) is not None]:
         raise ValueError(f"{', '.join(given)} beside a URL, which says where to connect: {cure}")
-
-
-def with_tls(parsed: ParsedURL, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with one ``ssl_context`` instead of the other ``ssl_*`` options.
-
-    Raises:
-        ValueError: there are ``ssl_*`` options without rediss://, or they contradict each other.
-    """
-    merged = dict(options)
-    tls = {name: merged.pop(name, None) for name in SSL_OPTIONS}
-    tls = {name: value for name, value in tls.items() if value is not None}
+    parsed = parse_url(url, decode_components=decode_components, options=parsers)
+    merged = {**options, **parsed.options}
+    tls = {name: value for name in SSL_OPTIONS if (value := merged.pop(name, None)) is not None}
     if tls and not parsed.tls:
         raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
     if parsed.tls and merged.get("ssl_context") is None:
         merged["ssl_context"] = make_ssl_context(
             **{name.removeprefix("ssl_"): value for name, value in tls.items()}
         )
-    return merged
+    return parsed.location, merged

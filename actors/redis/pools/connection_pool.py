@@ -24,7 +24,7 @@ from actors.redis.config.settings import (
     ConnectionSettings,
     check_limits,
 )
-from actors.redis.config.url import parse_url, refuse_place, with_tls
+from actors.redis.config.url import read_url
 from actors.redis.pools.permits import FairSemaphore
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connect_progress import ConnectProgress
@@ -81,9 +81,7 @@ class ConnectionPool:
         self.timeout = pool_timeout if timeout is None else timeout
         self.max_idle_time = max_idle_time
         check_limits(
-            max_connections=self.max_connections,
-            timeout=self.timeout,
-            max_idle_time=max_idle_time,
+            max_connections=self.max_connections, timeout=self.timeout, max_idle_time=max_idle_time
         )
         self._entries = 0
         self._permits: FairSemaphore | None = None
@@ -108,10 +106,8 @@ class ConnectionPool:
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.
         """
-        refuse_place(options, "leave it out")
-        parsed = parse_url(url, decode_components=decode_components)
-        merged = with_tls(parsed, options | parsed.options)
-        return cls(location=parsed.location, **merged)
+        location, merged = read_url(url, options, decode_components=decode_components)
+        return cls(location=location, **merged)
 
     @property
     def location(self) -> Location:

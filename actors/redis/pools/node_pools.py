@@ -126,7 +126,7 @@ class NodePools:
 
         Args:
             address: where the node is reached.
-            dedicated: return a new, tainted connection.
+            dedicated: return a new connection, which is tainted.
             reservation: holds the place, and keeps it when the connection is released.
 
         Raises:

@@ -33,11 +33,7 @@ class FairSemaphore:
         return sum(not waiter.done() for waiter in self._waiters)
 
     async def acquire(self) -> None:
-        """Take a permit, and wait for one if none is free.
-
-        Raises:
-            BaseException: the error that :meth:`close` was given.
-        """
+        """Take a permit, and wait for one if none is free; raises what :meth:`close` was given."""
         if self.take():
             return
         waiter = self.queue()
@@ -52,11 +48,7 @@ class FairSemaphore:
             raise
 
     def take(self) -> bool:
-        """Take a permit if one is free, and return whether one was.
-
-        Raises:
-            BaseException: the error that :meth:`close` was given.
-        """
+        """Take a permit if one is free, and return whether one was; raises as :meth:`acquire`."""
         if self._closed is not None:
             raise self._closed
         if not self._free:

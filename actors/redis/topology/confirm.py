@@ -6,23 +6,17 @@ two ends of a slot move know of the move, so a view confirms the rest, and adds 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from actors.redis.topology.merge_views import in_touch, moves_of
-from actors.redis.topology.model import Address, Health, Role, Topology
-from actors.redis.topology.slots import SlotRange
-
-#: What every node of a healthy cluster says of another one.
-_Shared = tuple[Role, str | None, Health, bool, Address]
+from actors.redis.topology.model import Topology
 
 
 def confirm(known: Topology, view: Topology) -> Topology | None:
     """Return ``known`` with the slot moves that ``view`` tells of; None where the two disagree.
 
-    Args:
-        known: what is known.
-        view: the answer of one node, at the addresses that clients use.
+    ``view`` is the answer of one node, at the addresses that clients use.
     """
     if not in_touch(view) or _shared(view) != _shared(known) or _owners(view) != _owners(known):
         return None
@@ -59,14 +53,15 @@ def carry_over(known: Topology, merged: Topology, asked: Collection[str | None])
     return replace(merged, migrating={**kept, **merged.migrating})
 
 
-def _shared(topology: Topology) -> Mapping[str, _Shared]:
+def _shared(topology: Topology) -> dict[str, tuple[object, ...]]:
+    """Return what every node of a healthy cluster says of each node."""
     return {
         node.id: (node.role, node.primary_id, node.health, node.addressable, node.address)
         for node in topology.nodes.values()
     }
 
 
-def _owners(topology: Topology) -> list[tuple[tuple[SlotRange, ...], str | None]]:
+def _owners(topology: Topology) -> list[tuple[object, ...]]:
     return [
         (shard.slots, None if shard.primary is None else shard.primary.id)
         for shard in topology.shards

@@ -102,10 +102,7 @@ def _edges(views: Sequence[Topology]) -> list[int]:
 
 
 def _owner(
-    slot: int,
-    views: Sequence[Topology],
-    own: Mapping[str, Topology],
-    nodes: Mapping[str, Node],
+    slot: int, views: Sequence[Topology], own: Mapping[str, Topology], nodes: Mapping[str, Node]
 ) -> str | None:
     claims: Counter[str] = Counter()
     epochs: dict[str, int] = {}

@@ -9,13 +9,16 @@ from __future__ import annotations
 import enum
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from actors.redis.topology.slots import SlotRange, join_ranges
 
 Address = tuple[str, int]
 """Host name or IP address, and TCP port."""
+
+AddressRemap = Callable[[Address], Address]
+"""Returns, for the address that a node announces, the one that reaches the node from here."""
 
 
 class Role(enum.Enum):
@@ -194,11 +197,7 @@ def build_topology(
         if not node.is_primary and node.primary_id is not None:
             followers.setdefault(node.primary_id, []).append(node)
     shards = order_shards(
-        Shard(
-            join_ranges(owned.get(node.id, ())),
-            node,
-            tuple(followers.get(node.id, ())),
-        )
+        Shard(join_ranges(owned.get(node.id, ())), node, tuple(followers.get(node.id, ())))
         for node in by_id.values()
         if node.is_primary
     )

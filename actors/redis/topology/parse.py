@@ -2,7 +2,7 @@
 
 CLUSTER NODES shows the most: epochs, slots that move, suspected nodes, replicas that are not in
 sync. Only SHARDS and SLOTS show the endpoint that clients should use for a node
-(cluster-preferred-endpoint-type): :func:`with_addresses_of` takes the addresses over from them.
+(cluster-preferred-endpoint-type).
 
 How an endpoint is read, as the cluster specification says:
 
@@ -10,14 +10,11 @@ How an endpoint is read, as the cluster specification says:
 - NULL or nothing: the node does not know its own host, so the host that answered is meant;
 - ``?``: host names are preferred and the node has none, so its IP address is meant, or if that is
   missing, too, the host that answered.
-
-``remap`` is then applied once, for clusters whose nodes announce addresses that clients cannot
-reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,15 +30,10 @@ from actors.redis.topology.model import (
 )
 from actors.redis.topology.slots import SLOTS, SlotRange
 
-AddressRemap = Callable[[Address], Address]
-"""Returns, for the address that a node announces, the one that reaches the node from here."""
-
 # -- CLUSTER NODES ---------------------------------------------------------------------------------
 
 
-def parse_nodes(
-    reply: bytes | str, asked: Address, *, remap: AddressRemap | None = None
-) -> Topology:
+def parse_nodes(reply: bytes | str, asked: Address) -> Topology:
     """Read the reply to CLUSTER NODES of the node at ``asked``.
 
     Nodes in handshake are left out: their ids are provisional. Raises ValueError if a line is not
@@ -57,7 +49,7 @@ def parse_nodes(
         if not fields:
             continue
         try:
-            node = _node_of_line(fields, asked, remap)
+            node = _node_of_line(fields, asked)
             if "handshake" in node.flags:
                 continue
             nodes.append(node)
@@ -70,7 +62,7 @@ def parse_nodes(
     return build_topology(nodes, owned, myself=myself, migrating=migrating, importing=importing)
 
 
-def _node_of_line(fields: list[str], asked: Address, remap: AddressRemap | None) -> Node:
+def _node_of_line(fields: list[str], asked: Address) -> Node:
     """Read ``id ip:port@bus[,hostname[,aux=value...]] flags primary ping pong epoch link``."""
     node_id, where, flag_list, primary_id, _ping, _pong, epoch, link = fields[:8]
     host, colon, port = where.split(",")[0].split("@")[0].rpartition(":")
@@ -78,11 +70,10 @@ def _node_of_line(fields: list[str], asked: Address, remap: AddressRemap | None)
         raise ValueError("no address")
     flags = frozenset(flag_list.split(","))
     is_replica = "slave" in flags or "replica" in flags
-    host, number = _reach(host, None, int(port), asked, remap)
     return Node(
         id=node_id,
-        host=host,
-        port=number,
+        host=_reach(host, None, asked),
+        port=int(port),
         role=Role.REPLICA if is_replica else Role.PRIMARY,
         primary_id=primary_id if is_replica and primary_id != "-" else None,
         health=_health_of_flags(flags),
@@ -103,15 +94,12 @@ def _read_slots(
 ) -> None:
     """Read ``5``, ``0-5460``, ``[5->-target id]`` or ``[5-<-source id]``."""
     if word.startswith("["):
-        slot, arrow, other = word.strip("[]").partition("->-")
-        moves = migrating
-        if not arrow:
-            slot, arrow, other = word.strip("[]").partition("-<-")
-            moves = importing
-        if not arrow:
-            raise ValueError(f"unknown slot state {word}")
-        moves[int(slot)] = other
-        return
+        for arrow, moves in (("->-", migrating), ("-<-", importing)):
+            slot, found, other = word.strip("[]").partition(arrow)
+            if found:
+                moves[int(slot)] = other
+                return
+        raise ValueError(f"unknown slot state {word}")
     start, _, end = word.partition("-")
     owned.append(_slot_range(int(start), int(end or start)))
 
@@ -121,26 +109,22 @@ def _read_slots(
 _HEALTH = {"online": Health.ONLINE, "loading": Health.LOADING, "fail": Health.FAILED}
 
 
-def parse_shards(
-    reply: Iterable[Any], asked: Address, *, remap: AddressRemap | None = None, tls: bool = False
-) -> Topology:
+def parse_shards(reply: Iterable[Any], asked: Address, *, tls: bool = False) -> Topology:
     """Read the reply to CLUSTER SHARDS (RESP3 maps or flat lists) of the node at ``asked``.
 
     With ``tls`` a node's TLS port is preferred. Raises ValueError for anything that is not such a
     reply.
     """
     try:
-        shards = order_shards(_shard(_mapping(item), asked, remap, tls) for item in reply)
+        shards = order_shards(_shard(_mapping(item), asked, tls) for item in reply)
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a reply to CLUSTER SHARDS: {error!r}") from error
     nodes = {node.id: node for shard in shards for node in shard.nodes}
     return Topology(shards, nodes)
 
 
-def _shard(
-    shard: Mapping[str, Any], asked: Address, remap: AddressRemap | None, tls: bool
-) -> Shard:
-    members = [_shard_node(_mapping(item), asked, remap, tls) for item in shard["nodes"]]
+def _shard(shard: Mapping[str, Any], asked: Address, tls: bool) -> Shard:
+    members = [_shard_node(_mapping(item), asked, tls) for item in shard["nodes"]]
     # A shard also lists its failed former primary as a primary: the healthy one serves the slots.
     candidates = sorted((n for n in members if n.is_primary), key=lambda n: n.failing)
     primary = candidates[0] if candidates else None
@@ -154,17 +138,14 @@ def _shard(
     return Shard(tuple(sorted(runs)), primary, tuple(followers))
 
 
-def _shard_node(
-    node: Mapping[str, Any], asked: Address, remap: AddressRemap | None, tls: bool
-) -> Node:
+def _shard_node(node: Mapping[str, Any], asked: Address, tls: bool) -> Node:
     port = node.get("tls-port") if tls else None
     if not port:
         port = node.get("port") or node["tls-port"]
-    host, port = _reach(node.get("endpoint"), node.get("ip"), int(port), asked, remap)
     return Node(
         id=_text(node["id"]),
-        host=host,
-        port=port,
+        host=_reach(node.get("endpoint"), node.get("ip"), asked),
+        port=int(port),
         role=Role.PRIMARY if _text(node["role"]) == "master" else Role.REPLICA,
         health=_HEALTH.get(_text(node["health"]), Health.ONLINE),
         replication_offset=int(node["replication-offset"]),
@@ -174,9 +155,7 @@ def _shard_node(
 # -- CLUSTER SLOTS ---------------------------------------------------------------------------------
 
 
-def parse_slots(
-    reply: Iterable[Any], asked: Address, *, remap: AddressRemap | None = None
-) -> Topology:
+def parse_slots(reply: Iterable[Any], asked: Address) -> Topology:
     """Read the reply to CLUSTER SLOTS of the node at ``asked``, for servers before 7.0.
 
     The reply shows primaries with slots and replicas in sync, but not their health. Raises
@@ -186,26 +165,23 @@ def parse_slots(
     owned: dict[str, list[SlotRange]] = {}
     try:
         for start, end, first, *others in reply:
-            primary = _slots_node(first, None, asked, remap)
+            primary = _slots_node(first, None, asked)
             nodes[primary.id] = primary
             owned.setdefault(primary.id, []).append(_slot_range(start, end))
             for other in others:
-                node = _slots_node(other, primary.id, asked, remap)
+                node = _slots_node(other, primary.id, asked)
                 nodes.setdefault(node.id, node)
     except (TypeError, IndexError) as error:
         raise ValueError(f"not a reply to CLUSTER SLOTS: {error!r}") from error
     return build_topology(nodes.values(), owned)
 
 
-def _slots_node(
-    item: Any, primary_id: str | None, asked: Address, remap: AddressRemap | None
-) -> Node:
+def _slots_node(item: Any, primary_id: str | None, asked: Address) -> Node:
     more = _mapping(item[3]) if len(item) > 3 else {}
-    host, port = _reach(item[0], more.get("ip"), int(item[1]), asked, remap)
     return Node(
         id=_text(item[2]),
-        host=host,
-        port=port,
+        host=_reach(item[0], more.get("ip"), asked),
+        port=int(item[1]),
         role=Role.PRIMARY if primary_id is None else Role.REPLICA,
         primary_id=primary_id,
     )
@@ -214,30 +190,11 @@ def _slots_node(
 # -- common to all ---------------------------------------------------------------------------------
 
 
-def with_addresses_of(topology: Topology, other: Topology) -> Topology:
-    """Return ``topology`` with the addresses of the nodes that ``other`` has, too."""
-
-    def moved(node: Node) -> Node:
-        known = other.nodes.get(node.id)
-        return node if known is None else replace(node, host=known.host, port=known.port)
-
-    shards = (
-        Shard(s.slots, s.primary and moved(s.primary), tuple(map(moved, s.replicas)))
-        for s in topology.shards
-    )
-    nodes = {node.id: moved(node) for node in topology.nodes.values()}
-    return replace(topology, shards=tuple(shards), nodes=nodes)
-
-
-def _reach(
-    endpoint: Any, ip: Any, port: int, asked: Address, remap: AddressRemap | None
-) -> Address:
+def _reach(endpoint: Any, ip: Any, asked: Address) -> str:
     host = _text(endpoint or "")
     if host == "?":
         host = _text(ip or "")
-    address = (host or asked[0], port)
-    # Port 0 means that the cluster does not know the node's address: there is nothing to remap.
-    return remap(address) if remap is not None and port else address
+    return host or asked[0]
 
 
 def _slot_range(start: int, end: int) -> SlotRange:

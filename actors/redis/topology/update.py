@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
-from actors.redis.topology.model import Address, Node, Role, Topology, build_topology
-from actors.redis.topology.parse import with_addresses_of
+from actors.redis.topology.model import Address, Node, Role, Shard, Topology, build_topology
 from actors.redis.topology.slots import SlotRange, join_ranges, without_slot
 
 
@@ -51,13 +50,12 @@ def _promote(owner: Node, nodes: dict[str, Node], owned: dict[str, tuple[SlotRan
 
 def at_addresses(topology: Topology, address_of: Callable[[Node], Address]) -> Topology:
     """Return ``topology`` with the addresses that ``address_of`` returns."""
-    moved = {
-        node.id: replace(node, host=host, port=port)
-        for node in topology.nodes.values()
-        for host, port in (address_of(node),)
-        if (host, port) != node.address
-    }
-    return with_addresses_of(topology, Topology((), moved)) if moved else topology
+
+    def moved(node: Node) -> Node:
+        host, port = address_of(node)
+        return replace(node, host=host, port=port)
+
+    return _with_nodes(topology, moved)
 
 
 def tidy(topology: Topology) -> Topology:
@@ -69,13 +67,15 @@ def tidy(topology: Topology) -> Topology:
     def plain(node: Node) -> Node:
         return replace(node, flags=node.flags - {"myself"}, replication_offset=None)
 
-    nodes: Mapping[str, Node] = {node.id: plain(node) for node in topology.nodes.values()}
-    shards = tuple(
-        replace(
-            shard,
-            primary=nodes[shard.primary.id] if shard.primary is not None else None,
-            replicas=tuple(nodes[replica.id] for replica in shard.replicas),
-        )
-        for shard in topology.shards
+    return replace(_with_nodes(topology, plain), myself=None)
+
+
+def _with_nodes(topology: Topology, change: Callable[[Node], Node]) -> Topology:
+    nodes = {node.id: change(node) for node in topology.nodes.values()}
+    if nodes == topology.nodes:
+        return topology
+    shards = (
+        Shard(s.slots, s.primary and nodes[s.primary.id], tuple(nodes[n.id] for n in s.replicas))
+        for s in topology.shards
     )
-    return Topology(shards, nodes, None, topology.migrating, topology.importing)
+    return replace(topology, shards=tuple(shards), nodes=nodes)

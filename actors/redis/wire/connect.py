@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from actors.redis import exceptions
-from actors.redis.config.locations import Location, TCPLocation
+from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -22,15 +22,14 @@ _TLS_SHUTDOWN_TIMEOUT: Final = 0.5
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
-async def connect(
-    factory: Callable[[], ProtocolT], settings: ConnectionSettings, location: Location
-) -> ProtocolT:
-    """Connect to ``location``, with the TLS handshake, and return the transport's protocol.
+async def connect(factory: Callable[[], ProtocolT], settings: ConnectionSettings) -> ProtocolT:
+    """Connect as ``settings`` say, with the TLS handshake, and return the transport's protocol.
 
     Raises:
         ConnectionError: says the cause and what to check.
     """
     loop = asyncio.get_running_loop()
+    location = settings.location
     tls: dict[str, Any] = {}
     if settings.ssl_context is not None:
         tls = {"ssl": settings.ssl_context, "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT}

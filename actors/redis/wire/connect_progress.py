@@ -20,12 +20,9 @@ class ConnectProgress:
         self._kind: type[TimeoutError] = TimeoutError
 
     def waits(self, where: Location, missing: str, kind: type[TimeoutError] = TimeoutError) -> None:
-        """Note what the attempt waits for, as the error will say it.
+        """Note what the attempt waits for, for an error of class ``kind``.
 
-        Args:
-            where: the server.
-            missing: a clause, ``the server did not answer`` for instance.
-            kind: the class of the error.
+        ``missing`` is a clause, ``the server did not answer`` for instance.
         """
         self._where = where
         self._missing = missing

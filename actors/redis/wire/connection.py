@@ -7,7 +7,6 @@ from typing import Any, Final, Self
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
-from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectTimeoutError
 from actors.redis.wire.connect import connect
@@ -26,8 +25,8 @@ _SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
 class Connection(RespProtocol):
     """A connection to one server, speaking RESP3. Made by :meth:`open`."""
 
-    def __init__(self, settings: ConnectionSettings, location: Location) -> None:
-        super().__init__(settings, location)
+    def __init__(self, settings: ConnectionSettings) -> None:
+        super().__init__(settings)
         #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
         #: The connection's number at the server, and the server's version; None where it says none.
@@ -36,17 +35,12 @@ class Connection(RespProtocol):
 
     @classmethod
     async def open(
-        cls,
-        settings: ConnectionSettings,
-        *,
-        location: Location | None = None,
-        progress: ConnectProgress | None = None,
+        cls, settings: ConnectionSettings, *, progress: ConnectProgress | None = None
     ) -> Self:
         """Connect and do the handshake.
 
         Args:
             settings: where to connect to, and how.
-            location: the server, if it is another one than that of the settings.
             progress: is kept up to date, for a caller with a time limit of its own.
 
         Raises:
@@ -55,7 +49,7 @@ class Connection(RespProtocol):
             AuthenticationError, AuthorizationError: the server refuses the credentials or the user.
             Exception: the credential provider's own error.
         """
-        where = location or settings.location
+        where = settings.location
         progress = progress or ConnectProgress()
         progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
         connection: Self | None = None
@@ -65,7 +59,7 @@ class Connection(RespProtocol):
                 tls = "" if settings.ssl_context is None else _OR_TLS
                 missing = f"it did not accept the connection{tls}"
                 progress.waits(where, missing, ConnectTimeoutError)
-                connection = await connect(lambda: cls(settings, where), settings, where)
+                connection = await connect(lambda: cls(settings), settings)
                 missing = "it accepted the connection and did not answer; is it a Redis server?"
                 progress.waits(where, missing, ConnectTimeoutError)
                 await connection._greet(credentials)

@@ -70,7 +70,9 @@ def _explain(
 ) -> RedisError:
     if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
         return _too_old(connection, str(error))
-    where = f"{connection.location} refused {_public(command)}: {str(error).rstrip('.')}"
+    shown = command[:2] if command[0] == "HELLO" else command  # without the password
+    refused = " ".join(map(str, shown))
+    where = f"{connection.location} refused {refused}: {str(error).rstrip('.')}"
     match error:
         case AuthenticationFailureError():
             user = credentials.username if credentials else ""
@@ -80,11 +82,6 @@ def _explain(
         case exceptions.ConnectionError():
             return type(error)(where)
     return type(error)(f"{where}; check what this user and this server allow")
-
-
-def _public(command: Command) -> str:
-    """Return the command as text, without the password in it."""
-    return " ".join(map(str, command[:2] if command[0] == "HELLO" else command))
 
 
 def _too_old(connection: RespProtocol, said: str) -> CommandNotSupportedError:

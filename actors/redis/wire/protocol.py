@@ -15,7 +15,6 @@ from typing import Any, Final, cast
 import hiredis
 
 from actors.redis import exceptions
-from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
@@ -45,12 +44,12 @@ class RespProtocol(asyncio.BufferedProtocol):
     something behind on a connection, a subscription for instance, sets ``tainted``.
     """
 
-    def __init__(self, settings: ConnectionSettings, location: Location) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         loop = asyncio.get_running_loop()
         self.id = next(_ids)
         self.settings = settings
         #: Where the server listens.
-        self.location = location
+        self.location = settings.location
         #: The replies to come, the next one first.
         self.pending: deque[Pending] = deque()
         #: The reason for the connection's end; None while it can be used.
@@ -122,11 +121,7 @@ class RespProtocol(asyncio.BufferedProtocol):
                 self.deliver(reply)
 
     def deliver(self, reply: object) -> None:
-        """Give ``reply`` to the command that has waited longest.
-
-        Raises:
-            ProtocolError: no command waits.
-        """
+        """Give ``reply`` to the command that has waited longest; ProtocolError if none waits."""
         if not self.pending:
             raise exceptions.ProtocolError(
                 f"{self.location} sent {reply!r:.200} though nothing was asked"
@@ -147,11 +142,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self._transport.write(data)
 
     async def drain_writes(self) -> None:
-        """Wait until the transport's write buffer has room.
-
-        Raises:
-            ConnectionError: the connection is closed.
-        """
+        """Wait until the transport's write buffer has room; ConnectionError once it is closed."""
         await self._writable.wait()
         if self.lost is not None:
             raise self._loss()

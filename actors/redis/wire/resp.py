@@ -18,10 +18,8 @@ PushNotification = hiredis.PushNotification
 #: The types of a command's words.
 Argument: TypeAlias = str | bytes | int | float
 
-
 #: What the parser's ``gets()`` returns when there is no complete reply.
 INCOMPLETE: Final = object()
-
 
 # The stub of hiredis is wrong: it asks for a tuple of one element and returns Any.
 _pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
@@ -30,6 +28,11 @@ _pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 def reader() -> hiredis.Reader:
     """Return a parser that makes exceptions of error replies, and bytes of all strings."""
     return hiredis.Reader(replyError=from_reply, notEnoughData=INCOMPLETE)
+
+
+def text_of(word: Argument) -> str:
+    """Return ``word`` as text, to compare it with a command's name."""
+    return word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
 
 
 def words(args: tuple[Argument, ...]) -> tuple[Argument, ...]:
