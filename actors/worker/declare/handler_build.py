@@ -19,13 +19,7 @@ from actors.worker.declare.signature import Binding, Role
 
 
 class HandlerBuilder:
-    """Builds the handlers of one worker.
-
-    Args:
-        context: returns the worker's context.
-        chain: the composed middleware; None: there is none.
-        gate: handlers wait until this is set; None: they do not wait.
-    """
+    """Builds the handlers of one worker, which wait until ``gate`` is set if there is one."""
 
     def __init__(
         self, context: Callable[[], Any], chain: Chain | None, gate: asyncio.Event | None
@@ -58,7 +52,12 @@ class HandlerBuilder:
 
     def _filled(self, fn: Callable[..., Any], binding: Binding, *, two: bool) -> Callable[..., Any]:
         """Return ``fn`` as a function of the message, or of two: the payload and the message."""
-        makers = [self._maker(role) for role in binding.roles]
+        known: dict[Role, Callable[[Any, Any], Any]] = {
+            Role.CONTEXT: lambda _payload, _message: self.context(),
+            Role.MESSAGE: lambda _payload, message: message,
+            Role.PAYLOAD: lambda payload, _message: payload,
+        }
+        makers = [known[role] for role in binding.roles]
 
         def arguments(payload: Any, message: Any) -> list[Any]:
             return [make(payload, message) for make in makers]
@@ -87,14 +86,6 @@ class HandlerBuilder:
             if hasattr(fn, attribute):
                 setattr(filled, attribute, getattr(fn, attribute))
         return filled
-
-    def _maker(self, role: Role) -> Callable[[Any, Any], Any]:
-        match role:
-            case Role.CONTEXT:
-                return lambda _payload, _message: self.context()
-            case Role.MESSAGE:
-                return lambda _payload, message: message
-        return lambda payload, _message: payload
 
 
 def _behind(gate: asyncio.Event, chain: Chain | None) -> Around:

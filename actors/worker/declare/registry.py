@@ -170,6 +170,6 @@ def _hook_problems(what: str, hook: Any) -> list[str]:
         signature.bind(*[None] * min(1, len(signature.parameters)))
     except TypeError:
         return [f"{what} hook {name}: it is called with the worker, or without arguments"]
-    except ValueError:  # some built-ins have no signature to show
-        return []
+    except ValueError:
+        pass  # some built-ins have no signature to show
     return []

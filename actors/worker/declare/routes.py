@@ -76,7 +76,9 @@ class Route(msgspec.Struct, frozen=True):
         except SpecError as error:
             found += error.problems
         except TypeError as error:
-            found.append(_option_problem(error))
+            text = str(error)
+            _, unknown, option = text.partition("unexpected keyword argument ")
+            found.append(f"Handler has no option {option}" if unknown else text)
         return found
 
     def handler(self, builder: HandlerBuilder, context: type | None) -> Handler:
@@ -142,12 +144,6 @@ def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
     instance: Any = object.__new__(actor)  # type: ignore[arg-type]
     bound: Callable[..., Any] = receive.__get__(instance)
     return bound
-
-
-def _option_problem(error: TypeError) -> str:
-    text = str(error)
-    _, found, option = text.partition("unexpected keyword argument ")
-    return f"Handler has no option {option}" if found else text
 
 
 def _on_the_wire(name: Any) -> bytes | None:

@@ -60,12 +60,9 @@ _MESSAGES = (PubSubMessage, dict, Any, _EMPTY, object)
 
 
 def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Binding:
-    """Return how ``fn`` is called.
+    """Return how ``fn``, a handler or a bound ``receive``, is called.
 
-    Args:
-        fn: the handler, or an actor's ``receive`` (bound).
-        context: the context's type; None: there is none.
-        decode: the handler's ``decode=``.
+    ``context`` is the context's type, and ``decode`` the handler's option.
     """
     try:
         parameters = list(inspect.signature(fn).parameters.values())

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -78,17 +79,17 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
             partition=options.partition,
             count=options.processes,
             drain_timeout=app.drain_timeout,
-            restart="temporary" if options.reload else "permanent",
+            reload=options.reload,
         )
         if options.http is not None:
             serving = serve_http(options.http, processes.worker_snapshot)
             await stack.enter_async_context(serving)
-        watch = None
+        changes = None
         if options.reload:
-            from actors.worker.process.reload import reload_on_change  # noqa: PLC0415 - for this alone
+            from watchfiles import PythonFilter, awatch  # noqa: PLC0415 - for this alone
 
-            watch = reload_on_change
-        return await processes.run(signals, watch)
+            changes = awatch(Path.cwd(), watch_filter=PythonFilter())
+        return await processes.run(signals, changes)
     raise AssertionError("unreachable: nothing on the stack suppresses exceptions")
 
 
