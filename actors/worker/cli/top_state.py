@@ -84,13 +84,10 @@ class Look(msgspec.Struct, frozen=True):
 
     def failures(self, row: Row | None = None) -> list[FailureNote]:
         """Return the latest failures, newest first, of one handler or of all."""
-        found = [
-            note
-            for one in self._of(row)
-            for note in one.recent_failures
-            if row is None or note.path == row.handler.path
-        ]
-        return sorted(found, key=lambda note: -note.at)
+        notes = [note for one in self._of(row) for note in one.recent_failures]
+        if row is not None:
+            notes = [note for note in notes if note.path == row.handler.path]
+        return sorted(notes, key=lambda note: -note.at)
 
     def _of(self, row: Row | None) -> list[Snapshot]:
         snapshots = self.stats.worker.snapshots

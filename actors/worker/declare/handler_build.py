@@ -28,24 +28,16 @@ class HandlerBuilder:
         self._around = chain if gate is None else _behind(gate, chain)
         self._receive_times = receive_times_of(chain)
 
-    def function_handler(
-        self, fn: Callable[..., Any], binding: Binding, options: Mapping[str, Any]
-    ) -> Handler:
-        """Return the Handler that calls ``fn`` as ``binding`` says."""
-        if not binding.direct:
+    def handler(self, fn: Any, binding: Binding, options: Mapping[str, Any]) -> Handler:
+        """Return the Handler that calls ``fn``, or an actor of that spec, as ``binding`` says."""
+        decode, is_actor = binding.decode, isinstance(fn, ActorSpec)
+        if binding.raw is not None:
+            decode = PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)
+        if not is_actor and not binding.direct:
             fn = self._filled(fn, binding, two=binding.opens)
-        return self._surrounded(Handler(fn, **_with_opener(binding, options)))
-
-    def actor_handler(
-        self, spec: ActorSpec, binding: Binding, options: Mapping[str, Any]
-    ) -> Handler:
-        """Return the Handler whose messages an actor of ``spec`` receives."""
-        handler = Handler(spec, **_with_opener(binding, options))
-        if not binding.direct or len(binding.roles) != 1:
+        handler = Handler(fn, **{**options, "decode": decode})
+        if is_actor and not (binding.direct and len(binding.roles) == 1):
             handler.adapt = lambda receive: self._filled(receive, binding, two=True)
-        return self._surrounded(handler)
-
-    def _surrounded(self, handler: Handler) -> Handler:
         handler.around = self._around
         handler.receive_times = self._receive_times
         return handler
@@ -97,13 +89,6 @@ def _behind(gate: asyncio.Event, chain: Chain | None) -> Around:
         return await (last(message) if chain is None else chain(message, last))
 
     return around
-
-
-def _with_opener(binding: Binding, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options``, with the function that makes a raw payload bytes or str."""
-    if binding.raw is None:
-        return dict(options)
-    return {**options, "decode": PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)}
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -128,11 +128,8 @@ class Registry(Generic[C]):
     def actors_of(self, has: Callable[[str], bool]) -> list[ActorSpec]:
         """Return the actors of this process; ``has`` says which names fall to it."""
         single = self.single_actors
-        return [
-            spec
-            for number, spec in enumerate(self.actors)
-            if number not in single or has(single[number])
-        ]
+        numbered = enumerate(self.actors)
+        return [spec for number, spec in numbered if number not in single or has(single[number])]
 
     # -- problems ----------------------------------------------------------------------------------
 

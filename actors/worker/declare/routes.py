@@ -87,11 +87,8 @@ class Route(msgspec.Struct, frozen=True):
         Raises:
             SpecError, TypeError: an option is wrong or unknown.
         """
-        binding = self.binding(context)
-        options = {**self.options, "decode": binding.decode}
-        if self.is_actor:
-            return builder.actor_handler(actor_spec(self.fn, builder, context), binding, options)
-        return builder.function_handler(self.fn, binding, options)
+        fn = actor_spec(self.fn, builder, context) if self.is_actor else self.fn
+        return builder.handler(fn, self.binding(context), self.options)
 
 
 def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:

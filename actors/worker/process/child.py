@@ -7,8 +7,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -63,10 +63,6 @@ class ChildProcess:
             return self.code
         # It was killed: the messages in hand are lost, if there was a sign of life before.
         return ExitCode.DRAINED if self.seen_at is None else ExitCode.DEADLINE
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return the details that the tree shows."""
-        return {"pid": self.pid, "partition": str(self.partition)}
 
     def state(self) -> ProcessState:
         """Return its state for the worker's snapshot."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -73,17 +72,9 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
         if options.embedded:
             url = await stack.enter_async_context(embedded(app))
             options = msgspec.structs.replace(options, url=url)
-        processes = Processes(
-            app.name,
-            _command(options),
-            partition=options.partition,
-            count=options.processes,
-            drain_timeout=app.drain_timeout,
-            reload=options.reload,
-        )
+        processes = Processes(app.name, app.drain_timeout, options)
         if options.http is not None:
-            serving = serve_http(options.http, processes.worker_snapshot)
-            await stack.enter_async_context(serving)
+            await stack.enter_async_context(serve_http(options.http, processes.worker_snapshot))
         changes = None
         if options.reload:
             from watchfiles import PythonFilter, awatch  # noqa: PLC0415 - for this alone
@@ -91,14 +82,3 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
             changes = awatch(Path.cwd(), watch_filter=PythonFilter())
         return await processes.run(signals, changes)
     raise AssertionError("unreachable: nothing on the stack suppresses exceptions")
-
-
-def _command(options: RunOptions) -> list[str]:
-    """Return the command that runs one process; the environment says which one."""
-    command = [sys.executable, "-m", "actors.worker", "run", options.target]
-    command += ["--log-format", options.log_format]
-    if options.url is not None:
-        command += ["--url", options.url]
-    if options.drain_timeout is not None:
-        command += ["--drain-timeout", str(options.drain_timeout)]
-    return command

@@ -8,7 +8,8 @@ gap.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import functools
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +18,9 @@ import msgspec
 from actors.worker.observe.snapshot import WorkerSnapshot
 from actors.worker.observe.stacks import print_report
 from actors.worker.process.child import ChildProcess
+from actors.worker.process.runner import RunOptions
 from actors.worker.process.signals import Acts, Signals
 from actors.worker.run.exit_codes import ExitCode
-from actors.worker.run.partition import Partition
 from supervisor import (
     Child,
     ChildSpec,
@@ -47,33 +48,19 @@ class ProcessDied(Exception):
 
 
 class Processes:
-    """The processes of one worker, and their supervisor.
+    """The processes of the worker ``name``, and their supervisor.
 
-    Args:
-        name: the name of the worker.
-        command: runs one process; each has its assignment in its environment.
-        partition: the names that fall to this machine; they are split among the processes.
-        count: how many processes.
-        drain_timeout: seconds in which each has to drain.
-        reload: a process that ends is not restarted before a file changes.
+    Each process has ``drain_timeout`` seconds to drain. With ``options.reload``, a process that
+    ends is not restarted before a file changes.
     """
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        partition: Partition,
-        count: int,
-        drain_timeout: float,
-        reload: bool,
-    ) -> None:
+    def __init__(self, name: str, drain_timeout: float, options: RunOptions) -> None:
         self.name = name
-        self._restart = Restart.TEMPORARY if reload else Restart.PERMANENT
+        self._restart = Restart.TEMPORARY if options.reload else Restart.PERMANENT
         self._grace = drain_timeout + _GRACE
         self.processes = [
-            ChildProcess(index, share, command)
-            for index, share in enumerate(partition.split(count))
+            ChildProcess(index, share, options.command())
+            for index, share in enumerate(options.partition.split(options.processes))
         ]
         specs = [self._spec(process) for process in self.processes]
         self._supervisor = Supervisor(
@@ -86,20 +73,16 @@ class Processes:
         self._failed = ExitCode.DRAINED
 
     def _spec(self, process: ChildProcess) -> ChildSpec:
-        async def start(child: Child) -> None:
-            await self._run_child(process, child)
-
         return ChildSpec(
             f"process-{process.index}",
-            start,
+            functools.partial(self._run_child, process),
             restart=self._restart,
             shutdown=self._grace,
             kind="process",
         )
 
     async def _run_child(self, process: ChildProcess, child: Child) -> None:
-        """Run one incarnation of a process, as a child of the supervisor."""
-        child.describe = process.describe
+        child.describe = lambda: {"pid": process.pid, "partition": str(process.partition)}
         child.on_stop(lambda _deadline: process.ask_to_stop(), while_starting=True)
         try:
             await process.run(child.started, stopping=lambda: child.stopping)

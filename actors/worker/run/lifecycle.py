@@ -86,7 +86,7 @@ class WorkerRun:
         try:
             async with asyncio.timeout(timeout):
                 if self.components is not None:
-                    await self.components.abandon()
+                    await self.components.stop(drain=False)
                 await self._shut_down()
         except Exception as error:  # logged only: the caller raises why the start failed
             log.error("start_not_undone", error=repr(error), exc_info=error)
@@ -99,7 +99,7 @@ class WorkerRun:
         try:
             async with asyncio.timeout(timeout) as limit:
                 if not hurry:
-                    await self.components.drain()
+                    await self.components.stop(drain=True)
                 await self._shut_down()
         except TimeoutError:
             if not limit.expired():
