@@ -75,5 +75,4 @@ def tracing(
 
 
 def _size(data: str | bytes) -> int:
-    """Return the size of a payload in bytes."""
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+T = TypeVar("T")
 Url = Annotated[str, typer.Argument(help="The URL of a server, or of a node of a cluster.")]
 Cluster = Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")]
 Target = Annotated[
@@ -64,7 +65,9 @@ def run(
     ] = False,
 ) -> int:
     """Run a worker until SIGTERM or SIGINT; then drain it."""
-    from actors.worker.process.launch import launch  # noqa: PLC0415 - only this command needs it
+    # Imported here, as in the other commands: none of them needs what the others need.
+    from actors.worker.http.server import parse_address  # noqa: PLC0415
+    from actors.worker.process.launch import launch  # noqa: PLC0415
     from actors.worker.process.runner import RunOptions  # noqa: PLC0415
 
     if log_format not in logs.FORMATS:
@@ -76,10 +79,10 @@ def run(
         url=url,
         embedded=embedded,
         processes=processes,
-        partition=_partition(partition),
+        partition=_parsed(Partition.parse, partition, "--partition: "),
         drain_timeout=drain_timeout,
         log_format=log_format,
-        http=_address(http),
+        http=None if http is None else _parsed(parse_address, http),
         reload=reload,
     )
     return _guarded(lambda: launch(options))
@@ -158,9 +161,9 @@ def top(
 ) -> int:
     """Watch a running worker: its tree, rates, mailboxes, restarts, gaps and failures."""
     from actors.worker.cli.top import run_top  # noqa: PLC0415
+    from actors.worker.http.server import parse_address  # noqa: PLC0415
 
-    where = _address(address)
-    assert where is not None
+    where = _parsed(parse_address, address)
     return _guarded(lambda: run_top(where, interval))
 
 
@@ -189,19 +192,8 @@ def _guarded(action: Any) -> int:
         return ExitCode.NOT_CONNECTED if lost else ExitCode.USAGE
 
 
-def _partition(text: str) -> Partition:
+def _parsed(parse: Callable[[str], T], text: str, option: str = "") -> T:
     try:
-        return Partition.parse(text)
+        return parse(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--partition: {error}") from None
-
-
-def _address(text: str | None) -> tuple[str, int] | None:
-    from actors.worker.http.server import parse_address  # noqa: PLC0415
-
-    if text is None:
-        return None
-    try:
-        return parse_address(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"{option}{error}") from None

@@ -84,7 +84,6 @@ def _look(address: tuple[str, int], before: Look | None) -> Look | str:
 
 
 def _read_keys(timeout: float) -> list[str]:
-    """Wait up to ``timeout`` seconds for keys and return them."""
     ready, _, _ = select.select([sys.stdin], [], [], timeout)
     if not ready:
         return []

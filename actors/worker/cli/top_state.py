@@ -76,32 +76,22 @@ class Look(msgspec.Struct, frozen=True):
 
     def gaps(self, row: Row | None = None) -> list[GapNote]:
         """Return the latest gaps, newest first, of one handler or of all."""
-        gaps = [
-            gap
-            for one in self._of(row)
-            for gap in one.recent_gaps
-            if row is None or _node_name(gap.name) == row.handler.name.partition("~")[0]
-        ]
+        gaps = [gap for one in self._of(row) for gap in one.recent_gaps]
+        if row is not None:  # a handler's name in the tree is made from the name of its channel
+            name = row.handler.name.partition("~")[0]
+            gaps = [gap for gap in gaps if (gap.name.replace("/", "_") or "_") == name]
         return sorted(gaps, key=lambda gap: -gap.until)
 
     def failures(self, row: Row | None = None) -> list[FailureNote]:
         """Return the latest failures, newest first, of one handler or of all."""
-        found = [
-            note
-            for one in self._of(row)
-            for note in one.recent_failures
-            if row is None or note.path == row.handler.path
-        ]
-        return sorted(found, key=lambda note: -note.at)
+        notes = [note for one in self._of(row) for note in one.recent_failures]
+        if row is not None:
+            notes = [note for note in notes if note.path == row.handler.path]
+        return sorted(notes, key=lambda note: -note.at)
 
     def _of(self, row: Row | None) -> list[Snapshot]:
         snapshots = self.stats.worker.snapshots
         return [one for one in snapshots if row is None or one.process == row.process]
-
-
-def _node_name(name: str) -> str:
-    """Return the name in the tree of the handler of a channel or pattern."""
-    return name.replace("/", "_") or "_"
 
 
 class View(msgspec.Struct, frozen=True):
@@ -109,8 +99,7 @@ class View(msgspec.Struct, frozen=True):
 
     sort: Sort = Sort.DEPTH  # the order of the handlers
     cursor: int = 0  # the number of the chosen row, from the top
-    # the key of the chosen row, which the cursor follows when the order changes; None: the
-    # cursor stays where it is
+    # the key of the chosen row, which the cursor follows in another order; None: it stays
     chosen: Any = None
     detail: bool = False  # whether the details of the chosen handler are shown
     tree: bool = False  # whether the tree is shown instead of the handlers

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
-from actors.worker.observe.snapshot import HandlerState
 
 _HELP = (
     "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"
@@ -22,13 +21,9 @@ _RECENT = 4
 
 
 def rendered(look: Look, view: View, *, height: int, problem: str) -> RenderableType:
-    """Return the screen.
+    """Return the screen for a terminal of ``height`` lines.
 
-    Args:
-        look: the latest answer of the worker.
-        view: what the user has chosen to see.
-        height: the lines of the terminal.
-        problem: why the worker did not answer just now; empty if it did.
+    ``problem`` says why the worker did not answer just now; it is empty if the worker did.
     """
     room = max(3, height - _AROUND)
     if view.tree:
@@ -102,20 +97,12 @@ def _cells(row: Row, several: bool) -> list[str]:
         str(handler.handled),
         str(handler.failed),
         str(handler.depth),
-        _age(handler),
+        f"{handler.age:.1f} s" if handler.depth else "",
         str(handler.shed),
         str(handler.restarts),
-        _breaker(handler),
+        # Empty while it is closed, so that an open one stands out.
+        "" if handler.breaker == "closed" else handler.breaker,
     ]
-
-
-def _breaker(handler: HandlerState) -> str:
-    # Empty while it is closed, so that an open one stands out.
-    return "" if handler.breaker == "closed" else handler.breaker
-
-
-def _age(handler: HandlerState) -> str:
-    return f"{handler.age:.1f} s" if handler.depth else ""
 
 
 def _first(cursor: int, room: int) -> int:

@@ -19,13 +19,7 @@ from actors.worker.declare.signature import Binding, Role
 
 
 class HandlerBuilder:
-    """Builds the handlers of one worker.
-
-    Args:
-        context: returns the worker's context.
-        chain: the composed middleware; None: there is none.
-        gate: handlers wait until this is set; None: they do not wait.
-    """
+    """Builds the handlers of one worker, which wait until ``gate`` is set if there is one."""
 
     def __init__(
         self, context: Callable[[], Any], chain: Chain | None, gate: asyncio.Event | None
@@ -34,31 +28,28 @@ class HandlerBuilder:
         self._around = chain if gate is None else _behind(gate, chain)
         self._receive_times = receive_times_of(chain)
 
-    def function_handler(
-        self, fn: Callable[..., Any], binding: Binding, options: Mapping[str, Any]
-    ) -> Handler:
-        """Return the Handler that calls ``fn`` as ``binding`` says."""
-        if not binding.direct:
+    def handler(self, fn: Any, binding: Binding, options: Mapping[str, Any]) -> Handler:
+        """Return the Handler that calls ``fn``, or an actor of that spec, as ``binding`` says."""
+        decode, is_actor = binding.decode, isinstance(fn, ActorSpec)
+        if binding.raw is not None:
+            decode = PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)
+        if not is_actor and not binding.direct:
             fn = self._filled(fn, binding, two=binding.opens)
-        return self._surrounded(Handler(fn, **_with_opener(binding, options)))
-
-    def actor_handler(
-        self, spec: ActorSpec, binding: Binding, options: Mapping[str, Any]
-    ) -> Handler:
-        """Return the Handler whose messages an actor of ``spec`` receives."""
-        handler = Handler(spec, **_with_opener(binding, options))
-        if not binding.direct or len(binding.roles) != 1:
+        handler = Handler(fn, **{**options, "decode": decode})
+        if is_actor and not (binding.direct and len(binding.roles) == 1):
             handler.adapt = lambda receive: self._filled(receive, binding, two=True)
-        return self._surrounded(handler)
-
-    def _surrounded(self, handler: Handler) -> Handler:
         handler.around = self._around
         handler.receive_times = self._receive_times
         return handler
 
     def _filled(self, fn: Callable[..., Any], binding: Binding, *, two: bool) -> Callable[..., Any]:
         """Return ``fn`` as a function of the message, or of two: the payload and the message."""
-        makers = [self._maker(role) for role in binding.roles]
+        known: dict[Role, Callable[[Any, Any], Any]] = {
+            Role.CONTEXT: lambda _payload, _message: self.context(),
+            Role.MESSAGE: lambda _payload, message: message,
+            Role.PAYLOAD: lambda payload, _message: payload,
+        }
+        makers = [known[role] for role in binding.roles]
 
         def arguments(payload: Any, message: Any) -> list[Any]:
             return [make(payload, message) for make in makers]
@@ -88,14 +79,6 @@ class HandlerBuilder:
                 setattr(filled, attribute, getattr(fn, attribute))
         return filled
 
-    def _maker(self, role: Role) -> Callable[[Any, Any], Any]:
-        match role:
-            case Role.CONTEXT:
-                return lambda _payload, _message: self.context()
-            case Role.MESSAGE:
-                return lambda _payload, message: message
-        return lambda payload, _message: payload
-
 
 def _behind(gate: asyncio.Event, chain: Chain | None) -> Around:
     """Return ``chain`` with every message held until ``gate`` is set."""
@@ -106,13 +89,6 @@ def _behind(gate: asyncio.Event, chain: Chain | None) -> Around:
         return await (last(message) if chain is None else chain(message, last))
 
     return around
-
-
-def _with_opener(binding: Binding, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options``, with the function that makes a raw payload bytes or str."""
-    if binding.raw is None:
-        return dict(options)
-    return {**options, "decode": PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)}
 
 
 def _as_bytes(data: Any) -> bytes:

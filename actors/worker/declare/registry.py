@@ -128,11 +128,8 @@ class Registry(Generic[C]):
     def actors_of(self, has: Callable[[str], bool]) -> list[ActorSpec]:
         """Return the actors of this process; ``has`` says which names fall to it."""
         single = self.single_actors
-        return [
-            spec
-            for number, spec in enumerate(self.actors)
-            if number not in single or has(single[number])
-        ]
+        numbered = enumerate(self.actors)
+        return [spec for number, spec in numbered if number not in single or has(single[number])]
 
     # -- problems ----------------------------------------------------------------------------------
 
@@ -170,6 +167,6 @@ def _hook_problems(what: str, hook: Any) -> list[str]:
         signature.bind(*[None] * min(1, len(signature.parameters)))
     except TypeError:
         return [f"{what} hook {name}: it is called with the worker, or without arguments"]
-    except ValueError:  # some built-ins have no signature to show
-        return []
+    except ValueError:
+        pass  # some built-ins have no signature to show
     return []

@@ -76,7 +76,9 @@ class Route(msgspec.Struct, frozen=True):
         except SpecError as error:
             found += error.problems
         except TypeError as error:
-            found.append(_option_problem(error))
+            text = str(error)
+            _, unknown, option = text.partition("unexpected keyword argument ")
+            found.append(f"Handler has no option {option}" if unknown else text)
         return found
 
     def handler(self, builder: HandlerBuilder, context: type | None) -> Handler:
@@ -85,11 +87,8 @@ class Route(msgspec.Struct, frozen=True):
         Raises:
             SpecError, TypeError: an option is wrong or unknown.
         """
-        binding = self.binding(context)
-        options = {**self.options, "decode": binding.decode}
-        if self.is_actor:
-            return builder.actor_handler(actor_spec(self.fn, builder, context), binding, options)
-        return builder.function_handler(self.fn, binding, options)
+        fn = actor_spec(self.fn, builder, context) if self.is_actor else self.fn
+        return builder.handler(fn, self.binding(context), self.options)
 
 
 def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:
@@ -142,12 +141,6 @@ def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
     instance: Any = object.__new__(actor)  # type: ignore[arg-type]
     bound: Callable[..., Any] = receive.__get__(instance)
     return bound
-
-
-def _option_problem(error: TypeError) -> str:
-    text = str(error)
-    _, found, option = text.partition("unexpected keyword argument ")
-    return f"Handler has no option {option}" if found else text
 
 
 def _on_the_wire(name: Any) -> bytes | None:

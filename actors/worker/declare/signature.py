@@ -60,12 +60,9 @@ _MESSAGES = (PubSubMessage, dict, Any, _EMPTY, object)
 
 
 def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Binding:
-    """Return how ``fn`` is called.
+    """Return how ``fn``, a handler or a bound ``receive``, is called.
 
-    Args:
-        fn: the handler, or an actor's ``receive`` (bound).
-        context: the context's type; None: there is none.
-        decode: the handler's ``decode=``.
+    ``context`` is the context's type, and ``decode`` the handler's option.
     """
     try:
         parameters = list(inspect.signature(fn).parameters.values())
@@ -95,11 +92,8 @@ def _positional(parameters: list[inspect.Parameter]) -> tuple[list[str], list[st
         names = [p.name for p in parameters if p.kind in _POSITIONAL][:1]
     if not names and any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
         names = [""]
-    keywords = [
-        p.name
-        for p in parameters
-        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is _EMPTY
-    ]
+    only_keyword = inspect.Parameter.KEYWORD_ONLY
+    keywords = [p.name for p in parameters if p.kind is only_keyword and p.default is _EMPTY]
     problems = []
     if not names:
         problems.append("it takes no argument: it is called with the message or its payload")

@@ -30,21 +30,25 @@ class Counters:
 
     def events(self, sink: EventSink) -> EventSink:
         """Return a sink that counts restarts and passes all events on to ``sink``."""
-        return _CountingSink(self, sink)
+
+        def counted(event: Event) -> None:
+            if isinstance(event, ChildRestarting):
+                self.restarts += 1
+            sink(event)
+
+        wants_routine = getattr(sink, "wants_routine", lambda: True)
+        setattr(counted, "wants_routine", wants_routine)  # noqa: B010 - mypy knows no such attribute
+        return counted
 
     def note_failure(self, failure: HandlerFailure) -> None:
         """Count ``failure``."""
-        path, error = handler_of(failure.path), repr(failure.error)[:_LONGEST]
+        # The failed actor is a handler, or the worker of one: both count for the handler.
+        before, handlers, after = failure.path.partition("/handlers/")
+        path = f"{before}{handlers}{after.partition('/')[0]}"
+        error = repr(failure.error)[:_LONGEST]
         self.failed[path] += 1
         self.recent_failures.append(
             FailureNote(failure.handler, as_text(failure.channel), error, failure.at, path)
-        )
-
-    def note_gap(self, gap: Gap) -> None:
-        """Count ``gap``."""
-        self.gaps += 1
-        self.recent_gaps.append(
-            GapNote(gap.kind.value, as_text(gap.name), gap.since, gap.until, gap.reason[:_LONGEST])
         )
 
     def failure_sink(self, sink: HandlerFailureSink) -> HandlerFailureSink:
@@ -75,25 +79,9 @@ class Counters:
         """Return a hook that counts gaps and passes them on to ``hook``."""
 
         def counted(gap: Gap) -> Any:
-            self.note_gap(gap)
+            self.gaps += 1
+            kind, name, reason = gap.kind.value, as_text(gap.name), gap.reason[:_LONGEST]
+            self.recent_gaps.append(GapNote(kind, name, gap.since, gap.until, reason))
             return None if hook is None else hook(gap)
 
         return counted
-
-
-class _CountingSink:
-    def __init__(self, counters: Counters, sink: EventSink) -> None:
-        self._counters = counters
-        self._sink = sink
-        self.wants_routine = getattr(sink, "wants_routine", lambda: True)
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, ChildRestarting):
-            self._counters.restarts += 1
-        self._sink(event)
-
-
-def handler_of(path: str) -> str:
-    """Return the path of the handler that the actor at ``path`` is, or is a worker of."""
-    before, handlers, after = path.partition("/handlers/")
-    return f"{before}{handlers}{after.partition('/')[0]}"

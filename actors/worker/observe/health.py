@@ -19,11 +19,6 @@ class Verdict(msgspec.Struct, frozen=True):
     ok: bool
     reasons: tuple[str, ...] = ()  # against it, one sentence each
 
-    @classmethod
-    def of(cls, reasons: list[str]) -> Verdict:
-        """Return yes, unless there are reasons against it."""
-        return cls(not reasons, tuple(reasons))
-
 
 def is_live(worker: WorkerSnapshot) -> Verdict:
     """Return whether the event loop turns and the supervisor runs.
@@ -34,18 +29,16 @@ def is_live(worker: WorkerSnapshot) -> Verdict:
     reasons = []
     if worker.processes and worker.tree.status not in up:
         reasons.append("the supervisor of the processes has ended")
-    silent = {process.index: process for process in worker.processes if _is_silent(process)}
-    reasons += [
-        f"{_silence(process)}: something blocks it, or has stopped it"
-        for process in silent.values()
-    ]
+    silent = [process for process in worker.processes if _is_silent(process)]
+    reasons += [f"{_silence(one)}: something blocks it, or has stopped it" for one in silent]
+    known_silent = {process.index for process in silent}
     for one in worker.snapshots:
-        if one.lag > MOST_LAG and one.process not in silent:
+        if one.lag > MOST_LAG and one.process not in known_silent:
             late = f"the event loop was {one.lag:.1f} s late: something blocks it"
             reasons.append(_where(worker, one) + late)
         if one.state is State.STOPPED and not worker.processes:
             reasons.append("the supervisor has ended")
-    return Verdict.of(reasons)
+    return Verdict(not reasons, tuple(reasons))
 
 
 def is_ready(worker: WorkerSnapshot) -> Verdict:
@@ -55,11 +48,10 @@ def is_ready(worker: WorkerSnapshot) -> Verdict:
     for process in worker.processes:
         reasons += _process_problems(process, by_index.get(process.index))
     for one in worker.snapshots:
-        where = _where(worker, one)
-        reasons += [where + problem for problem in _problems(one)]
+        reasons += [_where(worker, one) + problem for problem in _problems(one)]
     if len(worker.snapshots) < worker.expected and not reasons:
         reasons.append("not all processes have reported yet")
-    return Verdict.of(reasons)
+    return Verdict(not reasons, tuple(reasons))
 
 
 def _problems(one: Snapshot) -> list[str]:

@@ -33,12 +33,11 @@ class LagMeter:
     def _called(self) -> None:
         now = self._loop.time()
         lag = now - self._due
-        while self._late and (self._late[-1][1] <= lag or now - self._late[0][0] > _WINDOW):
-            # A delay is kept only while it may still become the longest of a window.
-            if self._late[-1][1] <= lag:
-                self._late.pop()
-            else:
-                self._late.popleft()
+        # A delay is kept only while it may still become the longest of a window.
+        while self._late and self._late[-1][1] <= lag:
+            self._late.pop()
+        while self._late and now - self._late[0][0] > _WINDOW:
+            self._late.popleft()
         self._late.append((now, lag))
         self._due = now + _EVERY
         self._timer = self._loop.call_at(self._due, self._called)

@@ -25,9 +25,7 @@ class Moment(NamedTuple):
 class AgeMeter:
     """Estimates the age of the oldest message of one mailbox, to within the interval of looks.
 
-    Args:
-        since: a look at which the mailbox was empty and no message was in hand.
-        left: how many messages had left the mailbox.
+    At the look ``since`` the mailbox was empty, and ``left`` messages had left it.
     """
 
     __slots__ = ("_notes",)

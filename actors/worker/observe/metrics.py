@@ -90,17 +90,15 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
     for one in snapshots:
         for handler in one.handlers:
             found.setdefault((str(one.process), handler.name), []).append(handler)
-    labels = ["process", "handler"]
+    labels, handlers = ["process", "handler"], [(list(key), same) for key, same in found.items()]
     for name, text in _HANDLER_COUNTERS.items():
-        sums = [(list(key), sum(getattr(one, name) for one in same)) for key, same in found.items()]
+        sums = [(key, sum(getattr(one, name) for one in same)) for key, same in handlers]
         yield _counter(f"handler_{name}", text, labels, sums)
     for name, (metric, text) in _HANDLER_GAUGES.items():
-        most = [(list(key), max(getattr(one, name) for one in same)) for key, same in found.items()]
+        most = [(key, max(getattr(one, name) for one in same)) for key, same in handlers]
         yield _gauge(metric, text, labels, most)
     text = "1 if an open breaker fails messages unhandled."
-    is_open = [
-        (list(key), max(one.breaker != "closed" for one in same)) for key, same in found.items()
-    ]
+    is_open = [(key, max(one.breaker != "closed" for one in same)) for key, same in handlers]
     yield _gauge("breaker_open", text, labels, is_open)
 
 

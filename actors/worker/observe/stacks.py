@@ -15,14 +15,7 @@ from supervisor import TreeNode
 
 
 def print_report(tree: TreeNode) -> None:
-    """Print :func:`report` to stderr."""
-    with contextlib.suppress(OSError):  # stderr is closed
-        sys.stderr.write(report(tree))
-        sys.stderr.flush()
-
-
-def report(tree: TreeNode) -> str:
-    """Return the tree and the stack of every task, as text."""
+    """Print the tree and the stack of every task to stderr."""
     out = io.StringIO()
     out.write(f"--- mailslot: tree of process {os.getpid()}\n{tree}\n")
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
@@ -33,7 +26,9 @@ def report(tree: TreeNode) -> str:
             code = frame.f_code
             out.write(f"    {code.co_filename}:{frame.f_lineno} {code.co_qualname}\n")
     out.write("--- mailslot: end\n")
-    return out.getvalue()
+    with contextlib.suppress(OSError):  # stderr is closed
+        sys.stderr.write(out.getvalue())
+        sys.stderr.flush()
 
 
 def _frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:

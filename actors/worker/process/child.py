@@ -7,14 +7,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from actors.worker.observe.health import MOST_LAG
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State
-from actors.worker.process.parent_link import VARIABLE, Assignment, Line, parse_line
+from actors.worker.process.parent_link import VARIABLE, Assignment, Line
 from actors.worker.run.exit_codes import ExitCode
 from actors.worker.run.partition import Partition
 from actors.worker.run.settings import Previous
@@ -26,26 +26,20 @@ log = get_logger("mailslot.worker")
 _LONGEST: Final = 64 * 1024 * 1024
 #: Seconds without a line, of which there are four a second, that count as event loop lag.
 _SILENT: Final = 1.0
+_decoder = msgspec.json.Decoder(Line)
 
 
 class ChildProcess:
-    """One of several processes, through all its incarnations.
-
-    Attributes:
-        pid: its process id while it runs.
-        code: the exit code of the last incarnation; negative: the signal that killed it.
-        seen_at: the time of its last sign of life, in Unix seconds.
-        snapshot: the latest snapshot that it sent.
-        restarts: how often it was restarted.
-    """
+    """One of several processes, through all its incarnations."""
 
     def __init__(self, index: int, partition: Partition, command: Sequence[str]) -> None:
         self.index = index
         self.partition = partition
-        self.pid: int | None = None
+        self.pid: int | None = None  # while it runs
+        #: The exit code of the last incarnation; negative: the signal that killed it.
         self.code: int | None = None
-        self.seen_at: float | None = None
-        self.snapshot: Snapshot | None = None
+        self.seen_at: float | None = None  # when it gave its last sign of life, in Unix seconds
+        self.snapshot: Snapshot | None = None  # the latest that it sent
         self.restarts = -1
         self._command = command
         self._lag = 0.0
@@ -67,13 +61,8 @@ class ChildProcess:
             return ExitCode.DRAINED
         if self.code >= 0:
             return self.code
-        # It was killed: the messages that it had in hand are not handled. Before its first sign of
-        # life it had none.
+        # It was killed: the messages in hand are lost, if there was a sign of life before.
         return ExitCode.DRAINED if self.seen_at is None else ExitCode.DEADLINE
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return the details that the tree shows."""
-        return {"pid": self.pid, "partition": str(self.partition)}
 
     def state(self) -> ProcessState:
         """Return its state for the worker's snapshot."""
@@ -91,12 +80,7 @@ class ChildProcess:
     # -- one incarnation ---------------------------------------------------------------------------
 
     async def run(self, started: Callable[[], None], stopping: Callable[[], bool]) -> None:
-        """Start the process and return when it has ended.
-
-        Args:
-            started: called when the worker in it runs.
-            stopping: returns whether it was asked to stop.
-        """
+        """Run the process to its end; ``started`` is called when the worker in it runs."""
         self.restarts += 1
         self.seen_at = self.snapshot = self.code = None
         self._lag, self._asked = 0.0, False
@@ -148,10 +132,16 @@ class ChildProcess:
         """Read lines until the process closes the pipe."""
         up = False
         while text := await self._read(reader):
-            line = parse_line(text)
-            if line is None:
+            try:
+                line = _decoder.decode(text)
+            except msgspec.DecodeError:  # the process died while it wrote the line
                 continue
-            self._note(line)
+            self.seen_at = time.time()
+            self._lag = line.lag
+            if line.state in (State.RUNNING, State.DRAINING):
+                self._handled_until = line.handled_until
+            if line.snapshot is not None:
+                self.snapshot = line.snapshot
             if not up and line.state is State.RUNNING:
                 up = True
                 started()
@@ -171,14 +161,6 @@ class ChildProcess:
                 if silent and text:
                     log.warning("process_answers", process=self.index, pid=self.pid)
                 return text
-
-    def _note(self, line: Line) -> None:
-        self.seen_at = time.time()
-        self._lag = line.lag
-        if line.state in (State.RUNNING, State.DRAINING):
-            self._handled_until = line.handled_until
-        if line.snapshot is not None:
-            self.snapshot = line.snapshot
 
     # -- signals -----------------------------------------------------------------------------------
 

@@ -25,17 +25,12 @@ _FLUSH: Final = 0.5
 
 
 class HardEnd:
-    """The deadline at which this process exits by force.
-
-    Attributes:
-        at: the deadline on the monotonic clock; infinity: there is none.
-        code: the exit code at the deadline.
-        first: called before the forced exit, to kill children for instance.
-    """
+    """The deadline at which this process exits by force."""
 
     def __init__(self, exit: Callable[[int], object] = os._exit) -> None:
-        self.at = math.inf
-        self.code = 0
+        self.at = math.inf  # the deadline on the monotonic clock; infinity: there is none
+        self.code = 0  # the exit code at the deadline
+        #: Called before the forced exit, to kill children for instance.
         self.first: Callable[[], object] = lambda: None
         self._exit = exit
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -72,32 +72,13 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
         if options.embedded:
             url = await stack.enter_async_context(embedded(app))
             options = msgspec.structs.replace(options, url=url)
-        processes = Processes(
-            app.name,
-            _command(options),
-            partition=options.partition,
-            count=options.processes,
-            drain_timeout=app.drain_timeout,
-            restart="temporary" if options.reload else "permanent",
-        )
+        processes = Processes(app.name, app.drain_timeout, options)
         if options.http is not None:
-            serving = serve_http(options.http, processes.worker_snapshot)
-            await stack.enter_async_context(serving)
-        watch = None
+            await stack.enter_async_context(serve_http(options.http, processes.worker_snapshot))
+        changes = None
         if options.reload:
-            from actors.worker.process.reload import reload_on_change  # noqa: PLC0415 - for this alone
+            from watchfiles import PythonFilter, awatch  # noqa: PLC0415 - for this alone
 
-            watch = reload_on_change
-        return await processes.run(signals, watch)
+            changes = awatch(Path.cwd(), watch_filter=PythonFilter())
+        return await processes.run(signals, changes)
     raise AssertionError("unreachable: nothing on the stack suppresses exceptions")
-
-
-def _command(options: RunOptions) -> list[str]:
-    """Return the command that runs one process; the environment says which one."""
-    command = [sys.executable, "-m", "actors.worker", "run", options.target]
-    command += ["--log-format", options.log_format]
-    if options.url is not None:
-        command += ["--url", options.url]
-    if options.drain_timeout is not None:
-        command += ["--drain-timeout", str(options.drain_timeout)]
-    return command

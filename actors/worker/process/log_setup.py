@@ -14,12 +14,8 @@ FORMATS = ("console", "json")
 def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Have structlog and Python's ``logging`` write lines to stderr.
 
-    A ``logging`` logger for which the program has configured a handler keeps that.
-
-    Args:
-        format: ``console`` or ``json``.
-        level: the lowest level that structlog writes.
-        fields: added to each line.
+    A ``logging`` logger for which the program has configured a handler keeps that. ``level`` is the
+    lowest that structlog writes; ``fields`` are added to each line.
     """
     last = _renderers(format)
     first: list[Any] = [

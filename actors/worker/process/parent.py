@@ -8,17 +8,19 @@ gap.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+import functools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
-from actors.worker.observe.snapshot import Snapshot, WorkerSnapshot
+from actors.worker.observe.snapshot import WorkerSnapshot
 from actors.worker.observe.stacks import print_report
 from actors.worker.process.child import ChildProcess
+from actors.worker.process.runner import RunOptions
 from actors.worker.process.signals import Acts, Signals
 from actors.worker.run.exit_codes import ExitCode
-from actors.worker.run.partition import Partition
 from supervisor import (
     Child,
     ChildSpec,
@@ -28,7 +30,6 @@ from supervisor import (
     Supervisor,
     SupervisorError,
     SupervisorSpec,
-    TreeNode,
 )
 from supervisor.log import get_logger
 
@@ -47,33 +48,19 @@ class ProcessDied(Exception):
 
 
 class Processes:
-    """The processes of one worker, and their supervisor.
+    """The processes of the worker ``name``, and their supervisor.
 
-    Args:
-        name: the name of the worker.
-        command: runs one process; each has its assignment in its environment.
-        partition: the names that fall to this machine; they are split among the processes.
-        count: how many processes.
-        drain_timeout: seconds in which each has to drain.
-        restart: permanent, or temporary if :meth:`restart_all` restarts them.
+    Each process has ``drain_timeout`` seconds to drain. With ``options.reload``, a process that
+    ends is not restarted before a file changes.
     """
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        partition: Partition,
-        count: int,
-        drain_timeout: float,
-        restart: Restart | str = Restart.PERMANENT,
-    ) -> None:
+    def __init__(self, name: str, drain_timeout: float, options: RunOptions) -> None:
         self.name = name
-        self._restart = restart
+        self._restart = Restart.TEMPORARY if options.reload else Restart.PERMANENT
         self._grace = drain_timeout + _GRACE
         self.processes = [
-            ChildProcess(index, share, command)
-            for index, share in enumerate(partition.split(count))
+            ChildProcess(index, share, options.command())
+            for index, share in enumerate(options.partition.split(options.processes))
         ]
         specs = [self._spec(process) for process in self.processes]
         self._supervisor = Supervisor(
@@ -86,20 +73,16 @@ class Processes:
         self._failed = ExitCode.DRAINED
 
     def _spec(self, process: ChildProcess) -> ChildSpec:
-        async def start(child: Child) -> None:
-            await self._run_child(process, child)
-
         return ChildSpec(
             f"process-{process.index}",
-            start,
+            functools.partial(self._run_child, process),
             restart=self._restart,
             shutdown=self._grace,
             kind="process",
         )
 
     async def _run_child(self, process: ChildProcess, child: Child) -> None:
-        """Run one incarnation of a process, as a child of the supervisor."""
-        child.describe = process.describe
+        child.describe = lambda: {"pid": process.pid, "partition": str(process.partition)}
         child.on_stop(lambda _deadline: process.ask_to_stop(), while_starting=True)
         try:
             await process.run(child.started, stopping=lambda: child.stopping)
@@ -114,21 +97,19 @@ class Processes:
 
     # -- run and stop ------------------------------------------------------------------------------
 
-    async def run(
-        self, signals: Signals, watch: Callable[[Processes], Awaitable[None]] | None = None
-    ) -> int:
+    async def run(self, signals: Signals, changes: AsyncIterator[Any] | None) -> int:
         """Run until a signal asks to stop; return the exit code.
 
         Args:
             signals: the signals of this process.
-            watch: runs meanwhile, and may restart all processes; cancelled at the end.
+            changes: changed files, as watchfiles yields them; each change restarts all processes.
         """
         supervisor = self._supervisor
         signals.end.first = self.kill
         signals.attach(
             Acts(supervisor.request_stop, self._force, self._show, self._grace, cancelling=_GRACE)
         )
-        watching = None if watch is None else asyncio.ensure_future(watch(self))
+        watching = None if changes is None else asyncio.ensure_future(self._reload_on(changes))
         if watching is not None:
             watching.add_done_callback(self._watch_ended)
         try:
@@ -151,7 +132,7 @@ class Processes:
         return max([*self._codes.values(), self._failed])
 
     def _watch_ended(self, watching: asyncio.Future[None]) -> None:
-        """Stop if ``watch`` has failed: nothing would restart the processes."""
+        """Stop if nothing watches the files any more: nothing would restart the processes."""
         error = None if watching.cancelled() else watching.exception()
         if error is not None:
             log.error("gave_up", reason=f"{type(error).__name__}: {error}", exc_info=error)
@@ -175,35 +156,33 @@ class Processes:
         for process in self.processes:
             process.kill()
 
-    async def restart_all(self, reason: str) -> None:
-        """Restart all processes, with the code as it is now."""
-        for process in self.processes:
-            await self._supervisor.stop_child(f"process-{process.index}")
-            process.note_end(reason)
-        self._codes.clear()
-        for process in self.processes:
-            try:
-                child = self._supervisor.start_child(self._spec(process))
-                await child.wait_started()
-            except SupervisorError as error:
-                log.error("not_started", process=process.index, reason=str(error))
+    async def _reload_on(self, changes: AsyncIterator[Any]) -> None:
+        """Restart all processes with each change of a file."""
+        async for changed in changes:
+            files = sorted({Path(path).name for _, path in changed})[:5]
+            log.info("reload", files=files)
+            for process in self.processes:
+                await self._supervisor.stop_child(f"process-{process.index}")
+                process.note_end(f"reloaded: {', '.join(files)} changed")
+            self._codes.clear()
+            for process in self.processes:
+                try:
+                    child = self._supervisor.start_child(self._spec(process))
+                    await child.wait_started()
+                except SupervisorError as error:
+                    log.error("not_started", process=process.index, reason=str(error))
 
     # -- snapshots ---------------------------------------------------------------------------------
 
     def worker_snapshot(self) -> WorkerSnapshot:
         """Return the snapshot of the whole worker: the latest of each process."""
         states = tuple(process.state() for process in self.processes)
-        latest = {f"process-{p.index}": p.latest() for p in self.processes}
-        snapshots = tuple(one for one in latest.values() if one is not None)
-        tree = self._supervisor.tree()
-        children = tuple(_with_tree(node, latest.get(node.id)) for node in tree.children)
-        tree = msgspec.structs.replace(tree, children=children)
+        snapshots = tuple(one for p in self.processes if (one := p.latest()) is not None)
+        below = {f"process-{one.process}": (one.tree,) for one in snapshots}
+        tree, replace = self._supervisor.tree(), msgspec.structs.replace
+        nodes = tuple(replace(node, children=below.get(node.id, ())) for node in tree.children)
+        tree = replace(tree, children=nodes)
         return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
-
-
-def _with_tree(node: TreeNode, snapshot: Snapshot | None) -> TreeNode:
-    """Return the node of a process with the tree of that process below it."""
-    return node if snapshot is None else msgspec.structs.replace(node, children=(snapshot.tree,))
 
 
 def _code_of(error: BaseException | None) -> int:

@@ -54,17 +54,6 @@ class Line(msgspec.Struct, frozen=True):
     snapshot: Snapshot | None = None  # sent now and then
 
 
-_decoder = msgspec.json.Decoder(Line)
-
-
-def parse_line(line: bytes) -> Line | None:
-    """Return the line that a child wrote; None: the child died while it wrote it."""
-    try:
-        return _decoder.decode(line)
-    except msgspec.DecodeError:
-        return None
-
-
 async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable[[], None]) -> None:
     """Write lines to ``pipe`` until cancelled; call ``parent_gone`` if the pipe breaks."""
     loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -50,6 +51,16 @@ class RunOptions(msgspec.Struct, frozen=True):
             app.drain_timeout = self.drain_timeout
         app.partition = self.partition
 
+    def command(self) -> list[str]:
+        """Return the command that runs one of several processes; the environment says which one."""
+        command = [sys.executable, "-m", "actors.worker", "run", self.target]
+        command += ["--log-format", self.log_format]
+        if self.url is not None:
+            command += ["--url", self.url]
+        if self.drain_timeout is not None:
+            command += ["--drain-timeout", str(self.drain_timeout)]
+        return command
+
 
 def assign(app: Worker[Any], assignment: Assignment) -> None:
     """Make ``app`` the worker of a child process."""
@@ -76,8 +87,7 @@ async def run_worker(
             if options.embedded:
                 await stack.enter_async_context(embedded(app))
             if options.http is not None:
-                serving = serve_http(options.http, app.worker_snapshot)
-                await stack.enter_async_context(serving)
+                await stack.enter_async_context(serve_http(options.http, app.worker_snapshot))
             if assignment is not None:
                 await stack.enter_async_context(_link(app, assignment.pipe))
             async with app:

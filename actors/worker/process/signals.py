@@ -34,7 +34,6 @@ from actors.worker.run.exit_codes import ExitCode
 GRACE: Final = 2.0
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _ALL: Final = (*_STOPS, signal.SIGUSR1)
-_WAKE_UP: Final = b"\0"
 
 
 class StopAsked(BaseException):
@@ -100,7 +99,9 @@ class Signals:
 
     def __init__(self) -> None:
         self.end = HardEnd()
-        self.stages = StopStages(self._drain, self._cancel, self._exit)
+        self.stages = StopStages(
+            self._drain, self._cancel, lambda code: self.end.now(code, "the third signal")
+        )
         self._acts: Acts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = False
@@ -133,7 +134,8 @@ class Signals:
     def limit(self, seconds: float, code: int) -> None:
         """Exit with ``code`` within ``seconds``, by force if necessary."""
         self.end.within(seconds, code)
-        self._wake()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"\0")  # wakes the thread up
 
     def over(self) -> None:
         """Ignore further signals: the process is about to exit by itself."""
@@ -174,9 +176,8 @@ class Signals:
     def _watch(self) -> None:
         while True:
             left = self.end.at - time.monotonic()
-            ready, _, _ = select.select(
-                [self._read], [], [], None if left == math.inf else max(0.0, left)
-            )
+            timeout = None if left == math.inf else max(0.0, left)
+            ready, _, _ = select.select([self._read], [], [], timeout)
             for number in os.read(self._read, 64) if ready else b"":
                 if number in _STOPS:
                     self.stages(signal.Signals(number))
@@ -199,14 +200,7 @@ class Signals:
         if acts is not None:
             self._call(acts.cancel)
 
-    def _exit(self, code: int) -> None:
-        self.end.now(code, "the third signal")
-
     def _call(self, act: Callable[[], object]) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is exiting
             self._loop.call_soon_threadsafe(act)
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, _WAKE_UP)

@@ -25,16 +25,13 @@ _ALIVE: Final = (Status.RUNNING, Status.STOPPING)
 
 
 class Backlog:
-    """The messages that wait for the handlers of one system, or are being handled.
-
-    Attributes:
-        ages: seconds for which the oldest message of each handler has waited, by path.
-        handled_until: every message that arrived before this time (monotonic) was handled.
-    """
+    """The messages that wait for the handlers of one system, or are being handled."""
 
     def __init__(self, system: ActorSystem) -> None:
         now = time.monotonic()
+        #: Seconds for which the oldest message of each handler has waited, by path.
         self.ages: dict[str, float] = {}
+        #: Every message that arrived before this time (monotonic) was handled.
         self.handled_until = now
         self._cells = system.registry._cells
         self._last = Moment(now, now)

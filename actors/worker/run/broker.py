@@ -72,11 +72,12 @@ class Broker(msgspec.Struct, frozen=True):
 
         options = {"decode_responses": True, **self.options}
         if self.is_cluster:
-            first, *others = [self.where] if isinstance(self.where, str) else self._nodes()
-            url = _url(first)
+            if not self._addresses:
+                raise ValueError("an empty list of startup nodes: name one node at least")
+            first, *others = self._addresses
             if others:
                 options["startup_nodes"] = [_location(address) for address in others]
-            return actors.RedisCluster.from_url(url, **options)
+            return actors.RedisCluster.from_url(_url(first), **options)
         if not isinstance(self.where, str):
             raise ValueError("several nodes are a cluster: leave cluster=False out, or give a URL")
         return actors.Redis.from_url(self.where, **options)
@@ -95,22 +96,16 @@ class Broker(msgspec.Struct, frozen=True):
             made.append(client.sharded_pubsub(channel_handlers=shards, **options))
         return made
 
-    def _nodes(self) -> Sequence[Address]:
-        if not self.where:
-            raise ValueError("an empty list of startup nodes: name one node at least")
-        return self.where
+    @property
+    def _addresses(self) -> Sequence[Address]:
+        return [self.where] if isinstance(self.where, str) else self.where
 
     def __str__(self) -> str:
-        addresses = [self.where] if isinstance(self.where, str) else self.where
-        return ", ".join(_without_password(_url(address)) for address in addresses)
+        return ", ".join(_without_password(_url(address)) for address in self._addresses)
 
 
 async def connect(broker: Broker, timeout: float | None) -> Any:
-    """Return an entered client whose server answered PING.
-
-    Args:
-        broker: where to connect.
-        timeout: seconds in which the server must answer; None: no limit.
+    """Return an entered client whose server answered PING within ``timeout`` seconds, if any.
 
     Raises:
         ConnectionError, TimeoutError, RedisClusterError: it did not; the last failure.

@@ -148,19 +148,13 @@ class RunComponents:
 
     # -- stop --------------------------------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """End all subscriptions; wait until handlers and actors have emptied their mailboxes."""
+    async def stop(self, *, drain: bool) -> None:
+        """Stop everything in order; with ``drain``, handlers and actors empty their mailboxes."""
         await self._stop_probes()
-        await asyncio.gather(*(pubsub.drain() for pubsub in self.pubsubs))
+        pubsubs = self.pubsubs
+        await asyncio.gather(*(one.drain() if drain else one.close() for one in pubsubs))
         for ref in reversed(self._actors):
-            await ref.stop(drain=True)
-
-    async def abandon(self) -> None:
-        """Stop in the same order after a start that failed, without draining."""
-        await self._stop_probes()
-        await asyncio.gather(*(pubsub.close() for pubsub in self.pubsubs))
-        for ref in reversed(self._actors):
-            await ref.stop()
+            await ref.stop(drain=drain)
 
     async def kill(self) -> None:
         """Cancel everything that runs, and wait until it has ended."""

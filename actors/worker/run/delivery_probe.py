@@ -36,11 +36,8 @@ _LOOK = 0.5
 class Prober(Actor[str]):
     """Keeps proof of delivery for the nodes that one pub/sub object listens on.
 
-    Args:
-        pubsub: the pub/sub object.
-        client: publishes the probes.
-        me: a part of the channel's name that is unique to this process.
-        paths: the proofs; they outlive restarts of this actor.
+    The names of its channels contain ``me``, a text that no other process has. The proofs in
+    ``paths`` outlive restarts of this actor.
     """
 
     def __init__(self, pubsub: BasePubSub[Any], client: Any, me: str, paths: Paths) -> None:

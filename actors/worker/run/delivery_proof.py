@@ -11,9 +11,7 @@ PER_INTERVAL = 3
 class Proof:
     """The proof that what is published reaches us through one node; all times are monotonic.
 
-    Args:
-        interval: seconds for which a proof is fresh.
-        now: when the node came into use.
+    A proof is fresh for ``interval`` seconds; ``now`` is when the node came into use.
     """
 
     __slots__ = ("_interval", "_patience", "_published", "_unanswered", "proved", "since")
@@ -66,19 +64,13 @@ class Proof:
 
 
 class Paths:
-    """The proofs of the nodes that one pub/sub object uses.
-
-    Attributes:
-        proofs: the proof of each node.
-        restarts: how often the silent path of each node was restarted.
-        came_back: how many probes came back in all.
-    """
+    """The proofs of the nodes that one pub/sub object uses."""
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self.proofs: dict[str, Proof] = {}
-        self.restarts: Counter[str] = Counter()
-        self.came_back = 0
+        self.restarts: Counter[str] = Counter()  # of silent paths, by node
+        self.came_back = 0  # how many probes came back in all
 
     def follow(self, nodes: set[str], now: float) -> None:
         """Keep proofs for ``nodes``, the nodes in use, and no others."""

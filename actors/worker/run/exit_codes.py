@@ -59,12 +59,7 @@ _UNREACHABLE = (
 
 
 def exit_code(error: BaseException, *, started: bool) -> ExitCode:
-    """Return the exit code of a process that ``error`` ended.
-
-    Args:
-        error: an exception, or a group of them.
-        started: whether the worker had started.
-    """
+    """Return the exit code of a process that ``error`` ended before or after its worker started."""
     causes = list(_leaves(error))
     if any(isinstance(cause, SpecError | UsageError) for cause in causes):
         return ExitCode.USAGE

@@ -39,20 +39,13 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 class WorkerRun:
-    """Starts what ``declared`` declares, drains it, and stops it.
-
-    Attributes:
-        stack: what is closed at the end of the run.
-        system: the actor system; None before the start.
-        components: the client, actors, subscriptions and probes; None before the start.
-        observer: makes snapshots of the run.
-    """
+    """Starts what ``declared`` declares, drains it, and stops it."""
 
     def __init__(self, declared: Registry[Any]) -> None:
         self._declared = declared
         self._hooks_ran = False
-        self.stack = AsyncExitStack()
-        self.system: ActorSystem | None = None
+        self.stack = AsyncExitStack()  # what is closed at the end of the run
+        self.system: ActorSystem | None = None  # None before the start, as the next
         self.components: RunComponents | None = None
         self.counters = Counters()
         self.observer = Observer(declared.name, self.counters)
@@ -93,7 +86,7 @@ class WorkerRun:
         try:
             async with asyncio.timeout(timeout):
                 if self.components is not None:
-                    await self.components.abandon()
+                    await self.components.stop(drain=False)
                 await self._shut_down()
         except Exception as error:  # logged only: the caller raises why the start failed
             log.error("start_not_undone", error=repr(error), exc_info=error)
@@ -106,7 +99,7 @@ class WorkerRun:
         try:
             async with asyncio.timeout(timeout) as limit:
                 if not hurry:
-                    await self.components.drain()
+                    await self.components.stop(drain=True)
                 await self._shut_down()
         except TimeoutError:
             if not limit.expired():

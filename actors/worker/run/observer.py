@@ -66,7 +66,7 @@ class Observer:
                 state for pubsub, known in paths for state in path_states(pubsub, known, now)
             ),
             probe_interval=None if settings is None else settings.probe_interval,
-            received=self._received_so_far(),
+            received=self._received_shown,
             gaps=counters.gaps,
             reconnects=sum(pubsub.stats().reconnects for pubsub in pubsubs),
             restarts=counters.restarts,
@@ -80,7 +80,8 @@ class Observer:
         """Update the ages of messages and the count of those received."""
         if self.backlog is not None:
             self.backlog.look()
-        self._received_so_far()
+        if self.components is not None:
+            self._count_received(self.components)
 
     def _handlers(self, tree: TreeNode) -> tuple[HandlerState, ...]:
         return tuple(
@@ -111,11 +112,8 @@ class Observer:
             breaker=node.detail.get("breaker", "closed"),
         )
 
-    def _received_so_far(self) -> int:
-        """Return a count that only grows; the counts of pub/sub objects may begin anew."""
-        components = self.components
-        if components is None:
-            return 0
+    def _count_received(self, components: RunComponents) -> None:
+        """Update a count that only grows; the counts of pub/sub objects may begin anew."""
         for pubsub in components.pubsubs:
             before, last = self._received.get(pubsub.name, (0, 0))
             try:
@@ -127,7 +125,6 @@ class Observer:
         received -= sum(paths.came_back for _, paths in components.paths)
         # A probe is received a moment before it is recognised as one.
         self._received_shown = max(self._received_shown, received)
-        return self._received_shown
 
 
 class Sampler(Actor[str]):

@@ -75,10 +75,7 @@ WHOLE = Partition()
 def owner(name: str | bytes, count: int, level: bytes = b"machine") -> int:
     """Return which of ``count`` members owns ``name``.
 
-    Args:
-        name: of a channel, pattern or actor.
-        count: how many members there are.
-        level: salt, so that the owners among machines and among processes are independent.
+    ``level`` is a salt, so that the owners among machines and among processes are independent.
     """
     data = name.encode() if isinstance(name, str) else name
     return max(range(count), key=lambda index: (_score(data, index, level), index))
