@@ -50,7 +50,7 @@ footprint: $(VENV)/.has-bench  ## what one consumer costs its servers and itself
 
 soak: $(VENV)/.has-dev  ## a thousand handlers that raise at random, under load for a minute
 	@MAILSLOT_SOAK_SECONDS=$${MAILSLOT_SOAK_SECONDS:-60} \
-		$(BIN)/python -m pytest tests/worker/test_soak.py $(ARGS)
+		$(BIN)/python -m pytest tests/worker/run/test_soak.py $(ARGS)
 
 clean:  ## everything that the other targets made
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -39,6 +39,8 @@ hypothesis.settings.load_profile("suite")
 # own choice, take most of the time of many a test.
 asyncio.constants.DEBUG_STACK_DEPTH = 3
 
+pytest_plugins = ["tests.clusters.fixtures"]
+
 #: Tests that get their servers elsewhere say by this property which backend it was.
 RAN_ON = "server backend"
 

@@ -1,0 +1,1 @@
+"""Clusters for the suite: the fixtures, which every test may ask for, and what they share."""

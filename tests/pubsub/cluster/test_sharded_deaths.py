@@ -1,0 +1,87 @@
+"""ShardedPubSub when a node dies and stays dead."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
+from actors.pubsub.cluster import node_readers as shard_readers
+from actors.pubsub.model.types import Gap
+from actors.redis.exceptions import ClusterDownError, ConnectionError  # noqa: A004
+from actors.redis.topology.slots import key_slot
+from supervisor import ConstantRetryPolicy
+from tests.clusters.lending import client_of
+from tests.pubsub.helpers import message, take
+from tests.support import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_p10_who_reads_from_a_replica_is_told_that_its_primary_died(cluster):
+    """What the primary had accepted last may not have come to its replicas, and nobody has it."""
+    gaps: list[Gap] = []
+    async with (
+        client_of(cluster) as client,
+        client.sharded_pubsub(
+            channels=["a"],
+            read_from_replicas=True,
+            ignore_subscribe_messages=True,
+            on_gap=gaps.append,
+            retry_policy=DEFAULT_RETRY_POLICY,
+        ) as p,
+    ):
+        await client.spublish("a", "1")
+        assert await take(p, 1) == [message("a", "1")]
+        primary = await cluster.primary_for(key_slot(b"a"))
+        # Time, and no state, is the condition: who was live at the replica for as long as a message
+        # may be on its way can have missed one.
+        await asyncio.sleep(0.2)
+        died = time.time()
+        cluster.kill(primary)
+        # A consumer hears of gaps when it takes what is next.
+        async with asyncio.timeout(15):
+            while not any(gap.reason == "the primary died" for gap in gaps):
+                await p.get_message(timeout=0.1)
+    (told,) = [gap for gap in gaps if gap.reason == "the primary died"]
+    assert told.name == "a"
+    assert told.since - 0.1 <= died <= told.until + 0.1
+    assert told.seconds < 0.2
+
+
+@pytest.mark.parametrize("replicas", [False, True])
+async def test_p6_a_dead_node_that_nobody_needs_any_more_ends_nothing(
+    cluster, monkeypatch, replicas
+):
+    """Its reader, which waits to try again, is let go after a while."""
+    monkeypatch.setattr(shard_readers, "_UNUSED", 0.2)
+    async with (
+        client_of(cluster) as client,
+        client.sharded_pubsub(
+            channels=["a"],
+            read_from_replicas=replicas,
+            ignore_subscribe_messages=True,
+            retry_policy=ConstantRetryPolicy((ConnectionError,), None, delay=60),
+        ) as p,
+    ):
+        dead = await cluster.primary_for(key_slot(b"a"))
+
+        def tries() -> bool:
+            parts = p._session.tree
+            assert parts is not None
+            return any(f":{dead.port} " in node.path for node in parts.system.tree().walk())
+
+        await eventually(tries)
+        cluster.kill(dead)
+        await eventually(lambda: not tries(), 15)
+
+        async def heard() -> bool:
+            try:
+                return await client.spublish("a", "1") == 1
+            except (ConnectionError, ClusterDownError):
+                return False  # nobody has taken over yet
+
+        await eventually(heard, 15)
+        assert await take(p, 1) == [message("a", "1")]
