@@ -29,7 +29,6 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.topology.model import Topology
-from actors.redis.topology.update import move_slot
 
 # Errors that say: not here, or not now.
 _PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryAgainError)
@@ -137,11 +136,12 @@ class ShardEvents:
         new = state.topology.migrating.get(slot)
         self._look_everywhere()
         self._placement.places_by_slot.drop(slot)
-        if new is not None and new in state.topology.nodes:
+        if new is not None and new in self._pool.topology.nodes:
             # The new owner ends what it took before it owned the slot, and is asked again.
             if new != node:
                 state.moved(slot, new)
-                state.topology = move_slot(state.topology, slot, new)
+                self._pool.note_owner(slot, new)
+                state.topology = self._pool.topology
             return Revocation(missed=missed)
         shard = state.topology.shard_for(slot)
         peers = [] if shard is None else [peer.id for peer in shard.nodes]

@@ -210,6 +210,10 @@ class ClusterConnectionPool:
         """
         return self._entered().note_moved(slot, address, asked)
 
+    def note_owner(self, slot: int, node_id: str) -> None:
+        """Correct the current topology at once: the node ``node_id`` of it serves ``slot``."""
+        self._entered().note_owner(slot, node_id)
+
     def resolve(self, address: Address, *, asked: Address | None = None) -> Address | None:
         """Return where the node that an ASK names is reached, as :meth:`note_moved` does."""
         return self._entered().known.resolve(address, asked)

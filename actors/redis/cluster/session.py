@@ -137,10 +137,15 @@ class ClusterSession:
             return reached
         owner = topology.at(reached)
         if owner is not None:
-            if self._refresh.busy:
-                self._moved.append((slot, owner.id))
-            self.known.set(move_slot(topology, slot, owner.id))
+            self.note_owner(slot, owner.id)
         return reached
+
+    def note_owner(self, slot: int, node_id: str) -> None:
+        """Correct the topology: the node ``node_id``, one of its nodes, serves ``slot``."""
+        assert self.known.value is not None
+        if self._refresh.busy:
+            self._moved.append((slot, node_id))
+        self.known.set(move_slot(self.known.value, slot, node_id))
 
     async def _find(self) -> None:
         if not self._loaded:
