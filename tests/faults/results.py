@@ -135,7 +135,7 @@ def wrongs(fault: Fault, stage: Stage) -> list[str]:
     check([*never], "timed channels never heard of again")
     check([*verdict.twice], "messages twice")
     check([*verdict.disordered], "messages out of order")
-    if not fault.relays:
+    if not fault.relays and not stage.words:
         check([*verdict.overtaken], "messages out of order, accepted by two nodes")
     check([*elsewhere], "messages lost in channels that the fault does not concern")
     check([*verdict.unreported], "messages lost outside of a reported gap")

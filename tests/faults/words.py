@@ -56,11 +56,14 @@ def judge_words(
             [any(covers(gap, message) for gap in gaps.get(name, ())) for message in mine],
             words[name],
         )
-        swapped = min(found.missing, max(0, found.surplus - unknown[name]))
+        swapped = min(found.missing, found.surplus)
+        surplus = max(0, found.surplus - unknown[name])
+        more = max(0, len(words[name]) - len(mine) - unknown[name])
         lost += [(name, m) for m in mine[: max(0, len(mine) - len(words[name]))]]
         unreported += [(name, m) for m in mine[: found.missing - swapped]]
-        twice += [(name, n) for n in range(found.surplus - unknown[name] - swapped)]
-        overtaken += [(name, n) for n in range(swapped)]
+        twice += [(name, n) for n in range(more)]
+        # In another place than where it was accepted: nobody can order what is taken for a repeat.
+        overtaken += [(name, n) for n in range(max(0, surplus - more))]
         if not any(at >= settled_at for _, at in seen.messages[name]):
             silent.append(name)
     return Verdict(

@@ -313,8 +313,10 @@ class Merge:
             if not other.held or other is feeder or other.stream != feeder.stream:
                 continue
             place = next((i for i, held in enumerate(other.held) if self._key(held[0]) == key), -1)
-            if place > 0 and is_repeated:
-                continue  # a later message of the same payload, as likely as not
+            if place > 0 and is_repeated and other.held[0][1] >= feeder.since:
+                # The leader was live when the first one came, and will deliver that one itself: the
+                # later one of this payload is another message.
+                continue
             for _ in range(place):
                 # Held from before this message: the leader has missed it.
                 self._pass_late(other)
