@@ -154,11 +154,13 @@ class ShardEvents:
     def redirected(self, node: NodeId, targets: list[Target], error: RedisError) -> bool:
         """Follow MOVED; wait while an error will pass; return False for any other error."""
         if isinstance(error, MovedError):
-            if not self._follow(node, error):
+            news = self._follow(node, error)
+            # Of several channels in one slot only the first one's MOVED is news.
+            self._owner.reconciler.replace(targets)
+            if not news:
                 self._state.refusals = True
                 self._owner.look_soon()
-                return True  # it names the owner that is known
-            self._owner.reconciler.replace(targets)
+                return True
         elif not isinstance(error, _PASSING):
             return False
         self._state.refusals = True
