@@ -10,6 +10,7 @@ from actors.pubsub.cluster.placement_rules import standbys
 from actors.pubsub.cluster.shard_state import ShardState
 from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.table.state import NodeId
+from actors.pubsub.table.table import Table
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
 _places_of_row, _nodes_of_row = attrgetter("places"), attrgetter("nodes")
@@ -39,6 +40,8 @@ class NodeReaders:
         self._state = state
         self._pool = pool
         self._place = place
+        # The nodes in use, and the table and its version that say so.
+        self._used: tuple[Table | None, int, frozenset[NodeId]] = (None, 0, frozenset())
         self._idle_since: dict[NodeId, float] = {}
         self._placing, self._placed_at = False, -inf
         self._hastened_at = -inf
@@ -72,10 +75,9 @@ class NodeReaders:
         readers = self._keeper.readers
         if len(readers) == len(self._idle_since) == 0:
             return
-        used = self.used()
-        used |= self._standbys(used)
+        needed = self.used() | self._standbys(self.used())
         for node in list(readers):
-            if node in used:
+            if node in needed:
                 self._idle_since.pop(node, None)
             elif now - self._idle_since.setdefault(node, now) > _UNUSED:
                 self._idle_since.pop(node, None)
@@ -100,13 +102,17 @@ class NodeReaders:
         """Take that the reader of ``node`` ended."""
         self._idle_since.pop(node, None)
 
-    def used(self) -> set[NodeId]:
+    def used(self) -> frozenset[NodeId]:
         """Return the nodes that channels belong on, or are still subscribed on."""
-        rows = self._keeper.reconciler.table.rows.values()
-        # There may be tens of thousands of rows: no line of Python for each of them.
-        return set().union(*set(map(_places_of_row, rows)), *map(_nodes_of_row, rows))
+        table = self._keeper.reconciler.table
+        if self._used[0] is not table or self._used[1] != table.version:
+            rows = table.rows.values()
+            # There may be tens of thousands of rows: no line of Python for each of them.
+            used = frozenset().union(*set(map(_places_of_row, rows)), *map(_nodes_of_row, rows))
+            self._used = table, table.version, used
+        return self._used[2]
 
-    def _standbys(self, used: set[NodeId]) -> set[NodeId]:
+    def _standbys(self, used: frozenset[NodeId]) -> set[NodeId]:
         pool = self._pool
         most = None if pool.max_connections_per_node else pool.max_connections // 2
         return standbys(self._state.topology, used, self._state.down, most)

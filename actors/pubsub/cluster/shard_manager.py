@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from math import inf
 from typing import Any
@@ -19,7 +21,9 @@ from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
 #: Seconds between two periodic looks: while something is not as it should be, and at most.
-_BUSY, _IDLE = 0.05, 1.0
+_BUSY, _LONGEST = 0.05, 5.0
+#: Seconds without a message after which nodes are asked less often.
+_IDLE_AFTER = 5.0
 #: Seconds between two attempts to subscribe where nodes refused for now: at first and at most.
 _RETRY, _LONGEST_RETRY = 0.05, 1.0
 #: Channels that are tried then; four times as many after each attempt that had any success.
@@ -57,9 +61,11 @@ class ShardRole:
         self._pool = pool
         self._requests = requests
         self._replicas = replicas
-        self._look_due = inf
+        self._look_due = self._silence_due = inf
         self._retry_after = _RETRY
         self._retried_at = -inf
+        # How many messages had come at the last look that saw new ones, and when that was.
+        self._received, self._received_at = 0, 0.0
         # How many channels are tried next, how many were refused before, and where to begin.
         self._retry_count, self._refused_before, self._retry_from = _FEW, 0, 0
         self._keeper: ReaderKeeper
@@ -90,7 +96,7 @@ class ShardRole:
         self.events = ShardEvents(self, state, self.placement, readers, self._pool, self._requests)
         self._requests.report = keeper.tell
         self._requests.used = self._nodes_with_subscriptions
-        self._look_again(_IDLE)
+        self._look_again(_BUSY)
 
     def stop(self) -> None:
         """Take no more reports."""
@@ -115,8 +121,9 @@ class ShardRole:
             self._requests.look()
 
     def reconcile(self) -> None:
-        """Have readers where they are needed."""
-        self._readers.place_soon()
+        """Look for silent nodes, if it is time and no message comes."""
+        if self._state.silent.idle and self._state.now() >= self._silence_due:
+            self._look()
 
     def receive(self, message: Any) -> None:
         """Take a report or a timer's message."""
@@ -130,7 +137,7 @@ class ShardRole:
             case ShardTick.PLACE:
                 self._readers.place()
 
-    def _nodes_with_subscriptions(self) -> set[NodeId]:
+    def _nodes_with_subscriptions(self) -> AbstractSet[NodeId]:
         return self._readers.used() & self.reconciler.subscribers.keys()
 
     # -- the periodic look -------------------------------------------------------------------------
@@ -139,6 +146,7 @@ class ShardRole:
         """Look after what no event reports."""
         state, reconciler = self._state, self.reconciler
         now = state.now()
+        self._note_idleness(now)
         self._look_for_silence(now)
         self._look_for_settled(now)
         for node in state.roles.trusted(state.topology):
@@ -154,11 +162,24 @@ class ShardRole:
             if self._readers.hasten(self._places_of(homeless), now):
                 self._requests.look()
         self._retry(now)
+        self._readers.place()
         self._readers.let_go_unused(now)
         merging = reconciler.expire()
-        busy = homeless or state.unsettled or state.refusals or state.silent.pinged or merging
+        busy = homeless or state.unsettled or state.refusals or merging
         due = state.silent.due(reconciler.subscribers, self._nodes_with_subscriptions(), now)
-        self._look_again(_BUSY if busy else max(_BUSY, min(due, _IDLE)))
+        self._silence_due = now + due
+        if busy:
+            self._look_again(_BUSY)
+        elif state.silent.idle:
+            self._look_again(_LONGEST)  # or with the manager's next tick: one wake-up for both
+        else:
+            self._look_again(max(_BUSY, min(due, _LONGEST)))
+
+    def _note_idleness(self, now: float) -> None:
+        received = sum(subscriber.received for subscriber in self.reconciler.subscribers.values())
+        if received != self._received:
+            self._received, self._received_at = received, now
+        self._state.silent.idle = self._requests.idle = now - self._received_at > _IDLE_AFTER
 
     def look_soon(self) -> None:
         """Have the periodic look taken soon: something has happened that it looks after."""
@@ -212,5 +233,5 @@ class ShardRole:
             self.events.replace()
             reconciler.update_routes()
 
-    def _places_of(self, targets: list[Target]) -> set[NodeId]:
+    def _places_of(self, targets: Sequence[Target]) -> set[NodeId]:
         return {node for places in set(self.placement.places_of(targets)) for node in places}

@@ -23,14 +23,19 @@ from actors.pubsub.table.state import NodeId
 
 #: Seconds without a byte after which a node is asked, and in which it must answer then.
 _QUIET, _SILENT = 0.5, 0.5
+#: Seconds between two looks at whether a silent node answers again.
+_RESUMED = 0.25
+#: The share of its interval after which a node may be asked together with another one.
+_NEXT = 0.7
 
 
-def ping_interval(nodes: int) -> float:
+def ping_interval(nodes: int, *, idle: bool = False) -> float:
     """Return the seconds between two PINGs to one node of so many nodes in use.
 
-    All of them together get at most 3 PINGs a second where there are three, and never more than 9.
+    All of them together get at most 3 PINGs a second where there are three, and never more than 9;
+    a quarter of that while no message comes.
     """
-    return max(1.0, nodes / min(9.0, 3.0 + nodes / 4.0))
+    return (4.0 if idle else 1.0) * max(1.0, nodes / min(9.0, 3.0 + nodes / 4.0))
 
 
 class NodeNews(msgspec.Struct, frozen=True):
@@ -46,9 +51,12 @@ class SilentNodes:
     def __init__(self) -> None:
         # Nodes that do not answer, each with the number of pongs that it had sent before.
         self._silent: dict[NodeId, int] = {}
-        # Nodes that owe an answer, since when; and when each node was asked last.
+        # Nodes that were asked, and since when they have had time to answer; and when each node was
+        # asked last.
         self._pinged: dict[NodeId, float] = {}
         self._asked: dict[NodeId, float] = {}
+        #: Whether no message has come for a while: nodes are asked less often then.
+        self.idle = False
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._silent
@@ -57,11 +65,6 @@ class SilentNodes:
     def silent(self) -> AbstractSet[NodeId]:
         """The nodes that do not answer."""
         return self._silent.keys()
-
-    @property
-    def pinged(self) -> bool:
-        """Whether some node owes an answer."""
-        return bool(self._pinged)
 
     def forget(self, node: NodeId) -> None:
         """Note that ``node`` has no connection any more."""
@@ -78,12 +81,16 @@ class SilentNodes:
         self, subscribers: Mapping[NodeId, Subscriber], used: AbstractSet[NodeId], now: float
     ) -> float:
         """Return the seconds until :meth:`look` may have something to do; infinity: never."""
-        interval = ping_interval(len(used))
-        times = [
-            max(subscriber.connection.last_read + _QUIET, self._asked.get(node, 0.0) + interval)
-            for node, subscriber in subscribers.items()
-            if node in used and node not in self._silent
-        ]
+        interval = ping_interval(len(used), idle=self.idle)
+        times = [now + _RESUMED] if self._silent else []
+        for node, subscriber in subscribers.items():
+            if node in self._silent:
+                continue
+            last_read = subscriber.connection.last_read
+            if node in self._pinged and last_read < self._asked[node]:
+                times.append(self._pinged[node] + _SILENT)
+            elif node in used:
+                times.append(max(last_read + _QUIET, self._asked.get(node, 0.0) + interval))
         return max(0.0, min(times, default=inf) - now)
 
     def look(
@@ -106,25 +113,40 @@ class SilentNodes:
         """
         if held > 0.0:
             self._pinged = {node: min(now, at + held) for node, at in self._pinged.items()}
-        lost, found = [], []
-        interval = ping_interval(len(used))
+        lost, found, quiet = [], [], []
         for node, subscriber in subscribers.items():
+            last_read = subscriber.connection.last_read
             if node in self._silent:
                 if subscriber.pongs > self._silent[node]:
                     del self._silent[node]
                     found.append(node)
-            elif now - subscriber.connection.last_read < _QUIET:
-                self._pinged.pop(node, None)
-            elif node in self._pinged:
-                if now - self._pinged[node] > _SILENT:
+            elif node in self._pinged and last_read < self._asked[node]:
+                if now - self._pinged[node] >= _SILENT:
                     del self._pinged[node]
                     self._silent[node] = subscriber.pongs
                     lost.append(node)
-            elif node in used and held != inf:
-                self._ask(node, subscriber, now, interval)
+            else:
+                self._pinged.pop(node, None)
+                if node in used and now - last_read >= _QUIET and held != inf:
+                    quiet.append(node)
+        self._ask(quiet, subscribers, now, ping_interval(len(used), idle=self.idle))
         return NodeNews(tuple(lost), tuple(found))
 
-    def _ask(self, node: NodeId, subscriber: Subscriber, now: float, interval: float) -> None:
-        if now - self._asked.get(node, 0.0) >= interval:
-            self._pinged[node] = self._asked[node] = now
-            subscriber.ping()
+    def _ask(
+        self,
+        nodes: list[NodeId],
+        subscribers: Mapping[NodeId, Subscriber],
+        now: float,
+        every: float,
+    ) -> None:
+        """Send a PING to those of ``nodes`` whose turn it is, and to those whose turn is next.
+
+        Asking several nodes at once wakes the event loop once for all of them.
+        """
+        since = [now - self._asked.get(node, 0.0) for node in nodes]
+        if max(since, default=0.0) < every:
+            return
+        for node, seconds in zip(nodes, since, strict=True):
+            if seconds >= _NEXT * every:
+                self._pinged[node] = self._asked[node] = now
+                subscribers[node].ping()

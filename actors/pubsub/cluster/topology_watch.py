@@ -19,8 +19,9 @@ from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
 
-#: Seconds between two looks while every target has a source, and while one has none.
-CALM, URGENT = 1.0, 0.1
+#: Seconds between two looks while every target has a source, and no message comes; the same while
+#: messages come; and while a target has no source.
+IDLE, CALM, URGENT = 3.0, 1.0, 0.1
 #: Seconds between two looks in which each node on which nothing is subscribed is asked once.
 _UNUSED = 10.0
 #: Consumers of one cluster that may each look every second; more of them look less often, up to
@@ -31,16 +32,18 @@ _URGENT_FOR = 10.0
 _JITTER = 0.2
 
 
-def calm_interval(nodes: int, used: int, consumers: int) -> float:
+def calm_interval(nodes: int, used: int, consumers: int, *, idle: bool = False) -> float:
     """Return the seconds between two looks while every target has a source (P6b).
 
     Args:
         nodes: how many nodes the cluster has.
         used: on how many of them something is subscribed.
         consumers: how many clients are subscribed on a node.
+        idle: whether no message has come for a while.
     """
     crowded = min(CALM * consumers / _CONSUMERS, _LONGEST)
-    return max(CALM, crowded) if used else max(CALM, crowded, _UNUSED / max(nodes, 1))
+    calm = max(IDLE if idle else CALM, crowded)
+    return calm if used else max(calm, _UNUSED / max(nodes, 1))
 
 
 class TopologyChecked(msgspec.Struct, frozen=True):
@@ -62,6 +65,7 @@ class TopologyRequests:
 
     Attributes:
         urgent: whether a target has no live source.
+        idle: whether no message has come for a while.
         unused: whether nothing was subscribed when the last look ended.
         used: returns the ids of the nodes that something is subscribed on.
         report: called with the result of each look.
@@ -69,6 +73,7 @@ class TopologyRequests:
 
     def __init__(self) -> None:
         self.urgent = False
+        self.idle = False
         self.unused = True
         self.used: Callable[[], Collection[str]] = lambda: ()
         self.report: Callable[[TopologyChecked], None] = lambda _: None
@@ -126,7 +131,8 @@ class TopologyWatch(Actor[WatchTick]):
             self.requests.report(TopologyChecked(topology, asked_at))
         nodes, used = len(self.pool.topology.nodes), self.requests.used()
         self.requests.unused = not used
-        calm = calm_interval(nodes, len(used), self.pool.consumers)
+        consumers, idle = self.pool.consumers, self.requests.idle
+        calm = calm_interval(nodes, len(used), consumers, idle=idle)
         interval = URGENT if self._is_urgent(self.loop.time()) else calm
         delay = interval * random.uniform(1 - _JITTER, 1 + _JITTER)
         self.context.timers.after(delay, WatchTick.TIMER)

@@ -8,7 +8,7 @@ takes time, connecting, asking the cluster, waiting, is the manager's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from actors.pubsub.connection.backpressure import Backpressure
 from actors.pubsub.connection.subscriber import Subscriber
@@ -51,6 +51,8 @@ class Reconciler:
         self._placement = placement
         self._events = events
         self._loop = loop
+        # The targets without a source, and the table's version that says so.
+        self._homeless: tuple[int, list[Target]] = (-1, [])
         self._paused = Backpressure(self.subscribers, loop)
         self.sender = Sender(registry, self.table, self.subscribers, placement, self.refusals, loop)
         self.calls = UserCalls(registry, self.table, self.sender, placement, self.refusals, loop)
@@ -248,9 +250,13 @@ class Reconciler:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def homeless(self) -> list[Target]:
+    def homeless(self) -> Sequence[Target]:
         """Return the wanted targets without a live source."""
-        return [t for t, row in self.table.rows.items() if row.wanted and row.source is None]
+        if self._homeless[0] != self.table.version:
+            rows = self.table.rows.items()
+            homeless = [target for target, row in rows if row.wanted and row.source is None]
+            self._homeless = self.table.version, homeless
+        return self._homeless[1]
 
     def refused_for_now(self) -> list[Target]:
         """Return the targets that a node has refused, and none for good."""

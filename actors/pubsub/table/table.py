@@ -47,17 +47,17 @@ class Table:
         #: Nodes with a connection.
         self.up: set[NodeId] = set()
         self._gaps = Gaps()
-        #: How often a row came or went.
-        self.changes = 0
+        #: Another number whenever a row may have changed.
+        self.version = 0
 
     # -- what is wanted ----------------------------------------------------------------------------
 
     def want(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
         """``target`` is wanted, and should be live at ``places``."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None:
             row = self.rows[target] = TargetState(target)
-            self.changes += 1
         row.wanted, row.draining = True, False
         row.places = places
         row.blocked.clear()
@@ -65,6 +65,7 @@ class Table:
 
     def unwant(self, target: Target, *, drain: bool = False) -> list[Command]:
         """``target`` is not wanted any more; ``drain``: deliver what comes until its end."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None:
             return []
@@ -74,6 +75,7 @@ class Table:
 
     def place(self, target: Target, places: tuple[NodeId, ...]) -> list[Command]:
         """``target`` should be live at ``places`` from now on."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.places == places:
             return []
@@ -103,6 +105,7 @@ class Table:
 
     def node_up(self, node: NodeId) -> list[Command]:
         """``node`` has a new connection, with nothing subscribed on it."""
+        self.version += 1
         self.up.add(node)
         commands: list[Command] = []
         for row in self.rows.values():
@@ -116,6 +119,7 @@ class Table:
 
     def node_down(self, node: NodeId, proof: float, reason: str) -> list[Command]:
         """``node``'s connection ended; what was live there surely was until ``proof``."""
+        self.version += 1
         self.up.discard(node)
         commands: list[Command] = []
         for row in list(self.rows.values()):
@@ -140,6 +144,7 @@ class Table:
 
     def confirmed(self, node: NodeId, target: Target, now: float) -> list[Command]:
         """``node`` confirmed the subscription of ``target``."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not _SUBSCRIBING:
             return []
@@ -158,6 +163,7 @@ class Table:
 
     def removed(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` confirmed the end of the subscription of ``target``."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not NodeStatus.UNSUBSCRIBING:
             return []
@@ -189,6 +195,7 @@ class Table:
             missed_until: a gap from ``proof`` to this time, wherever else the target is live:
                 messages may have been accepted that only ``node`` would have delivered.
         """
+        self.version += 1
         row = self.rows.get(target)
         actual = row.nodes.get(node) if row is not None else None
         if row is None or actual is None or actual is NodeStatus.SUBSCRIBING:
@@ -215,6 +222,7 @@ class Table:
 
     def refused(self, node: NodeId, target: Target) -> list[Command]:
         """``node`` answered the subscription of ``target`` with an error."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not NodeStatus.SUBSCRIBING:
             return []
@@ -238,6 +246,7 @@ class Table:
 
     def misplaced(self, node: NodeId, target: Target, proof: float, reason: str) -> list[Command]:
         """``node`` receives ``target`` no longer since ``proof``, without having said so."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not NodeStatus.LIVE:
             return []
@@ -277,6 +286,7 @@ class Table:
 
     def handover_done(self, target: Target, old: NodeId) -> list[Command]:
         """The handover from ``old`` is over: the source delivers alone."""
+        self.version += 1
         row = self.rows.get(target)
         if row is None or row.leaving != old:
             return []
@@ -296,7 +306,6 @@ class Table:
                 commands.append(Unsubscribe(node, row.target))
         if not row.wanted and not row.nodes:
             self.rows.pop(row.target, None)
-            self.changes += 1
         return commands
 
     def _ask(self, row: TargetState, commands: list[Command]) -> None:
