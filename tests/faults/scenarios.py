@@ -60,7 +60,8 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault("setslot", "slots moved, SETSLOT", plays.setslot, most_lost=5),
         Fault("atomic", "slots moved, MIGRATESLOTS", plays.atomic, atomic=True, most_lost=40),
-        Fault("failover", "CLUSTER FAILOVER, and back", plays.failover, most_lost=60, relays=True),
+        # 60 for each of the two.
+        Fault("failover", "CLUSTER FAILOVER, and back", plays.failover, most_lost=120, relays=True),
         Fault("killed", "primary killed", plays.killed, most_lost=60, back_within=0.1, relays=True),
         Fault(
             "stopped",

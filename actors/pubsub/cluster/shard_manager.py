@@ -96,6 +96,7 @@ class ShardRole:
         self.events = ShardEvents(self, state, self.placement, readers, self._pool, self._requests)
         self._requests.report = keeper.tell
         self._requests.used = self._nodes_with_subscriptions
+        self._requests.replicas = self._replicas
         self._look_again(_BUSY)
 
     def stop(self) -> None:

@@ -22,6 +22,9 @@ log = get_logger("mailslot.pubsub")
 #: Seconds between two looks while every target has a source, and no message comes; the same while
 #: messages come; and while a target has no source.
 IDLE, CALM, URGENT = 3.0, 1.0, 0.1
+#: Seconds between two looks where replicas are consumed from: a replica that follows another primary
+#: delivers nothing any more, and no node but the replica itself says so at once.
+_REPLICAS = 0.4
 #: Seconds between two looks in which each node on which nothing is subscribed is asked once.
 _UNUSED = 10.0
 #: Consumers of one cluster that may each look every second; more of them look less often, up to
@@ -32,7 +35,9 @@ _URGENT_FOR = 10.0
 _JITTER = 0.2
 
 
-def calm_interval(nodes: int, used: int, consumers: int, *, idle: bool = False) -> float:
+def calm_interval(
+    nodes: int, used: int, consumers: int, *, idle: bool = False, replicas: bool = False
+) -> float:
     """Return the seconds between two looks while every target has a source (P6b).
 
     Args:
@@ -40,9 +45,10 @@ def calm_interval(nodes: int, used: int, consumers: int, *, idle: bool = False) 
         used: on how many of them something is subscribed.
         consumers: how many clients are subscribed on a node.
         idle: whether no message has come for a while.
+        replicas: whether channels are consumed from replicas.
     """
     crowded = min(CALM * consumers / _CONSUMERS, _LONGEST)
-    calm = max(IDLE if idle else CALM, crowded)
+    calm = max(IDLE if idle else _REPLICAS if replicas else CALM, crowded)
     return calm if used else max(calm, _UNUSED / max(nodes, 1))
 
 
@@ -66,6 +72,7 @@ class TopologyRequests:
     Attributes:
         urgent: whether a target has no live source.
         idle: whether no message has come for a while.
+        replicas: whether channels are consumed from replicas.
         unused: whether nothing was subscribed when the last look ended.
         used: returns the ids of the nodes that something is subscribed on.
         report: called with the result of each look.
@@ -74,6 +81,7 @@ class TopologyRequests:
     def __init__(self) -> None:
         self.urgent = False
         self.idle = False
+        self.replicas = False
         self.unused = True
         self.used: Callable[[], Collection[str]] = lambda: ()
         self.report: Callable[[TopologyChecked], None] = lambda _: None
@@ -131,8 +139,13 @@ class TopologyWatch(Actor[WatchTick]):
             self.requests.report(TopologyChecked(topology, asked_at))
         nodes, used = len(self.pool.topology.nodes), self.requests.used()
         self.requests.unused = not used
-        consumers, idle = self.pool.consumers, self.requests.idle
-        calm = calm_interval(nodes, len(used), consumers, idle=idle)
+        calm = calm_interval(
+            nodes,
+            len(used),
+            self.pool.consumers,
+            idle=self.requests.idle,
+            replicas=self.requests.replicas,
+        )
         interval = URGENT if self._is_urgent(self.loop.time()) else calm
         delay = interval * random.uniform(1 - _JITTER, 1 + _JITTER)
         self.context.timers.after(delay, WatchTick.TIMER)
