@@ -22,8 +22,8 @@ log = get_logger("mailslot.pubsub")
 #: Seconds between two looks while every target has a source, and no message comes; the same while
 #: messages come; and while a target has no source.
 IDLE, CALM, URGENT = 3.0, 1.0, 0.1
-#: Seconds between two looks where replicas are consumed from: a replica that follows another primary
-#: delivers nothing any more, and no node but the replica itself says so at once.
+#: Seconds between two looks where replicas are consumed from: a replica that changes its primary
+#: delivers nothing any more, and at first only the replica itself says so.
 _REPLICAS = 0.4
 #: Seconds between two looks in which each node on which nothing is subscribed is asked once.
 _UNUSED = 10.0

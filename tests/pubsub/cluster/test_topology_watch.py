@@ -165,3 +165,11 @@ def test_p6_one_look_a_second_at_most_and_one_in_ten_seconds_at_least(nodes, use
     interval = calm_interval(nodes, used, consumers)
     assert 1.0 <= interval <= 10.0
     assert interval <= calm_interval(nodes, used, consumers + 50)
+
+
+def test_p6b_looks_are_rare_while_no_message_comes_and_frequent_where_replicas_are_consumed():
+    assert calm_interval(6, 3, 1) == 1.0
+    assert calm_interval(6, 3, 1, idle=True) == 3.0
+    assert calm_interval(6, 3, 1, replicas=True) == pytest.approx(0.4)
+    assert calm_interval(6, 3, 1, idle=True, replicas=True) == 3.0
+    assert calm_interval(100, 50, 1000, replicas=True) == 10.0, "many consumers"
