@@ -94,6 +94,7 @@ class ShardRole:
             state, lambda: len(registry.subscriptions), readers.place_soon
         )
         self.events = ShardEvents(self, state, self.placement, readers, self._pool, self._requests)
+        self._received_at = keeper.loop.time()
         self._requests.report = keeper.tell
         self._requests.used = self._nodes_with_subscriptions
         self._requests.replicas = self._replicas
@@ -122,8 +123,13 @@ class ShardRole:
             self._requests.look()
 
     def reconcile(self) -> None:
-        """Look for silent nodes, if it is time and no message comes."""
-        if self._state.silent.idle and self._state.now() >= self._silence_due:
+        """End the rare looks when messages come; while none comes, look when it is time."""
+        was_idle, now = self._state.silent.idle, self._state.now()
+        self._note_idleness(now)
+        if was_idle and not self._state.silent.idle:
+            self._requests.look()
+            self.look_soon()
+        elif was_idle and now >= self._silence_due:
             self._look()
 
     def receive(self, message: Any) -> None:
