@@ -148,7 +148,7 @@ class UserCalls:
         flush(self._registry.touched)
 
     def give_up(self, call: Call) -> None:
-        """Forget what a failed ``subscribe`` call alone asked for (K8)."""
+        """Forget what a failed ``subscribe`` call alone asked for."""
         self.subscribing.forget(call)
         commands: list[Command] = []
         for subscription in call.swaps.values():

@@ -110,10 +110,6 @@ class TargetState(msgspec.Struct, gc=False):
         """Whether the target is live on ``node``."""
         return node is not None and self.nodes.get(node) is NodeStatus.LIVE
 
-    def was_live(self, node: NodeId, since: float) -> bool:
-        """Whether the target is or was live on ``node``, and was already at ``since``."""
-        return node in self.spans and self.spans[node][0] <= since
-
     def feeds(self, node: NodeId | None) -> bool:
         """Whether what ``node`` delivers is used: also until it confirms the end of a drain."""
         actual = None if node is None else self.nodes.get(node)

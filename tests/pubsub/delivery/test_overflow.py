@@ -1,4 +1,4 @@
-"""Bounds (A3, K10): what consumers do not come to is shed and counted, or the socket waits."""
+"""Bounds (A3): what consumers do not come to is shed and counted, or the socket waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls: what waits for what, what a time limit leaves behind (K8), what errors say (P11)."""
+"""The calls: what waits for what, what a time limit leaves behind, what errors say (P11)."""
 
 from __future__ import annotations
 
