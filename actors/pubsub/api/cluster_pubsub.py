@@ -113,5 +113,6 @@ def _start(
     watch = (pubsub.connection_pool, requests)
     tree.start(
         ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"),
-        ActorSpec(TopologyWatch, watch, name="topology", restart="permanent"),
+        # A look in hand is cancelled: nobody wants its answer any more.
+        ActorSpec(TopologyWatch, watch, name="topology", restart="permanent", shutdown=0.0),
     )
