@@ -7,13 +7,14 @@ arrive in different orders. One node *leads*:
 
 - A message from the leader passes at once.
 - A message from another node has passed already, and is dropped; or the leader has yet to deliver
-  it, and it is *held*. When the leader, or the node itself, delivers a later message that has
-  passed, or the leader is silent about it for ``memory`` seconds, then the held message passes:
-  late is better than never.
-- A held message that may be older than the leader's subscription is dropped instead, because later
-  messages may have passed already. The drop is reported as a gap. How old a message may be: ``LAG``
-  seconds, or ``memory`` seconds as long as its node has delivered nothing that the leader, too,
-  delivered.
+  it, and it is *held*. When the leader delivers a later message, or is silent about the held one for
+  ``memory`` seconds, then the held message passes: late is better than never.
+- When its own node delivers a later message that has passed, the held message is *overtaken*: only
+  the leader can still deliver it in order. After ``memory`` seconds it is dropped.
+- A held message that may be older than the leader's subscription is dropped, too, because later
+  messages may have passed already. How old a message may be: ``LAG`` seconds, or ``memory`` seconds
+  as long as its node has delivered nothing that the leader, too, delivered.
+- Each drop is reported as a gap.
 - When another node becomes the leader, what was held of that node passes first, in order. What the
   former leader still delivers has passed, and is dropped.
 
@@ -42,7 +43,7 @@ from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from actors.pubsub.delivery.merge_input import MergeInput
+from actors.pubsub.delivery.merge_input import MergeInput, before
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
@@ -140,7 +141,7 @@ class Merge:
         feeder = self.inputs.pop(node)
         if feeder is self.leader:
             self.leader = None
-        elif feeder.held:
+        elif feeder.held or feeder.overtaken:
             self._closed.append(feeder)
 
     def unite(self) -> Hashable:
@@ -165,8 +166,10 @@ class Merge:
 
     def _know_again(self, feeder: MergeInput) -> None:
         """Drop the messages held of ``feeder`` that have passed, as the joined streams show."""
-        held, feeder.held = feeder.held, deque()
-        for message, came in held:
+        waiting = [*feeder.overtaken, *feeder.held]
+        feeder.overtaken.clear()
+        feeder.held.clear()
+        for message, came in waiting:
             if not self._known(feeder, self._key(message)):
                 feeder.held.append((message, came))
 
@@ -203,11 +206,12 @@ class Merge:
         now = self.now()
         due = now - self._memory
         for feeder in [*self.inputs.values(), *self._closed]:
+            self._drop_overtaken(feeder, due)
             if feeder is not self.leader and feeder.held and feeder.held[0][1] < due:
                 self._drop(feeder, min(due, self._limit(feeder), self._last_passed(feeder)))
                 while feeder.held and feeder.held[0][1] < due:
                     self._pass_late(feeder)
-        self._closed = [feeder for feeder in self._closed if feeder.held]
+        self._closed = [feeder for feeder in self._closed if feeder.held or feeder.overtaken]
         self._report_doubt()
         self._forget(now - OWED)
         self._gone = {key: at for key, at in self._gone.items() if at >= now - OWED}
@@ -225,6 +229,7 @@ class Merge:
     def finish(self) -> None:
         """Pass everything that is held: no node delivers any more."""
         for feeder in [*self.inputs.values(), *self._closed]:
+            self._drop_overtaken(feeder, inf)
             self._release(feeder)
         self._report_doubt()
 
@@ -257,7 +262,9 @@ class Merge:
         # What is held from before this message: the leader delivers it late, or never.
         if feeder.held:
             self._drop(feeder, self._limit(feeder))
-            self._release(feeder)
+            feeder.overtake()
+            if len(feeder.overtaken) > _MOST:
+                self._drop_overtaken(feeder, inf)
         if self._led is not None and self._led.delivered_since_live(number):
             feeder.met = self._led
         return True
@@ -310,7 +317,12 @@ class Merge:
         is_repeated = (feeder.stream, key) in self._repeated_keys
         holders = [feeder]
         for other in (*self.inputs.values(), *self._closed):
-            if not other.held or other is feeder or other.stream != feeder.stream:
+            if other is feeder or other.stream != feeder.stream:
+                continue
+            if other.overtaken and not is_repeated and self._take_overtaken(other, key):
+                holders.append(other)
+                continue
+            if not other.held:
                 continue
             place = next((i for i, held in enumerate(other.held) if self._key(held[0]) == key), -1)
             if place > 0 and is_repeated and other.held[0][1] >= feeder.since:
@@ -333,6 +345,14 @@ class Merge:
         self._report_doubt()
         self.writer.put(message)
 
+    def _take_overtaken(self, feeder: MergeInput, key: Any) -> bool:
+        """Take the message with ``key`` out of what is overtaken of ``feeder``, if it is there."""
+        for entry in feeder.overtaken:
+            if self._key(entry[0]) == key:
+                feeder.overtaken.remove(entry)
+                return True
+        return False
+
     def _release(self, feeder: MergeInput) -> None:
         while feeder.held:
             self._pass_late(feeder)
@@ -345,6 +365,7 @@ class Merge:
 
     def _release_in_order(self, feeder: MergeInput) -> None:
         """Pass what is held, except messages older than all subscriptions and passed ones."""
+        self._drop_overtaken(feeder, inf)
         self._drop(feeder, min(self._led_since + LAG, self._last_passed(feeder)))
         self._release(feeder)
 
@@ -354,12 +375,25 @@ class Merge:
         return next(passed, -inf)
 
     def _drop(self, feeder: MergeInput, limit: float) -> None:
-        dropped = feeder.drop(limit)
+        dropped = before(feeder.held, limit)
         if dropped:
-            now = self.now()
-            self._gone.update(((feeder.stream, self._key(one)), now) for one, _ in dropped)
-            since = min(self._led_since, dropped[0][1])
-            self._dropped(since, dropped[-1][1], "messages came too late to be in order")
+            self._tell_dropped(feeder, dropped, min(self._led_since, dropped[0][1]))
+
+    def _drop_overtaken(self, feeder: MergeInput, limit: float) -> None:
+        dropped = [
+            entry
+            for entry in before(feeder.overtaken, limit)
+            if (feeder.stream, self._key(entry[0])) not in self._gone
+        ]
+        if dropped:
+            self._tell_dropped(feeder, dropped, dropped[0][1] - self._memory)
+
+    def _tell_dropped(
+        self, feeder: MergeInput, dropped: list[tuple[Any, float]], since: float
+    ) -> None:
+        now = self.now()
+        self._gone.update(((feeder.stream, self._key(one)), now) for one, _ in dropped)
+        self._dropped(since, dropped[-1][1], "messages came too late to be in order")
 
     def _note(self, key: tuple[Hashable, Any]) -> int:
         number = self._forgotten + len(self._passed)

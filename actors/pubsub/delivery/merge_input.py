@@ -29,6 +29,7 @@ class MergeInput:
         delivered: the numbers that the node has delivered: those from ``owing`` on, and those
             before ``joined``.
         held: messages that have not passed, each with the time when it came.
+        overtaken: messages like those in ``held``, but a later one of this node has passed.
         since: when the node became live.
         met: the leader with which the node has delivered a message in common.
         ambiguous_at: when the node last delivered a payload that comes more than once, and that was
@@ -43,6 +44,7 @@ class MergeInput:
         "held",
         "joined",
         "met",
+        "overtaken",
         "owing",
         "position",
         "since",
@@ -57,6 +59,7 @@ class MergeInput:
         self.joined = self.owing = joined
         self.delivered: set[int] = set()
         self.held: deque[tuple[Any, float]] = deque()
+        self.overtaken: deque[tuple[Any, float]] = deque()
         self.met: MergeInput | None = None
         self.ambiguous_at = -inf
 
@@ -75,15 +78,21 @@ class MergeInput:
         if number >= self.owing:
             self.forget(self.owing)
 
-    def drop(self, limit: float) -> list[tuple[Any, float]]:
-        """Let go what came before ``limit`` and is held; return it, each with when it came."""
-        dropped = []
-        while self.held and self.held[0][1] < limit:
-            dropped.append(self.held.popleft())
-        return dropped
+    def overtake(self) -> None:
+        """A later message has passed: what is held cannot pass in order any more."""
+        self.overtaken.extend(self.held)
+        self.held.clear()
 
     def forget(self, number: int) -> None:
         """Let go what passed before ``number``."""
         while self.owing < number or self.owing in self.delivered:
             self.delivered.discard(self.owing)
             self.owing += 1
+
+
+def before(waiting: deque[tuple[Any, float]], limit: float) -> list[tuple[Any, float]]:
+    """Take the messages that came before ``limit`` out of ``waiting``; return these."""
+    taken = []
+    while waiting and waiting[0][1] < limit:
+        taken.append(waiting.popleft())
+    return taken

@@ -166,7 +166,7 @@ def test_two_that_accept_messages_deliver_them_in_different_orders():
     put(old, 213)
     put(new, 211, 212, 214)
     put(old, 214)
-    assert sink.got == [210, 213, 212, 211, 214]
+    assert sink.got == [210, 213, 211, 212, 214]
 
 
 def test_what_passed_before_a_node_was_live_may_come_from_it_in_another_order():
@@ -183,8 +183,8 @@ def test_what_passed_before_a_node_was_live_may_come_from_it_in_another_order():
     assert sink.got == [148, 149]
 
 
-def test_what_the_leader_missed_is_late_and_not_lost():
-    merge, sink, clock = make()
+def test_what_the_leader_missed_and_a_later_message_has_overtaken_is_dropped_and_told():
+    merge, sink, clock, missed = make_telling()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
     merge.lead("leader")
     put(other, 0)
@@ -192,9 +192,66 @@ def test_what_the_leader_missed_is_late_and_not_lost():
     clock.time += 2 * LAG
     put(leader, 2)
     put(other, 1, 2)
-    assert sink.got == [0, 2, 1]
-    put(leader, 1)
-    assert sink.got == [0, 2, 1]
+    clock.time += MEMORY / 2
+    merge.expire()
+    assert (sink.got, missed) == ([0, 2], []), "the leader may deliver 1 later"
+    clock.time += MEMORY
+    merge.expire()
+    assert (sink.got, missed) == ([0, 2], [(100.0 + 2 * LAG - MEMORY, 100.0 + 2 * LAG)])
+    put(leader, 3)
+    put(other, 3)
+    assert sink.got == [0, 2, 3]
+
+
+def test_the_leader_delivers_what_is_overtaken_at_another_node():
+    merge, sink, clock, missed = make_telling()
+    leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+    merge.lead("leader")
+    put(other, 0)
+    put(leader, 0)
+    clock.time += 2 * LAG
+    put(leader, 2)
+    put(other, 1, 2)
+    put(leader, 1, 3)
+    clock.time += 2 * MEMORY
+    merge.expire()
+    put(other, 3)
+    assert (sink.got, missed) == ([0, 2, 1, 3], [])
+
+
+def test_what_is_overtaken_of_a_node_that_becomes_the_leader_or_leaves_is_dropped_and_told():
+    for leaves in (False, True):
+        merge, sink, clock, missed = make_telling()
+        leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+        third = merge.add("third", SHARD)
+        merge.lead("leader")
+        put(leader, 0)
+        put(other, 0)
+        put(third, 0)
+        clock.time += 2 * LAG
+        put(leader, 2)
+        put(other, 1, 2, 4)
+        put(third, 1, 2, 4)
+        merge.remove("other" if leaves else "leader")
+        merge.lead("third" if leaves else "other")
+        assert sink.got == [0, 2, 4]
+        clock.time += 2 * MEMORY
+        merge.expire()
+        assert missed == [(100.0 + 2 * LAG - MEMORY, 100.0 + 2 * LAG)], "once, of all nodes"
+
+
+def test_when_all_nodes_are_gone_what_is_overtaken_is_told():
+    merge, sink, clock, missed = make_telling()
+    leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+    merge.lead("leader")
+    put(leader, 0)
+    put(other, 0)
+    clock.time += 2 * LAG
+    put(leader, 2)
+    put(other, 1, 2)
+    merge.finish()
+    assert sink.got == [0, 2]
+    assert len(missed) == 1
 
 
 def test_what_is_from_before_the_leader_was_live_does_not_come_out_of_order():
@@ -218,12 +275,10 @@ def test_what_is_from_before_the_leader_was_live_may_be_as_late_as_a_node_that_c
     assert sink.got == [2, 3]
     assert missed == [(100.0, 100.0 + 2 * LAG)]
     put(other, 2.5, 3)
-    assert sink.got == [2, 3, 2.5], "the leader missed it while it was live"
     clock.time += 2 * OWED
-    put(leader, 5)
-    put(other, 4, 5)
-    assert sink.got == [2, 3, 2.5, 5, 4]
-    assert len(missed) == 1
+    merge.expire()
+    assert sink.got == [2, 3], "the leader missed 2.5 while it was live"
+    assert len(missed) == 2
 
 
 def test_a_new_leader_does_not_bring_what_is_from_before_the_last_one_was_live_after_later_ones():
