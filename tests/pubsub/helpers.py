@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -157,10 +158,11 @@ async def flood(
 
 
 class within:
-    """Assert that the body takes no longer than ``seconds``."""
+    """Assert that the body takes no longer than ``seconds``, with some room on shared cores."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        # Beside another pytest process, and the servers of both, a core may be taken for a while.
+        self.seconds = seconds + (0.5 if "PYTEST_XDIST_WORKER" in os.environ else 0)
         self.took = 0.0
 
     def __enter__(self) -> Self:

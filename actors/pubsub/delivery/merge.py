@@ -7,8 +7,8 @@ arrive in different orders. One node *leads*:
 
 - A message from the leader passes at once.
 - A message from another node has passed already, and is dropped; or the leader has yet to deliver
-  it, and it is *held*. When the leader delivers a later message, or is silent about the held one for
-  ``memory`` seconds, then the held message passes: late is better than never.
+  it, and it is *held*. When the leader passes a later message, or is silent about the held one
+  for ``memory`` seconds, then the held message passes: late is better than never.
 - When its own node delivers a later message that has passed, the held message is *overtaken*: only
   the leader can still deliver it in order. After ``memory`` seconds it is dropped.
 - A held message that may be older than the leader's subscription is dropped, too, because later
