@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from actors.client import Redis
     from actors.cluster import RedisCluster
     from actors.pubsub.api.cluster_pubsub import ClusterPubSub, ShardedPubSub
+    from actors.pubsub.handlers.batch import Batch, BatchError
     from actors.pubsub.handlers.breaker import Breaker, BreakerOpenError
     from actors.pubsub.handlers.handler import Handler
     from actors.pubsub.api.pubsub import PubSub
@@ -49,6 +50,8 @@ __all__ = [
     "ActorSpec",
     "ActorStopped",
     "ActorSystem",
+    "Batch",
+    "BatchError",
     "Breaker",
     "BreakerOpenError",
     "ClusterConnectionPool",
@@ -85,6 +88,7 @@ __all__ = [
 _HOMES = {
     "actors.client": ("Redis",),
     "actors.cluster": ("RedisCluster",),
+    "actors.pubsub.handlers.batch": ("Batch", "BatchError"),
     "actors.pubsub.handlers.breaker": ("Breaker", "BreakerOpenError"),
     "actors.pubsub.api.cluster_pubsub": ("ClusterPubSub", "ShardedPubSub"),
     "actors.pubsub.handlers.handler": ("Handler",),

@@ -95,6 +95,7 @@ def _iterators() -> list[Scenario]:
             who = [_bare("iterate"), _mailslot("iterate"), _redis("listen", quick=main)]
             who.append(_coredis("iterate", quick=main))
             if main:
+                who.append(_mailslot("iterate_batches", "mailslot batches"))
                 who.append(_redis("get_message", label="redis-py get_message"))
             if not decode:  # glide has no such option
                 who += [_glide("get"), _glide("callback", quick=main)]

@@ -1,4 +1,4 @@
-"""quickstart.py and background_consumer.py as a user meets them: as processes, by their output."""
+"""Examples of Pub/Sub as a user meets them: as processes, by their output."""
 
 from __future__ import annotations
 
@@ -80,3 +80,12 @@ def test_an_example_without_a_server_ends_with_an_error():
     done = run("examples.quickstart", "redis://127.0.0.1:1")
     assert done.returncode != 0
     assert "127.0.0.1:1" in done.stderr
+
+
+def test_batches_store_what_can_be_stored():
+    done = run("examples.batches")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "sensor.7: -300.0 degrees: nothing is so cold",
+        "3000 readings in fewer calls than messages: True",
+    ]

@@ -17,6 +17,7 @@ from actors.pubsub.api.options import (
 )
 from actors.pubsub.api.subscription_calls import SubscriptionCalls
 from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.reader import ReaderOptions
@@ -253,6 +254,26 @@ class BasePubSub(Generic[AnyStr]):
         if self._session.tree is None:
             raise StopAsyncIteration
         return await self._queue.next()
+
+    def batches(self, max: int = 500) -> MessageBatches:
+        """Iterate over the messages without a handler, many at a time.
+
+        ``async for messages in pubsub.batches(): ...`` costs less for each message than one by
+        one. Each list has the messages that are there, in order: the iterator waits for the first
+        one only. A gap ends a list: ``on_gap`` is called before the next list.
+
+        Args:
+            max: messages in one list at the most.
+
+        Raises:
+            ValueError: ``max`` is not 1 or more.
+        """
+        return MessageBatches(self._next_batch, max)
+
+    async def _next_batch(self, most: int) -> list[PubSubMessage]:
+        if self._session.tree is None:
+            raise StopAsyncIteration
+        return await self._queue.next_batch(most)
 
     # -- for operators and the worker --------------------------------------------------------------
 

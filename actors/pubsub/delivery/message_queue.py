@@ -1,4 +1,4 @@
-"""The iterator's bounded queue, read by ``async for`` and ``get_message``.
+"""The iterator's bounded queue, read by ``async for``, ``batches`` and ``get_message``.
 
 A reader takes messages out of the queue itself as long as there are any. The rest is here: the
 wait, the time limit, the notices between messages, and the end.
@@ -27,6 +27,7 @@ from actors.runtime.overflow import MailboxSpec
 # the queue, runs in the same loop.
 _QUANTUM = 64
 _SLICE, _PRESSURE = 0.001, 0.004
+_ONLY_MESSAGES = {dict}
 
 
 class MessageQueue:
@@ -95,6 +96,31 @@ class MessageQueue:
                 raise StopAsyncIteration
             await self._wait(None)
 
+    async def next_batch(self, most: int) -> list[PubSubMessage]:
+        """Return the next messages, ``most`` at the most; StopAsyncIteration at the end.
+
+        Waits for the first message only. A notice, such as a gap, ends a batch: its hook is called
+        before the message that follows it.
+        """
+        await self._let_run()
+        batch = [await self.next()]
+        # Nothing more is awaited: a call that is cancelled takes no message with it.
+        queue = self.mailbox.queue
+        popleft = queue.popleft
+        batch += [popleft() for _ in range(min(len(queue), most - 1))]
+        if {*map(type, batch)} != _ONLY_MESSAGES:
+            self._cut(batch)
+        return batch
+
+    def _cut(self, batch: list[Any]) -> None:
+        """Leave in ``batch`` the messages before the first notice, and put the rest back."""
+        if _YIELD in batch:
+            batch.remove(_YIELD)
+            self.marked = False
+        end = next((i for i, entry in enumerate(batch) if type(entry) is not dict), len(batch))
+        self.mailbox.queue.extendleft(reversed(batch[end:]))
+        del batch[end:]
+
     async def get(self, timeout: float | None) -> PubSubMessage | None:
         """Return the next message, or None: after ``timeout`` seconds, or for a pending None."""
         deadline = None if timeout is None else self._loop.time() + timeout
@@ -140,11 +166,7 @@ class MessageQueue:
         """Do what a queue entry that is no message is for: call a hook, or let the loop run."""
         if notice is _YIELD:
             self.marked = False
-            mailbox = self.mailbox
-            allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
-            if self._loop.time() - self._since > allowed:
-                await asyncio.sleep(0)
-                self._since = self._loop.time()
+            await self._let_run()
             self.mark()
         elif isinstance(notice, RunningHook):
             await self.hooks.resume(notice, deadline)
@@ -156,6 +178,14 @@ class MessageQueue:
                 rest = start_hook(notice.callback, notice.take())
             if rest is not None:
                 await self.hooks.run(rest, deadline)
+
+    async def _let_run(self) -> None:
+        """Let the event loop run if the reader has read for long enough (A7)."""
+        mailbox = self.mailbox
+        allowed = _SLICE + _PRESSURE * len(mailbox.queue) / mailbox.spec.capacity
+        if self._loop.time() - self._since > allowed:
+            await asyncio.sleep(0)
+            self._since = self._loop.time()
 
     def mark(self) -> None:
         """Put the yield marker into a queue that is long enough to need one."""

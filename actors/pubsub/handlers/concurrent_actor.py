@@ -70,6 +70,8 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self._on_failure = on_failure
         self._decode = make_decode(handler)
         self._key = _key_function(handler.key)
+        # A handler of many channels keeps the order of each, unless it has a key of its own.
+        self._by_channel = handler.shared and handler.key is None
         self._threads: list[WorkerThread] = []
         self._workers: list[ActorRef[Any]] = []
         self._worker_done: asyncio.Future[None] | None = None
@@ -128,7 +130,9 @@ class ConcurrentActor(Actor[PubSubMessage]):
             await self._wait_worker()
         key: Any = NO_KEY
         work = Work(message)
-        if self._key is not None:
+        if self._by_channel:
+            key = message["channel"]
+        elif self._key is not None:
             work, key = self._keyed(work, self._key)
         worker = scheduler.put(key, work)
         if worker is not None:

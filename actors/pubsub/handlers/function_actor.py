@@ -63,6 +63,12 @@ class Work(msgspec.Struct, frozen=True):
     payload: Any = UNDECODED
 
 
+class RestOfBatch(msgspec.Struct, frozen=True):
+    """A message that failed, and is no failed call of its own: the breaker does not count it."""
+
+    message: PubSubMessage
+
+
 class DrainWorkers(Envelope):
     """The end of a concurrent handler's mailbox: its workers finish, then the handler stops."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
@@ -59,12 +61,19 @@ class Handler:
             of ``concurrency``. A thread cannot be ended: after ``timeout`` the message has failed,
             and the thread takes its next message once the function has returned.
         breaker: when to stop calling a handler that always fails; None: never.
+        batch: give the function many messages in one call: lists instead of a payload and a
+            message. A call that raises has failed for all of them, or for those that its BatchError
+            names. ``timeout`` and ``breaker`` are about calls. None: one message a call.
+        shared: one mailbox for all names that are subscribed with this very Handler. Messages are
+            handled in the order in which they came; with ``concurrency`` and without ``key``, those
+            of one channel are. False: a mailbox for each name.
 
     Attributes:
         wants_message: whether ``fn`` takes the payload and the message.
         around: the worker's middleware: each message passes it on its way to ``fn``.
         adapt: turns an actor's ``receive`` into a function of the payload and the message.
         receive_times: where the receipt of this handler's messages is noted.
+        gate: a batch is not handled before this is set; None: nothing to wait for.
 
     Raises:
         SpecError: with every problem found.
@@ -73,11 +82,13 @@ class Handler:
     __slots__ = (
         "adapt",
         "around",
+        "batch",
         "breaker",
         "concurrency",
         "decode",
         "fn",
         "format",
+        "gate",
         "in_thread",
         "key",
         "mailbox",
@@ -86,6 +97,7 @@ class Handler:
         "on_lagged",
         "overflow",
         "receive_times",
+        "shared",
         "timeout",
         "wants_message",
     )
@@ -106,6 +118,8 @@ class Handler:
         timeout: float | None = None,
         in_thread: bool = False,
         breaker: Breaker | None = Breaker(),  # noqa: B008 - frozen
+        batch: Batch | None = None,
+        shared: bool = False,
     ) -> None:
         self.fn = fn
         self.decode = decode
@@ -120,10 +134,13 @@ class Handler:
         self.timeout = timeout
         self.in_thread = in_thread
         self.breaker = breaker
+        self.batch = batch
+        self.shared = shared
         self.wants_message = False
         self.around: Around | None = None
         self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
         self.receive_times: Sequence[ReceiveTimes] = ()
+        self.gate: asyncio.Event | None = None
         problems = self._problems()
         if problems:
             raise SpecError(f"handler {self.name}", problems)
@@ -159,21 +176,31 @@ class Handler:
             problems.append("key orders what runs side by side: give it a concurrency above 1")
         if self.timeout is not None and self.timeout <= 0:
             problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
+        if self.batch is not None and not isinstance(self.batch, Batch):
+            problems.append(f"batch must be a Batch, or None, not {self.batch!r}")
+        elif self.batch is not None and self.concurrency > 1:
+            problems.append("batches are handled one after another: concurrency must be 1")
         problems += problems_of_bound(self.mailbox, self.overflow)
         problems += problems_of_hooks(
             on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
         )
         if self.is_actor:
-            if self.concurrency > 1:
-                problems.append("an actor handles one message at a time: concurrency must be 1")
-            if self.in_thread:
-                problems.append("an actor cannot run in a thread")
-            if self.timeout is not None:
-                problems.append("timeout is for functions: an actor bounds its own work")
-        else:
-            problems += self._signature_problems()
-            if self.in_thread and self.is_async:
-                problems.append("in_thread is for plain functions, not for coroutine functions")
+            return problems + self._actor_problems()
+        problems += self._signature_problems()
+        if self.in_thread and self.is_async:
+            problems.append("in_thread is for plain functions, not for coroutine functions")
+        return problems
+
+    def _actor_problems(self) -> list[str]:
+        problems = []
+        if self.concurrency > 1:
+            problems.append("an actor handles one message at a time: concurrency must be 1")
+        if self.batch is not None:
+            problems.append("an actor handles one message at a time: batch is for functions")
+        if self.in_thread:
+            problems.append("an actor cannot run in a thread")
+        if self.timeout is not None:
+            problems.append("timeout is for functions: an actor bounds its own work")
         return problems
 
     def _signature_problems(self) -> list[str]:

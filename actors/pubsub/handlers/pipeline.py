@@ -91,6 +91,13 @@ def make_run(handler: Handler, call: Call, thread: WorkerThread | None = None) -
     return run if thread is None else _in_free_thread(run, thread, handler.name)
 
 
+def make_batch_steps(run: Run, handler: Handler, thread: WorkerThread | None) -> Run:
+    """Return ``run``, which handles a whole batch, with the handler's time limit and thread."""
+    if handler.timeout is not None:
+        run = _with_time_limit(run, handler.timeout)
+    return run if thread is None else _in_free_thread(run, thread, handler.name)
+
+
 def make_call(handler: Handler, thread: WorkerThread | None = None) -> Call:
     """Return the coroutine function that calls the handler's function."""
     fn: Any = handler.fn
@@ -168,6 +175,22 @@ def make_decode(handler: Handler) -> Callable[[Any], Any] | None:
         return unpack(data.encode() if isinstance(data, str) else data)
 
     return decode_bytes
+
+
+def make_message_decode(handler: Handler) -> Callable[[PubSubMessage], Any]:
+    """Return the function from a message to what the handler is called with."""
+    decode = make_decode(handler)
+    if decode is None:
+        return lambda message: message
+
+    def decode_message(message: PubSubMessage) -> Any:
+        try:
+            return decode(message["data"])
+        except Exception as error:
+            _mark_undecodable(error)
+            raise
+
+    return decode_message
 
 
 def _with_decoding(call: Call, decode: Callable[[Any], Any] | None) -> Run:

@@ -15,14 +15,20 @@ from actors.pubsub.handlers.failure_sinks import (
     HandlerFailureSink,
     LogSink,
 )
-from actors.pubsub.handlers.function_actor import FunctionActor, HandlerStatus, ThreadActor, Work
+from actors.pubsub.handlers.function_actor import (
+    FunctionActor,
+    HandlerStatus,
+    RestOfBatch,
+    ThreadActor,
+    Work,
+)
 from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
 from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import LagCallback
-from actors.pubsub.subscriptions.registry import Subscription
+from actors.pubsub.subscriptions.registry import Consumer, Subscription
 from actors.runtime.actor import ActorSpec
 from actors.runtime.lost_messages import Failure, FailureSink
 from actors.runtime.overflow import MailboxSpec
@@ -30,6 +36,7 @@ from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
+    from actors.pubsub.handlers.worker_thread import WorkerThread
     from actors.pubsub.lifecycle.sink_writers import SinkWriters
 
 log = get_logger("mailslot.pubsub")
@@ -53,6 +60,8 @@ class HandlerFactory:
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
         self._sink_writers: SinkWriters | None = None
+        # The consumers of handlers with ``shared``.
+        self._shared: dict[Handler, Consumer] = {}
 
     def start(self, subscription: Subscription, callback: Any) -> None:
         """Spawn an actor for ``callback`` and have it receive the subscription's messages.
@@ -61,6 +70,16 @@ class HandlerFactory:
             SpecError: ``callback`` cannot be a handler; says why.
         """
         handler = as_handler(callback)
+        consumer = self._shared.get(handler)
+        if consumer is None or not consumer.users:
+            consumer = self._spawn(handler, subscription)
+            if handler.shared:
+                self._shared[handler] = consumer
+        subscription.callback = callback
+        subscription.on_gap = handler.on_gap
+        subscription.feed(consumer)
+
+    def _spawn(self, handler: Handler, subscription: Subscription) -> Consumer:
         breaker = None
         if handler.breaker is not None:
             breaker = BreakerState(handler.breaker, handler.name, subscription.label)
@@ -74,12 +93,14 @@ class HandlerFactory:
             on_failure=on_failure,
             describe=status.describe,
         )
-        subscription.callback = callback
-        subscription.on_gap = handler.on_gap
-        subscription.concurrent = handler.concurrency > 1
-        failures.start(self._tree.spawn_handler(subscription, spec, handler.receive_times))
+        name = subscription.target.name.decode(errors="backslashreplace")
+        if handler.shared:
+            name = handler.name.replace("<locals>.", "")
+        ref, writer = self._tree.spawn_handler(spec, name, handler.receive_times)
+        failures.start(ref)
         assert self._tree.child is not None
         LoopWatch.watch(self._tree.system.loop, self._tree.child)
+        return Consumer(ref, writer, concurrent=handler.concurrency > 1)
 
     def _spec(self, handler: Handler, status: HandlerStatus, on_failure: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
@@ -95,16 +116,25 @@ class HandlerFactory:
             from actors.pubsub.handlers.concurrent_actor import ConcurrentActor  # noqa: PLC0415
 
             kind, args = ConcurrentActor, (handler, status, clock, on_lagged, on_failure)
-        elif handler.in_thread:
-            from actors.pubsub.handlers.worker_thread import WorkerThread  # noqa: PLC0415
+        elif handler.batch is not None:
+            from actors.pubsub.handlers.batch_actor import BatchActor  # noqa: PLC0415
 
-            thread = WorkerThread(f"mailslot {handler.name}")
-            status.threads.append(thread)
+            batch_thread = self._thread(handler, status) if handler.in_thread else None
+            kind, args = BatchActor, (handler, breaker, clock, on_lagged, batch_thread)
+        elif handler.in_thread:
+            thread = self._thread(handler, status)
             run = make_run(handler, make_call(handler, thread), thread)
             kind, args = ThreadActor, (guard(run, breaker, clock), on_lagged, thread)
         else:
             args = (make_receive(handler, breaker, clock), on_lagged)
         return ActorSpec(kind, args, restart="permanent")
+
+    def _thread(self, handler: Handler, status: HandlerStatus) -> WorkerThread:
+        from actors.pubsub.handlers.worker_thread import WorkerThread  # noqa: PLC0415
+
+        thread = WorkerThread(f"mailslot {handler.name}")
+        status.threads.append(thread)
+        return thread
 
     # -- failures ----------------------------------------------------------------------------------
 
@@ -128,10 +158,11 @@ class HandlerFactory:
 
         def on_failure(failure: Failure) -> None:
             message = failure.message
-            if isinstance(message, Work):
+            counted = not isinstance(message, RestOfBatch)
+            if isinstance(message, Work | RestOfBatch):
                 message = message.message
             from_server = type(message) is dict
-            if breaker is not None and from_server:
+            if breaker is not None and from_server and counted:
                 _count(breaker, failure.error, clock())
             channel = message["channel"] if from_server else subscription.label
             failures.dispatch(

@@ -21,7 +21,7 @@ import msgspec
 
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.subscriptions.reconciler import Reconciler
-from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
+from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.reservations import Reservations
 from actors.runtime.actor import ActorSpec
@@ -39,6 +39,7 @@ from supervisor import (
 from supervisor.supervisor import Phase
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.mailbox_writer import HandlerWriter
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 # These supervisors are not restarted: the readers' retry policy is spent by then, and a new
@@ -141,18 +142,15 @@ class PubSubTree:
             self._readers.hasten(ref.path.rpartition("/")[2])
 
     def spawn_handler(
-        self, subscription: Subscription, spec: ActorSpec, receive_times: Sequence[ReceiveTimes]
-    ) -> ActorRef[Any]:
-        """Spawn a handler, and have the subscription's messages go into its mailbox."""
-        name = subscription.target.name.decode(errors="backslashreplace")
+        self, spec: ActorSpec, name: str, receive_times: Sequence[ReceiveTimes]
+    ) -> tuple[ActorRef[Any], HandlerWriter]:
+        """Spawn a handler's actor; return it, and the way into its mailbox."""
         if spec.retry_policy is None:
             spec = msgspec.structs.replace(spec, retry_policy=HANDLER_RETRY_POLICY)
         ref = self.spawn_beside(spec, name)
-        subscription.handler = ref
         writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.dead_letter)
         writer.receive_times = receive_times
-        subscription.writer = writer
-        return ref
+        return ref, writer
 
     def spawn_beside(self, spec: ActorSpec, name: str) -> ActorRef[Any]:
         """Spawn an actor among the handlers, named ``name``, with a number if that is taken."""

@@ -23,6 +23,35 @@ log = get_logger("mailslot.pubsub")
 _MOST_GAPS = 16
 
 
+class Consumer:
+    """A handler's actor, and the subscriptions that feed it.
+
+    Attributes:
+        handler: the actor.
+        writer: the way into its mailbox.
+        concurrent: whether the actor gives its messages to several workers.
+        users: how many subscriptions feed it.
+    """
+
+    __slots__ = ("concurrent", "handler", "users", "writer")
+
+    def __init__(self, handler: ActorRef[Any], writer: MailboxWriter, *, concurrent: bool) -> None:
+        self.handler = handler
+        self.writer = writer
+        self.concurrent = concurrent
+        self.users = 0
+
+    def leave(self) -> None:
+        """Feed it no more; after the last one it finishes what it has, and ends."""
+        self.users -= 1
+        if self.users:
+            return
+        if self.concurrent:
+            self.writer.mailbox.put_last(DrainWorkers())
+        else:
+            self.handler.request_stop(drain=True)
+
+
 class Subscription:
     """A desired target and who consumes it.
 
@@ -30,18 +59,17 @@ class Subscription:
         label: the target's name as it appears in messages.
         writer: the way to the consumer.
         callback: the user's handler; None: the iterator consumes it.
-        handler: the handler's actor.
-        concurrent: whether the handler gives its messages to several workers.
+        consumer: the handler's actor, which other subscriptions may feed, too.
         on_gap: hears of this target's gaps.
         draining: it ends, and what comes until then is handled.
     """
 
     __slots__ = (
+        "_left",
         "_untold",
         "callback",
-        "concurrent",
+        "consumer",
         "draining",
-        "handler",
         "label",
         "on_gap",
         "target",
@@ -53,8 +81,8 @@ class Subscription:
         self.label = label
         self.writer = writer
         self.callback: Any = None
-        self.handler: ActorRef[Any] | None = None
-        self.concurrent = False
+        self.consumer: Consumer | None = None
+        self._left = False
         self.draining = False
         self.on_gap: GapCallback | None = None
         self._untold: list[GapNotice] = []
@@ -74,14 +102,22 @@ class Subscription:
         else:
             self._untold[-1].extend(gap)
 
+    @property
+    def handler(self) -> ActorRef[Any] | None:
+        """The handler's actor."""
+        return None if self.consumer is None else self.consumer.handler
+
+    def feed(self, consumer: Consumer) -> None:
+        """Have ``consumer`` take the messages."""
+        consumer.users += 1
+        self.consumer = consumer
+        self.writer = consumer.writer
+
     def drain(self) -> None:
-        """Have the handler finish what it has, and end."""
-        if self.handler is None:
-            return
-        if self.concurrent:
-            self.writer.mailbox.put_last(DrainWorkers())
-        else:
-            self.handler.request_stop(drain=True)
+        """Have the handler finish what it has, and end with the last of its subscriptions."""
+        if self.consumer is not None and not self._left:
+            self._left = True
+            self.consumer.leave()
 
 
 class SubscriptionRegistry:

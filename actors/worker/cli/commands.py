@@ -98,6 +98,8 @@ def check(target: Target) -> int:
         print(f"{target}: worker {worker.name!r} on {worker.broker}")  # noqa: T201
         for route in worker.routes:
             print(f"  {route}: {route.handler_name}")  # noqa: T201
+        for group in worker.groups:
+            print(f"  {group}: {group.route.handler_name}")  # noqa: T201
         for actor in worker.actors:
             print(f"  actor {actor_name(actor)}")  # noqa: T201
         return ExitCode.DRAINED

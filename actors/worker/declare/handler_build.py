@@ -25,6 +25,8 @@ class HandlerBuilder:
         self, context: Callable[[], Any], chain: Chain | None, gate: asyncio.Event | None
     ) -> None:
         self.context = context
+        self._chain = chain
+        self._gate = gate
         self._around = chain if gate is None else _behind(gate, chain)
         self._receive_times = receive_times_of(chain)
 
@@ -38,7 +40,10 @@ class HandlerBuilder:
         handler = Handler(fn, **{**options, "decode": decode})
         if is_actor and not (binding.direct and len(binding.roles) == 1):
             handler.adapt = lambda receive: self._filled(receive, binding, two=True)
-        handler.around = self._around
+        if handler.batch is None:
+            handler.around = self._around
+        else:
+            handler.around, handler.gate = self._chain, self._gate
         handler.receive_times = self._receive_times
         return handler
 

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from actors.runtime.actor import ActorSpec
 from actors.worker.declare.checks import actor_name, actor_problems
+from actors.worker.declare.groups import Group, group, subscription_problems
 from actors.worker.declare.middleware import Middleware, middleware_problems
-from actors.worker.declare.routes import Route, is_actor_class, route_problems
+from actors.worker.declare.routes import Route, is_actor_class
 from supervisor import SpecError
 
 C = TypeVar("C")
@@ -25,6 +26,7 @@ class Registry(Generic[C]):
     def __init__(self, name: str, context: C | None, context_type: type[C] | None) -> None:
         self.name = name
         self.routes: list[Route] = []
+        self.groups: list[Group] = []
         self.actors: list[ActorSpec] = []
         #: The names of those with ``once=True``, by their position in ``actors``.
         self.single_actors: dict[int, str] = {}
@@ -81,6 +83,35 @@ class Registry(Generic[C]):
 
         return declare
 
+    def channels(
+        self,
+        names: Iterable[str | bytes] | Callable[[], Any],
+        handler: Any = None,
+        *,
+        kind: str = "channel",
+        **options: Any,
+    ) -> Any:
+        """Handle the messages of many channels with one handler, one mailbox and one actor.
+
+        Messages are handled in the order in which they came. With ``concurrency`` those of one
+        channel are, unless there is a ``key``. As a decorator, ``@app.channels(names)``, or with
+        the handler as an argument.
+
+        Args:
+            names: the channels, or a function, plain or ``async``, that returns them when the
+                worker starts, after the start-up hooks.
+            handler: what :meth:`channel` takes; None: the function that is decorated.
+            kind: channel, pattern or shard_channel.
+            options: those of :class:`Handler`.
+
+        Raises:
+            SpecError: ``names`` is one name, or nothing that has names.
+        """
+        if handler is None:
+            return lambda fn: self.channels(names, fn, kind=kind, **options)
+        self.groups.append(group(kind, names, handler, options))
+        return handler
+
     def actor(self, actor: Any = None, *args: Any, once: bool = False, **options: Any) -> Any:
         """Spawn an actor at the start: ``@app.actor``, or with fields of :class:`ActorSpec`.
 
@@ -136,13 +167,15 @@ class Registry(Generic[C]):
     def check_declarations(self, more: Iterable[str], *, cluster: bool) -> None:
         """Raise SpecError with every problem, those in ``more`` included."""
         problems = [*more, *self._declaration_problems, *actor_problems(self.actors)]
-        problems += route_problems(self.routes, self.context_type, cluster=cluster)
+        problems += subscription_problems(
+            self.routes, self.groups, self.context_type, cluster=cluster
+        )
         for middleware in self.middlewares:
             problems += middleware_problems(middleware)
         for what, hooks in (("start-up", self.startup_hooks), ("shutdown", self.shutdown_hooks)):
             for hook in hooks:
                 problems += _hook_problems(what, hook)
-        if not self.routes and not self.actors:
+        if not self.routes and not self.groups and not self.actors:
             problems.append("there is nothing to run: declare a handler or an actor")
         if problems:
             raise SpecError(f"worker {self.name!r}", problems)

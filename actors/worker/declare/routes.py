@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,22 +47,29 @@ class Route(msgspec.Struct, frozen=True):
         fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
         if self.is_actor:
             fn = _receive_of(fn)
-        return bind(fn, context, self.options.get("decode"))
+        batches = self.options.get("batch") is not None
+        return bind(fn, context, self.options.get("decode"), batches=batches)
 
     def problems(self, context: type | None) -> list[str]:
         """Return what is wrong with this route, one sentence each."""
         found = []
+        if not on_the_wire(self.name):
+            found.append(f"the name must be a str or bytes with something in it: {self.name!r}")
+        found += self.handler_problems(context)
+        return [f"{self} ({self.handler_name}): {problem}" for problem in found]
+
+    def handler_problems(self, context: type | None) -> list[str]:
+        """Return what is wrong with the handler and the kind."""
+        found = []
         if self.kind not in KINDS:
             found.append(f"unknown kind {self.kind!r}: one of {', '.join(KINDS)}")
-        if not _on_the_wire(self.name):
-            found.append(f"the name must be a str or bytes with something in it: {self.name!r}")
         if not callable(self.fn) and not isinstance(self.fn, ActorSpec):
             found.append(f"the handler must be callable or an Actor class, not {self.fn!r}")
         else:
-            found += self._handler_problems(context)
-        return [f"{self} ({self.handler_name}): {problem}" for problem in found]
+            found += self._option_problems(context)
+        return found
 
-    def _handler_problems(self, context: type | None) -> list[str]:
+    def _option_problems(self, context: type | None) -> list[str]:
         wrong = dict(option_problems(self.options))
         # The Handler checks the other options; it would refuse a key without a concurrency.
         left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
@@ -89,27 +96,6 @@ class Route(msgspec.Struct, frozen=True):
         """
         fn = actor_spec(self.fn, builder, context) if self.is_actor else self.fn
         return builder.handler(fn, self.binding(context), self.options)
-
-
-def route_problems(routes: Iterable[Route], context: type | None, *, cluster: bool) -> list[str]:
-    """Return what is wrong with ``routes``, each and together."""
-    found = []
-    routes = list(routes)
-    for route in routes:
-        found += route.problems(context)
-        if route.kind == Kind.SHARD and not cluster:
-            found.append(f"{route}: only clusters have shard channels: Worker(..., cluster=True)")
-    by_name: dict[tuple[str, bytes], list[Route]] = {}
-    for route in routes:
-        if (name := _on_the_wire(route.name)) is not None:
-            by_name.setdefault((route.kind, name), []).append(route)
-    for (kind, _), same in by_name.items():
-        if len(same) > 1:
-            handlers = ", ".join(route.handler_name for route in same)
-            found.append(
-                f"{kind} {same[0].name!r} has {len(same)} handlers, it can have one: {handlers}"
-            )
-    return found
 
 
 def is_actor_class(fn: Any) -> bool:
@@ -143,7 +129,7 @@ def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
     return bound
 
 
-def _on_the_wire(name: Any) -> bytes | None:
+def on_the_wire(name: Any) -> bytes | None:
     """Return ``name`` as the bytes that a server sees; None: it is no valid name."""
     if isinstance(name, bytes):
         return name

@@ -7,6 +7,8 @@ The annotation of each parameter says what the parameter is given:
     anything else                     the payload: ``bytes`` and ``str`` as they are, every other
                                       type decoded by msgspec
 
+A handler of batches is called with lists: ``list[PubSubMessage]``, ``list[Order]``, ...
+
 With ``decode=``, the first parameter that neither wants the context nor names PubSubMessage is the
 payload, whatever its annotation is.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -59,10 +61,13 @@ _EMPTY = inspect.Parameter.empty
 _MESSAGES = (PubSubMessage, dict, Any, _EMPTY, object)
 
 
-def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Binding:
+def bind(
+    fn: Callable[..., Any], context: type | None, decode: Any = None, *, batches: bool = False
+) -> Binding:
     """Return how ``fn``, a handler or a bound ``receive``, is called.
 
-    ``context`` is the context's type, and ``decode`` the handler's option.
+    ``context`` is the context's type, and ``decode`` the handler's option. With ``batches``, the
+    handler is called with lists.
     """
     try:
         parameters = list(inspect.signature(fn).parameters.values())
@@ -78,11 +83,25 @@ def bind(fn: Callable[..., Any], context: type | None, decode: Any = None) -> Bi
     payloads: list[tuple[str, Any]] = []
     for name in names:
         hint = hints.get(name, _EMPTY)
+        if batches and (context is None or hint is not context):
+            hint, problem = _element(name, hint)
+            if problem:
+                return Binding((), problems=(problem,))
         role = _role(hint, context, explicit=decode is not None and not payloads)
         if role is Role.PAYLOAD:
             payloads.append((name, hint))
         roles.append(role)
     return _checked(tuple(roles), payloads, decode)
+
+
+def _element(name: str, hint: Any) -> tuple[Any, str]:
+    """Return the type of the elements of a list, and a problem if ``hint`` is no list."""
+    if hint in (_EMPTY, Any, object, list, Sequence):
+        return _EMPTY, ""
+    if typing.get_origin(hint) in (list, Sequence):
+        return typing.get_args(hint)[0], ""
+    written = getattr(hint, "__name__", hint)
+    return hint, f"{name}: a handler of batches is called with lists: annotate it list[{written}]"
 
 
 def _positional(parameters: list[inspect.Parameter]) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,12 +25,13 @@ from actors.runtime.system import ActorSystem
 from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.middleware import compose
 from actors.worker.declare.registry import Registry
-from actors.worker.declare.routes import KINDS, actor_spec
+from actors.worker.declare.routes import KINDS, Route, actor_spec
 from actors.worker.observe.counters import Counters
 from actors.worker.run.broker import Subscriptions, connect
 from actors.worker.run.delivery_probe import Prober
 from actors.worker.run.delivery_proof import Paths
 from actors.worker.run.settings import RunSettings
+from supervisor import SpecError
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
@@ -77,14 +79,31 @@ class RunComponents:
             await ref.started()
         handlers: dict[Kind, dict[Any, Handler]] = {}
         for route in declared.routes:
-            if settings.partition.has(route.name):
-                handler = self._counted(route.handler(builder, context))
-                handlers.setdefault(KINDS[route.kind], {})[route.name] = handler
+            self._add(handlers, route, [route.name], builder)
+        for group in declared.groups:
+            self._add(handlers, group.route, await group.find(), builder)
         await self._subscribe(stack, handlers)
         await self._report_what_was_missed(handlers)
         stack.push_async_callback(self._stop_probes)
         self._start_probes()
         await asyncio.gather(*(prober.started() for prober in self._probers))
+
+    def _add(
+        self,
+        handlers: dict[Kind, dict[Any, Handler]],
+        route: Route,
+        names: Iterable[Any],
+        builder: HandlerBuilder,
+    ) -> None:
+        """Give those of ``names`` that fall to this process one handler."""
+        handler = self._counted(route.handler(builder, self._declared.context_type))
+        known = handlers.setdefault(KINDS[route.kind], {})
+        for name in names:
+            if name in known:
+                problem = f"{route.kind} {name!r} has several handlers, it can have one"
+                raise SpecError(f"worker {self._declared.name!r}", [problem])
+            if self.settings.partition.has(name):
+                known[name] = handler
 
     async def _subscribe(self, stack: AsyncExitStack, handlers: Subscriptions) -> None:
         settings, counters = self.settings, self._counters

@@ -48,6 +48,18 @@ async def iterate(meter: Meter) -> None:
                 left = meter.done()
 
 
+async def iterate_batches(meter: Meter) -> None:
+    """``async for`` over batches of all channels."""
+    job = meter.job
+    async with client_of(job) as client, pubsub_of(client, job) as pubsub:
+        left = meter.ready()
+        async for messages in pubsub.batches():
+            for _ in messages:
+                left -= 1
+                if not left:
+                    left = meter.done()
+
+
 async def handle(meter: Meter) -> None:
     """A handler for each channel."""
     left = 0
