@@ -113,6 +113,5 @@ def _start(
     watch = (pubsub.connection_pool, requests)
     tree.start(
         ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"),
-        # A look in hand is cancelled: nobody wants its answer any more.
-        ActorSpec(TopologyWatch, watch, name="topology", restart="permanent", shutdown=0.0),
+        ActorSpec(TopologyWatch, watch, name="topology", restart="permanent"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Collection
 from enum import Enum
@@ -107,6 +108,9 @@ class TopologyWatch(Actor[WatchTick]):
         self.requests = requests
         self._looked_at = -inf
         self._urgent_since: float | None = None
+        self._looking: asyncio.Task[None] | None = None
+        # Whether somebody has asked since the look in hand began.
+        self._wanted = False
 
     async def on_start(self) -> None:
         """Begin with a look."""
@@ -117,15 +121,36 @@ class TopologyWatch(Actor[WatchTick]):
         self.context.self_ref.tell(WatchTick.TIMER)
 
     async def on_stop(self, reason: ExitReason) -> None:
-        """Take no more requests."""
+        """Take no more requests, and end the look in hand: nobody wants its answer any more."""
         self.requests.watch = None
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     async def receive(self, message: WatchTick) -> None:
-        """Look, report, and plan the next look."""
+        """Begin a look, or plan one: looks keep their distance."""
+        if self._looking is not None and not self._looking.done():
+            self._wanted = True
+            return
+        self._wanted = False
         left = self._looked_at + URGENT - self.loop.time()
         if left > 0:
             self.context.timers.after(left, WatchTick.TIMER)
             return
+        # A task of its own, so that the actor can be stopped while no node answers.
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+        self._looking.add_done_callback(self._look_ended)
+
+    def _look_ended(self, look: asyncio.Task[None]) -> None:
+        if look.cancelled():
+            return
+        if error := look.exception():
+            self.context.crash(error)
+        elif self._wanted:
+            self.context.self_ref.tell(WatchTick.REQUESTED)
+
+    async def _look(self) -> None:
+        """Look, report, and plan the next look."""
         self.requests.begun()
         asked_at = self._looked_at = self.loop.time()
         urgent = self._is_urgent(asked_at)
