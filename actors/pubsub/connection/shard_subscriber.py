@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import takewhile
+from operator import itemgetter
 from typing import Any
 
 from actors.pubsub.connection.subscriber import Recent, Subscriber, recent_by_target
@@ -15,6 +17,7 @@ from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import PushNotification
 
 _MOST = 4096
+_NAME, _PAYLOAD = itemgetter(1), itemgetter(2)
 
 
 class ShardSubscriber(Subscriber):
@@ -22,25 +25,38 @@ class ShardSubscriber(Subscriber):
 
     Delivers messages as :class:`Dispatcher` does. The replies of a batch that are not delivered
     pass ``_other`` or ``_unrouted``: those before each of them are remembered there, the rest at
-    the batch's end.
+    the batch's end. Names and payloads are kept, and not the replies: the garbage collector would
+    look at thousands of lists again and again.
     """
 
     _MESSAGE = b"smessage"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # The delivered replies, and before those of a batch the time of the batch.
-        self._recent: deque[Any] = deque(maxlen=_MOST)
+        # Of the messages delivered last: their names, and their payloads.
+        self._names: deque[bytes] = deque(maxlen=_MOST)
+        self._payloads: deque[bytes] = deque(maxlen=_MOST)
+        self._remembered = 0
+        # Of each batch: the number of its first message, and the time.
+        self._batches: deque[tuple[int, float]] = deque()
         # The replies of the batch in hand that are not looked at yet.
         self._rest: Iterator[Any] = iter(())
-        self._index: tuple[Any, dict[Target, Recent]] = (None, {})
+        self._index: tuple[int, dict[Target, Recent]] = (0, {})
         self._take_batch, self._take = self._take, self._take_and_remember
 
     def _take_and_remember(self, replies: list[Any]) -> None:
-        self._recent.append(self.connection.last_read)
+        batches = self._batches
+        batches.append((self._remembered, self.connection.last_read))
+        while len(batches) > 1 and batches[1][0] <= self._remembered - _MOST:
+            batches.popleft()
         self._rest = iter(replies)
         self._take_batch(replies)
-        self._recent.extend(self._rest)
+        self._remember([*self._rest])
+
+    def _remember(self, delivered: list[Any]) -> None:
+        self._names.extend(map(_NAME, delivered))
+        self._payloads.extend(map(_PAYLOAD, delivered))
+        self._remembered += len(delivered)
 
     def _other(self, reply: Any) -> None:
         self._remember_until(reply)
@@ -49,37 +65,30 @@ class ShardSubscriber(Subscriber):
     def _unrouted(self, reply: list[Any]) -> bool:
         if type(reply) is not PushNotification:
             return super()._unrouted(reply)
-        # What _remember_until() does, written out: a standby comes here with every message.
-        for delivered in self._rest:
-            if delivered is reply:
-                break
-            self._recent.append(delivered)
+        self._remember_until(reply)
         return False
 
     def _remember_until(self, reply: Any) -> None:
         """Remember what was delivered before ``reply``, which is not delivered itself."""
-        for delivered in self._rest:
-            if delivered is reply:
-                break
-            self._recent.append(delivered)
+        rest = self._rest
+        first = next(rest, reply)
+        if first is not reply:  # a standby delivers nothing: it never comes here
+            self._remember([first, *takewhile(lambda one: one is not reply, rest)])
 
     def recent(self, target: Target, since: float) -> Recent:
         """Return the payloads of a channel that were delivered after ``since``."""
-        recent = self._recent
-        if not recent:
-            return Recent()
         # Channels are asked for in rows: after a batch, or after the connection's end.
-        if self._index[0] is not recent[-1]:
-            self._index = (recent[-1], recent_by_target(self._messages(since)))
+        if self._index[0] != self._remembered:
+            self._index = (self._remembered, recent_by_target(self._messages(since)))
         found = self._index[1].get(target, Recent())
         is_old = self.connection.last_read < since
         return Recent(repeated=found.repeated) if is_old else found
 
     def _messages(self, since: float) -> Iterator[tuple[Target, Any, bool]]:
         word = bytes if self._encoding is None else self._as_text
-        is_late = False
-        for entry in self._recent:
-            if type(entry) is float:  # the time of the batch that follows
-                is_late = entry >= since
-            else:
-                yield Target(Kind.SHARD, entry[1]), word(entry[2]), is_late
+        # The number of the first message that came after ``since``, and that of the first one kept.
+        late = next((number for number, time in self._batches if time >= since), self._remembered)
+        first = self._remembered - len(self._names)
+        remembered = zip(self._names, self._payloads, strict=True)
+        for number, (name, payload) in enumerate(remembered, first):
+            yield Target(Kind.SHARD, name), word(payload), number >= late
