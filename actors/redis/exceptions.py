@@ -258,7 +258,7 @@ class ReplicaNotFoundError(SentinelError):
     """No replica could be found."""
 
 
-# --- names of the reference API for what this library has not --------------------------------------
+# --- names of the reference API for what this library has not -------------------------------------
 
 # Nothing here raises them: `except` clauses that name them can be imported and are never entered.
 
