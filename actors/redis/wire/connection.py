@@ -15,6 +15,7 @@ from actors.redis.wire.handshake import greet
 from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
+from actors.redis.wire.subscribed import refuse_on_subscribed
 
 # Stands for ``stream_timeout`` of the settings.
 _STREAM_TIMEOUT: Final = -1.0
@@ -29,6 +30,8 @@ class Connection(RespProtocol):
         super().__init__(settings)
         #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
+        #: Whether a subscriber reads this connection: some commands are refused then.
+        self.subscribed = False
         #: The connection's number at the server, and the server's version; None where it says none.
         self.client_id: int | None = None
         self.server_version: str | None = None
@@ -98,10 +101,11 @@ class Connection(RespProtocol):
 
         Raises:
             DataError: an argument cannot be sent.
+            PubSubError: the command would disturb the subscriptions of the connection.
             ConnectionError: the connection is closed.
         """
+        data = self._pack(args)
         future: asyncio.Future[Any] = self._loop.create_future()
-        data = pack(args, self.settings.encoding)
         if self.noreply:
             self.write(data)
             future.set_result(None)
@@ -114,10 +118,16 @@ class Connection(RespProtocol):
 
         Raises:
             DataError: an argument cannot be sent.
+            PubSubError: the command would disturb the subscriptions of the connection.
             ConnectionError: the connection is closed.
         """
-        data = pack(args, self.settings.encoding)
+        data = self._pack(args)
         self.write(data if self.noreply else _SKIP_REPLY + data)
+
+    def _pack(self, args: tuple[Argument, ...]) -> bytes:
+        if self.subscribed:
+            refuse_on_subscribed(args)
+        return pack(args, self.settings.encoding)
 
     async def execute(self, *args: Argument, timeout: float | None = _STREAM_TIMEOUT) -> Any:
         """Send a command and return its reply, strings as bytes; None with ``noreply``.
