@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from actors import Redis, RedisCluster, exceptions
+from actors.redis.wire.resp import Argument, text_of
 from actors.redis.wire.subscribed import refuse_on_subscribed
 from actors.testing import EmbeddedCluster
 from tests.pubsub.helpers import data_of
 from tests.servers import AnyServer
 
-REFUSED = [
+REFUSED: list[tuple[Argument, ...]] = [
     ("SUBSCRIBE", "x"),
     ("psubscribe", "x*"),
     (b"SSUBSCRIBE", "x"),
@@ -29,7 +30,7 @@ REFUSED = [
     ("CLIENT", "REPLY", "OFF"),
     ("client", b"reply", "SKIP"),
 ]
-ALLOWED = [
+ALLOWED: list[tuple[Argument, ...]] = [
     ("PING",),
     ("HELLO",),
     ("CLIENT", "ID"),
@@ -45,7 +46,7 @@ ALLOWED = [
 def test_what_would_disturb_subscriptions_is_refused(words):
     with pytest.raises(exceptions.PubSubError, match=r"would disturb .* not sent: \w+") as caught:
         refuse_on_subscribed(words)
-    name = words[0].decode() if isinstance(words[0], bytes) else words[0]
+    name = text_of(words[0])
     assert str(caught.value).startswith(name.upper())
 
 
