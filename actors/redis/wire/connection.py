@@ -12,6 +12,7 @@ from actors.redis.exceptions import ConnectTimeoutError
 from actors.redis.wire.connect import connect
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.handshake import greet
+from actors.redis.wire.patience import Patience
 from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
@@ -57,7 +58,7 @@ class Connection(RespProtocol):
         progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
         connection: Self | None = None
         try:
-            async with asyncio.timeout(settings.connect_timeout) as limit:
+            async with Patience(settings.connect_timeout) as limit:
                 credentials = await settings.get_credentials()
                 tls = "" if settings.ssl_context is None else _OR_TLS
                 missing = f"it did not accept the connection{tls}"
@@ -149,7 +150,7 @@ class Connection(RespProtocol):
         if timeout is None:
             return await self._finish(future)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with Patience(timeout) as limit:
                 return await self._finish(future)
         except TimeoutError:
             if not limit.expired():
