@@ -18,16 +18,27 @@ __all__ = [
     "ClusterCrossSlotError",
     "ClusterDownError",
     "ClusterError",
+    "ClusterResponseError",
     "ClusterRoutingError",
+    "ClusterTransactionError",
     "CommandNotSupportedError",
+    "CommandSyntaxError",
     "ConnectTimeoutError",
     "ConnectionError",
     "DataError",
     "ExecAbortError",
+    "FunctionError",
+    "InvalidResponse",
+    "LockAcquisitionError",
+    "LockError",
+    "LockExtensionError",
+    "LockReleaseError",
     "MovedError",
     "NoKeyError",
+    "NoReachableNodeError",
     "NoScriptError",
     "NotBusyError",
+    "PersistenceError",
     "PrimaryDownError",
     "PrimaryNotFoundError",
     "ProtocolError",
@@ -37,15 +48,18 @@ __all__ = [
     "RedisClusterException",
     "RedisError",
     "ReplicaNotFoundError",
+    "ReplicationError",
     "ResponseError",
     "SentinelError",
     "StalePrimaryError",
     "StreamConsumerError",
     "StreamConsumerGroupError",
+    "StreamConsumerInitializationError",
     "StreamDuplicateConsumerGroupError",
     "TryAgainError",
     "UnblockedError",
     "UnknownCommandError",
+    "WatchError",
     "WrongTypeError",
     "from_reply",
 ]
@@ -172,6 +186,14 @@ class RedisClusterError(RedisError):
 RedisClusterException = RedisClusterError
 
 
+class NoReachableNodeError(RedisClusterError, ConnectionError):
+    """No node of the cluster answered.
+
+    The reference API raises RedisClusterError in this case. This is a ConnectionError, too: a
+    policy that retries failures to connect so retries a cluster that is down.
+    """
+
+
 class ClusterError(RedisClusterError):
     """A command was redirected too often."""
 
@@ -234,6 +256,63 @@ class StalePrimaryError(SentinelError):
 
 class ReplicaNotFoundError(SentinelError):
     """No replica could be found."""
+
+
+# --- names of the reference API for what this library has not -------------------------------------
+
+# Nothing here raises them: `except` clauses that name them can be imported and are never entered.
+
+
+class CommandSyntaxError(RedisError):
+    """A command was called with arguments that exclude each other. Never raised here."""
+
+
+class InvalidResponse(RedisError):
+    """A reply could not be understood. Never raised here."""
+
+
+class ReplicationError(RedisError):
+    """A command did not reach enough replicas in time. Never raised here."""
+
+
+class PersistenceError(RedisError):
+    """A command did not reach enough append-only files in time. Never raised here."""
+
+
+class WatchError(RedisError):
+    """A watched key changed before the transaction. Never raised here."""
+
+
+class LockError(RedisError, ValueError):
+    """Base of the errors of locks. Never raised here."""
+
+
+class LockAcquisitionError(LockError):
+    """A lock could not be acquired. Never raised here."""
+
+
+class LockReleaseError(LockError):
+    """A lock could not be released. Never raised here."""
+
+
+class LockExtensionError(LockError):
+    """A lock could not be extended. Never raised here."""
+
+
+class FunctionError(RedisError):
+    """A function library could not be used. Never raised here."""
+
+
+class ClusterTransactionError(RedisClusterError):
+    """A transaction on a cluster failed. Never raised here."""
+
+
+class ClusterResponseError(RedisClusterError):
+    """The replies of several nodes could not be combined. Never raised here."""
+
+
+class StreamConsumerInitializationError(StreamConsumerError):
+    """A stream consumer was configured wrongly. Never raised here."""
 
 
 # --- error replies to exceptions ------------------------------------------------------------------

@@ -23,7 +23,13 @@ def settings_of(server: AnyServer, **options) -> ConnectionSettings:
 
 
 @asynccontextmanager
-async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def peer(
+    handler: Handler,
+    *,
+    context: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> AsyncIterator[int]:
     """Run ``handler`` for each connection to a port of loopback; yield the port."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -39,7 +45,7 @@ async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> As
             tasks.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(handle, host, port, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

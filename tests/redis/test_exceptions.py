@@ -65,19 +65,79 @@ def test_redirects_carry_slot_and_address(word, kind, address, host, port):
     assert (type(copy), copy.slot, copy.node_addr) == (kind, 3999, (host, port))
 
 
-def test_bases_are_those_of_the_reference():
-    assert issubclass(e.ProtocolError, e.ConnectionError)
-    assert issubclass(e.BusyLoadingError, e.ConnectionError)
-    assert not issubclass(e.ConnectionError, OSError)
-    assert issubclass(e.AuthenticationFailureError, e.AuthenticationError)
-    assert issubclass(e.AuthenticationError, e.ResponseError)
-    assert issubclass(e.AuthorizationError, e.ResponseError)
-    assert issubclass(e.MovedError, e.AskError)
-    assert issubclass(e.AskError, e.ResponseError)
-    assert issubclass(e.AskError, e.RedisClusterError)
-    assert issubclass(e.ClusterDownError, e.RedisClusterError)
-    assert issubclass(e.PrimaryNotFoundError, e.SentinelError)
+#: The errors of coredis 6.9.0 and their bases.
+REFERENCE = """
+AskError: RedisClusterError, ResponseError
+AuthenticationError: ResponseError
+AuthenticationFailureError: AuthenticationError
+AuthenticationRequiredError: AuthenticationError
+AuthorizationError: ResponseError
+BusyLoadingError: ConnectionError
+ClusterCrossSlotError: RedisClusterError, ResponseError
+ClusterDownError: RedisClusterError, ResponseError
+ClusterError: RedisClusterError
+ClusterResponseError: RedisClusterError
+ClusterRoutingError: RedisClusterError
+ClusterTransactionError: RedisClusterError
+CommandNotSupportedError: RedisError
+CommandSyntaxError: RedisError
+ConnectionError: RedisError
+DataError: RedisError
+ExecAbortError: ResponseError
+FunctionError: RedisError
+InvalidResponse: RedisError
+LockAcquisitionError: LockError
+LockError: RedisError, ValueError
+LockExtensionError: LockError
+LockReleaseError: LockError
+MovedError: AskError
+NoKeyError: RedisError
+NoScriptError: ResponseError
+NotBusyError: ResponseError
+PersistenceError: RedisError
+PrimaryNotFoundError: SentinelError
+ProtocolError: ConnectionError
+PubSubError: RedisError
+ReadOnlyError: ResponseError
+RedisClusterError: RedisError
+RedisError: Exception
+ReplicaNotFoundError: SentinelError
+ReplicationError: RedisError
+ResponseError: RedisError
+SentinelError: RedisError
+StalePrimaryError: SentinelError
+StreamConsumerError: RedisError
+StreamConsumerGroupError: StreamConsumerError
+StreamConsumerInitializationError: StreamConsumerError
+StreamDuplicateConsumerGroupError: StreamConsumerGroupError
+TryAgainError: RedisClusterError, ResponseError
+UnblockedError: ResponseError
+UnknownCommandError: ResponseError
+WatchError: RedisError
+WrongTypeError: ResponseError
+"""
+
+
+@pytest.mark.parametrize("line", REFERENCE.strip().splitlines())
+def test_names_and_bases_are_those_of_the_reference(line):
+    name, bases = line.split(": ")
+    kind = getattr(e, name)
+    assert name in e.__all__
+    assert kind.__doc__
+    assert [base.__name__ for base in kind.__bases__] == bases.split(", ")
+
+
+def test_the_old_name_of_the_reference():
     assert e.RedisClusterException is e.RedisClusterError
+    assert not issubclass(e.ConnectionError, OSError)
+
+
+def test_what_the_reference_has_not_belongs_to_one_of_its_classes():
+    known = {line.partition(":")[0] for line in REFERENCE.strip().splitlines()}
+    own = {name for name in e.__all__ if name not in known} - {"RedisClusterException"}
+    assert own == {"ConnectTimeoutError", "NoReachableNodeError", "PrimaryDownError", "from_reply"}
+    assert issubclass(e.ConnectTimeoutError, e.ConnectionError)
+    assert issubclass(e.PrimaryDownError, e.ResponseError)
 
 
 def test_a_timeout_of_connecting_is_a_timeout_and_a_failure_to_connect():
@@ -85,6 +145,13 @@ def test_a_timeout_of_connecting_is_a_timeout_and_a_failure_to_connect():
     assert isinstance(error, TimeoutError)
     assert isinstance(error, e.ConnectionError)
     assert str(error) == "too late"
+
+
+def test_a_cluster_that_is_down_is_an_error_of_clusters_and_of_connections():
+    error = e.NoReachableNodeError("all are down")
+    assert isinstance(error, e.RedisClusterError)
+    assert isinstance(error, e.ConnectionError)
+    assert not isinstance(error, e.ResponseError)
 
 
 def test_every_public_name_exists():

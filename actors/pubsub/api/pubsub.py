@@ -58,7 +58,8 @@ class PubSub(PatternPubSub[AnyStr]):
         channel_handlers: the same, each with a handler for its messages.
         patterns: patterns to subscribe to on entry.
         pattern_handlers: the same, each with a handler for its messages.
-        subscription_timeout: seconds in which a subscription must be acknowledged.
+        subscription_timeout: seconds in which a subscription must be acknowledged; with many names
+            they count from the latest acknowledgement.
         unsubscription_timeout: seconds in which the end of a subscription should be acknowledged.
         max_idle_seconds: silence after which the server is sent a PING. Without an answer within
             the pool's ``stream_timeout``, or 1 s, the connection is replaced.

@@ -14,6 +14,7 @@ from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.wire.patience import Patience
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.pubsub")
@@ -72,7 +73,7 @@ class SubscriptionCalls:
         call = self._session.track(Call(targets, tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with Patience(timeout, call.waits_for) as limit:
                 await call.future
         except BaseException as error:
             if self._session.is_open:
@@ -117,7 +118,7 @@ class SubscriptionCalls:
         call = self._session.track(Call(targets, tree.system.loop))
         tree.manager.tell(Unsubscribe(targets, call))
         try:
-            async with asyncio.timeout(timeout):
+            async with Patience(timeout, call.waits_for):
                 await call.future
         except TimeoutError:
             log.warning("unsubscribe_not_acknowledged", targets=len(call.open))

@@ -127,6 +127,7 @@ class Subscriber(Dispatcher):
         self._outgoing: list[bytes] = []
         self._expected: list[Pending] = []
         connection.tainted = True
+        connection.subscribed = True
         connection.drain = self.drain
 
     # -- what is no message ------------------------------------------------------------------------

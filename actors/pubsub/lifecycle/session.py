@@ -18,6 +18,7 @@ from typing import Any
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.wire.patience import Patience
 from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
 from supervisor.log import get_logger
@@ -121,7 +122,7 @@ class Session:
         tree = self.tree
         assert tree is not None
         try:
-            async with asyncio.timeout(self._start_timeout):
+            async with Patience(self._start_timeout):
                 await tree.ready.wait()
         except TimeoutError:
             within = f"{self._start_timeout} s (start_timeout)"

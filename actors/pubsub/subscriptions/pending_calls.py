@@ -33,6 +33,10 @@ class Call:
         self.succeed: Callable[[Call], None] = lambda _: None
         self.future: asyncio.Future[None] = loop.create_future()
 
+    def waits_for(self) -> int:
+        """Return how many targets are not confirmed."""
+        return len(self.open)
+
     def done(self, target: Target) -> None:
         """Take that ``target`` is confirmed; with the last one the call is done."""
         self.open.discard(target)

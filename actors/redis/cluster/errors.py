@@ -16,7 +16,7 @@ def nobody_answered(errors: Mapping[Address, BaseException]) -> exceptions.Redis
     """Return an error that names each node and its reason.
 
     The error's class is the reason that the user can do most about: a server without cluster mode,
-    else refused credentials, else no connection.
+    else refused credentials, else no node that can be reached.
     """
     reasons = {at: _reason(at, error) for at, error in errors.items()}
     text = "; ".join(f"{TCPLocation(*at)}: {reason}" for at, reason in reasons.items())
@@ -30,7 +30,7 @@ def nobody_answered(errors: Mapping[Address, BaseException]) -> exceptions.Redis
     elif isinstance(cause, AuthenticationError | AuthorizationError):
         found = type(cause)(f"none of the cluster's nodes let this client in: {text}")
     else:
-        found = exceptions.ConnectionError(
+        found = exceptions.NoReachableNodeError(
             f"none of the cluster's nodes answered: {text or 'there is none to ask'}"
         )
     found.__cause__ = cause

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from actors.redis import exceptions
-from actors.redis.config.locations import TCPLocation
+from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.config.settings import ConnectionSettings
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
@@ -22,8 +22,15 @@ _TLS_SHUTDOWN_TIMEOUT: Final = 0.5
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
-async def connect(factory: Callable[[], ProtocolT], settings: ConnectionSettings) -> ProtocolT:
+async def connect(
+    factory: Callable[[], ProtocolT], settings: ConnectionSettings, address: str = ""
+) -> ProtocolT:
     """Connect as ``settings`` say, with the TLS handshake, and return the transport's protocol.
+
+    Args:
+        factory: makes the protocol.
+        settings: where to connect to, and how.
+        address: the IP address of the host to connect to; empty: any.
 
     Raises:
         ConnectionError: says the cause and what to check.
@@ -35,17 +42,22 @@ async def connect(factory: Callable[[], ProtocolT], settings: ConnectionSettings
         tls = {"ssl": settings.ssl_context, "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT}
     try:
         if isinstance(location, TCPLocation):
+            if tls:
+                tls["server_hostname"] = location.host
             transport, protocol = await loop.create_connection(
-                factory, location.host, location.port, **tls
+                factory, address or location.host, location.port, **tls
             )
             _keep_alive(transport, settings)
         else:
             _, protocol = await loop.create_unix_connection(factory, location.path)
     except (OSError, UnicodeError) as error:
-        raise exceptions.ConnectionError(
-            f"cannot connect to {location}: {_explain(error)}"
-        ) from error
+        raise failure(location, error) from error
     return protocol
+
+
+def failure(location: Location, error: OSError | UnicodeError) -> exceptions.ConnectionError:
+    """Return the error of an attempt to connect: the cause, and what to check."""
+    return exceptions.ConnectionError(f"cannot connect to {location}: {_explain(error)}")
 
 
 def _keep_alive(transport: asyncio.BaseTransport, settings: ConnectionSettings) -> None:

@@ -12,11 +12,12 @@ class ConnectProgress:
     caller asks this object.
     """
 
-    __slots__ = ("_kind", "_missing", "_where")
+    __slots__ = ("_at", "_kind", "_missing", "_where")
 
     def __init__(self) -> None:
         self._where: Location | None = None
         self._missing = ""
+        self._at: dict[str, str] = {}
         self._kind: type[TimeoutError] = TimeoutError
 
     def waits(self, where: Location, missing: str, kind: type[TimeoutError] = TimeoutError) -> None:
@@ -26,10 +27,16 @@ class ConnectProgress:
         """
         self._where = where
         self._missing = missing
+        self._at = {}
         self._kind = kind
+
+    def waits_at(self, address: str, missing: str) -> None:
+        """Note what happens at one of several addresses of the server; see :meth:`waits`."""
+        self._at[address] = missing
 
     def timed_out(self, within: str) -> TimeoutError:
         """Return the error of an attempt that took longer than ``within``."""
         place = "" if self._where is None else f" to {self._where}"
-        cause = f": {self._missing}" if self._missing else ""
+        missing = "; ".join(f"{at}: {what}" for at, what in self._at.items()) or self._missing
+        cause = f": {missing}" if missing else ""
         return self._kind(f"no connection{place} within {within}{cause}")

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Self
 
-from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
 from actors.redis.config.settings import ConnectionSettings
-from actors.redis.exceptions import ConnectTimeoutError
-from actors.redis.wire.connect import connect
+from actors.redis.exceptions import ConnectionError, ConnectTimeoutError  # noqa: A004
+from actors.redis.wire.addresses import (
+    addresses_of,
+    delay_between,
+    first_to_answer,
+)
+from actors.redis.wire.connect import connect, failure
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.handshake import greet
+from actors.redis.wire.patience import Patience
 from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
+from actors.redis.wire.subscribed import refuse_on_subscribed
 
 # Stands for ``stream_timeout`` of the settings.
 _STREAM_TIMEOUT: Final = -1.0
@@ -29,6 +37,8 @@ class Connection(RespProtocol):
         super().__init__(settings)
         #: The loop's time when the credentials expire; None: never.
         self.credentials_expire_at: float | None = None
+        #: Whether a subscriber reads this connection: some commands are refused then.
+        self.subscribed = False
         #: The connection's number at the server, and the server's version; None where it says none.
         self.client_id: int | None = None
         self.server_version: str | None = None
@@ -52,31 +62,71 @@ class Connection(RespProtocol):
         where = settings.location
         progress = progress or ConnectProgress()
         progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
+        try:
+            async with Patience(settings.connect_timeout) as limit:
+                credentials = await settings.get_credentials()
+                progress.waits(where, "its name was not resolved", ConnectTimeoutError)
+                try:
+                    addresses = await addresses_of(where)
+                except (OSError, UnicodeError) as error:
+                    raise failure(where, error) from error
+                return await cls._open_any(settings, credentials, addresses, progress)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise progress.timed_out(f"{settings.connect_timeout} s") from None
+
+    @classmethod
+    async def _open_any(
+        cls,
+        settings: ConnectionSettings,
+        credentials: UserPass | None,
+        addresses: list[str],
+        progress: ConnectProgress,
+    ) -> Self:
+        """Connect to the first of ``addresses`` that answers."""
+        where = settings.location
+        if len(addresses) <= 1:
+            at = addresses[0] if addresses else ""
+            note = partial(progress.waits, where, kind=ConnectTimeoutError)
+            return await cls._open_at(settings, credentials, at, note)
+        progress.waits(where, "", ConnectTimeoutError)
+        attempts = {
+            at: partial(cls._open_at, settings, credentials, at, partial(progress.waits_at, at))
+            for at in addresses
+        }
+        delay = delay_between(len(addresses), settings.connect_timeout)
+        return await first_to_answer(where, attempts, delay)
+
+    @classmethod
+    async def _open_at(
+        cls,
+        settings: ConnectionSettings,
+        credentials: UserPass | None,
+        address: str,
+        note: Callable[[str], None],
+    ) -> Self:
+        """Connect to ``address`` and do the handshake; ``note`` is told what is waited for."""
+        note("it did not accept the connection" + ("" if settings.ssl_context is None else _OR_TLS))
         connection: Self | None = None
         try:
-            async with asyncio.timeout(settings.connect_timeout) as limit:
-                credentials = await settings.get_credentials()
-                tls = "" if settings.ssl_context is None else _OR_TLS
-                missing = f"it did not accept the connection{tls}"
-                progress.waits(where, missing, ConnectTimeoutError)
-                connection = await connect(lambda: cls(settings), settings)
-                missing = "it accepted the connection and did not answer; is it a Redis server?"
-                progress.waits(where, missing, ConnectTimeoutError)
-                await connection._greet(credentials)
-                if connection.lost is not None:
-                    raise connection._loss()
-                return connection
+            connection = await connect(lambda: cls(settings), settings, address)
+            note("it accepted the connection and did not answer; is it a Redis server?")
+            await connection._greet(credentials)
+            if connection.lost is not None:
+                raise connection._loss()
+            return connection
         except BaseException as error:
+            if isinstance(error, Exception):
+                note(str(error))
             if connection is not None:
                 connection.abort(error)
-            if isinstance(error, TimeoutError) and limit.expired():
-                raise progress.timed_out(f"{settings.connect_timeout} s") from None
             raise
 
     async def _greet(self, credentials: UserPass | None) -> None:
         try:
             hello = await greet(self, credentials)
-        except exceptions.ConnectionError as error:
+        except ConnectionError as error:
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise
             raise type(error)(
@@ -98,10 +148,11 @@ class Connection(RespProtocol):
 
         Raises:
             DataError: an argument cannot be sent.
+            PubSubError: the command would disturb the subscriptions of the connection.
             ConnectionError: the connection is closed.
         """
+        data = self._pack(args)
         future: asyncio.Future[Any] = self._loop.create_future()
-        data = pack(args, self.settings.encoding)
         if self.noreply:
             self.write(data)
             future.set_result(None)
@@ -114,10 +165,16 @@ class Connection(RespProtocol):
 
         Raises:
             DataError: an argument cannot be sent.
+            PubSubError: the command would disturb the subscriptions of the connection.
             ConnectionError: the connection is closed.
         """
-        data = pack(args, self.settings.encoding)
+        data = self._pack(args)
         self.write(data if self.noreply else _SKIP_REPLY + data)
+
+    def _pack(self, args: tuple[Argument, ...]) -> bytes:
+        if self.subscribed:
+            refuse_on_subscribed(args)
+        return pack(args, self.settings.encoding)
 
     async def execute(self, *args: Argument, timeout: float | None = _STREAM_TIMEOUT) -> Any:
         """Send a command and return its reply, strings as bytes; None with ``noreply``.
@@ -139,7 +196,7 @@ class Connection(RespProtocol):
         if timeout is None:
             return await self._finish(future)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with Patience(timeout) as limit:
                 return await self._finish(future)
         except TimeoutError:
             if not limit.expired():

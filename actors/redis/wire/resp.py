@@ -6,6 +6,7 @@ in the client's encoding can so stay bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
@@ -13,6 +14,22 @@ import hiredis
 
 from actors.redis.exceptions import DataError, from_reply
 
+#: The oldest hiredis that works: some older ones keep 96 bytes for every message for ever, others
+#: cannot tell a push from a reply.
+OLDEST_HIREDIS: Final = (3, 5)
+
+
+def check_hiredis(version: str) -> None:
+    """Raise ImportError if ``version`` of hiredis is older than :data:`OLDEST_HIREDIS`."""
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < OLDEST_HIREDIS:
+        oldest = ".".join(map(str, OLDEST_HIREDIS))
+        raise ImportError(
+            f"mailslot needs hiredis {oldest} or newer, and {version} is installed: "
+            f"run pip install 'hiredis>={oldest}'"
+        )
+
+
+check_hiredis(hiredis.__version__)
 PushNotification = hiredis.PushNotification
 
 #: The types of a command's words.

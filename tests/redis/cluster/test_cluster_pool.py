@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 import pytest_asyncio
 
+from actors import RedisCluster
 from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.discovery import ClusterObserver
@@ -21,10 +22,10 @@ from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
-from actors.testing.servers.ports import PortReservation
+from actors.testing.servers.ports import PortReservation, free_port
 from actors.testing.servers.server import EmbeddedServer
 from tests.clusters.lending import NODE_TIMEOUT, owner_of, uncovered
-from tests.redis.helpers import peer, silent
+from tests.redis.helpers import peer, says, silent
 from tests.support import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,7 +130,7 @@ async def test_entries_at_the_same_time_share_the_load_and_its_failure(cluster):
         results = await asyncio.gather(
             *(lost.__aenter__() for _ in range(3)), return_exceptions=True
         )
-    assert [type(result) for result in results] == [exceptions.ConnectionError] * 3
+    assert [type(result) for result in results] == [exceptions.NoReachableNodeError] * 3
 
 
 async def test_an_entry_that_is_cancelled():
@@ -160,6 +161,19 @@ async def test_a_server_without_cluster_mode():
         with pytest.raises(exceptions.RedisClusterError, match="needs Redis instead") as caught:
             await ClusterConnectionPool(host=server.host, port=server.port).__aenter__()
         assert f"{server.host}:{server.port}: it runs without cluster mode" in str(caught.value)
+
+
+@pytest.mark.parametrize("dead", ["refuses", "is silent", "drops"])
+async def test_no_node_can_be_reached(dead):
+    answer = {"is silent": silent, "drops": says(b"", then_close=True)}
+    async with peer(answer.get(dead, silent)) as port:
+        if dead == "refuses":
+            port = free_port()
+        client = RedisCluster("127.0.0.1", port, connect_timeout=0.3)
+        with pytest.raises(exceptions.RedisClusterError, match="nodes answered") as caught:
+            await client.__aenter__()
+        assert isinstance(caught.value, exceptions.ConnectionError)
+        assert f"127.0.0.1:{port}: " in str(caught.value)
 
 
 async def test_wrong_password(cluster):
