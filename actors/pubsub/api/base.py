@@ -21,11 +21,13 @@ from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.reader import ReaderOptions
+from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.redis.config.credentials import UserPassCredentialProvider
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
@@ -114,7 +116,9 @@ class BasePubSub(Generic[AnyStr]):
         registry.on_gap = options.on_gap
         message_queue.on_lagged = options.on_lagged
         message_queue.ended = lambda: not registry.subscriptions
-        tree = PubSubTree(system, name, registry)
+        provider = pool.settings.credential_provider
+        is_fixed = provider is None or isinstance(provider, UserPassCredentialProvider)
+        tree = PubSubTree(system, name, registry, RefusingNodes(fresh=not is_fixed))
         self._calls.handler_factory = HandlerFactory(
             tree, self._mailbox, options.on_failure, options.on_lagged
         )
@@ -130,6 +134,7 @@ class BasePubSub(Generic[AnyStr]):
         subscriber: type[Subscriber],
         open: Callable[[str, Reservation], Awaitable[Connection]],
         failed: Callable[[str, Exception], None] | None = None,
+        ready: Callable[[str], None] | None = None,
     ) -> ReaderOptions:
         pool = self.connection_pool
         return ReaderOptions(
@@ -137,7 +142,7 @@ class BasePubSub(Generic[AnyStr]):
             release=pool.release,
             reconciler=lambda: tree.reconciler,
             failed=failed or tree.note_error,
-            ready=tree.ready.set,
+            ready=ready or tree.connected,
             subscriber=subscriber,
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,

@@ -110,8 +110,17 @@ class ShardRole:
         # A cluster can be subscribed to before there is a connection: channels decide where to.
         self._keeper.tree.ready.set()
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return ``node``: each reader has a node of its own."""
+        return node
+
+    def could_serve(self) -> list[NodeId]:
+        """Return all nodes of the cluster: slots may move to any of them."""
+        return [node.id for node in self._state.topology.nodes.values() if node.addressable]
+
     def reader_ended(self, node: NodeId) -> None:
         """Take that a reader ended for good."""
+        self._keeper.tree.refusing.forget(node)
         self._readers.ended(node)
         self._state.down.pop(node, None)
         self._readers.place_soon()

@@ -9,13 +9,15 @@ timers and reports mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions, ReaderPolicy
+from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions
+from actors.pubsub.lifecycle.reader_policy import ReaderPolicy
 from actors.pubsub.lifecycle.tree import READERS_READY, PubSubTree
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import Call
@@ -28,6 +30,7 @@ from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.death_watch import Terminated
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
+from supervisor.retry_session import Retry, Spent
 
 _RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
@@ -110,6 +113,12 @@ class ManagerRole(Protocol):
     def place_readers(self) -> None:
         """Have a reader for each node that needs one."""
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return the server that the reader of ``node`` connected to, or tried to, last."""
+
+    def could_serve(self) -> Collection[NodeId]:
+        """Return all servers on which targets can be subscribed."""
+
     def reader_ended(self, node: NodeId) -> None:
         """Take that the reader of ``node`` ended for good."""
 
@@ -135,6 +144,12 @@ class _SingleServerRole:
 
     def place_readers(self) -> None:
         self._keeper.keep_reader(SERVER, "connection")
+
+    def server_of(self, node: NodeId) -> NodeId:
+        return node
+
+    def could_serve(self) -> Collection[NodeId]:
+        return (SERVER,)
 
     def stop(self) -> None: ...
     def reader_ended(self, node: NodeId) -> None: ...
@@ -241,7 +256,9 @@ class SubscriptionManager(Actor[Any]):
                 NodeReader,
                 (node, self.options.reader, reservation),
                 name=name,
-                retry_policy=None if policy is None else ReaderPolicy(policy),
+                retry_policy=None
+                if policy is None
+                else ReaderPolicy(policy, partial(self._after_no, node)),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
             ),
@@ -250,6 +267,10 @@ class SubscriptionManager(Actor[Any]):
         if ref is not None:
             self.readers[node] = ref
             self.context.watch(ref)
+
+    def _after_no(self, node: NodeId) -> Retry | Spent:
+        role = self.role
+        return self.tree.refusing.after(role.server_of(node), role.could_serve())
 
     def tell(self, message: Any) -> None:
         """Put ``message`` into this manager's mailbox."""

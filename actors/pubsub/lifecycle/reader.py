@@ -1,10 +1,11 @@
 """The reader of one node: a connection as an actor.
 
-on_start: connect -> subscriber up -> healthy
+on_start: connect -> subscriber up
 running:  the data plane runs in the connection's callbacks; the actor keeps the proof of life
 lost:     the connection ended, or did not answer -> raise -> restarted by the retry policy
 
 IDLE CHECK      no byte for max_idle_seconds -> PING -> no byte for the deadline -> lost
+USEFUL          all that was asked is answered -> healthy: failures are counted anew (S5)
 """
 
 from __future__ import annotations
@@ -16,20 +17,16 @@ from enum import Enum
 import msgspec
 
 from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.lifecycle.renewal import Renewal
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.redis import exceptions
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import Actor
-from supervisor import ExitReason, RetryPolicy
-from supervisor.log import get_logger
-from supervisor.retry_session import Decision, Refused, RetrySession, Spent
+from supervisor import ExitReason
 
-log = get_logger("mailslot.pubsub")
-
-_OF_CONNECTIONS = (exceptions.RedisError, TimeoutError, OSError)
-# Credentials are renewed when this share of their life is left.
-_RENEW_AT = 0.2
+#: Seconds after which a connection that has answered is useful, and one on which nothing was asked.
+_ANSWERED_FOR, _KEPT_FOR = 0.05, 1.0
 
 
 class ReaderOptions(msgspec.Struct, frozen=True):
@@ -39,8 +36,8 @@ class ReaderOptions(msgspec.Struct, frozen=True):
         open: connects to a node, by its name in the table, in a reservation of the pool.
         reconciler: returns the reconciler of the running manager.
         release: takes a connection back.
-        ready: called with each connection that was had.
-        failed: hears of each connection that could not be had.
+        ready: called with a node's name when there is a connection to the node.
+        failed: hears of each connection that could not be had, with the node's name.
         subscriber: what takes the messages.
         decode: whether payloads become str.
         max_idle_seconds: silence after which a PING is sent (P9).
@@ -51,7 +48,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     reconciler: Callable[[], Reconciler]
     release: Callable[[Connection], None]
     failed: Callable[[str, Exception], None]
-    ready: Callable[[], None]
+    ready: Callable[[str], None]
     subscriber: type[Subscriber]
     decode: bool
     max_idle_seconds: float
@@ -63,7 +60,11 @@ class ReaderTick(Enum):
 
     IDLE = "idle"
     PONG = "pong"
-    RENEW = "renew"
+    USEFUL = "useful"
+
+
+class ProviderFailedError(exceptions.ConnectionError):
+    """The credential provider raised an error: the reader asks again as after a lost connection."""
 
 
 class NodeReader(Actor[ReaderTick]):
@@ -77,7 +78,10 @@ class NodeReader(Actor[ReaderTick]):
         self.options = options
         self.reservation = reservation
         self._subscriber: Subscriber | None = None
-        self._pinged_at = 0.0
+        self._renewal: Renewal | None = None
+        self._pinged_at = self._connected_at = 0.0
+        # How many bytes had come before something was asked.
+        self._greeting = 0
 
     @property
     def subscriber(self) -> Subscriber:
@@ -87,12 +91,16 @@ class NodeReader(Actor[ReaderTick]):
 
     async def on_start(self) -> None:
         """Connect, and take over the node's subscriptions."""
-        options = self.options
+        options, progress = self.options, self.reservation.progress
+        progress.asks_provider = False
         try:
             connection = await options.open(self.node, self.reservation)
         except Exception as error:
             options.failed(self.node, error)
-            raise
+            if not progress.asks_provider:
+                raise
+            failed = f"{self.node}: the credential provider failed: {error!r}"
+            raise ProviderFailedError(failed) from error
         try:
             self._take_over(connection)
         except BaseException:
@@ -106,28 +114,31 @@ class NodeReader(Actor[ReaderTick]):
         subscriber = self._subscriber = options.subscriber(
             self.node, connection, reconciler, reconciler.registry.touched, decode=options.decode
         )
+        self._connected_at, self._greeting = connection.last_read, connection.bytes_read
         connection.add_close_callback(self._ended)
         reconciler.on_connected(subscriber)
         if self.context.incarnation > 1:
             reconciler.registry.reconnects += 1
-        self.context.mark_healthy()
-        options.ready()
-        self.context.timers.after(options.max_idle_seconds, ReaderTick.IDLE)
-        self._plan_renewal()
+        options.ready(self.node)
+        timers = self.context.timers
+        timers.after(options.max_idle_seconds, ReaderTick.IDLE)
+        timers.after(_ANSWERED_FOR, ReaderTick.USEFUL)
+        self._renewal = Renewal(self.node, connection, lambda: options.reconciler().paused)
 
-    def receive(self, message: ReaderTick) -> Awaitable[None] | None:
-        """Act on a timer."""
+    def receive(self, message: ReaderTick) -> None:
+        """Act on a timer. Nothing here waits, so that no check holds up another one."""
         match message:
             case ReaderTick.IDLE:
                 self._check_idle()
             case ReaderTick.PONG:
                 self._check_pong()
-            case ReaderTick.RENEW:
-                return self._renew()
-        return None
+            case ReaderTick.USEFUL:
+                self._check_useful()
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the connection go; the server ends its subscriptions with it."""
+        if self._renewal is not None:
+            self._renewal.cancel()
         subscriber = self._subscriber
         if subscriber is not None:
             subscriber.connection.abort()
@@ -143,6 +154,22 @@ class NodeReader(Actor[ReaderTick]):
             error = exceptions.ConnectionError(f"{self.node}: connection lost: {cause}")
             error.__cause__, cause = cause, error
         self.context.crash(cause)
+
+    # -- proof of use ------------------------------------------------------------------------------
+
+    def _check_useful(self) -> None:
+        """Count failures anew, if the connection is of use.
+
+        A peer may accept connections and drop each of them when something is asked. So a connection
+        that did not answer is a failure like one that could not be made.
+        """
+        connection = self.subscriber.connection
+        kept_for = asyncio.get_running_loop().time() - self._connected_at
+        answered = connection.bytes_read > self._greeting
+        if not connection.pending and (answered or kept_for >= _KEPT_FOR):
+            self.context.mark_healthy()
+        else:
+            self.context.timers.after(_KEPT_FOR, ReaderTick.USEFUL)
 
     # -- proof of life (P9) ------------------------------------------------------------------------
 
@@ -171,54 +198,3 @@ class NodeReader(Actor[ReaderTick]):
                 f"{self.node}: silent: no answer to a PING within {self.options.ping_deadline} s"
             )
         )
-
-    # -- credentials (P14) -------------------------------------------------------------------------
-
-    def _plan_renewal(self) -> None:
-        expires_at = self.subscriber.connection.credentials_expire_at
-        if expires_at is not None:
-            left = expires_at - asyncio.get_running_loop().time()
-            self.context.timers.after(max(0.0, left * (1 - _RENEW_AT)), ReaderTick.RENEW)
-
-    async def _renew(self) -> None:
-        try:
-            await self.subscriber.connection.reauthenticate()
-        except Exception as error:
-            # The connection is good until the old credentials end; the next try comes before that.
-            log.error("reauthentication_failed", node=self.node, error=str(error))
-            self.context.timers.after(1.0, ReaderTick.RENEW)
-        else:
-            self._plan_renewal()
-
-
-class ReaderPolicy(RetryPolicy):
-    """The user's retry policy; an error of the connection that it does not retry is final.
-
-    For a supervisor an error that no policy retries is a crash like any other, worth a few restarts
-    (S5). That is right for bugs. Wrong credentials, say, are reported to the user at once.
-    """
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        super().__init__(policy.retryable_exceptions, policy.retries)
-        self._policy = policy
-
-    def delay(self, attempt_number: int) -> float:
-        """Return the policy's delay."""
-        return self._policy.delay(attempt_number)
-
-    def session(self, now: float) -> RetrySession:
-        """Return a session of the user's policy whose refusals are final."""
-        return _Session(self._policy.session(now))
-
-
-class _Session(RetrySession):
-    __slots__ = ("_session",)
-
-    def __init__(self, session: RetrySession) -> None:
-        self._session = session
-
-    def failed(self, error: BaseException, now: float) -> Decision:
-        decision = self._session.failed(error, now)
-        if isinstance(decision, Refused) and isinstance(error, _OF_CONNECTIONS):
-            return Spent(0)
-        return decision

@@ -10,11 +10,16 @@ class ConnectProgress:
 
     Time limits of callers cancel the attempt, which then cannot say what it was waiting for; the
     caller asks this object.
+
+    Attributes:
+        asks_provider: whether the attempt is, or ended, where the credential provider is asked: an
+            error of that attempt is the provider's own.
     """
 
-    __slots__ = ("_kind", "_missing", "_where")
+    __slots__ = ("_kind", "_missing", "_where", "asks_provider")
 
     def __init__(self) -> None:
+        self.asks_provider = False
         self._where: Location | None = None
         self._missing = ""
         self._kind: type[TimeoutError] = TimeoutError
@@ -27,6 +32,12 @@ class ConnectProgress:
         self._where = where
         self._missing = missing
         self._kind = kind
+        self.asks_provider = False
+
+    def waits_for_provider(self, where: Location, kind: type[TimeoutError]) -> None:
+        """Note that the attempt waits for the credential provider."""
+        self.waits(where, "the credential provider did not answer", kind)
+        self.asks_provider = True
 
     def timed_out(self, within: str) -> TimeoutError:
         """Return the error of an attempt that took longer than ``within``."""
