@@ -168,7 +168,9 @@ class BasePubSub(Generic[AnyStr]):
         Raises:
             TimeoutError: not acknowledged within ``subscription_timeout``. The subscriptions that
                 were not acknowledged are given up.
-            AuthorizationError: the user may not; or another error that the server answers with.
+            AuthorizationError: the user may not; or another error that the server answers with. A
+                refusal that passes by itself (LOADING or BUSY, for instance) is raised only after
+                ``subscription_timeout``.
             ConnectionError: the pubsub was not entered, or is closed.
         """
         timeout = self.subscription_timeout
@@ -190,7 +192,8 @@ class BasePubSub(Generic[AnyStr]):
 
     async def _subscribe_first(self) -> None:
         for kind, names, handlers in self._first:
-            await self._calls.subscribe(kind, names, handlers, self.subscription_timeout)
+            timeout, patience = self.subscription_timeout, self._options.start_timeout
+            await self._calls.subscribe(kind, names, handlers, timeout, patience)
 
     async def drain(self, timeout: float | None = None) -> bool:
         """End all subscriptions, and wait until the handlers have handled all messages.

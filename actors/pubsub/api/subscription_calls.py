@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
@@ -56,8 +56,18 @@ class SubscriptionCalls:
         names: Iterable[str | bytes],
         handlers: Mapping[Any, Any],
         timeout: float,
+        patience: float | None = 0.0,
     ) -> None:
-        """Subscribe to ``names`` and to the keys of ``handlers``."""
+        """Subscribe to ``names`` and to the keys of ``handlers``.
+
+        Args:
+            kind: their kind.
+            names: without a handler.
+            handlers: by name.
+            timeout: seconds in which all must be acknowledged.
+            patience: seconds to wait instead, if that is longer, where a server refuses for the
+                moment; None: no limit.
+        """
         tree = self._session.require_open()
         registry = tree.registry
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
@@ -73,11 +83,15 @@ class SubscriptionCalls:
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with asyncio.timeout(timeout) as limit:
+                call.on_refusal = _extension(limit, patience, tree.system.loop)
                 await call.future
         except BaseException as error:
+            call.on_refusal = lambda: None
             if self._session.is_open:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
+                if call.refusal is not None:
+                    raise call.refusal from None
                 raise TimeoutError(
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
                 ) from None
@@ -187,6 +201,20 @@ class SubscriptionCalls:
         registry.queue_writer.put(message)
         registry.queue_writer.flush()
         registry.touched.clear()
+
+
+def _extension(
+    limit: asyncio.Timeout, patience: float | None, loop: asyncio.AbstractEventLoop
+) -> Callable[[], None]:
+    """Return what makes ``limit`` end ``patience`` seconds from now, if that is later."""
+    latest = None if patience is None else loop.time() + patience
+
+    def extend() -> None:
+        until = limit.when()
+        if until is not None and not limit.expired():
+            limit.reschedule(None if latest is None else max(until, latest))
+
+    return extend
 
 
 async def _confirmed(tree: PubSubTree, call: Call) -> None:

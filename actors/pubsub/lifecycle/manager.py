@@ -24,6 +24,7 @@ from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.placement import Placement, PlacementEvents
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription
+from actors.pubsub.subscriptions.retry_turns import RetryTurns
 from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
 from actors.runtime.actor import Actor, ActorSpec
@@ -35,6 +36,8 @@ from supervisor.retry_session import Retry, Spent
 _RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
 _LONGEST_PAUSE = 32
+#: Seconds between two attempts where a server refuses for the moment, at most.
+_LONGEST_RETRY = 0.5
 # Targets of one call that are handled at once: about five milliseconds of the event loop.
 _PORTION = 500
 
@@ -73,6 +76,7 @@ class ManagerTick(Enum):
 
     BEGIN = "begin"
     RECONCILE = "reconcile"
+    RETRY = "retry"
 
 
 class ReaderKeeper(Protocol):
@@ -185,6 +189,7 @@ class SubscriptionManager(Actor[Any]):
         self.reconciler: Reconciler
         self.loop: asyncio.AbstractEventLoop
         self._pause = self._waited = 1
+        self._turns, self._retrying = RetryTurns(_LONGEST_RETRY), False
 
     async def on_start(self) -> None:
         """Make a reconciler for what the registry holds; the readers come after."""
@@ -196,6 +201,7 @@ class SubscriptionManager(Actor[Any]):
         if former is not None:
             self.reconciler.inherit(former)
         self.tree.latest_reconciler = self.reconciler
+        self.reconciler.retry_soon = self._retry_soon
         # Managers reconcile at the same instants, so that where there are many, the event loop
         # wakes up once a second for all of them.
         begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)
@@ -218,6 +224,8 @@ class SubscriptionManager(Actor[Any]):
                 self._reconcile()
             case ManagerTick.RECONCILE:
                 self._reconcile()
+            case ManagerTick.RETRY:
+                self._retry()
             case Terminated(ref, reason):
                 self._reader_ended(ref, reason)
             case _ if message is READERS_READY:
@@ -242,6 +250,21 @@ class SubscriptionManager(Actor[Any]):
             self._waited, self._pause = 1, min(2 * self._pause, _LONGEST_PAUSE)
             self.reconciler.retry(list(refused))
         self.role.reconcile()
+
+    def _retry_soon(self) -> None:
+        if not self._retrying:
+            self._retrying = True
+            self.after(self._turns.pause, ManagerTick.RETRY)
+
+    def _retry(self) -> None:
+        """Ask again the server that refused for the moment."""
+        self._retrying = False
+        refused = self.reconciler.refused_for_now()
+        if refused:
+            self.reconciler.retry(self._turns.take(refused))
+            self._retry_soon()
+        else:
+            self._turns.reset()
 
     # -- for the role ------------------------------------------------------------------------------
 
