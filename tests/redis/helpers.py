@@ -23,7 +23,9 @@ def settings_of(server: AnyServer, **options) -> ConnectionSettings:
 
 
 @asynccontextmanager
-async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def peer(
+    handler: Handler, *, context: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[int]:
     """Run ``handler`` for each connection to a port of loopback; yield the port."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -39,7 +41,7 @@ async def peer(handler: Handler, *, context: ssl.SSLContext | None = None) -> As
             tasks.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(handle, "127.0.0.1", port, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

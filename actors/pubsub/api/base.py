@@ -311,6 +311,14 @@ class BasePubSub(Generic[AnyStr]):
         """Return the object's counters."""
         return introspection.stats(self._session.require_open())
 
+    def refusing(self) -> dict[str, str]:
+        """Return the nodes that refuse new connections, each with what it said.
+
+        A wrong password or an unknown user at one node of a cluster, for instance; the other nodes
+        go on, and this one is asked again now and then.
+        """
+        return introspection.refusing(self._session.require_open())
+
     def restart_reader(self, node: str, *, proven_at: float | None = None) -> None:
         """Replace the connection to ``node``, which answers but does not deliver.
 

@@ -67,6 +67,11 @@ def unconfirmed(tree: PubSubTree) -> list[Target]:
     ]
 
 
+def refusing(tree: PubSubTree) -> dict[str, str]:
+    """Return what each node said that refuses new connections."""
+    return {node: refusal.error for node, refusal in tree.refusing.nodes.items()}
+
+
 def restart_reader(tree: PubSubTree, node: str, proven_at: float | None) -> None:
     """Replace the connection to ``node``, if there is one."""
     reconciler = tree.reconciler
