@@ -135,6 +135,8 @@ class BasePubSub(Generic[AnyStr]):
         open: Callable[[str, Reservation], Awaitable[Connection]],
         failed: Callable[[str, Exception], None] | None = None,
         ready: Callable[[str], None] | None = None,
+        *,
+        same_server: bool = True,
     ) -> ReaderOptions:
         pool = self.connection_pool
         return ReaderOptions(
@@ -147,6 +149,7 @@ class BasePubSub(Generic[AnyStr]):
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,
             ping_deadline=pool.settings.stream_timeout or _PING_DEADLINE,
+            same_server=same_server,
         )
 
     # -- subscriptions -----------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
             picker.open,
             lambda node, error: tree.note_error(picker.current or node, error),
             lambda _: tree.connected(*tree.refusing.nodes),
+            same_server=False,
         )
         _start(self, tree, reader, lambda: AnyNodeRole(picker, requests), requests)
 

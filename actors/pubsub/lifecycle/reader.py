@@ -2,9 +2,10 @@
 
 on_start: connect -> subscriber up
 running:  the data plane runs in the connection's callbacks; the actor keeps the proof of life
-lost:     the connection ended, or did not answer -> raise -> restarted by the retry policy
+lost:     the connection ended -> raise -> restarted by the retry policy
 
-IDLE CHECK      no byte for max_idle_seconds -> PING -> no byte for the deadline -> lost
+IDLE CHECK      no byte for max_idle_seconds -> PING -> no byte for the deadline -> silent
+SILENT          a second connection is opened; see successor.py
 USEFUL          all that was asked is answered -> healthy: failures are counted anew (S5)
 """
 
@@ -13,18 +14,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import partial
 
 import msgspec
 
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.lifecycle.renewal import Renewal
+from actors.pubsub.lifecycle.successor import Successor
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.redis import exceptions
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
+from supervisor.log import get_logger
 
+log = get_logger("mailslot.pubsub")
+
+#: Seconds between two looks at whether a silent connection speaks again.
+_LISTEN = 0.05
 #: Seconds after which a connection that has answered is useful, and one on which nothing was asked.
 _ANSWERED_FOR, _KEPT_FOR = 0.05, 1.0
 
@@ -42,6 +50,8 @@ class ReaderOptions(msgspec.Struct, frozen=True):
         decode: whether payloads become str.
         max_idle_seconds: silence after which a PING is sent (P9).
         ping_deadline: seconds in which something must come back.
+        same_server: whether ``open`` connects to the same server each time. If not, a silent
+            connection is given up at once: another server can take its place.
     """
 
     open: Callable[[str, Reservation], Awaitable[Connection]]
@@ -53,6 +63,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     decode: bool
     max_idle_seconds: float
     ping_deadline: float
+    same_server: bool
 
 
 class ReaderTick(Enum):
@@ -60,6 +71,7 @@ class ReaderTick(Enum):
 
     IDLE = "idle"
     PONG = "pong"
+    LISTEN = "listen"
     USEFUL = "useful"
 
 
@@ -79,6 +91,7 @@ class NodeReader(Actor[ReaderTick]):
         self.reservation = reservation
         self._subscriber: Subscriber | None = None
         self._renewal: Renewal | None = None
+        self._successor: Successor | None = None
         self._pinged_at = self._connected_at = 0.0
         # How many bytes had come before something was asked.
         self._greeting = 0
@@ -108,7 +121,7 @@ class NodeReader(Actor[ReaderTick]):
             options.release(connection)
             raise
 
-    def _take_over(self, connection: Connection) -> None:
+    def _take_over(self, connection: Connection, *, is_new: bool = False) -> None:
         options = self.options
         reconciler = options.reconciler()
         subscriber = self._subscriber = options.subscriber(
@@ -117,7 +130,7 @@ class NodeReader(Actor[ReaderTick]):
         self._connected_at, self._greeting = connection.last_read, connection.bytes_read
         connection.add_close_callback(self._ended)
         reconciler.on_connected(subscriber)
-        if self.context.incarnation > 1:
+        if is_new or self.context.incarnation > 1:
             reconciler.registry.reconnects += 1
         options.ready(self.node)
         timers = self.context.timers
@@ -132,22 +145,30 @@ class NodeReader(Actor[ReaderTick]):
                 self._check_idle()
             case ReaderTick.PONG:
                 self._check_pong()
+            case ReaderTick.LISTEN:
+                self._listen()
             case ReaderTick.USEFUL:
                 self._check_useful()
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Let the connection go; the server ends its subscriptions with it."""
+        if self._successor is not None:
+            self._successor.cancel()
+        if self._subscriber is not None:
+            self._let_go(self._subscriber, f"the reader stopped ({reason})")
+
+    def _let_go(self, subscriber: Subscriber, reason: str) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
-        subscriber = self._subscriber
-        if subscriber is not None:
-            subscriber.connection.abort()
-            self.options.release(subscriber.connection)
-            self.options.reconciler().on_disconnected(subscriber, f"the reader stopped ({reason})")
+        subscriber.connection.abort()
+        self.options.release(subscriber.connection)
+        self.options.reconciler().on_disconnected(subscriber, reason)
 
     # -- the end of the connection -----------------------------------------------------------------
 
     def _ended(self, connection: Connection, cause: BaseException) -> None:
+        if connection is not self.subscriber.connection:
+            return  # another one has taken its place
         # At once, not by a message: every subscription on it has to find another place.
         self.options.reconciler().on_disconnected(self.subscriber, f"connection lost: {cause}")
         if not isinstance(cause, exceptions.ConnectionError):
@@ -190,11 +211,59 @@ class NodeReader(Actor[ReaderTick]):
 
     def _check_pong(self) -> None:
         connection = self.subscriber.connection
-        if connection.last_read >= self._pinged_at or self.options.reconciler().paused:
+        if self._speaks or self.options.reconciler().paused:
             self._check_idle()
-            return
-        connection.abort(
-            exceptions.ConnectionError(
-                f"{self.node}: silent: no answer to a PING within {self.options.ping_deadline} s"
+        elif not self.options.same_server:
+            connection.abort(exceptions.ConnectionError(self._silence))
+        elif connection.usable:
+            self.subscriber.silent = True
+            self._successor = Successor(
+                partial(self.options.open, self.node, self.reservation),
+                self.options.release,
+                self._succeed,
             )
-        )
+            self.context.timers.after(_LISTEN, ReaderTick.LISTEN)
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether a byte has come since the PING."""
+        return self.subscriber.connection.last_read >= self._pinged_at
+
+    @property
+    def _silence(self) -> str:
+        deadline = self.options.ping_deadline
+        return f"{self.node}: silent: no answer to a PING within {deadline} s"
+
+    def _listen(self) -> None:
+        """Keep the silent connection, if it speaks before a second one is answered."""
+        if self._successor is None:
+            return
+        if not self._speaks:
+            self.context.timers.after(_LISTEN, ReaderTick.LISTEN)
+            return
+        self._successor.cancel()
+        self._successor, self.subscriber.silent = None, False
+        log.warning("silent_connection_speaks_again", node=self.node)
+        self._check_idle()
+
+    def _succeed(self, opened: Connection | Exception) -> None:
+        """Replace the silent connection by a second one, or give up what cannot be replaced."""
+        silent = self.subscriber
+        if isinstance(opened, Exception):
+            if not self._speaks:
+                self._successor = None
+                silent.connection.abort(exceptions.ConnectionError(self._silence))
+            return
+        if self._speaks or not silent.connection.usable:
+            opened.abort()
+            self.options.release(opened)
+            return
+        self._successor = None
+        log.warning("silent_connection_replaced", node=self.node, reason=self._silence)
+        try:
+            self._let_go(silent, f"connection lost: {self._silence}")
+            self._take_over(opened, is_new=True)
+        except Exception as error:
+            opened.abort()
+            self.options.release(opened)
+            self.context.crash(error)
