@@ -138,3 +138,29 @@ class Certificates:
             context.load_verify_locations(self.ca)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+def answers(reply: Callable[[list[bytes]], bytes | None]) -> Handler:
+    """Answer each command with ``reply(command)``; None: close the connection."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            command = []
+            for _ in range(int(head[1:])):
+                size = int((await reader.readline())[1:])
+                command.append((await reader.readexactly(size + 2))[:-2])
+            answer = reply(command)
+            if answer is None:
+                return
+            writer.write(answer)
+
+    return handler
+
+
+def confirmation(command: list[bytes]) -> bytes:
+    """The acknowledgement of a SUBSCRIBE."""
+    pushes = (
+        b">3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n" % (len(name), name, count)
+        for count, name in enumerate(command[1:], 1)
+    )
+    return b"".join(pushes)

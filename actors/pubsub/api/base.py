@@ -21,11 +21,13 @@ from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.reader import ReaderOptions
+from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.redis.config.credentials import UserPassCredentialProvider
 from actors.redis.pools.reservations import Reservation
 from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
@@ -114,7 +116,9 @@ class BasePubSub(Generic[AnyStr]):
         registry.on_gap = options.on_gap
         message_queue.on_lagged = options.on_lagged
         message_queue.ended = lambda: not registry.subscriptions
-        tree = PubSubTree(system, name, registry)
+        provider = pool.settings.credential_provider
+        is_fixed = provider is None or isinstance(provider, UserPassCredentialProvider)
+        tree = PubSubTree(system, name, registry, RefusingNodes(fresh=not is_fixed))
         self._calls.handler_factory = HandlerFactory(
             tree, self._mailbox, options.on_failure, options.on_lagged
         )
@@ -130,6 +134,9 @@ class BasePubSub(Generic[AnyStr]):
         subscriber: type[Subscriber],
         open: Callable[[str, Reservation], Awaitable[Connection]],
         failed: Callable[[str, Exception], None] | None = None,
+        ready: Callable[[str], None] | None = None,
+        *,
+        same_server: bool = True,
     ) -> ReaderOptions:
         pool = self.connection_pool
         return ReaderOptions(
@@ -137,11 +144,12 @@ class BasePubSub(Generic[AnyStr]):
             release=pool.release,
             reconciler=lambda: tree.reconciler,
             failed=failed or tree.note_error,
-            ready=tree.ready.set,
+            ready=ready or tree.connected,
             subscriber=subscriber,
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,
             ping_deadline=pool.settings.stream_timeout or _PING_DEADLINE,
+            same_server=same_server,
         )
 
     # -- subscriptions -----------------------------------------------------------------------------
@@ -163,7 +171,9 @@ class BasePubSub(Generic[AnyStr]):
         Raises:
             TimeoutError: not acknowledged within ``subscription_timeout``. The subscriptions that
                 were not acknowledged are given up.
-            AuthorizationError: the user may not; or another error that the server answers with.
+            AuthorizationError: the user may not; or another error that the server answers with. A
+                refusal that passes by itself (LOADING or BUSY, for instance) is raised only after
+                ``subscription_timeout``.
             ConnectionError: the pubsub was not entered, or is closed.
         """
         timeout = self.subscription_timeout
@@ -185,7 +195,8 @@ class BasePubSub(Generic[AnyStr]):
 
     async def _subscribe_first(self) -> None:
         for kind, names, handlers in self._first:
-            await self._calls.subscribe(kind, names, handlers, self.subscription_timeout)
+            timeout, patience = self.subscription_timeout, self._options.start_timeout
+            await self._calls.subscribe(kind, names, handlers, timeout, patience)
 
     async def drain(self, timeout: float | None = None) -> bool:
         """End all subscriptions, and wait until the handlers have handled all messages.
@@ -302,6 +313,14 @@ class BasePubSub(Generic[AnyStr]):
     def stats(self) -> PubSubStats:
         """Return the object's counters."""
         return introspection.stats(self._session.require_open())
+
+    def refusing(self) -> dict[str, str]:
+        """Return the nodes that refuse new connections, each with what it said.
+
+        A wrong password or an unknown user at one node of a cluster, for instance; the other nodes
+        go on, and this one is asked again now and then.
+        """
+        return introspection.refusing(self._session.require_open())
 
     def restart_reader(self, node: str, *, proven_at: float | None = None) -> None:
         """Replace the connection to ``node``, which answers but does not deliver.

@@ -45,7 +45,14 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
     def _start(self, tree: PubSubTree) -> None:
         requests = TopologyRequests()
         picker = NodePicker(self.connection_pool, _replicas(self))
-        reader = self._reader_options(tree, ClusterSubscriber, picker.open)
+        reader = self._reader_options(
+            tree,
+            ClusterSubscriber,
+            picker.open,
+            lambda node, error: tree.note_error(picker.current or node, error),
+            lambda _: tree.connected(*tree.refusing.nodes),
+            same_server=False,
+        )
         _start(self, tree, reader, lambda: AnyNodeRole(picker, requests), requests)
 
 

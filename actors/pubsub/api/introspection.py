@@ -54,17 +54,27 @@ def sources(tree: PubSubTree) -> dict[str, list[Target]]:
 
 
 def unconfirmed(tree: PubSubTree) -> list[Target]:
-    """Return the desired targets that are live on no node."""
+    """Return the desired targets that are live on no node, or on one that does not answer."""
     subscriptions = tree.registry.subscriptions
     if tree.latest_reconciler is None:
         return list(subscriptions)
-    rows = tree.reconciler.table.rows
+    rows, subscribers = tree.reconciler.table.rows, tree.reconciler.subscribers.items()
+    silent = {node for node, subscriber in subscribers if subscriber.silent}
     return [
         target
         for target, subscription in subscriptions.items()
         if not subscription.draining
-        and (target not in rows or not rows[target].is_live(rows[target].source))
+        and (
+            target not in rows
+            or not rows[target].is_live(rows[target].source)
+            or rows[target].source in silent
+        )
     ]
+
+
+def refusing(tree: PubSubTree) -> dict[str, str]:
+    """Return what each node said that refuses new connections."""
+    return {node: refusal.error for node, refusal in tree.refusing.nodes.items()}
 
 
 def restart_reader(tree: PubSubTree, node: str, proven_at: float | None) -> None:

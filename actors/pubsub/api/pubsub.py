@@ -35,9 +35,9 @@ class PatternPubSub(BasePubSub[AnyStr]):
 
     @property
     def connection(self) -> Connection | None:
-        """The connection of all subscriptions; None while there is none."""
-        subscribers = self._session.require_open().reconciler.subscribers
-        return next((subscriber.connection for subscriber in subscribers.values()), None)
+        """The connection of all subscriptions; None while there is none that answers."""
+        subscribers = self._session.require_open().reconciler.subscribers.values()
+        return next((one.connection for one in subscribers if not one.silent), None)
 
 
 class PubSub(PatternPubSub[AnyStr]):

@@ -57,8 +57,18 @@ class SubscriptionCalls:
         names: Iterable[str | bytes],
         handlers: Mapping[Any, Any],
         timeout: float,
+        patience: float | None = 0.0,
     ) -> None:
-        """Subscribe to ``names`` and to the keys of ``handlers``."""
+        """Subscribe to ``names`` and to the keys of ``handlers``.
+
+        Args:
+            kind: their kind.
+            names: without a handler.
+            handlers: by name.
+            timeout: seconds in which all must be acknowledged.
+            patience: seconds to wait instead, if that is longer, where a server refuses for the
+                moment; None: no limit.
+        """
         tree = self._session.require_open()
         registry = tree.registry
         wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
@@ -74,11 +84,16 @@ class SubscriptionCalls:
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with Patience(timeout, call.waits_for) as limit:
+                latest = inf if patience is None else tree.system.loop.time() + patience
+                call.on_refusal = partial(limit.extend, latest)
                 await call.future
         except BaseException as error:
+            call.on_refusal = lambda: None
             if self._session.is_open:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
+                if call.refusal is not None:
+                    raise call.refusal from None
                 raise TimeoutError(
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
                 ) from None

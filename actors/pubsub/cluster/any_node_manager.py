@@ -50,6 +50,15 @@ class AnyNodeRole:
         """Have the one reader."""
         self._keeper.keep_reader(SERVER, "connection")
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return the node of the cluster that the one reader connected to last."""
+        return self._picker.current or node
+
+    def could_serve(self) -> list[NodeId]:
+        """Return all nodes of the cluster: the reader goes on to the next one."""
+        nodes = self._picker.pool.topology.nodes.values()
+        return [node.id for node in nodes if node.addressable]
+
     def reader_ended(self, node: NodeId) -> None:
         """Nothing depends on it."""
 

@@ -1,4 +1,8 @@
-"""Which nodes of a cluster have a reader: those that channels belong on, and standbys."""
+"""Which nodes of a cluster have a reader: those that channels belong on, standbys, and a witness.
+
+Where every node in use says no to new connections, one node more is kept connected as a *witness*:
+as long as a node accepts the credentials, the others may do so again.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,9 @@ _places_of_row, _nodes_of_row = attrgetter("places"), attrgetter("nodes")
 _UNUSED = 5.0
 #: Seconds between two looks at which readers are needed, for each channel: one costs a tenth.
 _PER_ROW = 0.000_003
-#: Seconds between two attempts to connect to a node that a target has no other place than.
-_HASTEN = 0.25
+#: Seconds between two attempts to connect to a node that a target has no other place than: at
+#: first, and at most. They double after every so many attempts.
+_HASTEN, _LONGEST_HASTEN, _HASTENED_ALIKE = 0.25, 4.0, 8
 
 
 class NodeReaders:
@@ -45,6 +50,8 @@ class NodeReaders:
         self._idle_since: dict[NodeId, float] = {}
         self._placing, self._placed_at = False, -inf
         self._hastened_at = -inf
+        # How often each node's reader was hastened since its connection was last of use.
+        self._hastened: dict[NodeId, int] = {}
 
     def place_soon(self) -> None:
         """Have :meth:`place` called soon: at once, but with many channels not all the time."""
@@ -63,7 +70,7 @@ class NodeReaders:
         self._placing, self._placed_at = False, self._state.now()
         known, readers = self._state.topology.nodes, self._keeper.readers
         used = self.used()
-        for node in [*used, *self._standbys(used)]:
+        for node in [*used, *self._spare(used)]:
             there = known.get(node)
             if there is not None and node not in readers:
                 self._keeper.keep_reader(node, f"{there.host}:{there.port} {there.id[:8]}")
@@ -75,7 +82,7 @@ class NodeReaders:
         readers = self._keeper.readers
         if len(readers) == len(self._idle_since) == 0:
             return
-        needed = self.used() | self._standbys(self.used())
+        needed = self.used() | self._spare(self.used())
         for node in list(readers):
             if node in needed:
                 self._idle_since.pop(node, None)
@@ -92,11 +99,20 @@ class NodeReaders:
         if now - self._hastened_at < _HASTEN:
             return False
         self._hastened_at = now
-        readers, subscribers = self._keeper.readers, self._keeper.reconciler.subscribers
-        for node in nodes:
-            if node in readers and node not in subscribers:
-                self._keeper.tree.hasten_reader(readers[node])
+        tree, readers = self._keeper.tree, self._keeper.readers
+        for node in [node for node in self._hastened if self._is_useful(node)]:
+            del self._hastened[node]
+        for node in nodes & readers.keys() - self._keeper.reconciler.subscribers.keys():
+            count = self._hastened[node] = self._hastened.get(node, 0) + 1
+            # Looks come once in _HASTEN: of so many, one is used.
+            every = min(2 ** (count // _HASTENED_ALIKE), int(_LONGEST_HASTEN / _HASTEN))
+            if count % every == 0 and node not in tree.refusing.nodes:
+                tree.hasten_reader(readers[node])
         return True
+
+    def _is_useful(self, node: NodeId) -> bool:
+        readers = self._keeper.readers
+        return node not in readers or self._keeper.tree.is_useful(readers[node])
 
     def ended(self, node: NodeId) -> None:
         """Take that the reader of ``node`` ended."""
@@ -112,7 +128,16 @@ class NodeReaders:
             self._used = table, table.version, used
         return self._used[2]
 
-    def _standbys(self, used: frozenset[NodeId]) -> set[NodeId]:
-        pool = self._pool
+    def _spare(self, used: frozenset[NodeId]) -> set[NodeId]:
+        """Return the nodes to keep connected beside those in use."""
+        pool, state, refusing = self._pool, self._state, self._keeper.tree.refusing
         most = None if pool.max_connections_per_node else pool.max_connections // 2
-        return standbys(self._state.topology, used, self._state.down, most)
+        spare = standbys(state.topology, used, state.down, most)
+        if used and refusing.all_refuse(used):
+            accepting = (
+                node.id
+                for node in state.topology.nodes.values()
+                if node.addressable and not refusing.all_refuse((node.id,))
+            )
+            spare.update(sorted(accepting, key=lambda node: (node in state.down, node))[:1])
+        return spare

@@ -19,19 +19,9 @@ from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.config.locations import TCPLocation
-from actors.redis.exceptions import (
-    AskError,
-    BusyLoadingError,
-    ClusterDownError,
-    MovedError,
-    PrimaryDownError,
-    RedisError,
-    TryAgainError,
-)
+from actors.redis.error_meaning import will_pass
+from actors.redis.exceptions import AskError, MovedError, RedisError
 from actors.redis.topology.model import Topology
-
-# Errors that say: not here, or not now.
-_PASSING = (AskError, BusyLoadingError, ClusterDownError, PrimaryDownError, TryAgainError)
 
 
 class _Owner(Protocol):
@@ -161,7 +151,7 @@ class ShardEvents:
                 self._state.refusals = True
                 self._owner.look_soon()
                 return True
-        elif not isinstance(error, _PASSING):
+        elif not (isinstance(error, AskError) or will_pass(error)):
             return False
         self._state.refusals = True
         self._look_everywhere()

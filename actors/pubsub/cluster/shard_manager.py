@@ -17,6 +17,7 @@ from actors.pubsub.cluster.transitions import UNSETTLED
 from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.reconciler import Reconciler
+from actors.pubsub.subscriptions.retry_turns import RetryTurns
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 
@@ -24,10 +25,8 @@ from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 _BUSY, _LONGEST = 0.05, 5.0
 #: Seconds without a message after which nodes are asked less often.
 _IDLE_AFTER = 5.0
-#: Seconds between two attempts to subscribe where nodes refused for now: at first and at most.
-_RETRY, _LONGEST_RETRY = 0.05, 1.0
-#: Channels that are tried then; four times as many after each attempt that had any success.
-_FEW = 5
+#: Seconds between two attempts to subscribe where nodes refused for now, at most.
+_LONGEST_RETRY = 1.0
 
 
 class NodeFailed:
@@ -62,12 +61,10 @@ class ShardRole:
         self._requests = requests
         self._replicas = replicas
         self._look_due = self._silence_due = inf
-        self._retry_after = _RETRY
+        self._turns = RetryTurns(_LONGEST_RETRY)
         self._retried_at = -inf
         # How many messages had come at the last look that saw new ones, and when that was.
         self._received, self._received_at = 0, 0.0
-        # How many channels are tried next, how many were refused before, and where to begin.
-        self._retry_count, self._refused_before, self._retry_from = _FEW, 0, 0
         self._keeper: ReaderKeeper
         self.placement: ShardPlacement
         self.events: ShardEvents
@@ -110,8 +107,17 @@ class ShardRole:
         # A cluster can be subscribed to before there is a connection: channels decide where to.
         self._keeper.tree.ready.set()
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return ``node``: each reader has a node of its own."""
+        return node
+
+    def could_serve(self) -> list[NodeId]:
+        """Return all nodes of the cluster: slots may move to any of them."""
+        return [node.id for node in self._state.topology.nodes.values() if node.addressable]
+
     def reader_ended(self, node: NodeId) -> None:
         """Take that a reader ended for good."""
+        self._keeper.tree.refusing.forget(node)
         self._readers.ended(node)
         self._state.down.pop(node, None)
         self._readers.place_soon()
@@ -199,20 +205,13 @@ class ShardRole:
 
     def _retry(self, now: float) -> None:
         """Ask nodes again that refused for now: a few channels, and more as nodes accept some."""
+        turns = self._turns
         if not self._state.refusals:
-            self._retry_after, self._retry_count, self._refused_before = _RETRY, _FEW, 0
-        elif now - self._retried_at > self._retry_after:
+            turns.reset()
+        elif now - self._retried_at > turns.pause:
             self._state.refusals, self._retried_at = False, now
             refused = self.reconciler.refused_for_now()
-            if len(refused) < self._refused_before:
-                self._retry_after, self._retry_count = _RETRY, 4 * self._retry_count
-            else:
-                self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
-                self._retry_count = _FEW
-            self._refused_before = len(refused)
-            start = self._retry_from % max(len(refused), 1)
-            tried = [*refused[start:], *refused[:start]][: self._retry_count]
-            self._retry_from = start + len(tried)
+            tried = turns.take(refused)
             self.reconciler.retry(tried)
             self._state.refusals |= len(tried) < len(refused)
 

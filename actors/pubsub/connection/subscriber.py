@@ -107,6 +107,7 @@ class Subscriber(Dispatcher):
         connection: the connection to the node.
         origin: identifies the server: one server delivers no message twice.
         pongs: how many answers to :meth:`ping` came.
+        silent: whether nothing answers on the connection, and a second one is being opened.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Subscriber(Dispatcher):
         self.origin: object = connection.location
         self.events = events
         self.pongs = 0
+        self.silent = False
         self._outgoing: list[bytes] = []
         self._expected: list[Pending] = []
         connection.tainted = True

@@ -9,29 +9,35 @@ timers and reports mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions, ReaderPolicy
+from actors.pubsub.lifecycle.reader import NodeReader, ReaderOptions
+from actors.pubsub.lifecycle.reader_policy import ReaderPolicy
 from actors.pubsub.lifecycle.tree import READERS_READY, PubSubTree
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.placement import Placement, PlacementEvents
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import Subscription
+from actors.pubsub.subscriptions.retry_turns import RetryTurns
 from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
 from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.death_watch import Terminated
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
+from supervisor.retry_session import Retry, Spent
 
 _RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
 _LONGEST_PAUSE = 32
+#: Seconds between two attempts where a server refuses for the moment, at most.
+_LONGEST_RETRY = 0.5
 # Targets of one call that are handled at once: about five milliseconds of the event loop.
 _PORTION = 500
 
@@ -70,6 +76,7 @@ class ManagerTick(Enum):
 
     BEGIN = "begin"
     RECONCILE = "reconcile"
+    RETRY = "retry"
 
 
 class ReaderKeeper(Protocol):
@@ -110,6 +117,12 @@ class ManagerRole(Protocol):
     def place_readers(self) -> None:
         """Have a reader for each node that needs one."""
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return the server that the reader of ``node`` connected to, or tried to, last."""
+
+    def could_serve(self) -> Collection[NodeId]:
+        """Return all servers on which targets can be subscribed."""
+
     def reader_ended(self, node: NodeId) -> None:
         """Take that the reader of ``node`` ended for good."""
 
@@ -135,6 +148,12 @@ class _SingleServerRole:
 
     def place_readers(self) -> None:
         self._keeper.keep_reader(SERVER, "connection")
+
+    def server_of(self, node: NodeId) -> NodeId:
+        return node
+
+    def could_serve(self) -> Collection[NodeId]:
+        return (SERVER,)
 
     def stop(self) -> None: ...
     def reader_ended(self, node: NodeId) -> None: ...
@@ -170,6 +189,7 @@ class SubscriptionManager(Actor[Any]):
         self.reconciler: Reconciler
         self.loop: asyncio.AbstractEventLoop
         self._pause = self._waited = 1
+        self._turns, self._retrying = RetryTurns(_LONGEST_RETRY), False
 
     async def on_start(self) -> None:
         """Make a reconciler for what the registry holds; the readers come after."""
@@ -181,6 +201,7 @@ class SubscriptionManager(Actor[Any]):
         if former is not None:
             self.reconciler.inherit(former)
         self.tree.latest_reconciler = self.reconciler
+        self.reconciler.retry_soon = self._retry_soon
         # Managers reconcile at the same instants, so that where there are many, the event loop
         # wakes up once a second for all of them.
         begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)
@@ -203,6 +224,8 @@ class SubscriptionManager(Actor[Any]):
                 self._reconcile()
             case ManagerTick.RECONCILE:
                 self._reconcile()
+            case ManagerTick.RETRY:
+                self._retry()
             case Terminated(ref, reason):
                 self._reader_ended(ref, reason)
             case _ if message is READERS_READY:
@@ -228,6 +251,21 @@ class SubscriptionManager(Actor[Any]):
             self.reconciler.retry(list(refused))
         self.role.reconcile()
 
+    def _retry_soon(self) -> None:
+        if not self._retrying:
+            self._retrying = True
+            self.after(self._turns.pause, ManagerTick.RETRY)
+
+    def _retry(self) -> None:
+        """Ask again the server that refused for the moment."""
+        self._retrying = False
+        refused = self.reconciler.refused_for_now()
+        if refused:
+            self.reconciler.retry(self._turns.take(refused))
+            self._retry_soon()
+        else:
+            self._turns.reset()
+
     # -- for the role ------------------------------------------------------------------------------
 
     def keep_reader(self, node: NodeId, name: str) -> None:
@@ -241,7 +279,9 @@ class SubscriptionManager(Actor[Any]):
                 NodeReader,
                 (node, self.options.reader, reservation),
                 name=name,
-                retry_policy=None if policy is None else ReaderPolicy(policy),
+                retry_policy=None
+                if policy is None
+                else ReaderPolicy(policy, partial(self._after_no, node)),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
             ),
@@ -250,6 +290,10 @@ class SubscriptionManager(Actor[Any]):
         if ref is not None:
             self.readers[node] = ref
             self.context.watch(ref)
+
+    def _after_no(self, node: NodeId) -> Retry | Spent:
+        role = self.role
+        return self.tree.refusing.after(role.server_of(node), role.could_serve())
 
     def tell(self, message: Any) -> None:
         """Put ``message`` into this manager's mailbox."""

@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
+from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.pubsub.table.state import NodeId
+from actors.redis.error_meaning import is_no
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.pools.reservations import Reservations
 from actors.runtime.actor import ActorSpec
@@ -55,16 +58,24 @@ class PubSubTree:
         reservations: the readers' places in the pool.
         ready: set once the first reader is connected.
         last_error: why the latest attempt to connect failed.
+        refusing: the nodes that said no to the latest attempt.
         failed: called with the error that the pub/sub object cannot survive.
         latest_reconciler: that of the manager that runs or ran last; None: none has run.
         written: waits until the failure sinks have all failures so far; None: no sink is awaited.
     """
 
-    def __init__(self, system: ActorSystem, name: str, registry: SubscriptionRegistry) -> None:
+    def __init__(
+        self,
+        system: ActorSystem,
+        name: str,
+        registry: SubscriptionRegistry,
+        refusing: RefusingNodes,
+    ) -> None:
         self.system = system
         self.name = name
         self.registry = registry
         self.reservations = Reservations()
+        self.refusing = refusing
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
@@ -81,9 +92,17 @@ class PubSubTree:
         assert self.latest_reconciler is not None
         return self.latest_reconciler
 
-    def note_error(self, node: str, error: Exception) -> None:
-        """Remember why an attempt to connect failed."""
+    def connected(self, *servers: NodeId) -> None:
+        """Take that there is a connection, and that ``servers`` count as accepting them."""
+        for server in servers:
+            self.refusing.forget(server)
+        self.ready.set()
+
+    def note_error(self, server: NodeId, error: Exception) -> None:
+        """Take that no connection to ``server`` could be had, and why."""
         self.last_error = error
+        if is_no(error):
+            self.refusing.note(server, error)
 
     # -- the tree ----------------------------------------------------------------------------------
 
@@ -135,6 +154,11 @@ class PubSubTree:
 
         ref._cell.child = readers.start_child(msgspec.structs.replace(child, on_gone=on_gone))
         return ref
+
+    def is_useful(self, ref: ActorRef[Any]) -> bool:
+        """Whether the connection of a reader has been of use."""
+        child = ref._cell.child
+        return child is not None and child.healthy_for is not None
 
     def hasten_reader(self, ref: ActorRef[Any]) -> None:
         """Restart a reader now that waits for its restart."""

@@ -9,12 +9,14 @@ from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import GapEnded, NodeId
 from actors.redis.exceptions import RedisError
-from supervisor.log import get_logger
+from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
 
 #: Seconds for which gaps are collected into one line of the log: one event may end thousands.
 _GAPS_SECONDS = 0.5
+#: Seconds between two lines of the log about what servers refuse for the moment.
+_DELAYS_SECONDS = 10.0
 
 
 class GapReports:
@@ -31,6 +33,7 @@ class GapReports:
         self._gaps: list[Gap] = []
         self._timer: asyncio.TimerHandle | None = None
         self._denials: list[tuple[Target, NodeId, RedisError]] = []
+        self._throttle = Throttle(loop.time, _DELAYS_SECONDS)
 
     def gap(self, ended: GapEnded) -> None:
         """Report a gap to the consumer at once, and to the log within half a second."""
@@ -54,6 +57,18 @@ class GapReports:
     def denial(self, target: Target, node: NodeId, error: RedisError) -> None:
         """Log that ``node`` refused ``target`` for good, once the batch in hand is done."""
         self._denials.append((target, node, error))
+
+    def delay(self, targets: list[Target], node: NodeId, error: RedisError) -> None:
+        """Log that ``node`` refused ``targets`` for the moment, once in a while."""
+        if self._throttle.passes(node) is not None:
+            log.warning(
+                "subscribe_refused_for_now",
+                targets=len(targets),
+                first=repr(self._registry.label(targets[0].name)),
+                node=node,
+                error=str(error),
+                next_try="within half a second, until it is granted",
+            )
 
     def batch_done(self) -> None:
         """Log the refusals of the batch that was just handled."""

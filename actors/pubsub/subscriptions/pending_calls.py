@@ -22,15 +22,19 @@ class Call:
         fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
         swaps: subscriptions that replace an earlier one of their target if the call succeeds.
         succeed: called right before the call is done.
+        refusal: the latest error of a server that refuses a target for the moment.
+        on_refusal: called when there is one.
     """
 
-    __slots__ = ("fresh", "future", "open", "succeed", "swaps")
+    __slots__ = ("fresh", "future", "on_refusal", "open", "refusal", "succeed", "swaps")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
         self.fresh: dict[Target, Subscription] = {}
         self.swaps: dict[Target, Subscription] = {}
         self.succeed: Callable[[Call], None] = lambda _: None
+        self.refusal: RedisError | None = None
+        self.on_refusal: Callable[[], None] = lambda: None
         self.future: asyncio.Future[None] = loop.create_future()
 
     def waits_for(self) -> int:
@@ -43,6 +47,11 @@ class Call:
         if not self.open and not self.future.done():
             self.succeed(self)
             self.future.set_result(None)
+
+    def delay(self, refusal: RedisError) -> None:
+        """Take that a server refuses a target for the moment."""
+        self.refusal = refusal
+        self.on_refusal()
 
     def fail(self, error: BaseException) -> None:
         """Fail the call with ``error``."""
@@ -83,6 +92,11 @@ class PendingCalls:
         for call in calls:
             call.fail(error)
         return bool(calls)
+
+    def delay(self, targets: Iterable[Target], refusal: RedisError) -> None:
+        """Tell the calls that wait for ``targets`` that a server refuses them for the moment."""
+        for call in {call for target in targets for call in self.of(target)}:
+            call.delay(refusal)
 
     def of(self, target: Target) -> list[Call]:
         """Return the calls that wait for ``target``."""

@@ -22,6 +22,7 @@ from actors.pubsub.subscriptions.sender import Sender
 from actors.pubsub.subscriptions.user_calls import UserCalls
 from actors.pubsub.table.state import Command, Handover, NodeId, SetSource
 from actors.pubsub.table.table import Table
+from actors.redis.error_meaning import will_pass
 from actors.redis.exceptions import RedisError
 
 
@@ -35,6 +36,7 @@ class Reconciler:
         refusals: targets that a node refused for good.
         sender: carries out the table's commands.
         calls: the user's calls.
+        retry_soon: called when a server refused targets for the moment: :meth:`refused_for_now`.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Reconciler:
         self.table = Table()
         self.subscribers: dict[NodeId, Subscriber] = {}
         self.refusals = Refusals()
+        self.retry_soon: Callable[[], None] = lambda: None
         self._placement = placement
         self._events = events
         self._loop = loop
@@ -167,7 +170,14 @@ class Reconciler:
         for target in targets:
             commands += self.table.refused(subscriber.node, target)
         self.sender.execute(commands)
+        passes = will_pass(error)
+        if passes:
+            self.calls.subscribing.delay(targets, error)
         if self._events.redirected(subscriber.node, targets, error):
+            return
+        if passes:
+            self.sender.reports.delay(targets, subscriber.node, error)
+            self.retry_soon()
             return
         error = named(error, targets)
         unwaited = [target for target in targets if not self.calls.subscribing.fail(target, error)]

@@ -31,7 +31,8 @@ class NodeProbe:
     """The control connection to the node at one address.
 
     Attributes:
-        silent: it did not answer the latest question, or has not yet: do not wait for it.
+        silent: it did not answer the latest question, refused it, or has not answered yet: do not
+            wait for it.
         patience: seconds that connecting may take; each time that was too short it doubles, up to
             the settings' ``connect_timeout``, so that far-away nodes are reached too.
     """
@@ -110,7 +111,8 @@ class NodeProbe:
     async def _ask(self) -> Topology:
         try:
             view = await self._view(await self._connected())
-        except (exceptions.ConnectionError, TimeoutError) as error:
+        except (exceptions.RedisError, TimeoutError) as error:
+            # A node that refuses, too, is asked less and less often.
             self.silent = True
             self._ask_again_at = asyncio.get_running_loop().time() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -51,8 +51,9 @@ class Reservation:
         self._place: FairSemaphore | None = None
         self._wanted: FairSemaphore | None = None
         self._waiter: Waiter | None = None
-        # Whether there is a connection, or one is being opened.
-        self._busy = False
+        # How many connections there are, those included that are being opened: more than one for a
+        # moment, where a second one is to replace the first.
+        self._busy = 0
         self._left = False
 
     def holds(self, permits: FairSemaphore) -> bool:
@@ -71,7 +72,7 @@ class Reservation:
         """
         self._check()
         self._peers[self] = None
-        self._busy = True
+        self._busy += 1
         try:
             if self._place is not permits:
                 self._give_up_place()
@@ -82,8 +83,10 @@ class Reservation:
             raise
 
     def release(self) -> None:
-        """Note that there is no connection any more; the place stays for the next one."""
-        self._busy = False
+        """Note that a connection is gone; after the last one the place stays for the next one."""
+        self._busy -= 1
+        if self._busy:
+            return
         if self._left or self._waiting_peer() is not None:
             self._give_up_place()
 

@@ -10,11 +10,16 @@ class ConnectProgress:
 
     Time limits of callers cancel the attempt, which then cannot say what it was waiting for; the
     caller asks this object.
+
+    Attributes:
+        asks_provider: whether the attempt is, or ended, where the credential provider is asked: an
+            error of that attempt is the provider's own.
     """
 
-    __slots__ = ("_at", "_kind", "_missing", "_where")
+    __slots__ = ("_at", "_kind", "_missing", "_where", "asks_provider")
 
     def __init__(self) -> None:
+        self.asks_provider = False
         self._where: Location | None = None
         self._missing = ""
         self._at: dict[str, str] = {}
@@ -29,6 +34,12 @@ class ConnectProgress:
         self._missing = missing
         self._at = {}
         self._kind = kind
+        self.asks_provider = False
+
+    def waits_for_provider(self, where: Location, kind: type[TimeoutError]) -> None:
+        """Note that the attempt waits for the credential provider."""
+        self.waits(where, "the credential provider did not answer", kind)
+        self.asks_provider = True
 
     def waits_at(self, address: str, missing: str) -> None:
         """Note what happens at one of several addresses of the server; see :meth:`waits`."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, Self
 
 from actors.redis.config.credentials import UserPass
-from actors.redis.config.settings import ConnectionSettings
+from actors.redis.config.settings import DEFAULT_CONNECT_TIMEOUT, ConnectionSettings
 from actors.redis.exceptions import ConnectionError, ConnectTimeoutError  # noqa: A004
 from actors.redis.wire.addresses import (
     addresses_of,
@@ -61,7 +61,7 @@ class Connection(RespProtocol):
         """
         where = settings.location
         progress = progress or ConnectProgress()
-        progress.waits(where, "the credential provider did not answer", ConnectTimeoutError)
+        progress.waits_for_provider(where, ConnectTimeoutError)
         try:
             async with Patience(settings.connect_timeout) as limit:
                 credentials = await settings.get_credentials()
@@ -221,12 +221,29 @@ class Connection(RespProtocol):
     async def reauthenticate(self) -> None:
         """Ask for credentials and authenticate with them, also on a subscribed connection.
 
-        Raises what :meth:`execute` raises, and the credential provider's own error.
+        The connection stays as it is whatever comes of that. An answer that comes late is taken for
+        what it is.
+
+        Raises:
+            TimeoutError: it took longer than ``connect_timeout``, or 5 s where that is None.
+            AuthenticationError: the server refuses the credentials.
+            ConnectionError: the connection is closed, or ended before the answer came.
+            Exception: the credential provider's own error.
         """
-        credentials = await self.settings.get_credentials()
-        if credentials is not None:
-            await self.execute("AUTH", credentials.username or "default", credentials.password)
-            self._note_expiry(credentials)
+        within = self.settings.connect_timeout or DEFAULT_CONNECT_TIMEOUT
+        missing = "the credential provider did not answer"
+        try:
+            async with asyncio.timeout(within) as limit:
+                credentials = await self.settings.get_credentials()
+                if credentials is not None:
+                    missing = f"{self.location} did not answer AUTH"
+                    user = credentials.username or "default"
+                    await self._finish(self.send_command("AUTH", user, credentials.password))
+                    self._note_expiry(credentials)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"{missing} within {within} s") from None
 
     def _note_expiry(self, credentials: UserPass | None) -> None:
         expires_in = getattr(credentials, "expires_in", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from types import TracebackType
 from typing import Final, Self
 
@@ -29,10 +30,15 @@ class Patience:
         self._seconds = seconds
         self._progress = progress
         self._timeout = asyncio.timeout(None)
+        self._earliest = -inf
 
     def expired(self) -> bool:
         """Whether the block was ended by the limit."""
         return self._timeout.expired()
+
+    def extend(self, until: float) -> None:
+        """Let the block go on until ``until``, on the loop's clock, if that is after the limit."""
+        self._earliest = max(self._earliest, until)
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -61,6 +67,10 @@ class Patience:
         if self._seconds >= _GRACE and (count := self._count()) != self._seen:
             self._seen = count
             self._begin(self._seconds)
+            return
+        if self._loop.time() < self._earliest:
+            if self._earliest < inf:
+                self._wait(self._earliest - self._loop.time())
             return
         late = self._loop.time() - self._due
         more = min(max(late, _GRACE), self._left)

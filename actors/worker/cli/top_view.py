@@ -56,7 +56,7 @@ def _head(look: Look, problem: str) -> Text:
     if stats.worker.processes:
         up = sum(process.pid is not None for process in stats.worker.processes)
         text.append(f"  processes {up}/{stats.worker.expected}")
-    for reason in (*stats.live.reasons, *stats.ready.reasons)[:3]:
+    for reason in (*stats.live.reasons, *stats.ready.reasons, *stats.ready.warnings)[:3]:
         text.append(f"\n  {reason}", style="red")
     return text
 

@@ -128,7 +128,7 @@ function show(stats) {
   const ready = byId("ready");
   ready.textContent = !stats.live.ok ? "not live" : stats.ready.ok ? "ready" : "not ready";
   ready.className = `badge ${stats.live.ok && stats.ready.ok ? "good" : "bad"}`;
-  const reasons = [...stats.live.reasons, ...stats.ready.reasons];
+  const reasons = [...stats.live.reasons, ...stats.ready.reasons, ...stats.ready.warnings];
   byId("reasons").textContent = reasons.join("; ");
   byId("reasons").hidden = reasons.length === 0;
   byId("name").textContent = document.title = stats.worker.name;

@@ -18,6 +18,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     ok: bool
     reasons: tuple[str, ...] = ()  # against it, one sentence each
+    warnings: tuple[str, ...] = ()  # what somebody should look after, though it decides nothing
 
 
 def is_live(worker: WorkerSnapshot) -> Verdict:
@@ -51,7 +52,12 @@ def is_ready(worker: WorkerSnapshot) -> Verdict:
         reasons += [_where(worker, one) + problem for problem in _problems(one)]
     if len(worker.snapshots) < worker.expected and not reasons:
         reasons.append("not all processes have reported yet")
-    return Verdict(not reasons, tuple(reasons))
+    warnings = (
+        f"{_where(worker, one)}a node refuses: {said}"
+        for one in worker.snapshots
+        for said in one.refusing[:_NAMED]
+    )
+    return Verdict(not reasons, tuple(reasons), tuple(warnings))
 
 
 def _problems(one: Snapshot) -> list[str]:

@@ -94,6 +94,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         recent_gaps: the latest gaps, newest last.
         recent_failures: the latest failures, newest last.
         tree: the supervision tree.
+        refusing: what nodes said that refuse new connections, each with its pub/sub object.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     recent_gaps: tuple[GapNote, ...]
     recent_failures: tuple[FailureNote, ...]
     tree: TreeNode
+    refusing: tuple[str, ...] = ()
 
 
 class ProcessState(msgspec.Struct, frozen=True):

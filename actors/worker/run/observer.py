@@ -74,6 +74,11 @@ class Observer:
             recent_gaps=tuple(counters.recent_gaps),
             recent_failures=tuple(counters.recent_failures),
             tree=tree,
+            refusing=tuple(
+                f"{pubsub.name}: {said}"
+                for pubsub in pubsubs
+                for said in pubsub.refusing().values()
+            ),
         )
 
     def look(self) -> None:

@@ -12,8 +12,9 @@ from actors.pubsub.cluster import node_readers as shard_readers
 from actors.pubsub.model.types import Gap
 from actors.redis.exceptions import ClusterDownError, ConnectionError  # noqa: A004
 from actors.redis.topology.slots import key_slot
+from actors.testing import EmbeddedCluster
 from supervisor import ConstantRetryPolicy
-from tests.clusters.lending import client_of
+from tests.clusters.lending import client_of, connect
 from tests.pubsub.helpers import message, take
 from tests.support import eventually
 
@@ -85,3 +86,29 @@ async def test_p6_a_dead_node_that_nobody_needs_any_more_ends_nothing(
 
         await eventually(heard, 15)
         assert await take(p, 1) == [message("a", "1")]
+
+
+async def test_p9_a_node_that_stands_still_costs_no_message(binary):
+    """It has no replica, and what is published meanwhile waits at the node."""
+    async with (
+        EmbeddedCluster(3, 0, binary=binary, node_timeout=15_000) as cluster,
+        client_of(cluster) as client,
+        client.sharded_pubsub(
+            channels=["a"], ignore_subscribe_messages=True, max_idle_seconds=0.3
+        ) as p,
+    ):
+        owner = await cluster.primary_for(key_slot(b"a"))
+        await owner.execute("SPUBLISH", "a", "0")
+        assert await take(p, 1) == [message("a", "0")]
+        publisher = await connect(owner)
+        cluster.pause(owner)
+        published = [publisher.send_command("SPUBLISH", "a", str(i)) for i in range(1, 9)]
+        await eventually(p.unconfirmed, 10)
+        cluster.resume(owner)
+        await asyncio.gather(*published)
+        assert await take(p, 8) == [message("a", str(i)) for i in range(1, 9)]
+        await owner.execute("SPUBLISH", "a", "last")
+        assert await take(p, 1) == [message("a", "last")]
+        assert p.stats().reconnects == 0
+        publisher.close()
+        await publisher.wait_closed()

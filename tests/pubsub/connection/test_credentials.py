@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import pytest
+
+from actors import Redis, exceptions
 from actors.redis.config.credentials import AbstractCredentialProvider, ExpiringUserPass, UserPass
 from tests.pubsub.helpers import (
     QUICK,
@@ -14,6 +18,7 @@ from tests.pubsub.helpers import (
     subscribers,
     within,
 )
+from tests.redis.helpers import HELLO, answers, confirmation, peer
 from tests.servers import AnyServer, ask
 from tests.support import eventually
 
@@ -120,3 +125,227 @@ async def test_p14_renewal_works_while_handlers_are_busy(server: AnyServer):
         await eventually(lambda: len(tokens.given) >= 3)
         assert p.stats().reconnects == 0
         release.set()
+
+
+# -- nothing waits for a renewal (P9, P13) ---------------------------------------------------------
+
+
+class Scripted(AbstractCredentialProvider):
+    """Answers each call by the next of ``turns``; the last one stays."""
+
+    def __init__(self, *turns: Callable[[], Awaitable[UserPass]]) -> None:
+        self.turns = list(turns)
+        self.asked = 0
+
+    async def get_credentials(self) -> UserPass:
+        turn = self.turns[min(self.asked, len(self.turns) - 1)]
+        self.asked += 1
+        return await turn()
+
+
+def lasting(seconds: float) -> Callable[[], Awaitable[UserPass]]:
+    async def turn() -> UserPass:
+        return ExpiringUserPass("default", "", seconds)
+
+    return turn
+
+
+async def hangs() -> UserPass:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def raises(error: Exception) -> Callable[[], Awaitable[UserPass]]:
+    async def turn() -> UserPass:
+        raise error
+
+    return turn
+
+
+@pytest.mark.parametrize("stuck", ["provider", "server"])
+async def test_p9_a_silent_server_is_found_while_a_renewal_is_stuck(server: AnyServer, stuck: str):
+    provider = Scripted(lasting(0.2), hangs if stuck == "provider" else lasting(60), lasting(60))
+    async with (
+        client_of(server, credential_provider=provider, stream_timeout=0.2) as client,
+        client.pubsub(channels=["a"], max_idle_seconds=0.3, retry_policy=QUICK) as p,
+    ):
+        server.pause()
+        await eventually(lambda: p.connection is None)
+        assert provider.asked >= 2, "the renewal had begun"
+        server.resume()
+        await eventually(lambda: p.connection is not None)
+
+
+async def test_p14_a_lost_connection_is_restored_while_the_provider_hangs(server: AnyServer):
+    provider = Scripted(lasting(0.1), hangs, lasting(60))
+    async with (
+        client_of(server, credential_provider=provider) as client,
+        client.pubsub(channels=["a"], retry_policy=QUICK) as p,
+    ):
+        await eventually(lambda: provider.asked == 2)
+        kill_subscribers(server)
+        await eventually(lambda: p.stats().gaps == 1)
+        await client.publish("a", "1")
+        assert await data_of(p, 1) == ["1"]
+
+
+async def test_p13_leaving_does_not_wait_for_a_renewal(server: AnyServer):
+    provider = Scripted(lasting(0.1), hangs)
+    async with client_of(server, credential_provider=provider) as client:
+        async with client.pubsub(channels=["a"]):
+            await eventually(lambda: provider.asked == 2)
+            left = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - left < 2
+
+
+@pytest.mark.embedded_only
+async def test_p14_an_auth_without_an_answer_costs_nothing_and_is_sent_again(caplog):
+    """A proxy may swallow AUTH and carry everything else."""
+    auths = 0
+
+    def reply(command: list[bytes]) -> bytes:
+        nonlocal auths
+        match command[0]:
+            case b"HELLO":
+                return HELLO
+            case b"AUTH":
+                auths += 1
+                return b""
+            case b"PING":
+                return b"+PONG\r\n"
+        return confirmation(command)
+
+    provider = Scripted(lasting(0.2), lasting(60))
+    async with (
+        peer(answers(reply)) as port,
+        Redis("127.0.0.1", port, credential_provider=provider, connect_timeout=0.2) as client,
+        client.pubsub(channels=["a"], max_idle_seconds=0.1) as p,
+    ):
+        await eventually(lambda: auths == 2)
+        assert p.stats().reconnects == 0
+    assert "did not answer AUTH within 0.2 s" in caplog.text
+    assert "next_try='in 1 s'" in caplog.text
+
+
+async def test_p14_a_provider_that_hangs_at_a_renewal_is_asked_again(server: AnyServer, caplog):
+    provider = Scripted(lasting(0.2), hangs, lasting(60))
+    async with (
+        client_of(server, credential_provider=provider, connect_timeout=0.3) as client,
+        client.pubsub(channels=["a"]) as p,
+    ):
+        await eventually(lambda: provider.asked == 3)
+        await eventually(lambda: _auths(server) == 1)
+        assert p.stats().reconnects == 0
+    assert "the credential provider did not answer within 0.3 s" in caplog.text
+
+
+# -- a provider that fails while a lost connection is restored -------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no route to the token service"),
+        RuntimeError("503"),
+        TimeoutError("the token service"),
+        exceptions.ConnectionError("the token service"),
+        exceptions.AuthenticationFailureError("the token service refuses its own password"),
+        KeyError("token"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_p14_a_provider_that_fails_while_reconnecting_is_asked_again(
+    server: AnyServer, error: Exception, caplog
+):
+    provider = Scripted(lasting(60), *[raises(error)] * 4, lasting(60))
+    async with (
+        client_of(server, credential_provider=provider) as client,
+        client.pubsub(channels=["a"], retry_policy=QUICK) as p,
+    ):
+        kill_subscribers(server)
+        await eventually(lambda: p.stats().gaps == 1)
+        assert provider.asked == 6
+        await client.publish("a", "1")
+        assert await data_of(p, 1) == ["1"]
+    assert "the credential provider failed" in caplog.text
+    assert str(error) in caplog.text
+
+
+async def test_p14_a_provider_that_fails_at_first_is_waited_for_as_long_as_a_server(
+    server: AnyServer,
+):
+    provider = Scripted(*[raises(OSError("no route"))] * 3, lasting(60))
+    async with client_of(server, credential_provider=provider) as client:
+        async with client.pubsub(channels=["a"], retry_policy=QUICK) as p:
+            assert provider.asked == 4
+            assert p.subscribed
+        provider.turns = [raises(OSError("no route to the token service"))]
+        with pytest.raises(ExceptionGroup) as caught:
+            async with client.pubsub(channels=["a"], retry_policy=QUICK, start_timeout=0.2):
+                pytest.fail("it must not come this far")
+    (cause,) = caught.value.exceptions
+    assert isinstance(cause, OSError), "the provider's own error"
+    assert "no route to the token service" in str(cause)
+
+
+async def test_p14_a_rotation_that_the_server_hears_of_late_ends_nothing(server: AnyServer):
+    """The provider makes new credentials a moment before the server knows them."""
+
+    async def early() -> UserPass:
+        return UserPass("u", "next")
+
+    async def first() -> UserPass:
+        return UserPass("u", "first")
+
+    ask(server, "ACL", "SETUSER", "u", "on", ">first", "+@all", "&*")
+    provider = Scripted(first, early)
+    async with (
+        client_of(server) as publisher,
+        client_of(server, credential_provider=provider) as client,
+        client.pubsub(channels=["a"], retry_policy=QUICK) as p,
+    ):
+        kill_subscribers(server)
+        await eventually(lambda: provider.asked >= 4)
+        ask(server, "ACL", "SETUSER", "u", "on", ">next", "+@all", "&*")
+        await eventually(lambda: p.stats().gaps == 1)
+        await publisher.publish("a", "1")
+        assert await data_of(p, 1) == ["1"]
+
+
+async def test_p14_fresh_credentials_that_are_refused_again_and_again_end_it(server: AnyServer):
+    async def wrong() -> UserPass:
+        return UserPass("u", "wrong")
+
+    async def right() -> UserPass:
+        return UserPass("u", "right")
+
+    ask(server, "ACL", "SETUSER", "u", "on", ">right", "+@all", "&*")
+    provider = Scripted(right, wrong)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with (
+            client_of(server, credential_provider=provider) as client,
+            client.pubsub(channels=["a"], retry_policy=QUICK) as p,
+        ):
+            kill_subscribers(server)
+            async for _ in p:
+                pass
+    (cause,) = caught.value.exceptions
+    assert isinstance(cause, exceptions.AuthenticationFailureError)
+    assert provider.asked == 6
+
+
+async def test_p14_a_renewal_that_is_refused_is_tried_again_with_fresh_credentials(
+    server: AnyServer, caplog
+):
+    async def wrong() -> UserPass:
+        return ExpiringUserPass("default", "wrong", 60)
+
+    ask(server, "ACL", "SETUSER", "default", "on", "resetpass", ">")  # the password is empty
+    provider = Scripted(lasting(0.2), wrong, lasting(60))
+    async with (
+        client_of(server, credential_provider=provider) as client,
+        client.pubsub(channels=["a"]) as p,
+    ):
+        await eventually(lambda: provider.asked == 3)
+        assert p.stats().reconnects == 0
+    assert "reauthentication_failed" in caplog.text

@@ -90,6 +90,7 @@ async def test_p13_the_place_is_given_back_however_it_is_left(
                     server.pause()
                 if fault != "none":
                     await eventually(lambda: p.connection is None)
+                if fault == "down":
                     await eventually(lambda: _states(p) & {"waiting", "starting"})
                 assert free(client) == 0
                 entered.set()

@@ -115,12 +115,12 @@ async def test_k4_eight_isolated_disconnections_reconnect_within_half_a_second_e
 async def test_k4_time_outs_are_no_budget_of_a_lifetime(server: AnyServer):
     """The default policy grants two retries of a time-out in a row, not two in a life."""
     async with (
-        client_of(server, stream_timeout=0.1) as client,
+        client_of(server, stream_timeout=0.1, connect_timeout=0.2) as client,
         client.pubsub(channels=["a"], max_idle_seconds=0.1) as p,
     ):
         for turn in range(1, 5):
             server.pause()
-            await eventually(lambda: p.connection is None)
+            await eventually(lambda: not p.nodes())
             server.resume()
             await eventually(lambda n=turn: p.stats().gaps == n)
         await client.publish("a", "1")

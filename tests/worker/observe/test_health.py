@@ -134,6 +134,18 @@ def test_of_several_processes_each_must_live():
     assert is_live(worker(HEALTHY, processes=(up, down))).ok
 
 
+def test_p3_a_node_that_refuses_is_a_warning_and_no_reason():
+    said = "pubsub-1: 127.0.0.1:7003 refused HELLO 3: invalid username-password pair"
+    verdict = is_ready(healthy(refusing=(said,)))
+    assert verdict.ok
+    assert verdict.warnings == (f"a node refuses: {said}",)
+    up = ProcessState(0, 10, 0.2, 0)
+    one = msgspec.structs.replace(HEALTHY, refusing=(said,) * 9)
+    warnings = is_ready(worker(one, processes=(up,))).warnings
+    assert warnings == (f"process 0: a node refuses: {said}",) * 5
+    assert is_ready(healthy()).warnings == ()
+
+
 def test_a_handler_that_is_not_up_is_not_ready():
     known = HandlerState("a", "p", "w/p/handlers/a", "running", 0, 0.0, 0, 0, 0, 0)
     down = msgspec.structs.replace(known, status="waiting", last_exit="crashed: KeyError('x')")

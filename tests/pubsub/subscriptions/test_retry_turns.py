@@ -1,0 +1,42 @@
+"""How often servers are asked again that refused for the moment (pure)."""
+
+from __future__ import annotations
+
+from actors.pubsub.subscriptions.retry_turns import RetryTurns
+
+
+def test_the_pause_grows_to_its_limit_and_few_are_asked_for_in_turn():
+    turns = RetryTurns(0.5)
+    assert turns.pause == 0.05
+    refused = list(range(12))
+    asked = [turns.take(refused) for _ in range(4)]
+    assert asked == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2], [3, 4, 5, 6, 7]]
+    assert turns.pause == 0.5
+    for _ in range(2000):
+        turns.take(refused)
+    assert turns.pause == 0.5
+
+
+def test_many_more_are_asked_for_once_some_were_accepted():
+    turns = RetryTurns(0.5)
+    refused = list(range(10_000))
+    rounds = 0
+    while refused:
+        asked = turns.take(refused)
+        refused = [one for one in refused if one not in set(asked)]
+        rounds += 1
+        assert rounds == 1 or turns.pause == 0.05
+    assert rounds < 9
+
+
+def test_a_new_refusal_begins_anew():
+    turns = RetryTurns(0.5)
+    for _ in range(9):
+        turns.take([1, 2])
+    turns.reset()
+    assert turns.pause == 0.05
+    assert turns.take([1]) == [1]
+
+
+def test_nothing_refused_is_nothing_to_ask_for():
+    assert RetryTurns(0.5).take([]) == []
