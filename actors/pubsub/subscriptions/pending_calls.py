@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from actors.pubsub.model.types import Target
@@ -21,23 +21,20 @@ class Call:
         open: the targets that it waits for.
         fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
         swaps: subscriptions that replace an earlier one of their target if the call succeeds.
-        succeed: called right before the call is done.
     """
 
-    __slots__ = ("fresh", "future", "open", "succeed", "swaps")
+    __slots__ = ("fresh", "future", "open", "swaps")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
         self.fresh: dict[Target, Subscription] = {}
         self.swaps: dict[Target, Subscription] = {}
-        self.succeed: Callable[[Call], None] = lambda _: None
         self.future: asyncio.Future[None] = loop.create_future()
 
     def done(self, target: Target) -> None:
         """Take that ``target`` is confirmed; with the last one the call is done."""
         self.open.discard(target)
         if not self.open and not self.future.done():
-            self.succeed(self)
             self.future.set_result(None)
 
     def fail(self, error: BaseException) -> None:
@@ -79,14 +76,6 @@ class PendingCalls:
         for call in calls:
             call.fail(error)
         return bool(calls)
-
-    def of(self, target: Target) -> list[Call]:
-        """Return the calls that wait for ``target``."""
-        return self._calls.get(target, [])
-
-    def all(self) -> set[Call]:
-        """Return all calls that wait."""
-        return {call for calls in self._calls.values() for call in calls}
 
     def forget(self, call: Call) -> None:
         """Forget ``call``: its caller waits no longer."""
