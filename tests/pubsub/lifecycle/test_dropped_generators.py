@@ -28,7 +28,7 @@ async def in_task(generator: AsyncIterator[Any]) -> Any:
 
 
 async def in_wait_for(generator: AsyncIterator[Any]) -> Any:
-    return await asyncio.wait_for(anext(generator), 5)  # type: ignore[arg-type]
+    return await asyncio.wait_for(anext(generator), 5)
 
 
 async def in_gather(generator: AsyncIterator[Any]) -> Any:
