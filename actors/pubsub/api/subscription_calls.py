@@ -82,7 +82,7 @@ class SubscriptionCalls:
             async with asyncio.timeout(timeout) as limit:
                 await call.future
         except BaseException as error:
-            if self._session.is_open:
+            if self._session.is_open and tree.manager.alive:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
-from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.lifecycle.tree import LoopEnds, PubSubTree
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.system import ActorSystem, current_system
@@ -173,7 +173,8 @@ class Session:
         self.failure = error
         assert self.tree is not None
         self.tree.ready.set()
-        self._cancel_body()
+        if not isinstance(error, LoopEnds):  # then the body is cancelled, too, like everything
+            self._cancel_body()
         # Calls in other tasks raise the error; those tasks are not cancelled.
         self._end_calls(_as_exception(error))
         self.tree.registry.message_queue.fail(_as_exception(error))
