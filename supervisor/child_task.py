@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from supervisor.clock import Clock
@@ -21,7 +21,15 @@ from supervisor.deadlines import Deadlines, stop_deadline
 from supervisor.errors import SupervisorExit
 from supervisor.events import StopReport
 from supervisor.log import get_logger
-from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
+from supervisor.reasons import (
+    KILLED,
+    LOOP_ENDS,
+    NORMAL,
+    SHUTDOWN,
+    Crashed,
+    ExitReason,
+    StartFailed,
+)
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 from supervisor.tree import TreeNode
@@ -40,9 +48,12 @@ class Nested(Protocol):
     @property
     def ending(self) -> bool: ...
     @property
+    def loop_ends(self) -> bool: ...
+    @property
     def report(self) -> StopReport | None: ...
     def request_stop(self, deadline: float | None = None) -> None: ...
     def nodes(self) -> tuple[TreeNode, ...]: ...
+    def tasks(self) -> Iterator[asyncio.Task[None]]: ...
 
 
 class TaskSupervisor(Protocol):
@@ -52,6 +63,10 @@ class TaskSupervisor(Protocol):
     clock: Clock
     deadlines: Deadlines
     kill_grace: float
+
+    @property
+    def loop_ends(self) -> bool:
+        """Whether whatever its loop runs is being cancelled."""
 
 
 class TaskChild(Protocol):
@@ -232,8 +247,7 @@ class ChildTask:
         try:
             await child.spec.start(child)
         except asyncio.CancelledError as error:
-            # A cancellation that the supervisor did not ask for is a crash (S2).
-            reason = self._cancel_reason or Crashed(error)
+            reason = self._cancel_reason or self._cancelled_by_others(error)
         except SupervisorExit as error:
             reason = error.reason if child.nested is not None else Crashed(error)
         except GeneratorExit as error:
@@ -256,7 +270,18 @@ class ChildTask:
         # For a task that is cancelled before its first step: it never runs _main(), which removes
         # this callback so that all other tasks end without another turn of the loop.
         if not self._entered and self.status is not DOWN:
-            self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
+            error = asyncio.CancelledError()
+            self._end(self._cancel_reason or self._cancelled_by_others(error))
+
+    def _cancelled_by_others(self, error: asyncio.CancelledError) -> ExitReason:
+        """Return the reason for a cancellation that the supervisor did not ask for (S2).
+
+        That is a crash, unless everything is cancelled with it.
+        """
+        nested = self._child.nested
+        if self._owner.loop_ends or (nested is not None and nested.loop_ends):
+            return LOOP_ENDS
+        return Crashed(error)
 
     def _end(self, reason: ExitReason, *, unkillable: bool = False) -> None:
         if self.status is STARTING and not reason.normal:

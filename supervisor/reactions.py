@@ -14,7 +14,15 @@ from supervisor.events import (
 )
 from supervisor.lifecycle import Lifecycle, Phase
 from supervisor.log import get_logger
-from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
+from supervisor.reasons import (
+    LOOP_ENDS,
+    SHUTDOWN,
+    Crashed,
+    Escalated,
+    ExitReason,
+    Shutdown,
+    StartFailed,
+)
 from supervisor.restart_decision import (
     GiveUp,
     RestartAfter,
@@ -78,7 +86,7 @@ class Reactions:
                 lifecycle.final = reason
             lifecycle.record(child, reason, asked_at, unkillable=unkillable)
             lifecycle.proceed()
-        elif fatal:
+        elif fatal or reason is LOOP_ENDS:
             lifecycle.record(child, reason, asked_at, unkillable=unkillable)
             lifecycle.stop(reason)
         elif asked:

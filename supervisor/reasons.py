@@ -121,4 +121,6 @@ def _in_words(error: BaseException | None) -> str:
 
 NORMAL = Normal()
 SHUTDOWN = Shutdown()
+#: The program cancelled everything that its event loop ran, as asyncio.run() does at its end.
+LOOP_ENDS = Shutdown("the event loop ends")
 KILLED = Killed()

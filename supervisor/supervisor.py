@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from supervisor.child import Child
@@ -15,7 +15,7 @@ from supervisor.events import EventSink, StopReport
 from supervisor.lifecycle import Lifecycle, Phase
 from supervisor.log import get_logger
 from supervisor.reactions import Reactions
-from supervisor.reasons import SHUTDOWN, ExitReason
+from supervisor.reasons import LOOP_ENDS, SHUTDOWN, ExitReason
 from supervisor.spec import ChildSpec, SupervisorSpec
 from supervisor.strategy import DOWN, RUNNING
 from supervisor.tree import TreeNode
@@ -54,6 +54,8 @@ class Supervisor:
         self.sink = sink
         self.kill_grace = self.spec.kill_grace
         self.on_end: Callable[[ExitReason], None] | None = None
+        # The child of another supervisor as which this one runs; None: it is a root.
+        self._child: Child | None = None
         self._lifecycle = Lifecycle(self.spec, path, self.clock, sink, self._has_ended)
         self._reactions = Reactions(self._lifecycle, routine_filter(sink))
         # Its children report their starts and ends here.
@@ -69,6 +71,31 @@ class Supervisor:
     def ending(self) -> bool:
         """Whether it waits for its children to end."""
         return self._lifecycle.ending
+
+    @property
+    def loop_ends(self) -> bool:
+        """Whether whatever its loop runs is being cancelled, as asyncio.run() does at its end.
+
+        Then every task of the tree is. Where no child is a supervisor, or there is one task only,
+        that may be chance: then every task of the loop has to be.
+        """
+        if self._lifecycle.final is LOOP_ENDS:
+            return True
+        if self._child is not None:
+            return self._child.owner.loop_ends
+        tasks = set(self.tasks())
+        children = self._lifecycle.children.values()
+        if len(tasks) == 1 or all(child.nested is None for child in children):
+            tasks = asyncio.all_tasks(self.loop)
+        return all(task.cancelling() for task in tasks)
+
+    def tasks(self) -> Iterator[asyncio.Task[None]]:
+        """Return the tasks of all below it."""
+        for child in self._lifecycle.children.values():
+            if child.task is not None:
+                yield child.task
+                if child.nested is not None:
+                    yield from child.nested.tasks()
 
     @property
     def restarts(self) -> int:
@@ -139,6 +166,7 @@ class Supervisor:
     async def run(self, child: Child) -> None:
         """Run as ``child`` of another supervisor; raise its reason to end, if that is abnormal."""
         child.nested = self
+        self._child = child
         child.on_stop(self.request_stop, while_starting=True)
         await self.start()
         child.started()
@@ -153,7 +181,12 @@ class Supervisor:
     async def _end_now(self) -> None:
         # Another cancellation must not interrupt this: children must not outlive their supervisor.
         # Each of them ends, or is left behind, within the grace period.
-        self.request_stop(self.clock.time())
+        if not self.loop_ends:
+            self.request_stop(self.clock.time())
+        elif self.ending:
+            self._lifecycle.final = LOOP_ENDS
+        elif self.phase is not Phase.ENDED:
+            self._lifecycle.stop(LOOP_ENDS)
         while self.phase is not Phase.ENDED:
             try:
                 await self._lifecycle.ended.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
@@ -76,7 +77,9 @@ class ActorSystem:
         self._clock = clock
         self.registry = Registry(name)
         self._root: Supervisor | None = None
-        self._body: asyncio.Task[Any] | None = None
+        # The task that entered. Held weakly: the task may have ended long ago, in a generator that
+        # others step through, and a strong reference to it would keep that generator alive.
+        self._body: Callable[[], asyncio.Task[Any] | None] = _nobody
         self._ended_with: BaseException | None = None
 
     # -- life --------------------------------------------------------------------------------------
@@ -120,7 +123,9 @@ class ActorSystem:
 
     async def __aenter__(self) -> Self:
         await self.start()
-        self._body = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._body = weakref.ref(task)
         _current.set(self)
         return self
 
@@ -130,7 +135,7 @@ class ActorSystem:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        body, self._body = self._body, None
+        body, self._body = self._body(), _nobody
         if self._ended_with is not None and body is not None:
             # _root_ended() cancelled the body: code further out must not see that cancellation.
             body.uncancel()
@@ -149,8 +154,9 @@ class ActorSystem:
 
     def _root_ended(self, reason: ExitReason) -> None:
         self._ended_with = to_exception(reason)
-        if self._ended_with is not None and self._body is not None:
-            self._body.cancel()
+        body = self._body()
+        if self._ended_with is not None and body is not None:
+            body.cancel()
 
     @property
     def running(self) -> bool:
@@ -239,6 +245,10 @@ class ActorSystem:
     def tree(self) -> TreeNode:
         """Return the tree of all that runs, as a value that prints as a tree."""
         return self.root.tree()
+
+
+def _nobody() -> None:
+    """Return no task: nobody is in the context."""
 
 
 _current: ContextVar[ActorSystem | None] = ContextVar("mailslot_system", default=None)

@@ -24,6 +24,7 @@ from actors.pubsub.lifecycle.reader import ReaderOptions
 from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
@@ -56,8 +57,8 @@ class BasePubSub(Generic[AnyStr]):
         self._first = [
             (
                 self._channel_kind,
-                list(options.channels or ()),
-                dict(options.channel_handlers or {}),
+                names_in("channels", options.channels),
+                handlers_in("channel_handlers", options.channel_handlers),
             )
         ]
         self._session = Session(self._kind, options.system, options.start_timeout)
@@ -112,6 +113,7 @@ class BasePubSub(Generic[AnyStr]):
             encoding=pool.encoding,
             decode=pool.decode_responses,
             ignore_subscribe_messages=self.ignore_subscribe_messages,
+            shown=self._calls.shown,
         )
         registry.on_gap = options.on_gap
         message_queue.on_lagged = options.on_lagged

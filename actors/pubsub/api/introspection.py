@@ -15,7 +15,8 @@ class PubSubStats(msgspec.Struct, frozen=True):
     Attributes:
         received: messages received on the present connections.
         waiting: messages in the iterator's queue.
-        shed: messages dropped because the iterator's queue was full.
+        shed: messages dropped because the iterator's queue or the mailbox of a handler was full;
+            the handler may have ended since.
         gaps: gaps reported.
         reconnects: connections replaced.
         revocations: subscriptions that a server ended by itself.
@@ -37,7 +38,7 @@ def stats(tree: PubSubTree) -> PubSubStats:
     return PubSubStats(
         received=sum(subscriber.received for subscriber in subscribers),
         waiting=len(mailbox.queue) - registry.queue_writer.notices(),
-        shed=mailbox.shed,
+        shed=registry.shed.total(),
         gaps=registry.gaps,
         reconnects=registry.reconnects,
         revocations=registry.revocations,

@@ -39,7 +39,8 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
     ConstantRetryPolicy((TimeoutError,), retries=2, delay=0.1),
 )
 
-Names: TypeAlias = Iterable[str | bytes] | None
+#: One name, or several.
+Names: TypeAlias = str | bytes | Iterable[str | bytes] | None
 #: Takes the messages of one name.
 AnyHandler: TypeAlias = SubscriptionCallback | Handler | type[Actor[Any]] | ActorSpec
 Handlers: TypeAlias = Mapping[Any, AnyHandler | None] | None

@@ -9,6 +9,7 @@ from actors.pubsub.api.options import AnyHandler, ClusterPubSubOptions, PubSubOp
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
 from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.types import Kind
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
@@ -19,8 +20,9 @@ class PatternPubSub(BasePubSub[AnyStr]):
 
     def __init__(self, options: PubSubOptions | ClusterPubSubOptions) -> None:
         super().__init__(options)
-        names, handlers = options.patterns, options.pattern_handlers
-        self._first.append((Kind.PATTERN, list(names or ()), dict(handlers or {})))
+        names = names_in("patterns", options.patterns)
+        handlers = handlers_in("pattern_handlers", options.pattern_handlers)
+        self._first.append((Kind.PATTERN, names, handlers))
 
     async def psubscribe(
         self, *patterns: str | bytes, **pattern_handlers: AnyHandler | None
@@ -54,9 +56,9 @@ class PubSub(PatternPubSub[AnyStr]):
         ignore_subscribe_messages: leave acknowledgements out of the messages.
         retry_policy: how a lost connection is restored; None: not at all. The error that ends the
             pubsub is raised from the body of the ``async with`` and to whoever reads.
-        channels: channels to subscribe to on entry.
+        channels: channels to subscribe to on entry: names, or one name.
         channel_handlers: the same, each with a handler for its messages.
-        patterns: patterns to subscribe to on entry.
+        patterns: patterns to subscribe to on entry: patterns, or one pattern.
         pattern_handlers: the same, each with a handler for its messages.
         subscription_timeout: seconds in which a subscription must be acknowledged; with many names
             they count from the latest acknowledgement.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
+from math import inf
 from typing import Any
 
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.manager import Drain, GiveUp, Subscribe, Unsubscribe
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.model.names import consumers
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
@@ -46,8 +49,11 @@ class SubscriptionCalls:
         self.channels.clear()
         self.patterns.clear()
 
-    def _names(self, kind: Kind) -> dict[Any, Any]:
-        return self.patterns if kind is Kind.PATTERN else self.channels
+    @property
+    def shown(self) -> dict[Kind, dict[Any, Any]]:
+        """The two attributes by kind, for the registry, which keeps them."""
+        channels = self.channels
+        return {Kind.CHANNEL: channels, Kind.SHARD: channels, Kind.PATTERN: self.patterns}
 
     # -- subscribe ---------------------------------------------------------------------------------
 
@@ -61,6 +67,8 @@ class SubscriptionCalls:
     ) -> None:
         """Subscribe to ``names`` and to the keys of ``handlers``.
 
+        A call that fails or is cancelled leaves nothing of itself, whenever that happens.
+
         Args:
             kind: their kind.
             names: without a handler.
@@ -71,8 +79,8 @@ class SubscriptionCalls:
         """
         tree = self._session.require_open()
         registry = tree.registry
-        wanted: dict[Any, Any] = {**dict.fromkeys(names), **handlers}
-        targets = [Target(kind, registry.encode(name)) for name in wanted]
+        wanted = consumers(names, handlers, registry.encode)
+        targets = [Target(kind, name) for name in wanted]
         subscriptions = [
             Subscription(target, registry.label(target.name), registry.queue_writer)
             for target in targets
@@ -89,7 +97,7 @@ class SubscriptionCalls:
                 await call.future
         except BaseException as error:
             call.on_refusal = lambda: None
-            if self._session.is_open:
+            if self._session.is_open and tree.manager.alive:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
                 if call.refusal is not None:
@@ -98,10 +106,9 @@ class SubscriptionCalls:
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
                 ) from None
             raise
-        registered, known = self._names(kind), registry.subscriptions
-        for subscription in subscriptions:
-            if known.get(subscription.target) is subscription:
-                registered[subscription.label] = subscription.callback
+        # In the step in which the call succeeds: a cancelled call has changed nothing.
+        if self._session.is_open:
+            tree.reconciler.calls.settle(call)
 
     def _start_handlers(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
         try:
@@ -120,12 +127,13 @@ class SubscriptionCalls:
     ) -> None:
         """End the subscriptions of ``names``, or of all of ``kind`` if there are no names.
 
+        They end also where the call is cancelled: then nobody waits for the acknowledgement.
         A server that does not acknowledge within ``timeout`` seconds is logged. With ``silent``
         acknowledgements are no messages.
         """
         tree = self._session.require_open()
         registry = tree.registry
-        targets = [Target(kind, registry.encode(name)) for name in dict.fromkeys(names)]
+        targets = [Target(kind, name) for name in consumers(names, {}, registry.encode)]
         targets = targets or registry.targets(kind)
         if not targets:
             self._acknowledge_nothing(tree, kind, silent=silent)
@@ -139,7 +147,7 @@ class SubscriptionCalls:
             log.warning("unsubscribe_not_acknowledged", targets=len(call.open))
         except ConnectionError:
             pass  # the pub/sub object ended meanwhile, and with it all subscriptions
-        self._forget(registry, targets)
+        self._end_iteration(registry)
 
     async def drain(self, timeout: float | None) -> bool:
         """End all subscriptions, and wait until the handlers have handled all messages.
@@ -177,14 +185,11 @@ class SubscriptionCalls:
                 return False
             raise
         finally:
-            self._forget(tree.registry, targets)
+            self._end_iteration(tree.registry)
         return True
 
-    def _forget(self, registry: SubscriptionRegistry, targets: Iterable[Target]) -> None:
-        for target in targets:
-            known = registry.subscriptions.get(target)
-            if known is None or known.draining:
-                self._names(target.kind).pop(registry.label(target.name), None)
+    def _end_iteration(self, registry: SubscriptionRegistry) -> None:
+        """Have iterators end if nothing is subscribed, also where a server has not confirmed it."""
         if not registry.subscriptions:
             registry.message_queue.wake_all()
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import weakref
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
-from actors.pubsub.lifecycle.tree import PubSubTree
+from actors.pubsub.lifecycle.tree import LoopEnds, PubSubTree
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
@@ -53,7 +54,9 @@ class Session:
         self._given = system
         self._own: ActorSystem | None = None
         self._start_timeout = start_timeout
-        self._body: asyncio.Task[Any] | None = None
+        # The task that entered. Held weakly: the task may have ended long ago, in a generator that
+        # others step through, and a strong reference to it would keep that generator alive.
+        self._body: Callable[[], asyncio.Task[Any] | None] = _nobody
         self._cancelled_body = False
         self._calls: set[Call] = set()
 
@@ -114,7 +117,9 @@ class Session:
             if isinstance(error, Exception):
                 raise ExceptionGroup("the pubsub could not start", [error]) from None
             raise
-        self._body = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._body = weakref.ref(task)
         if self.failure is not None:
             self._cancel_body()
 
@@ -138,7 +143,7 @@ class Session:
             return
         self.state = State.CLOSED
         assert self.tree is not None
-        self._body = None
+        self._body = _nobody
         closed = ConnectionError("this pubsub is closed")
         self._end_calls(closed)
         try:
@@ -169,15 +174,19 @@ class Session:
         self.failure = error
         assert self.tree is not None
         self.tree.ready.set()
-        if self._body is not None:
+        if not isinstance(error, LoopEnds):  # then the body is cancelled, too, like everything
             self._cancel_body()
         # Calls in other tasks raise the error; those tasks are not cancelled.
         self._end_calls(_as_exception(error))
         self.tree.registry.message_queue.fail(_as_exception(error))
 
     def _cancel_body(self) -> None:
-        assert self._body is not None
-        self._cancelled_body = self._body.cancel()
+        body = self._body()
+        self._cancelled_body = body is not None and body.cancel()
+
+
+def _nobody() -> None:
+    """Return no task: nobody is in the context."""
 
 
 def _as_exception(error: BaseException) -> Exception:

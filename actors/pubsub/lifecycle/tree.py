@@ -39,6 +39,7 @@ from supervisor import (
     Supervisor,
     SupervisorSpec,
 )
+from supervisor.reasons import LOOP_ENDS
 from supervisor.supervisor import Phase
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
 # These supervisors are not restarted: the readers' retry policy is spent by then, and a new
 # supervisor of handlers would not have the handlers.
 _FINAL = ConstantRetryPolicy((BaseException,), retries=0)
+
+
+class LoopEnds(ConnectionError):
+    """The program cancels everything that its event loop runs, the tree included."""
 
 
 class PubSubTree:
@@ -199,7 +204,9 @@ class PubSubTree:
             self._readers = None
 
     def _gone(self, reason: ExitReason) -> None:
-        if reason.normal:  # the session did not ask for this: once closed it takes no failure
+        if reason is LOOP_ENDS:
+            self.failed(LoopEnds("the event loop ends, and with it this pubsub"))
+        elif reason.normal:  # the session did not ask for this: once closed it takes no failure
             self.failed(ConnectionError("the actor system of this pubsub has stopped"))
         else:
             self.failed(reason.error or RuntimeError(str(reason)))

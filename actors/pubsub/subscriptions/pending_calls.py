@@ -21,18 +21,16 @@ class Call:
         open: the targets that it waits for.
         fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
         swaps: subscriptions that replace an earlier one of their target if the call succeeds.
-        succeed: called right before the call is done.
         refusal: the latest error of a server that refuses a target for the moment.
         on_refusal: called when there is one.
     """
 
-    __slots__ = ("fresh", "future", "on_refusal", "open", "refusal", "succeed", "swaps")
+    __slots__ = ("fresh", "future", "on_refusal", "open", "refusal", "swaps")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
         self.fresh: dict[Target, Subscription] = {}
         self.swaps: dict[Target, Subscription] = {}
-        self.succeed: Callable[[Call], None] = lambda _: None
         self.refusal: RedisError | None = None
         self.on_refusal: Callable[[], None] = lambda: None
         self.future: asyncio.Future[None] = loop.create_future()
@@ -45,7 +43,6 @@ class Call:
         """Take that ``target`` is confirmed; with the last one the call is done."""
         self.open.discard(target)
         if not self.open and not self.future.done():
-            self.succeed(self)
             self.future.set_result(None)
 
     def delay(self, refusal: RedisError) -> None:
@@ -95,16 +92,8 @@ class PendingCalls:
 
     def delay(self, targets: Iterable[Target], refusal: RedisError) -> None:
         """Tell the calls that wait for ``targets`` that a server refuses them for the moment."""
-        for call in {call for target in targets for call in self.of(target)}:
+        for call in {call for target in targets for call in self._calls.get(target, ())}:
             call.delay(refusal)
-
-    def of(self, target: Target) -> list[Call]:
-        """Return the calls that wait for ``target``."""
-        return self._calls.get(target, [])
-
-    def all(self) -> set[Call]:
-        """Return all calls that wait."""
-        return {call for calls in self._calls.values() for call in calls}
 
     def forget(self, call: Call) -> None:
         """Forget ``call``: its caller waits no longer."""

@@ -5,13 +5,15 @@ It outlives every connection and every restart of the manager; only the user's c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
 from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
+from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
+from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
@@ -126,6 +128,9 @@ class SubscriptionRegistry:
     Attributes:
         touched: the writers that the batch in hand touched; see ``writer``.
         pause: called with a mailbox whose consumer must catch up before anything more is read.
+        shown: what users see of the subscriptions: for each kind the label and the handler (None:
+            the iterator) of each target that a call of theirs has subscribed to.
+        shed: the messages dropped at the bounds of the iterator's queue and of handlers' mailboxes.
         gaps: gaps reported so far.
         reconnects: connections that had to be replaced so far.
         revocations: subscriptions that a server took away by itself so far.
@@ -138,11 +143,14 @@ class SubscriptionRegistry:
         encoding: str,
         decode: bool,
         ignore_subscribe_messages: bool,
+        shown: Mapping[Kind, dict[Any, Any]] | None = None,
     ) -> None:
         self.subscriptions: dict[Target, Subscription] = {}
         self.touched: list[MailboxWriter] = []
         self.pause: Callable[[Mailbox], None] = lambda _: None
         self.message_queue = message_queue
+        self.shown = {kind: {} for kind in Kind} if shown is None else shown
+        self.shed = ShedCount(message_queue.mailbox)
         self.ignore_subscribe_messages = ignore_subscribe_messages
         self.queue_writer = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
@@ -160,6 +168,7 @@ class SubscriptionRegistry:
     ) -> HandlerWriter:
         """Return a writer for a mailbox; ``dead_letter`` takes what comes after its end."""
         nones = self.message_queue.pending_nones
+        self.shed.follow(mailbox)
         return HandlerWriter(mailbox, self.touched, path, self._pause, nones, dead_letter)
 
     def put(self, subscription: Subscription) -> None:
@@ -170,9 +179,25 @@ class SubscriptionRegistry:
     def drop(self, target: Target) -> bool:
         """Forget ``target``'s subscription; its handler finishes what it has. False: none."""
         subscription = self.subscriptions.pop(target, None)
+        if subscription is None:
+            return False
+        self._hide(subscription)
+        subscription.drain()
+        return True
+
+    def begin_drain(self, target: Target) -> None:
+        """Have ``target``'s subscription end; what comes until then is handled."""
+        subscription = self.subscriptions.get(target)
         if subscription is not None:
-            subscription.drain()
-        return subscription is not None
+            self._hide(subscription)
+            subscription.draining = True
+
+    def show(self, subscription: Subscription) -> None:
+        """Have users see ``subscription``: the call that asked for it has succeeded."""
+        self.shown[subscription.target.kind][subscription.label] = subscription.callback
+
+    def _hide(self, subscription: Subscription) -> None:
+        self.shown[subscription.target.kind].pop(subscription.label, None)
 
     def abandon(self) -> None:
         """Take what handlers will not come to any more out of their mailboxes, and say how much."""
@@ -196,11 +221,7 @@ class SubscriptionRegistry:
 
     def encode(self, name: Any) -> bytes:
         """Return a name as the server knows it."""
-        if isinstance(name, str):
-            return name.encode(self.encoding)
-        if isinstance(name, bytes | bytearray | memoryview):
-            return bytes(name)
-        raise TypeError(f"a name must be str or bytes, not {type(name).__name__}: {name!r}")
+        return encode_name(name, self.encoding)
 
     def label(self, name: bytes) -> str | bytes:
         """Return a name as it appears in messages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
@@ -52,6 +52,8 @@ class UserCalls:
         self._refusals = refusals
         self._loop = loop
         self._confirmations = Confirmations(registry, table, placement)
+        # The subscribe calls, in order, that neither settle() nor give_up() has ended.
+        self._unsettled: dict[Call, None] = {}
 
     @property
     def _routes(self) -> FeedRoutes:
@@ -59,9 +61,8 @@ class UserCalls:
 
     def inherit(self, former: UserCalls) -> None:
         """Take over the calls that waited at a crashed manager."""
-        for call in former.subscribing.all():
-            call.succeed = self._replace_consumers
         self.subscribing, self.unsubscribing = former.subscribing, former.unsubscribing
+        self._unsettled = former._unsettled
         for target in self.unsubscribing.targets():
             if target not in self._table.rows:
                 self.unsubscribing.done(target)
@@ -71,9 +72,10 @@ class UserCalls:
     def subscribe(self, subscriptions: list[Subscription], call: Call) -> None:
         """Want these targets; ``call`` is done when they are live, or nothing can be connected.
 
-        A target that is wanted already keeps its consumer until then, and if the call fails.
+        A target that is wanted already keeps its consumer until :meth:`settle`. The caller ends the
+        call by that, or by :meth:`give_up`.
         """
-        call.succeed = self._replace_consumers
+        self._unsettled[call] = None
         commands: list[Command] = []
         counts: dict[NodeId | None, int] = {}
         places = self._placement.places_of([one.target for one in subscriptions])
@@ -108,8 +110,9 @@ class UserCalls:
         self._sender.execute(commands)
         flush(self._registry.touched)
 
-    def unsubscribe(self, targets: Iterable[Target], call: Call) -> None:
+    def unsubscribe(self, targets: Sequence[Target], call: Call) -> None:
         """Want these targets no longer; ``call`` is done when no node has them."""
+        self._overtake(targets)
         commands: list[Command] = []
         for target in targets:
             known = self._registry.drop(target)
@@ -131,13 +134,12 @@ class UserCalls:
         self._sender.execute(commands)
         flush(self._registry.touched)
 
-    def drain(self, targets: Iterable[Target], call: Call) -> None:
+    def drain(self, targets: Sequence[Target], call: Call) -> None:
         """Want these targets no longer, and deliver what comes until no node has them."""
+        self._overtake(targets)
         commands: list[Command] = []
         for target in targets:
-            subscription = self._registry.subscriptions.get(target)
-            if subscription is not None:
-                subscription.draining = True
+            self._registry.begin_drain(target)
             self._refusals.forgive(target)
             self.subscribing.done(target)
             self.unsubscribing.add(target, call)
@@ -147,8 +149,25 @@ class UserCalls:
         self._sender.execute(commands)
         flush(self._registry.touched)
 
+    def settle(self, call: Call) -> None:
+        """End a ``subscribe`` call that succeeded: its subscriptions replace earlier ones.
+
+        The caller does so itself, in the step in which it takes the call's success. Until then the
+        call may be cancelled, and then it leaves nothing of itself.
+        """
+        self._unsettled.pop(call, None)
+        registry = self._registry
+        for target, subscription in call.swaps.items():
+            registry.put(subscription)
+            self._routes.update(target)
+        for target, subscription in (*call.fresh.items(), *call.swaps.items()):
+            if registry.subscriptions.get(target) is subscription and not subscription.draining:
+                registry.show(subscription)
+        flush(registry.touched)
+
     def give_up(self, call: Call) -> None:
-        """Forget what a failed ``subscribe`` call alone asked for."""
+        """Forget what a failed or cancelled ``subscribe`` call alone asked for."""
+        self._unsettled.pop(call, None)
         self.subscribing.forget(call)
         commands: list[Command] = []
         for subscription in call.swaps.values():
@@ -157,15 +176,24 @@ class UserCalls:
         for target, subscription in call.fresh.items():
             if self._registry.subscriptions.get(target) is not subscription:
                 continue  # another call's by now
-            if heir := next((c for c in self.subscribing.of(target) if target in c.swaps), None):
-                # Another call waits for the target, too, which is that call's from now on.
+            if heir := next((other for other in self._unsettled if target in other.swaps), None):
+                # Another call asked for the target, too, which is that call's from now on.
                 heir.fresh[target] = heir.swaps.pop(target)
                 self._registry.put(heir.fresh[target])
+                self._routes.update(target)
                 continue
             self._registry.drop(target)
             self._refusals.forgive(target)
             commands += self._table.unwant(target)
         self._sender.execute(commands)
+        flush(self._registry.touched)
+
+    def _overtake(self, targets: Sequence[Target]) -> None:
+        """``targets`` end: what ``subscribe`` calls before this asked for them is void."""
+        ending = set(targets) if self._unsettled else ()
+        for call in self._unsettled:
+            for target in call.swaps.keys() & ending:
+                call.swaps.pop(target).drain()
 
     # -- what finishes them ------------------------------------------------------------------------
 
@@ -183,6 +211,8 @@ class UserCalls:
         total = self._confirmations.total(target) if count is None else count
         self._confirmations.surface(target, False, total)
         self.unsubscribing.done(target)
+        if not self._registry.subscriptions:
+            self._registry.message_queue.wake_all()  # iteration ends: nothing is subscribed
 
     def queue_hopeless(self, reason: str) -> None:
         """Finish the calls that wait for unreachable nodes: their targets stay wanted."""
@@ -193,13 +223,3 @@ class UserCalls:
             if self._placement.hopeless(target):
                 self._table.open_gap(target, now, reason)
                 self.subscribing.done(target)
-
-    def _replace_consumers(self, call: Call) -> None:
-        """``call`` succeeds: its subscriptions take the places of earlier ones."""
-        for target, subscription in call.swaps.items():
-            if target in self._registry.subscriptions:
-                self._registry.put(subscription)
-                self._routes.update(target)
-            else:
-                subscription.drain()  # unsubscribed meanwhile
-        call.swaps.clear()

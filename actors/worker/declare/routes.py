@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.handlers.handler import Handler
+from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.checks import option_problems
@@ -131,9 +132,7 @@ def _receive_of(actor: Callable[..., Any]) -> Callable[..., Any]:
 
 def on_the_wire(name: Any) -> bytes | None:
     """Return ``name`` as the bytes that a server sees; None: it is no valid name."""
-    if isinstance(name, bytes):
-        return name
     try:
-        return name.encode() if isinstance(name, str) else None
+        return encode_name(name) if isinstance(name, str | bytes) else None
     except UnicodeEncodeError:
         return None

@@ -10,6 +10,8 @@ from hashlib import blake2b
 
 import msgspec
 
+from actors.pubsub.model.names import encode_name
+
 
 class Partition(msgspec.Struct, frozen=True):
     """The names that fall to one machine, or to one process of it.
@@ -52,7 +54,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     def has(self, name: str | bytes) -> bool:
         """Return whether ``name`` falls to this partition."""
-        data = name.encode() if isinstance(name, str) else name
+        data = encode_name(name)
         if self.count > 1 and owner(data, self.count) != self.index:
             return False
         return self.parts == 1 or owner(data, self.parts, b"process") == self.part
@@ -77,7 +79,7 @@ def owner(name: str | bytes, count: int, level: bytes = b"machine") -> int:
 
     ``level`` is a salt, so that the owners among machines and among processes are independent.
     """
-    data = name.encode() if isinstance(name, str) else name
+    data = encode_name(name)
     return max(range(count), key=lambda index: (_score(data, index, level), index))
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors import Handler, MailboxSpec
+from actors.pubsub.delivery.shed_count import ShedCount
+from actors.runtime.mailbox import Mailbox
 from supervisor import SpecError
 from tests.pubsub.helpers import (
     QUICK,
@@ -370,3 +372,63 @@ def test_p12_what_a_handler_cannot_be_made_with_is_refused_by_name(options, prob
     with pytest.raises(SpecError, match=problem) as caught:
         Handler(print, **options)
     assert len(caught.value.problems) == 1
+
+
+# -- stats().shed ----------------------------------------------------------------------------------
+
+
+async def test_a3_stats_count_what_every_consumer_shed(server: AnyServer):
+    """The iterator's messages, and those of handlers of each kind, also after they have ended."""
+    release = asyncio.Event()
+
+    async def waits(message) -> None:
+        await release.wait()
+
+    handlers = {
+        "one": Handler(waits, mailbox=10),
+        "side-by-side": Handler(waits, mailbox=10, concurrency=2),
+        "by-key": Handler(waits, mailbox=10, concurrency=2, key=lambda message: 1),
+        "blocks": Handler(waits, mailbox=10, overflow="drop_newest"),
+    }
+    async with (
+        client_of(server) as client,
+        client.pubsub(channels=["it"], channel_handlers=handlers, mailbox=20) as p,
+    ):
+        for name in ("it", *handlers):
+            await publish_many(client, name, 100)
+        await eventually(lambda: p.stats().received == 500)
+        # The acknowledgements lie in the iterator's queue, and are shed first.
+        of_iterator = 100 + 5 - 20
+        boxes = [
+            one.writer.mailbox for one in p._session.require_open().registry.subscriptions.values()
+        ]
+        assert p.stats().shed == sum(mailbox.shed for mailbox in boxes)
+        assert boxes[0].shed == of_iterator
+        assert all(80 <= mailbox.shed < 100 for mailbox in boxes[1:])
+        release.set()
+        await p.unsubscribe(*handlers)
+        await eventually(lambda: all(mailbox.closed for mailbox in boxes[1:]))
+        before = p.stats().shed
+        assert before == sum(mailbox.shed for mailbox in boxes)
+        release.clear()
+        await p.subscribe(one=Handler(waits, mailbox=10))
+        await publish_many(client, "one", 100)
+        await eventually(lambda: p.stats().shed >= before + 80)
+        release.set()
+
+
+def test_a3_counts_outlive_any_number_of_mailboxes():
+    loop = asyncio.new_event_loop()
+    mailboxes = [Mailbox(MailboxSpec(1, "drop_oldest"), loop) for _ in range(1000)]
+    count = ShedCount(mailboxes[0])
+    for number, mailbox in enumerate(mailboxes[1:]):
+        count.follow(mailbox)
+        mailbox.shed += 3
+        if number % 2:
+            mailbox.close()
+    assert count.total() == 3 * 999
+    assert len(count._mailboxes) < 1000
+    mailboxes[0].shed += 1
+    mailboxes[1].shed += 1
+    assert count.total() == 3 * 999 + 2
+    loop.close()

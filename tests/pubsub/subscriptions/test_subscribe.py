@@ -77,14 +77,14 @@ async def test_sub_unsub_resub_with_and_without_reading_acks(
 async def test_p1_calls_that_cross_leave_what_the_last_one_says(shared_server: AnyServer):
     """Nobody waits for anybody: server, dict and consumer agree in the end."""
     heard = Heard()
-    async with client_of(shared_server) as client, client.pubsub() as p:
+    async with client_of(shared_server) as client, client.pubsub(unsubscription_timeout=30) as p:
         for turn in range(20):
             await asyncio.gather(p.subscribe("a"), p.unsubscribe("a"), p.subscribe(a=heard))
             assert p.channels == {"a": heard}
             assert numsub(shared_server, "a") == 1
             await client.publish("a", str(turn))
             await heard.wait(turn + 1)
-            with within(0.05):  # no acknowledgement is waited for that does not come
+            with within(15):  # no acknowledgement is waited for that does not come
                 await asyncio.gather(p.unsubscribe("a"), p.subscribe("a"), p.unsubscribe("a"))
             await eventually(lambda: numsub(shared_server, "a") == 0)
             assert p.channels == {}
