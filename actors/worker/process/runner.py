@@ -62,6 +62,11 @@ class RunOptions(msgspec.Struct, frozen=True):
         return command
 
 
+def hook_seconds(app: Worker[Any]) -> float:
+    """Return the seconds that the shutdown hooks of ``app`` may take beyond any other deadline."""
+    return app.shutdown_timeout if app.shutdown_hooks else 0.0
+
+
 def assign(app: Worker[Any], assignment: Assignment) -> None:
     """Make ``app`` the worker of a child process."""
     app.process = assignment.index
@@ -107,7 +112,8 @@ async def run_worker(
     except Exception as error:
         code = exit_code(error, started=was_up)
         log.error("ended", code=int(code), reason=one_sentence(error))
-        return code
+        undrained = app.drained is not None and not app.drained.in_time
+        return ExitCode.DEADLINE if undrained else code
     assert app.drained is not None
     if not app.drained.in_time:
         return ExitCode.DEADLINE  # drain_deadline_passed has been logged
@@ -128,7 +134,15 @@ def _acts(app: Worker[Any]) -> Acts:
     def overdue() -> int:
         return ExitCode.DRAINED if app.state is State.STARTING else ExitCode.DEADLINE
 
-    return Acts(drain, task.cancel, lambda: print_report(app.tree()), app.drain_timeout, overdue)
+    hooks = hook_seconds(app)
+    return Acts(
+        drain,
+        task.cancel,
+        lambda: print_report(app.tree()),
+        app.drain_timeout + hooks,
+        overdue,
+        cancelling=hooks,
+    )
 
 
 @asynccontextmanager
