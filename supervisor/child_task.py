@@ -17,14 +17,22 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from supervisor.clock import Clock
+from supervisor.closing import is_closing
 from supervisor.deadlines import Deadlines, stop_deadline
 from supervisor.errors import SupervisorExit
 from supervisor.events import StopReport
 from supervisor.log import get_logger
-from supervisor.reasons import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, StartFailed
+from supervisor.reasons import (
+    KILLED,
+    LOOP_CLOSED,
+    NORMAL,
+    SHUTDOWN,
+    Crashed,
+    ExitReason,
+    StartFailed,
+)
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
-from supervisor.tree import TreeNode
 
 __all__ = ["ChildTask", "runs_in"]
 
@@ -42,7 +50,6 @@ class Nested(Protocol):
     @property
     def report(self) -> StopReport | None: ...
     def request_stop(self, deadline: float | None = None) -> None: ...
-    def nodes(self) -> tuple[TreeNode, ...]: ...
 
 
 class TaskSupervisor(Protocol):
@@ -233,7 +240,7 @@ class ChildTask:
             await child.spec.start(child)
         except asyncio.CancelledError as error:
             # A cancellation that the supervisor did not ask for is a crash (S2).
-            reason = self._cancel_reason or Crashed(error)
+            reason = self._cancel_reason or self._cancelled(error)
         except SupervisorExit as error:
             reason = error.reason if child.nested is not None else Crashed(error)
         except GeneratorExit as error:
@@ -256,7 +263,11 @@ class ChildTask:
         # For a task that is cancelled before its first step: it never runs _main(), which removes
         # this callback so that all other tasks end without another turn of the loop.
         if not self._entered and self.status is not DOWN:
-            self._end(self._cancel_reason or Crashed(asyncio.CancelledError()))
+            self._end(self._cancel_reason or self._cancelled(asyncio.CancelledError()))
+
+    def _cancelled(self, error: asyncio.CancelledError) -> ExitReason:
+        """Return the reason for an end by a cancellation that the supervisor did not ask for."""
+        return LOOP_CLOSED if is_closing(self._owner.loop) else Crashed(error)
 
     def _end(self, reason: ExitReason, *, unkillable: bool = False) -> None:
         if self.status is STARTING and not reason.normal:

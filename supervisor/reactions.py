@@ -14,7 +14,15 @@ from supervisor.events import (
 )
 from supervisor.lifecycle import Lifecycle, Phase
 from supervisor.log import get_logger
-from supervisor.reasons import SHUTDOWN, Crashed, Escalated, ExitReason, Shutdown, StartFailed
+from supervisor.reasons import (
+    LOOP_CLOSED,
+    SHUTDOWN,
+    Crashed,
+    Escalated,
+    ExitReason,
+    Shutdown,
+    StartFailed,
+)
 from supervisor.restart_decision import (
     GiveUp,
     RestartAfter,
@@ -79,6 +87,10 @@ class Reactions:
             lifecycle.record(child, reason, asked_at, unkillable=unkillable)
             lifecycle.proceed()
         elif fatal:
+            lifecycle.record(child, reason, asked_at, unkillable=unkillable)
+            lifecycle.stop(reason)
+        elif reason is LOOP_CLOSED:
+            # All other children are cancelled, too: nothing is left to restart.
             lifecycle.record(child, reason, asked_at, unkillable=unkillable)
             lifecycle.stop(reason)
         elif asked:

@@ -121,4 +121,6 @@ def _in_words(error: BaseException | None) -> str:
 
 NORMAL = Normal()
 SHUTDOWN = Shutdown()
+#: The program ends without stopping the supervisor: ``asyncio.run`` cancels all tasks.
+LOOP_CLOSED = Shutdown("the event loop is being closed")
 KILLED = Killed()

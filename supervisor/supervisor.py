@@ -8,6 +8,7 @@ from typing import Any
 
 from supervisor.child import Child
 from supervisor.clock import Clock, LoopClock
+from supervisor.closing import is_closing
 from supervisor.deadlines import Deadlines
 from supervisor.errors import SupervisorError, to_exception
 from supervisor.event_log import log_event, routine_filter
@@ -153,7 +154,8 @@ class Supervisor:
     async def _end_now(self) -> None:
         # Another cancellation must not interrupt this: children must not outlive their supervisor.
         # Each of them ends, or is left behind, within the grace period.
-        self.request_stop(self.clock.time())
+        # (At the end of asyncio.run they are all cancelled already.)
+        self.request_stop(None if is_closing(self.loop) else self.clock.time())
         while self.phase is not Phase.ENDED:
             try:
                 await self._lifecycle.ended.wait()
@@ -281,12 +283,23 @@ class Supervisor:
         )
 
     def nodes(self) -> tuple[TreeNode, ...]:
-        """Return the children's part of the tree."""
+        """Return the children's part of the tree, at any depth."""
         now = self.clock.time()
-        return tuple(_node(child, now) for child in self._lifecycle.children.values())
+        # Each child with the number of its parent, parents first; the list grows on the way.
+        found = [(child, -1) for child in self._lifecycle.children.values()]
+        for number, (child, _) in enumerate(found):
+            if isinstance(child.nested, Supervisor):
+                found += [(one, number) for one in child.nested._lifecycle.children.values()]
+        # From the last one on, so that the nodes below a child are there before its own.
+        nodes: dict[int, list[TreeNode]] = {}
+        for number in range(len(found) - 1, -1, -1):
+            child, parent = found[number]
+            below = tuple(reversed(nodes.pop(number, ())))
+            nodes.setdefault(parent, []).append(_node(child, now, below))
+        return tuple(reversed(nodes.get(-1, ())))
 
 
-def _node(child: Child, now: float) -> TreeNode:
+def _node(child: Child, now: float, below: tuple[TreeNode, ...]) -> TreeNode:
     until = child.backoff_until
     return TreeNode(
         id=child.spec.id,
@@ -299,7 +312,7 @@ def _node(child: Child, now: float) -> TreeNode:
         last_exit=None if child.last_exit is None else str(child.last_exit),
         backoff_left=None if until is None else max(0.0, until - now),
         detail=_detail(child),
-        children=() if child.nested is None else child.nested.nodes(),
+        children=below,
     )
 
 

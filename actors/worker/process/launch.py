@@ -53,9 +53,9 @@ def _launch(options: RunOptions, signals: Signals) -> int:
     logs.configure(options.log_format, **fields)
     app = load(options.target)
     options.apply(app)
-    app.validate()
     if assignment is not None:
         assign(app, assignment)
+    app.validate()
     if assignment is not None or (options.processes == 1 and not options.reload):
         running = run_worker(app, options, signals, assignment)
     else:

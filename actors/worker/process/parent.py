@@ -62,7 +62,7 @@ class Processes:
         self._grace = drain_timeout + hook_seconds + _GRACE
         self._forced = hook_seconds + _GRACE
         self.processes = [
-            ChildProcess(index, share, options.command())
+            ChildProcess(index, share, options.command(), options.url)
             for index, share in enumerate(options.partition.split(options.processes))
         ]
         specs = [self._spec(process) for process in self.processes]

@@ -52,11 +52,13 @@ class RunOptions(msgspec.Struct, frozen=True):
         app.partition = self.partition
 
     def command(self) -> list[str]:
-        """Return the command that runs one of several processes; the environment says which one."""
+        """Return the command that runs one of several processes.
+
+        Everybody on the machine may read it: the URL, which may have a password, goes the way of
+        the :class:`Assignment`.
+        """
         command = [sys.executable, "-m", "actors.worker", "run", self.target]
         command += ["--log-format", self.log_format]
-        if self.url is not None:
-            command += ["--url", self.url]
         if self.drain_timeout is not None:
             command += ["--drain-timeout", str(self.drain_timeout)]
         return command
@@ -69,6 +71,8 @@ def hook_seconds(app: Worker[Any]) -> float:
 
 def assign(app: Worker[Any], assignment: Assignment) -> None:
     """Make ``app`` the worker of a child process."""
+    if assignment.url is not None:
+        app.at(assignment.url)
     app.process = assignment.index
     app.partition = Partition.parse(assignment.partition)
     app.previous = assignment.previous

@@ -168,19 +168,19 @@ async def test_hooks_run_when(server, client, how):
                 await _hang()
 
     running = asyncio.create_task(run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await taken.wait()
     if "cancelled" in how:
         await asyncio.sleep(0.1)
         running.cancel()
     if "twice" in how:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await in_hook.wait()
         running.cancel()
     if "ignore" in how:
         await eventually(lambda: "second" in ran)
         release.set()
-    await asyncio.wait({running}, timeout=20)
+    await asyncio.wait({running}, timeout=60)
     assert running.done()
     expected = ["first", "first to its end", "second"]
     assert ran == [one for one in expected if "twice" not in how or "end" not in one]
@@ -211,11 +211,11 @@ async def test_a_hook_that_raises_does_not_hide_a_cancellation(server, client, h
                 await _hang()
 
     running = asyncio.create_task(run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await taken.wait()
     await asyncio.sleep(0.1)
     running.cancel()
-    await asyncio.wait({running}, timeout=20)
+    await asyncio.wait({running}, timeout=60)
     assert running.cancelled()
     assert "shutdown_hook_failed" in caplog.text
 
@@ -236,10 +236,10 @@ async def test_hooks_run_when_the_start_is_cancelled_in_another_hook(server):
         ran.append("closed")
 
     starting = asyncio.create_task(app.__aenter__())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await begun.wait()
     starting.cancel()
-    await asyncio.wait({starting}, timeout=20)
+    await asyncio.wait({starting}, timeout=60)
     assert starting.cancelled()
     assert ran == ["closed"]
 
@@ -262,12 +262,12 @@ async def close():
 """
     write_app(tmp_path, text)
     async with mailslot("run", "shop:app", "--url", server.url, cwd=tmp_path) as program:
-        await program.says("running")
+        await program.says("running", timeout=60)
         ask(server, "PUBLISH", "work", "x")
-        await program.says("in hand")
+        await program.says("in hand", timeout=60)
         program.signal(signal.SIGTERM)
         if signals == 2:
             await asyncio.sleep(0.3)
             program.signal(signal.SIGTERM)
-        assert await program.ends() == code
+        assert await program.ends(60) == code
     assert "closed" in program.out
