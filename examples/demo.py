@@ -26,6 +26,7 @@ from examples.demo_parts.cluster import on_embedded_cluster
 from examples.demo_parts.display import Display, make_display
 from examples.demo_parts.single import on_embedded_server, on_own_server
 from examples.demo_parts.stage import DemoError, Outcome
+from supervisor.printable import printable
 
 #: Seconds within which the demo ends, if necessary by force.
 DEADLINE = 55.0
@@ -44,7 +45,7 @@ def main() -> int:
         return 130
     except Exception as error:
         display.close()
-        print(f"demo: {_sentence(error)}", file=sys.stderr)
+        print(f"demo: {printable(_sentence(error))}", file=sys.stderr)
         return 1
     single = options.single or options.url is not None
     return _report(outcome, by_fault=not single)

@@ -32,7 +32,6 @@ from supervisor.reasons import (
 )
 from supervisor.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
-from supervisor.tree import TreeNode
 
 __all__ = ["ChildTask", "runs_in"]
 
@@ -52,7 +51,6 @@ class Nested(Protocol):
     @property
     def report(self) -> StopReport | None: ...
     def request_stop(self, deadline: float | None = None) -> None: ...
-    def nodes(self) -> tuple[TreeNode, ...]: ...
     def tasks(self) -> Iterator[asyncio.Task[None]]: ...
 
 

@@ -29,8 +29,13 @@ class StopReport(msgspec.Struct, frozen=True):
     @property
     def clean(self) -> bool:
         """Whether this and everything below ended by itself within its deadline."""
-        own = self.reason is not None and self.reason.normal and not self.unkillable
-        return own and all(child.clean for child in self.children)
+        left = [self]
+        while left:
+            one = left.pop()
+            if one.reason is None or not one.reason.normal or one.unkillable:
+                return False
+            left += one.children
+        return True
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from supervisor.printable import printable
+
 # This module never imports structlog: that takes longer than all the rest of `import actors`, and
 # a late import would block the event loop for a tenth of a second during the first outage.
 
@@ -26,7 +28,8 @@ def _configured_structlog() -> Any:
 
 def _line(event: str, fields: dict[str, Any]) -> str:
     """Return an event as ``key=value`` pairs."""
-    return " ".join([f"event={event!r}", *(f"{key}={value!r}" for key, value in fields.items())])
+    pairs = [f"event={event!r}", *(f"{key}={value!r}" for key, value in fields.items())]
+    return printable(" ".join(pairs))  # an object may have any text as its repr
 
 
 class _Logger:

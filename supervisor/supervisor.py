@@ -314,12 +314,23 @@ class Supervisor:
         )
 
     def nodes(self) -> tuple[TreeNode, ...]:
-        """Return the children's part of the tree."""
+        """Return the children's part of the tree, at any depth."""
         now = self.clock.time()
-        return tuple(_node(child, now) for child in self._lifecycle.children.values())
+        # Each child with the number of its parent, parents first; the list grows on the way.
+        found = [(child, -1) for child in self._lifecycle.children.values()]
+        for number, (child, _) in enumerate(found):
+            if isinstance(child.nested, Supervisor):
+                found += [(one, number) for one in child.nested._lifecycle.children.values()]
+        # From the last one on, so that the nodes below a child are there before its own.
+        nodes: dict[int, list[TreeNode]] = {}
+        for number in range(len(found) - 1, -1, -1):
+            child, parent = found[number]
+            below = tuple(reversed(nodes.pop(number, ())))
+            nodes.setdefault(parent, []).append(_node(child, now, below))
+        return tuple(reversed(nodes.get(-1, ())))
 
 
-def _node(child: Child, now: float) -> TreeNode:
+def _node(child: Child, now: float, below: tuple[TreeNode, ...]) -> TreeNode:
     until = child.backoff_until
     return TreeNode(
         id=child.spec.id,
@@ -332,7 +343,7 @@ def _node(child: Child, now: float) -> TreeNode:
         last_exit=None if child.last_exit is None else str(child.last_exit),
         backoff_left=None if until is None else max(0.0, until - now),
         detail=_detail(child),
-        children=() if child.nested is None else child.nested.nodes(),
+        children=below,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from supervisor.printable import printable
+
 
 class TreeNode(msgspec.Struct, frozen=True):
     """One supervisor or child, and all below it; msgspec encodes it to JSON as it is.
@@ -39,9 +41,11 @@ class TreeNode(msgspec.Struct, frozen=True):
 
     def walk(self) -> Iterator[TreeNode]:
         """Yield this node and all below it, parents first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        left = [self]
+        while left:
+            node = left.pop()
+            yield node
+            left += reversed(node.children)
 
     def find(self, path: str) -> TreeNode | None:
         """Return the node at ``path``, or None."""
@@ -53,17 +57,17 @@ class TreeNode(msgspec.Struct, frozen=True):
 
 def format_tree(node: TreeNode) -> str:
     """Return ``node`` and all below it as an indented tree, a line each."""
-    lines: list[str] = [_line(node)]
-    _branches(node, "", lines)
+    lines: list[str] = []
+    # What is still to draw, the next one last: the text before a node, that before those below it.
+    left = [("", "", node)]
+    while left:
+        before, indent, one = left.pop()
+        lines.append(before + _line(one))
+        branches = [(f"{indent}├─ ", f"{indent}│  ", child) for child in one.children]
+        if branches:
+            branches[-1] = (f"{indent}└─ ", f"{indent}   ", one.children[-1])
+        left += reversed(branches)
     return "\n".join(lines)
-
-
-def _branches(node: TreeNode, indent: str, lines: list[str]) -> None:
-    last = len(node.children) - 1
-    for position, child in enumerate(node.children):
-        tee, rail = ("└─ ", "   ") if position == last else ("├─ ", "│  ")
-        lines.append(indent + tee + _line(child))
-        _branches(child, indent + rail, lines)
 
 
 def _line(node: TreeNode) -> str:
@@ -75,4 +79,4 @@ def _line(node: TreeNode) -> str:
     parts += [f"{key}={value}" for key, value in node.detail.items()]
     if node.last_exit and node.restarts:
         parts.append(f"[{node.last_exit}]")
-    return " ".join(part for part in parts if part)
+    return printable(" ".join(part for part in parts if part))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from examples.demo_parts.story import Line
 from examples.demo_parts.view import Row
+from supervisor.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType
@@ -98,7 +99,7 @@ class PlainDisplay:
     def show(self, line: Line) -> None:
         """Print it."""
         gap = "\n" if line.sort == "fault" else ""
-        _print(f"{gap}{line.seconds:5.1f} s  {_INDENTS.get(line.sort, '')}{line.text}")
+        _print(gap + printable(f"{line.seconds:5.1f} s  {_INDENTS.get(line.sort, '')}{line.text}"))
 
     def update(self, status: Status) -> None:
         """Print the totals, now and then."""
@@ -113,7 +114,8 @@ class PlainDisplay:
         for row in status.rows:
             rate = "" if row.rate is None else f"{row.rate:,.0f}/s"
             restarts = f"restarts {row.restarts}" if row.restarts else ""
-            _print(f"  {row.name:<{width}}  {row.status:<10} {rate:>8}  {restarts}".rstrip())
+            line = f"  {row.name:<{width}}  {row.status:<10} {rate:>8}  {restarts}"
+            _print(printable(line.rstrip()))
         _print("")
         _print_table([Fate.HEAD, *(fate.cells() for fate in fates)])
         _print("")
@@ -174,7 +176,7 @@ class RichDisplay:
         row.add_column(no_wrap=True)
         row.add_column()
         style = self.STYLES[line.sort]
-        text = Text(_INDENTS.get(line.sort, "") + line.text, style=style)
+        text = Text(printable(_INDENTS.get(line.sort, "") + line.text), style=style)
         row.add_row(Text(f"{line.seconds:5.1f} s", style=style or "dim"), text)
         self._console.print(row)
 
@@ -225,14 +227,14 @@ def _frame(status: Status, width: int) -> RenderableType:
     for row in status.rows:
         style = "" if row.status == "running" else "bold red"
         cells: list[str | Text] = [
-            row.name,
+            Text(printable(row.name)),
             Text(row.status, style=style or "green"),
             "" if row.rate is None else f"{row.rate:,.0f}",
             str(row.mailbox or ""),
             Text(str(row.restarts or ""), style="yellow"),
         ]
         if noted:
-            cells.append(row.note)
+            cells.append(Text(printable(row.note)))
         table.add_row(*cells)
     title = f"{status.title}  {status.seconds:.1f} s"
     return Group(Rule(title, style="dim"), table, Text(status.totals(), style="bold"))

@@ -18,6 +18,7 @@ from actors.redis import exceptions
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
+from supervisor.forks import close_in_forks, forget
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.redis")
@@ -81,6 +82,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self._buffer = bytearray(_SLICE)
         self._view = memoryview(self._buffer)
         self._transport: asyncio.Transport | None = None
+        self._fd = -1
         self._close_callbacks: list[CloseCallback] = []
         self._closed = asyncio.Event()
         self._writable = asyncio.Event()
@@ -223,6 +225,11 @@ class RespProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            # A forked process would keep the connection, and its subscriptions, beyond our end.
+            self._fd = socket.fileno()
+            close_in_forks(self._fd)
 
     def eof_received(self) -> None:
         """Note that the server closed the connection; the transport closes itself."""
@@ -230,6 +237,7 @@ class RespProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the pending replies and run the close callbacks."""
+        forget(self._fd)
         self._lose(exc or exceptions.ConnectionError(_CLOSED_THERE))
         cause = cast(BaseException, self.lost)
         while self.pending:

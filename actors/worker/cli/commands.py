@@ -18,6 +18,7 @@ from actors.worker.process.loader import load
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
 from actors.worker.run.partition import Partition
 from supervisor import SpecError
+from supervisor.printable import printable
 
 app = typer.Typer(
     name="mailslot",
@@ -95,13 +96,11 @@ def check(target: Target) -> int:
     def checked() -> int:
         worker = load(target)
         worker.validate()
-        print(f"{target}: worker {worker.name!r} on {worker.broker}")  # noqa: T201
-        for route in worker.routes:
-            print(f"  {route}: {route.handler_name}")  # noqa: T201
-        for group in worker.groups:
-            print(f"  {group}: {group.route.handler_name}")  # noqa: T201
-        for actor in worker.actors:
-            print(f"  actor {actor_name(actor)}")  # noqa: T201
+        lines = [f"{target}: worker {worker.name!r} on {worker.broker}"]
+        lines += [f"  {route}: {route.handler_name}" for route in worker.routes]
+        lines += [f"  {group}: {group.route.handler_name}" for group in worker.groups]
+        lines += [f"  actor {actor_name(actor)}" for actor in worker.actors]
+        print("\n".join(map(printable, lines)))  # noqa: T201
         return ExitCode.DRAINED
 
     return _guarded(checked)
@@ -170,18 +169,32 @@ def top(
 
 
 def _run_async(command: Coroutine[Any, Any, int]) -> int:
-    """Run ``command``; SIGTERM cancels it, as SIGINT does, so that its connections are closed."""
+    """Run ``command``; SIGTERM and SIGINT cancel it, so that its connections are closed.
 
-    async def cancelled_by_sigterm() -> int:
-        task = asyncio.current_task()
+    Raises:
+        SystemExit: a signal ended it.
+    """
+    codes = {signal.SIGTERM: ExitCode.FORCED_TERM, signal.SIGINT: ExitCode.FORCED_INT}
+    came: list[signal.Signals] = []
+
+    async def cancelled_by_signals() -> int:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+        def cancel(signum: signal.Signals) -> None:
+            came.append(signum)
+            task.cancel()
+
+        for signum in codes:
+            loop.add_signal_handler(signum, cancel, signum)
         return await command
 
     try:
-        return asyncio.run(cancelled_by_sigterm())
+        return asyncio.run(cancelled_by_signals())
     except asyncio.CancelledError:
-        raise SystemExit(ExitCode.FORCED_TERM) from None
+        raise SystemExit(codes[came[0]] if came else ExitCode.FORCED_INT) from None
+    finally:
+        command.close()  # a signal may have come before its first step
 
 
 def _guarded(action: Any) -> int:

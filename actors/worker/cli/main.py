@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
+import traceback
 from typing import Any
 
 from actors.worker.run.exit_codes import ExitCode
+from supervisor.printable import printable, printable_lines
 
 _NEEDED = {"typer", "rich", "click", "watchfiles", "h11"}
 
@@ -21,6 +24,9 @@ def main() -> None:
     # SIGTERM ends commands as SIGINT does: the terminal is restored, and the exit code tells the
     # signal. ``mailslot run`` installs its own handlers.
     signal.signal(signal.SIGTERM, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may not know every character
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(app))
 
 
@@ -41,7 +47,10 @@ def _run(app: Any) -> int:
         if text is None:
             if type(error).__name__ == "Abort":
                 return ExitCode.FORCED_INT
-            raise
+            # A fault of mailslot's own: its text may have come from outside, too.
+            lines = "".join(traceback.format_exception(error)).rstrip()
+            print(printable_lines(lines, "    "), file=sys.stderr)  # noqa: T201
+            return ExitCode.GAVE_UP
         if type(error).__name__ == "NoArgsIsHelpError":
             print(text(), file=sys.stderr)  # noqa: T201 - the whole help text
             return ExitCode.USAGE
@@ -58,4 +67,4 @@ def _not_installed(error: ModuleNotFoundError) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"mailslot: {sentence}", file=sys.stderr)  # noqa: T201 - this is its output
+    print(f"mailslot: {printable(sentence)}", file=sys.stderr)  # noqa: T201 - this is its output

@@ -7,6 +7,7 @@ import base64
 import sys
 import time
 from contextlib import AsyncExitStack
+from json import dumps as json_escaped
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from actors.pubsub.model.types import Gap, PubSubMessage
 from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
+from supervisor.printable import printable
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ def _client(url: str, cluster: bool) -> Any:
 def _line(message: PubSubMessage, json: bool) -> str:
     channel, data = message["channel"], message["data"]
     if not json:
-        return f"{as_text(channel)} {as_text(data)}"
+        return printable(f"{as_text(channel)} {as_text(data)}")
     found: dict[str, Any] = {"at": time.time(), "channel": as_text(channel)}
     if message["pattern"] is not None:
         found["pattern"] = as_text(message["pattern"])
@@ -80,7 +82,14 @@ def _line(message: PubSubMessage, json: bool) -> str:
         found["data_base64"] = base64.b64encode(data).decode()
     else:
         found["data"] = data
-    return msgspec.json.encode(found).decode()
+    return _printable_json(msgspec.json.encode(found).decode())
+
+
+def _printable_json(text: str) -> str:
+    """Escape, as JSON does, the control characters that JSON itself permits."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json_escaped(one)[1:-1] for one in text)
 
 
 def _say_gap(gap: Gap) -> None:
@@ -92,7 +101,7 @@ def _say_shed(count: int) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"mailslot: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"mailslot: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 async def publish_message(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
+from supervisor.printable import printable
 
 _HELP = (
     "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"
@@ -39,9 +40,9 @@ def rendered(look: Look, view: View, *, height: int, problem: str) -> Renderable
 
 def _head(look: Look, problem: str) -> Text:
     stats, snapshots = look.stats, look.stats.worker.snapshots
-    text = Text(f"{stats.worker.name}  ", style="bold")
+    text = _text(f"{stats.worker.name}  ", "bold")
     if problem:
-        text.append(f"no answer: {problem}", style="bold red")
+        text.append(_text(f"no answer: {problem}", "bold red"))
         return text
     good = stats.live.ok and stats.ready.ok
     word = "ready" if good else "not ready" if stats.live.ok else "not live"
@@ -57,7 +58,7 @@ def _head(look: Look, problem: str) -> Text:
         up = sum(process.pid is not None for process in stats.worker.processes)
         text.append(f"  processes {up}/{stats.worker.expected}")
     for reason in (*stats.live.reasons, *stats.ready.reasons, *stats.ready.warnings)[:3]:
-        text.append(f"\n  {reason}", style="red")
+        text.append("\n  ").append(_text(reason, "red"))
     return text
 
 
@@ -85,7 +86,7 @@ def _handlers(look: Look, view: View, room: int) -> Table:
     first = _first(cursor, room)
     for number, row in enumerate(rows[first : first + room], first):
         style = "reverse" if number == cursor else ""
-        table.add_row(*_cells(row, several), style=style)
+        table.add_row(*map(_text, _cells(row, several)), style=style)
     return table
 
 
@@ -118,7 +119,8 @@ def _tree(look: Look, view: View, room: int) -> Text:
         detail = " ".join(f"{key}={value}" for key, value in node.detail.items())
         restarts = f" restarts={node.restarts}" if node.restarts else ""
         style = "reverse" if number == cursor else ""
-        text.append(f"{indent}{node.id} {node.status}{restarts} {detail}\n", style=style)
+        line = f"{indent}{node.id} {node.status}{restarts} {detail}"
+        text.append(_text(line, style)).append("\n")
     return text
 
 
@@ -138,19 +140,25 @@ def _detail(look: Look, row: Row) -> Panel:
         for gap in look.gaps(row)[:_RECENT]
     ]
     lines += [f"failure    {_clock(note.at)} {note.error}" for note in look.failures(row)[:_RECENT]]
-    return Panel(Text("\n".join(lines), overflow="fold"), title=Text(handler.name))
+    text = Text("\n".join(map(printable, lines)), overflow="fold")
+    return Panel(text, title=_text(handler.name))
 
 
 def _recent(look: Look) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     for gap in look.gaps()[:_RECENT]:
         seconds = gap.until - gap.since
-        text.append(
-            f"gap {_clock(gap.until)} {gap.name}: {seconds:.2f} s, {gap.reason}\n", "yellow"
-        )
+        line = f"gap {_clock(gap.until)} {gap.name}: {seconds:.2f} s, {gap.reason}"
+        text.append(_text(line, "yellow")).append("\n")
     for note in look.failures()[:_RECENT]:
-        text.append(f"failure {_clock(note.at)} {note.handler}: {note.error}\n", "red")
+        line = f"failure {_clock(note.at)} {note.handler}: {note.error}"
+        text.append(_text(line, "red")).append("\n")
     return text
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Return ``text`` for the screen as it is: its control characters and its markup do nothing."""
+    return Text(printable(text), style=style)
 
 
 def _clock(unix: float) -> str:

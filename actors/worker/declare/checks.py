@@ -26,8 +26,10 @@ def worker_problems(app: Any) -> Iterator[str]:
     """Yield the problems of a Worker's own options."""
     if not isinstance(app.name, str) or not app.name:
         yield f"name must be a str with something in it, not {app.name!r}"
-    for name in ("drain_timeout", "probe_interval", "start_timeout"):
-        yield from _seconds(name, getattr(app, name), optional=name != "drain_timeout")
+    for name in ("drain_timeout", "shutdown_timeout"):
+        yield from _seconds(name, getattr(app, name))
+    for name in ("probe_interval", "start_timeout"):
+        yield from _seconds(name, getattr(app, name), optional=True)
     pubsub = app.pubsub_options
     yield from _seconds("subscription_timeout", pubsub["subscription_timeout"])
     policy = pubsub["retry_policy"]

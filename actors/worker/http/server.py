@@ -7,6 +7,8 @@ sockets. A web framework would add a dozen packages.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,6 +16,7 @@ from typing import Any, Final, Self
 import h11
 import msgspec
 
+from supervisor.forks import close_in_forks, forget
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
@@ -22,6 +25,8 @@ log = get_logger("mailslot.worker")
 _PATIENCE: Final = 10.0
 _MOST_CONNECTIONS: Final = 64
 _ALLOWED: Final = {b"GET", b"HEAD"}
+#: The host in a Host header: a name, an IPv4 address, or an IPv6 address in brackets.
+_HOST: Final = re.compile(r"\[([^\]]*)\](:\d+)?|([^:]*)(:\d+)?")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -64,7 +69,10 @@ class HttpServer:
         self.address = address
         self._routes = routes
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._asked_for = address[0].lower()
+        # The connections, the oldest one first, and those that have not sent a whole request.
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._idle: dict[asyncio.Task[Any], None] = {}
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -73,6 +81,8 @@ class HttpServer:
             OSError: the address is not available.
         """
         self._server = await asyncio.start_server(self._serve, *self.address)
+        for listening in self._server.sockets:
+            close_in_forks(listening.fileno())
         host, port = self._server.sockets[0].getsockname()[:2]
         self.address = (host, port)
         log.info("http", url=self.url)
@@ -85,6 +95,8 @@ class HttpServer:
         traceback: TracebackType | None,
     ) -> None:
         assert self._server is not None
+        for listening in self._server.sockets:
+            forget(listening.fileno())
         self._server.close()
         tasks = list(self._tasks)
         for task in tasks:
@@ -102,47 +114,47 @@ class HttpServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        if len(self._tasks) >= _MOST_CONNECTIONS:
+            # So that a probe is answered, whatever others do with their connections.
+            next(iter(self._idle or self._tasks)).cancel()
+        self._tasks[task] = self._idle[task] = None
         try:
-            if len(self._tasks) <= _MOST_CONNECTIONS:
-                await self._converse(reader, writer)
-        except (OSError, TimeoutError, h11.RemoteProtocolError):
-            pass  # the client went away, or does not speak HTTP
+            await self._converse(reader, writer, task)
+        except (OSError, TimeoutError):
+            pass  # the client went away
         except asyncio.CancelledError:
             pass  # by __aexit__; asyncio would log a stream callback that ends cancelled
         finally:
-            self._tasks.discard(task)
+            self._tasks.pop(task, None)
+            self._idle.pop(task, None)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[Any]
+    ) -> None:
         connection = h11.Connection(h11.SERVER)
         while connection.states[h11.CLIENT] is not h11.CLOSED:
             async with asyncio.timeout(_PATIENCE):
-                request = await _next_request(connection, reader)
+                try:
+                    request = await _next_request(connection, reader)
+                except h11.RemoteProtocolError as error:
+                    writer.write(_refusal(connection, error))
+                    await writer.drain()
+                    return
                 if request is None:
                     return
-                writer.write(self._reply(connection, request))
+                self._idle.pop(task, None)
+                writer.write(_reply(connection, request.method, self._answer(request)))
                 await writer.drain()
             if connection.our_state is h11.MUST_CLOSE:
                 return
             connection.start_next_cycle()
-
-    def _reply(self, connection: h11.Connection, request: h11.Request) -> bytes:
-        answer = self._answer(request)
-        headers = {
-            "content-type": answer.type,
-            "content-length": str(len(answer.body)),
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-            **answer.headers,
-        }
-        response = h11.Response(status_code=answer.status, headers=list(headers.items()))
-        sent = connection.send(response) or b""
-        if request.method != b"HEAD":
-            sent += connection.send(h11.Data(data=answer.body)) or b""
-        return sent + (connection.send(h11.EndOfMessage()) or b"")
+            self._idle[task] = None
 
     def _answer(self, request: h11.Request) -> Answer:
+        if not self._is_ours(request):
+            text = "no answers for this Host: name the address, localhost or what --http names\n"
+            return Answer(text.encode(), status=421)
         if request.method not in _ALLOWED:
             return Answer(b"only GET\n", status=405, headers={"allow": "GET, HEAD"})
         path = request.target.decode("ascii", "replace").partition("?")[0]
@@ -155,6 +167,52 @@ class HttpServer:
         except Exception as error:
             log.error("http_failed", path=path, error=repr(error), exc_info=error)
             return Answer(f"{type(error).__name__}\n".encode(), status=500)
+
+    def _is_ours(self, request: h11.Request) -> bool:
+        """Return whether ``request`` may be answered, by its Host.
+
+        A web page may lead a name of its own to the loopback address, and have the browser read
+        what answers there. Its requests have that name as their Host.
+        """
+        if not ipaddress.ip_address(self.address[0]).is_loopback:
+            return True  # whoever can connect can read
+        given = dict(request.headers).get(b"host")
+        if given is None:  # HTTP/1.0, which no browser speaks
+            return True
+        found = _HOST.fullmatch(given.decode("ascii", "replace").lower())
+        host = "" if found is None else found[1] or found[3] or ""
+        return host in ("localhost", self._asked_for) or _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _refusal(connection: h11.Connection, error: h11.RemoteProtocolError) -> bytes:
+    """Return the answer to what is no HTTP request; empty if an answer has begun."""
+    if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        return b""
+    text = f"no HTTP request: {error}\n"
+    return _reply(connection, b"GET", Answer(text.encode(), status=error.error_status_hint))
+
+
+def _reply(connection: h11.Connection, method: bytes, answer: Answer) -> bytes:
+    headers = {
+        "content-type": answer.type,
+        "content-length": str(len(answer.body)),
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        **answer.headers,
+    }
+    response = h11.Response(status_code=answer.status, headers=list(headers.items()))
+    sent = connection.send(response) or b""
+    if method != b"HEAD":
+        sent += connection.send(h11.Data(data=answer.body)) or b""
+    return sent + (connection.send(h11.EndOfMessage()) or b"")
 
 
 async def _next_request(

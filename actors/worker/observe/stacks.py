@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from supervisor import TreeNode
+from supervisor.printable import printable
 
 
 def print_report(tree: TreeNode) -> None:
@@ -21,7 +22,7 @@ def print_report(tree: TreeNode) -> None:
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
     out.write(f"--- mailslot: stacks of {len(tasks)} tasks\n")
     for task in tasks:
-        out.write(f"{task.get_name()}\n")
+        out.write(f"{printable(task.get_name())}\n")
         for frame in _frames(task):
             code = frame.f_code
             out.write(f"    {code.co_filename}:{frame.f_lineno} {code.co_qualname}\n")

@@ -15,6 +15,7 @@ import msgspec
 from actors.worker.observe.health import MOST_LAG
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State
 from actors.worker.process.parent_link import VARIABLE, Assignment, Line
+from actors.worker.process.report_pipe import ReportPipe
 from actors.worker.run.exit_codes import ExitCode
 from actors.worker.run.partition import Partition
 from actors.worker.run.settings import Previous
@@ -22,8 +23,6 @@ from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
 
-#: The longest line: a snapshot of about ten thousand handlers.
-_LONGEST: Final = 64 * 1024 * 1024
 #: Seconds without a line, of which there are four a second, that count as event loop lag.
 _SILENT: Final = 1.0
 _decoder = msgspec.json.Decoder(Line)
@@ -32,7 +31,9 @@ _decoder = msgspec.json.Decoder(Line)
 class ChildProcess:
     """One of several processes, through all its incarnations."""
 
-    def __init__(self, index: int, partition: Partition, command: Sequence[str]) -> None:
+    def __init__(
+        self, index: int, partition: Partition, command: Sequence[str], url: str | None = None
+    ) -> None:
         self.index = index
         self.partition = partition
         self.pid: int | None = None  # while it runs
@@ -42,6 +43,7 @@ class ChildProcess:
         self.snapshot: Snapshot | None = None  # the latest that it sent
         self.restarts = -1
         self._command = command
+        self._url = url  # the broker, instead of the app's own
         self._lag = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._asked = False
@@ -84,19 +86,22 @@ class ChildProcess:
         self.restarts += 1
         self.seen_at = self.snapshot = self.code = None
         self._lag, self._asked = 0.0, False
-        reader, process = await self._start()
+        pipe, process = await self._start()
         self._process, self.pid = process, process.pid
         try:
             if stopping():
                 self.ask_to_stop()
-            await self._listen(reader, started)
-            self.code = await process.wait()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(pipe.lines, started))
+                self.code = await process.wait()
+                pipe.finish()
         except BaseException:
             if process.returncode is None:
                 process.kill()
             self.code = await process.wait()
             raise
         finally:
+            pipe.close()
             self._process = self.pid = None
             self.note_end(f"process {self.index} {self.how}")
 
@@ -105,10 +110,12 @@ class ChildProcess:
         if self._handled_until is not None:
             self._previous = Previous(self._handled_until, reason)
 
-    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.subprocess.Process]:
+    async def _start(self) -> tuple[ReportPipe, asyncio.subprocess.Process]:
         ours, theirs = os.pipe()
         try:
-            assignment = Assignment(self.index, str(self.partition), theirs, self._previous)
+            assignment = Assignment(
+                self.index, str(self.partition), theirs, self._previous, self._url
+            )
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -122,16 +129,14 @@ class ChildProcess:
             raise
         finally:
             os.close(theirs)
-        reader = asyncio.StreamReader(limit=_LONGEST)
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
-        )
-        return reader, process
+        pipe = ReportPipe(ours)
+        await pipe.open()
+        return pipe, process
 
-    async def _listen(self, reader: asyncio.StreamReader, started: Callable[[], None]) -> None:
-        """Read lines until the process closes the pipe."""
+    async def _listen(self, lines: asyncio.StreamReader, started: Callable[[], None]) -> None:
+        """Read lines until the process ends, or closes the pipe."""
         up = False
-        while text := await self._read(reader):
+        while text := await self._read(lines):
             try:
                 line = _decoder.decode(text)
             except msgspec.DecodeError:  # the process died while it wrote the line
@@ -146,13 +151,13 @@ class ChildProcess:
                 up = True
                 started()
 
-    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+    async def _read(self, lines: asyncio.StreamReader) -> bytes:
         """Return the next line; log if it is late."""
         silent = False
         while True:
             try:
                 async with asyncio.timeout(MOST_LAG):
-                    text = await reader.readline()
+                    text = await lines.readline()
             except TimeoutError:
                 if self.seen_at is not None and not silent:
                     silent = True

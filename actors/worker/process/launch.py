@@ -14,7 +14,14 @@ from actors.worker.process import log_setup as logs
 from actors.worker.process.loader import load
 from actors.worker.process.parent import Processes
 from actors.worker.process.parent_link import Assignment
-from actors.worker.process.runner import RunOptions, assign, embedded, run_worker, serve_http
+from actors.worker.process.runner import (
+    RunOptions,
+    assign,
+    embedded,
+    hook_seconds,
+    run_worker,
+    serve_http,
+)
 from actors.worker.process.signals import Signals, StopAsked
 from actors.worker.run.app import Worker
 from actors.worker.run.exit_codes import ExitCode
@@ -46,9 +53,9 @@ def _launch(options: RunOptions, signals: Signals) -> int:
     logs.configure(options.log_format, **fields)
     app = load(options.target)
     options.apply(app)
-    app.validate()
     if assignment is not None:
         assign(app, assignment)
+    app.validate()
     if assignment is not None or (options.processes == 1 and not options.reload):
         running = run_worker(app, options, signals, assignment)
     else:
@@ -72,7 +79,7 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
         if options.embedded:
             url = await stack.enter_async_context(embedded(app))
             options = msgspec.structs.replace(options, url=url)
-        processes = Processes(app.name, app.drain_timeout, options)
+        processes = Processes(app.name, app.drain_timeout, hook_seconds(app), options)
         if options.http is not None:
             await stack.enter_async_context(serve_http(options.http, processes.worker_snapshot))
         changes = None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+import traceback
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TextIO
 
 import structlog
 
+from supervisor.printable import printable, printable_lines
+
 FORMATS = ("console", "json")
+_INDENT: Final = "    "
 
 
 def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
@@ -56,9 +61,39 @@ def _renderers(format: str) -> list[Any]:
             structlog.processors.JSONRenderer(default=repr),
         ]
     return [
+        _escaped,
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            pad_event_to=0,
-            exception_formatter=structlog.dev.plain_traceback,
-        )
+            colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=_print_traceback
+        ),
     ]
+
+
+class _Shown:
+    """A value of a line that is printed as ``text``."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _escaped(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Escape the control characters of all values; a line stays one line."""
+    shown: dict[str, Any] = {}
+    for key, value in event.items():
+        if key in ("exception", "stack"):
+            shown[key] = printable_lines(str(value), _INDENT)
+        elif key == "event":
+            shown[key] = printable(str(value))
+        elif key != "exc_info" and not (isinstance(value, str) and value.isprintable()):
+            shown[key] = _Shown(printable(repr(value)))
+        else:
+            shown[key] = value
+    return shown
+
+
+def _print_traceback(out: TextIO, info: Any) -> None:
+    """Print a traceback, indented: no line of an exception's text looks like a line of the log."""
+    lines = "".join(traceback.format_exception(*info)).rstrip()
+    out.write("\n" + printable_lines(lines, _INDENT))

@@ -50,16 +50,19 @@ class ProcessDied(Exception):
 class Processes:
     """The processes of the worker ``name``, and their supervisor.
 
-    Each process has ``drain_timeout`` seconds to drain. With ``options.reload``, a process that
-    ends is not restarted before a file changes.
+    Each process has ``drain_timeout`` seconds to drain, and its shutdown hooks ``hook_seconds``
+    more. With ``options.reload``, a process that ends is not restarted before a file changes.
     """
 
-    def __init__(self, name: str, drain_timeout: float, options: RunOptions) -> None:
+    def __init__(
+        self, name: str, drain_timeout: float, hook_seconds: float, options: RunOptions
+    ) -> None:
         self.name = name
         self._restart = Restart.TEMPORARY if options.reload else Restart.PERMANENT
-        self._grace = drain_timeout + _GRACE
+        self._grace = drain_timeout + hook_seconds + _GRACE
+        self._forced = hook_seconds + _GRACE
         self.processes = [
-            ChildProcess(index, share, options.command())
+            ChildProcess(index, share, options.command(), options.url)
             for index, share in enumerate(options.partition.split(options.processes))
         ]
         specs = [self._spec(process) for process in self.processes]
@@ -107,7 +110,13 @@ class Processes:
         supervisor = self._supervisor
         signals.end.first = self.kill
         signals.attach(
-            Acts(supervisor.request_stop, self._force, self._show, self._grace, cancelling=_GRACE)
+            Acts(
+                supervisor.request_stop,
+                self._force,
+                self._show,
+                self._grace,
+                cancelling=self._forced,
+            )
         )
         watching = None if changes is None else asyncio.ensure_future(self._reload_on(changes))
         if watching is not None:
@@ -149,7 +158,7 @@ class Processes:
         """End the drain of all processes; kill those that go on nevertheless."""
         for process in self.processes:
             process.terminate()
-        self._supervisor.request_stop(self._supervisor.clock.time() + _GRACE)
+        self._supervisor.request_stop(self._supervisor.clock.time() + self._forced)
 
     def kill(self) -> None:
         """Kill all processes at once: none of them outlives its parent."""

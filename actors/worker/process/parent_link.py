@@ -17,6 +17,7 @@ import msgspec
 from actors.worker.observe.snapshot import Snapshot, State
 from actors.worker.run.app import Worker
 from actors.worker.run.settings import Previous
+from supervisor.forks import close_in_forks, forget
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
@@ -37,12 +38,19 @@ class Assignment(msgspec.Struct, frozen=True):
     partition: str  # the names that fall to it, ``I/N``
     pipe: int  # the file descriptor to write lines to
     previous: Previous | None = None  # the process that it replaces
+    url: str | None = None  # the broker, instead of the app's own
 
     @classmethod
     def from_environment(cls) -> Assignment | None:
         """Return the assignment of this process; None: it has no parent."""
         text = os.environ.pop(VARIABLE, None)
-        return None if text is None else msgspec.json.decode(text, type=cls)
+        if text is None:
+            return None
+        assignment = msgspec.json.decode(text, type=cls)
+        # Processes that this one starts get no copy.
+        os.set_inheritable(assignment.pipe, False)
+        close_in_forks(assignment.pipe)
+        return assignment
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -80,4 +88,5 @@ async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable
         log.error("parent_gone", action="this process drains and exits")
         parent_gone()
     finally:
+        forget(pipe)
         transport.abort()

@@ -52,18 +52,27 @@ class RunOptions(msgspec.Struct, frozen=True):
         app.partition = self.partition
 
     def command(self) -> list[str]:
-        """Return the command that runs one of several processes; the environment says which one."""
+        """Return the command that runs one of several processes.
+
+        Everybody on the machine may read it: the URL, which may have a password, goes the way of
+        the :class:`Assignment`.
+        """
         command = [sys.executable, "-m", "actors.worker", "run", self.target]
         command += ["--log-format", self.log_format]
-        if self.url is not None:
-            command += ["--url", self.url]
         if self.drain_timeout is not None:
             command += ["--drain-timeout", str(self.drain_timeout)]
         return command
 
 
+def hook_seconds(app: Worker[Any]) -> float:
+    """Return the seconds that the shutdown hooks of ``app`` may take beyond any other deadline."""
+    return app.shutdown_timeout if app.shutdown_hooks else 0.0
+
+
 def assign(app: Worker[Any], assignment: Assignment) -> None:
     """Make ``app`` the worker of a child process."""
+    if assignment.url is not None:
+        app.at(assignment.url)
     app.process = assignment.index
     app.partition = Partition.parse(assignment.partition)
     app.previous = assignment.previous
@@ -107,7 +116,8 @@ async def run_worker(
     except Exception as error:
         code = exit_code(error, started=was_up)
         log.error("ended", code=int(code), reason=one_sentence(error))
-        return code
+        undrained = app.drained is not None and not app.drained.in_time
+        return ExitCode.DEADLINE if undrained else code
     assert app.drained is not None
     if not app.drained.in_time:
         return ExitCode.DEADLINE  # drain_deadline_passed has been logged
@@ -128,7 +138,15 @@ def _acts(app: Worker[Any]) -> Acts:
     def overdue() -> int:
         return ExitCode.DRAINED if app.state is State.STARTING else ExitCode.DEADLINE
 
-    return Acts(drain, task.cancel, lambda: print_report(app.tree()), app.drain_timeout, overdue)
+    hooks = hook_seconds(app)
+    return Acts(
+        drain,
+        task.cancel,
+        lambda: print_report(app.tree()),
+        app.drain_timeout + hooks,
+        overdue,
+        cancelling=hooks,
+    )
 
 
 @asynccontextmanager

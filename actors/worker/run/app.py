@@ -47,6 +47,8 @@ class Worker(Registry[C]):
         context: a value for handlers that have a parameter annotated with its type.
         context_type: the type of the context, if a start-up hook sets ``app.context``.
         drain_timeout: seconds in which the worker has to finish its work when it stops.
+        shutdown_timeout: seconds that the shutdown hooks have at least: after a drain that took all
+            of ``drain_timeout``, and after a cancellation.
         probe_interval: seconds for which a proof of delivery is fresh; None: no probes.
         start_timeout: seconds in which the broker must answer at the start; None: no limit.
         subscription_timeout: seconds in which subscriptions must be confirmed at the start.
@@ -73,6 +75,7 @@ class Worker(Registry[C]):
         probe_interval: float | None = 10.0,
         start_timeout: float | None = 5.0,
         subscription_timeout: float = 5.0,
+        shutdown_timeout: float = 2.0,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         on_failure: HandlerFailureSink | None = None,
         on_gap: GapCallback | None = None,
@@ -86,6 +89,7 @@ class Worker(Registry[C]):
         super().__init__(name, context, context_type)
         self.broker = Broker(where, cluster, client_options)
         self.drain_timeout = drain_timeout
+        self.shutdown_timeout = shutdown_timeout
         self.probe_interval = probe_interval
         self.start_timeout = start_timeout
         #: The channels, patterns and single actors that fall to this process.
@@ -180,6 +184,7 @@ class Worker(Registry[C]):
             process=self.process,
             previous=self.previous,
             drain_timeout=self.drain_timeout,
+            shutdown_timeout=self.shutdown_timeout,
             probe_interval=self.probe_interval,
             restart_limit=self.restart_limit,
             pubsub={**self.pubsub_options, "start_timeout": self.start_timeout},
@@ -194,15 +199,15 @@ class Worker(Registry[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drain within ``drain_timeout``, then stop; see :attr:`drained`."""
+        """Drain within ``drain_timeout``, run the shutdown hooks, stop; see :attr:`drained`."""
         self.state, run = State.DRAINING, self._run
         try:
-            self.drained = await run.drain(self.drain_timeout, hurry=error is not None)
+            await run.leave(self.drain_timeout, error=error)
         except BaseException as second:
             await run.stack.__aexit__(type(second), second, second.__traceback__)
             raise
         finally:
-            self.state = State.STOPPED
+            self.state, self.drained = State.STOPPED, run.drained
         await run.stack.__aexit__(kind, error, traceback)
 
     async def run(self) -> Drained:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,9 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
         (ConnectionError, TimeoutError), retries=None, base_delay=0.1, max_delay=5, jitter=True
     )
 )
+
+#: A host, or an IPv6 address in brackets, and perhaps a port.
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d+)?")
 
 _FIRST_DELAY, _MOST_DELAY = 0.1, 5.0
 
@@ -101,7 +105,11 @@ class Broker(msgspec.Struct, frozen=True):
         return [self.where] if isinstance(self.where, str) else self.where
 
     def __str__(self) -> str:
-        return ", ".join(_without_password(_url(address)) for address in self._addresses)
+        return ", ".join(map(_without_password, self._addresses))
+
+    def __repr__(self) -> str:
+        # Names of options alone: among the values are passwords.
+        return f"Broker({str(self)!r}, cluster={self.cluster}, options={sorted(self.options)})"
 
 
 async def connect(broker: Broker, timeout: float | None) -> Any:
@@ -151,9 +159,18 @@ def _location(address: Address) -> TCPLocation:
             name, _, number = address.rpartition(":")
             if name and number.isdecimal():
                 return TCPLocation(name.strip("[]"), int(number))
-    raise ValueError(f"{address!r} is no node: write host:port, (host, port) or a URL")
+    shown = _without_password(address)
+    raise ValueError(f"{shown!r} is no node: write host:port, (host, port) or a URL")
 
 
-def _without_password(url: str) -> str:
-    before, at, after = url.rpartition("@")
-    return f"{before.partition('://')[0]}://{after}" if at else url
+def _without_password(address: Address) -> str:
+    """Return an address to show, also one that is wrong: scheme, host, port and path."""
+    if not isinstance(address, str):
+        return f"redis://{address[0]}:{address[1]}"
+    text = address if "://" in address else f"redis://{address}"
+    scheme, _, rest = text.partition("://")
+    where = rest.rpartition("@")[2].partition("?")[0].partition("#")[0]
+    host, slash, path = where.partition("/")
+    if not _HOST.fullmatch(host):  # a user and a password without a host, for instance
+        host = "..."
+    return f"{scheme}://{host}{slash}{path}"

@@ -5,13 +5,15 @@ primary, through a broken proxy, or to a node that the cluster has forgotten. On
 arrives proves that messages arrive. There is one probe channel for each node in use; among shard
 channels its name has the slot of a channel that the node serves.
 
-A probe is published three times in each interval. If one does not come back in time although the
-server took it, the path through that node is silent: it is logged, and its reader is restarted.
+A probe is published three times in each interval, each with a random text: what others publish on
+the channel proves nothing. If one does not come back in time although the server took it, the path
+through that node is silent: it is logged, and its reader is restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -21,7 +23,7 @@ from actors.pubsub.model.types import Gap, Kind, PubSubMessage
 from actors.redis.exceptions import RedisError
 from actors.redis.topology.slots import key_slot
 from actors.runtime.actor import Actor
-from actors.worker.observe.snapshot import PathState
+from actors.worker.observe.snapshot import PathState, as_text
 from actors.worker.run.delivery_proof import PER_INTERVAL, Paths, Proof
 from supervisor.log import get_logger
 
@@ -82,11 +84,13 @@ class Prober(Actor[str]):
 
     async def _publish(self, node: str, proof: Proof) -> None:
         publish = self._client.spublish if self._sharded else self._client.publish
-        now = time.monotonic()
-        proof.sent(now)  # before publishing: the probe may arrive before the server's answer
+        channel, text, now = self._channels[node], os.urandom(16).hex(), time.monotonic()
+        # Before publishing: the probe may arrive before the server's answer.
+        proof.sent(now)
+        self._paths.published(channel, text, now)
         try:
             async with asyncio.timeout(self._paths.interval / PER_INTERVAL):
-                await publish(self._channels[node], repr(now))
+                await publish(channel, text)
         except (RedisError, TimeoutError, OSError) as error:
             # This says nothing about delivery; the reader notices a dead server by itself.
             proof.withdrawn(now)
@@ -127,10 +131,11 @@ class Prober(Actor[str]):
         self._channels = wanted
 
     def _came_back(self, message: PubSubMessage) -> None:
-        self._paths.came_back += 1
-        sent_at, name = float(message["data"]), message["channel"]
-        if isinstance(name, bytes):
-            name = name.decode()
+        name = as_text(message["channel"])
+        sent_at = self._paths.arrived(name, as_text(message["data"]))
+        if sent_at is None:  # somebody else published it: it proves nothing
+            log.debug("probe_unknown", channel=name)
+            return
         for node, channel in self._channels.items():
             if channel == name and node in self._paths.proofs:
                 self._paths.proofs[node].came_back(sent_at)

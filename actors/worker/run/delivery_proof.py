@@ -70,7 +70,22 @@ class Paths:
         self.interval = interval
         self.proofs: dict[str, Proof] = {}
         self.restarts: Counter[str] = Counter()  # of silent paths, by node
-        self.came_back = 0  # how many probes came back in all
+        self.came_back = 0  # how many messages came on the probe channels in all
+        # What was published and has not come back: by channel and text, when that was.
+        self._under_way: dict[tuple[str, str], float] = {}
+
+    def published(self, channel: str, text: str, now: float) -> None:
+        """Note a probe that is published now; nobody else can guess its ``text``."""
+        # What does not come back within two intervals proves nothing any more.
+        late = [key for key, at in self._under_way.items() if now - at > 2 * self.interval]
+        for key in late:
+            del self._under_way[key]
+        self._under_way[channel, text] = now
+
+    def arrived(self, channel: str, text: str) -> float | None:
+        """Return when the probe that arrived was published; None: it is none of ours."""
+        self.came_back += 1
+        return self._under_way.pop((channel, text), None)
 
     def follow(self, nodes: set[str], now: float) -> None:
         """Keep proofs for ``nodes``, the nodes in use, and no others."""

@@ -22,6 +22,7 @@ from actors.redis.exceptions import (
     RedisClusterError,
 )
 from supervisor import SpecError
+from supervisor.printable import printable
 
 
 class ExitCode(IntEnum):
@@ -86,7 +87,7 @@ def one_sentence(error: BaseException) -> str:
         plain = isinstance(cause, SpecError | UsageError | ConnectFailedError)
         text = text if plain and text else f"{type(cause).__name__}: {text}".rstrip(": ")
         parts.append("; ".join([text, *getattr(cause, "__notes__", ())]))
-    return "; ".join(dict.fromkeys(parts))
+    return printable("; ".join(dict.fromkeys(parts)))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -6,6 +6,8 @@ import os
 import time
 from typing import Final
 
+import msgspec
+
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.model.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
@@ -20,6 +22,8 @@ from supervisor import TreeNode
 
 #: Seconds between two looks at the mailboxes; ages are exact to within this.
 SAMPLE_SECONDS: Final = 0.5
+#: Levels of the tree in a snapshot: JSON is written and read by recursion.
+_LEVELS: Final = 100
 
 
 class Observer:
@@ -73,7 +77,7 @@ class Observer:
             failed=counters.failed.total(),
             recent_gaps=tuple(counters.recent_gaps),
             recent_failures=tuple(counters.recent_failures),
-            tree=tree,
+            tree=cut(tree, _LEVELS),
             refusing=tuple(
                 f"{pubsub.name}: {said}"
                 for pubsub in pubsubs
@@ -130,6 +134,21 @@ class Observer:
         received -= sum(paths.came_back for _, paths in components.paths)
         # A probe is received a moment before it is recognised as one.
         self._received_shown = max(self._received_shown, received)
+
+
+def cut(tree: TreeNode, levels: int) -> TreeNode:
+    """Return ``tree`` with so many levels below its root.
+
+    Where nodes are left out, ``detail`` has ``below``: how many.
+    """
+    if not tree.children:
+        return tree
+    if levels == 0:
+        below = sum(1 for _ in tree.walk()) - 1
+        return msgspec.structs.replace(tree, children=(), detail={**tree.detail, "below": below})
+    children = tuple(cut(child, levels - 1) for child in tree.children)
+    same = all(one is other for one, other in zip(children, tree.children, strict=True))
+    return tree if same else msgspec.structs.replace(tree, children=children)
 
 
 class Sampler(Actor[str]):

@@ -28,6 +28,7 @@ class RunSettings(msgspec.Struct, frozen=True):
     process: int  # the number of this process, from 0
     previous: Previous | None  # the process that this one replaces, or None
     drain_timeout: float
+    shutdown_timeout: float  # seconds that the shutdown hooks have at least
     probe_interval: float | None
     # restarts allowed at the root of the tree, and within how many seconds
     restart_limit: tuple[int | None, float]

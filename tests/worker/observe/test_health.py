@@ -208,6 +208,20 @@ def test_a_restarted_path_begins_unproven_and_is_counted():
     assert set(paths.proofs) == {"a"}
 
 
+def test_a_probe_counts_once_on_its_own_channel_and_not_late():
+    paths = Paths(9.0)
+    paths.published("a", "secret", 10.0)
+    assert paths.arrived("a", "1e300") is None
+    assert paths.arrived("b", "secret") is None
+    assert paths.arrived("a", "secret") == 10.0
+    assert paths.arrived("a", "secret") is None
+    paths.published("a", "old", 10.0)
+    paths.published("a", "new", 30.0)
+    assert paths.arrived("a", "old") is None
+    assert paths.arrived("a", "new") == 30.0
+    assert paths.came_back == 6
+
+
 # -- ages and lag ----------------------------------------------------------------------------------
 
 
