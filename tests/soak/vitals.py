@@ -14,7 +14,7 @@ import msgspec
 __all__ = ["Vitals", "growth", "read_vitals"]
 
 # How much more a process may use in the last third of a run than in the first. A connection through
-# a proxy has five tasks and three sockets, and after a fault a few more or less are open for a while.
+# a proxy has five tasks and three sockets; after a fault a few more are open for a while.
 _MORE_TASKS, _MORE_FILES, _MORE_BYTES = 24, 16, 16 * 2**20
 
 
