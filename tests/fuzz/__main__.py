@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=120.0, help="for all parts together")
+    parser.add_argument("--seconds", type=float, default=240.0, help="for all parts together")
     parser.add_argument("--step", help="play this one step of one part")
     parser.add_argument("--verbose", action="store_true", help="show what the library logs")
     options = parser.parse_args(arguments)

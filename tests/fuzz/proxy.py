@@ -131,6 +131,8 @@ class HostileProxy:
                     if isinstance(act, bytes):
                         out += act
                         continue
+                    if writer.transport.is_closing():
+                        return
                     writer.write(bytes(out))
                     out.clear()
                     if isinstance(act, float):
@@ -142,8 +144,9 @@ class HostileProxy:
                     else:
                         return
                 held.clear()
-            writer.write(bytes(out))
-            await writer.drain()
+            if not writer.transport.is_closing():
+                writer.write(bytes(out))
+                await writer.drain()
 
     def _replace(self, transport: asyncio.WriteTransport, frame: bytes) -> Acts:
         hostile = None if self.mischief is None else self.mischief(frame)

@@ -15,7 +15,7 @@ from actors.testing.servers.binary import ServerBinary
 from actors.worker import Worker
 from tests.faults.arrivals import Arrivals
 from tests.faults.results import wrongs
-from tests.faults.scenarios import FAULTS, runs_on
+from tests.faults.scenarios import FAULTS, Fault, runs_on
 from tests.faults.stage import CHANNELS, Stage
 from tests.soak.results import Round
 
@@ -43,6 +43,8 @@ class ClusterSide:
         self._rate = rate
         self._exit = AsyncExitStack()
         self._arrivals: Arrivals | None = None
+        # What is still to be played before each fault comes again.
+        self._deck: list[Fault] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -86,9 +88,11 @@ class ClusterSide:
             self._arrivals.gaps.append(gap)
 
     async def play(self, rng: Random) -> Round:
-        """Play a random fault while publishers publish, and judge."""
-        faults = [FAULTS[name] for name in _NAMES if runs_on(FAULTS[name], self._binary)]
-        fault, words = rng.choice(faults), rng.random() < 0.3
+        """Play a fault while publishers publish, and judge."""
+        if not self._deck:
+            self._deck = [FAULTS[name] for name in _NAMES if runs_on(FAULTS[name], self._binary)]
+            rng.shuffle(self._deck)
+        fault, words = self._deck.pop(), rng.random() < 0.3
         async with Stage(
             self._cluster, self._rate, words=words, strays=_STRAYS, listen=self._listen
         ) as stage:

@@ -47,6 +47,8 @@ class ServerSide:
         self._rate = rate
         self._exit = AsyncExitStack()
         self._arrivals: Arrivals | None = None
+        # What is still to be played before each fault comes again.
+        self._deck: list[str] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -88,15 +90,16 @@ class ServerSide:
     # -- rounds ------------------------------------------------------------------------------------
 
     async def play(self, rng: Random) -> Round:
-        """Play a random fault while a publisher publishes, and judge."""
-        title, fault = rng.choice(list(_FAULTS.items()))
-        words = rng.random() < 0.3
+        """Play a fault while a publisher publishes, and judge."""
+        if not self._deck:
+            self._deck = rng.sample(list(_FAULTS), len(_FAULTS))
+        title, words = self._deck.pop(), rng.random() < 0.3
         self._arrivals = arrivals = Arrivals(_CHANNELS, words=words)
         load = PlainLoad(self._server.port, _CHANNELS, self._rate, words=words)
         load.start()
         await arrivals.live()
         await asyncio.sleep(_WARM)
-        await fault(self._server, self._proxy)
+        await _FAULTS[title](self._server, self._proxy)
         await arrivals.live()
         settled_at = time.time()
         await asyncio.sleep(_AFTER)
