@@ -27,4 +27,6 @@ async def play(judge: Judge, place: Place, selector: RoundSelector) -> None:
     judge.random().shuffle(moments)
     for moment in judge.steps(moments):
         name, rounds = moment.split()
-        await judge.play(moment, SCENES[name](judge, place, Cut(selector, int(rounds))))
+        cut = Cut(selector, int(rounds))
+        await judge.play(moment, SCENES[name](judge, place, cut))
+        judge.ends["cancelled" if cut.fired else "ended before"] += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-__all__ = ["LIES", "Address", "lie"]
+__all__ = ["LIES", "Address", "lie", "redirection"]
 
 Address = tuple[str, int]
 
@@ -33,13 +33,16 @@ _REFUSALS = (
 )
 
 
-def lie(rng: Random, frame: bytes, known: Sequence[Address]) -> tuple[str, bytes]:
+def lie(
+    rng: Random, frame: bytes, known: Sequence[Address], slots: Sequence[int]
+) -> tuple[str, bytes]:
     """Return the name of a lie, and what a node says in place of ``frame``.
 
     Args:
         rng: chooses.
         frame: what the node really says.
         known: the addresses of nodes that exist.
+        slots: those that the client is interested in.
     """
     if frame.startswith((b"$", b"=")) and b" myself," in frame:
         text = frame.split(b"\r\n", 1)[1].decode(errors="replace").strip()
@@ -51,9 +54,14 @@ def lie(rng: Random, frame: bytes, known: Sequence[Address]) -> tuple[str, bytes
         return "shards", frame.replace(b":%d\r\n" % old, b":%d\r\n" % new)
     if rng.random() < 0.3:
         return "refusal", b"-%s\r\n" % rng.choice(_REFUSALS)
-    host, port = _address(rng, known)
-    words = f"{rng.choice(('MOVED', 'MOVED', 'ASK'))} {rng.randrange(17000)} {host}:{port}"
-    return "redirection", b"-%s\r\n" % words.encode()
+    return "redirection", redirection(rng, _address(rng, known), slots)
+
+
+def redirection(rng: Random, address: Address, slots: Sequence[int]) -> bytes:
+    """Return a MOVED or ASK, mostly for one of ``slots``."""
+    slot = rng.choice((*slots, *slots, rng.randrange(17000)))
+    host, port = address
+    return f"-{rng.choice(('MOVED', 'MOVED', 'ASK'))} {slot} {host}:{port}\r\n".encode()
 
 
 def _address(rng: Random, known: Sequence[Address]) -> Address:

@@ -43,9 +43,10 @@ class Cut:
 
     def __init__(self, selector: RoundSelector, after: int | None) -> None:
         self.rounds = 0
+        #: Whether the call was cancelled.
+        self.fired = False
         self._selector = selector
         self._after = after
-        self._fired = False
 
     async def __call__(self, call: Coroutine[Any, Any, Any]) -> bool:
         """Await ``call`` in this task, cancel it, and return whether it ended by itself."""
@@ -54,9 +55,9 @@ class Cut:
 
         def round_begins() -> bool:
             self.rounds += 1
-            if self._after is None or self.rounds <= self._after or self._fired:
+            if self._after is None or self.rounds <= self._after or self.fired:
                 return False
-            self._fired = True
+            self.fired = True
             task.cancel()
             return True
 
@@ -65,7 +66,7 @@ class Cut:
             async with asyncio.timeout(LIMIT) as clock:
                 await call
         except asyncio.CancelledError:
-            if not self._fired:
+            if not self.fired:
                 raise
             task.uncancel()
             return False
@@ -75,6 +76,6 @@ class Cut:
             raise Fault(f"no end within {LIMIT} s after the cancellation") from None
         finally:
             self._selector.on_round = None
-        if self._fired:
+        if self.fired:
             raise Fault("the cancellation was swallowed: the call returned as if there was none")
         return True

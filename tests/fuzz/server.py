@@ -26,14 +26,14 @@ RETRY = CompositeRetryPolicy(
     ConstantRetryPolicy((ConnectionError, TimeoutError), retries=None, delay=0.02)
 )
 #: The limits of every client here.
-LIMITS: dict[str, Any] = {"connect_timeout": 0.4, "stream_timeout": 0.4, "pool_timeout": 0.8}
+LIMITS: dict[str, Any] = {"connect_timeout": 0.6, "stream_timeout": 0.6, "pool_timeout": 1.5}
 #: Those of clients that only meet sane servers, on a machine that may be busy.
 PATIENT: dict[str, Any] = {"connect_timeout": 10.0, "stream_timeout": 10.0, "pool_timeout": 10.0}
 #: The options of every pub/sub object that meets hostile ones.
 PUBSUB: dict[str, Any] = {
     "retry_policy": RETRY,
-    "start_timeout": 0.8,
-    "subscription_timeout": 0.4,
+    "start_timeout": 1.5,
+    "subscription_timeout": 0.6,
     "unsubscription_timeout": 0.1,
     "max_idle_seconds": 0.4,
 }
