@@ -68,7 +68,7 @@ async def _case(judge: Judge, server: AnyServer, rng: Random) -> None:
         client = Redis("127.0.0.1", proxy.port, decode_responses=rng.random() < 0.5, **LIMITS)
         async with client, ActorSystem(sink=judge.sink) as system:
             for _ in range(rng.randrange(3)):
-                command = rng.choice((("PING",), ("GET", "k"), ("CLIENT", "LIST"), ("HELLO", 3)))
+                command = rng.choice((("PING",), ("GET", "k"), ("CLIENT", "LIST"), ("ECHO", "x")))
                 await judge.attempt(" ".join(map(str, command)), client.execute_command(*command))
             pubsub = client.pubsub(channels=["a"], system=system, **PUBSUB)
             alive = await judge.attempt(
