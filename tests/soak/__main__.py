@@ -54,13 +54,14 @@ async def soak(
     binary: ServerBinary, seed: int, seconds: float, rate: float, journal: Journal
 ) -> list[str]:
     """Play rounds until the time is up; return what was violated."""
-    rng, until = Random(seed), time.monotonic() + seconds
+    rng = Random(seed)
     readings: list[Vitals] = []
     wrongs: list[str] = []
     rounds: list[Round] = []
     async with ClusterSide(binary, rate) as cluster, ServerSide(binary, rate / 4) as server:
         sides = (cluster, server)
-        while time.monotonic() < until:
+        until = time.monotonic() + seconds
+        while not readings or time.monotonic() < until:
             number = len(readings) + 1
             journal.begin(f"round {number}")
             async with asyncio.timeout(_ROUND_LIMIT):
