@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest bench bench-quick faults footprint soak clean
+.PHONY: help demo test lint types pytest bench bench-quick faults footprint fuzz soak clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,11 @@ faults: $(VENV)/.has-dev  ## what is lost when servers, nodes and connections br
 footprint: $(VENV)/.has-bench  ## what one consumer costs its servers and itself, beside other clients
 	@$(BIN)/python -m tests.footprint $(ARGS)
 
-soak: $(VENV)/.has-dev  ## a thousand handlers that raise at random, under load for a minute
-	@MAILSLOT_SOAK_SECONDS=$${MAILSLOT_SOAK_SECONDS:-60} \
-		$(BIN)/python -m pytest tests/worker/run/test_soak.py $(ARGS)
+fuzz: $(VENV)/.has-dev  ## hostile servers and clusters, calls cancelled at every moment: four minutes
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+soak: $(VENV)/.has-dev  ## two workers under random faults for ten minutes (ARGS="--seconds 60")
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 clean:  ## everything that the other targets made
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -366,7 +366,9 @@ def from_reply(text: str) -> RedisError:
                 return kind(rest)
         return ResponseError(rest or text)
     known = _BY_CODE.get(code)
-    return ResponseError(text) if known is None else known(rest or text)
+    if known is None:
+        return ResponseError(text if text.strip() else "the server answered with an empty error")
+    return known(rest or text)
 
 
 def _redirect(kind: type[AskError], rest: str) -> AskError | None:

@@ -78,6 +78,8 @@ class Load:
         channels: to publish to, in turn.
         rate: messages a second, over all channels.
         words: payloads are one of two words instead of numbers.
+        strays: so many of the channels, the first ones, are published at replicas and at primaries
+            that were demoted; see ``publisher``.
     """
 
     def __init__(
@@ -87,12 +89,14 @@ class Load:
         rate: float,
         *,
         words: bool = False,
+        strays: int = 0,
     ) -> None:
         self._plan = {
             "nodes": [(node.host, node.port) for node in nodes],
             "channels": list(channels),
             "rate": rate,
             "words": words,
+            "strays": strays,
         }
         self._process: asyncio.subprocess.Process | None = None
 

@@ -10,6 +10,10 @@ A message is
 - *unknown* when it was sent and no answer came: the next number is next;
 - published again, with the same number, when it was surely not accepted: it was not sent, or the
   answer was an error. MOVED and ASK are followed.
+
+Some channels may be *strays*: every second of them is published at a replica, the others stay with
+the node that they began with. Servers go on accepting that, also a primary that was demoted, and
+pass such messages on over the cluster bus. A stray changes its node when that refuses or fails.
 """
 
 from __future__ import annotations
@@ -59,6 +63,9 @@ class Channel:
         self.due = due
         self.asked: Address | None = None
         self.words = words
+        #: Whether it is a stray, and the node that it stays with.
+        self.stray = False
+        self.home: Address | None = None
 
     def payload(self) -> bytes:
         """Return the next message: its number, or one of two words in irregular order."""
@@ -119,6 +126,7 @@ class Map:
     def __init__(self, nodes: list[Address]) -> None:
         self.nodes = set(nodes)
         self.owners: dict[int, Address] = {}
+        self.replicas: dict[Address, Address] = {}
         self.bad: dict[Address, float] = {}
         self.troubled = threading.Event()
         self.over = False
@@ -161,20 +169,21 @@ class Map:
         nodes.sort(key=lambda node: now - self.bad.get(node, 0) < 2)
         for node in nodes:
             try:
-                owners = ask_slots(node)
+                owners, replicas = ask_slots(node)
             except (OSError, ValueError):
                 self.bad[node] = time.time()
                 continue
             if owners:
                 with self._changed:
                     self.owners.update(owners)
+                    self.replicas = replicas
                     self.nodes.update(owners.values())
                 return True
         return False
 
 
-def ask_slots(node: Address) -> dict[int, Address]:
-    """Return who serves which slot as ``node`` sees it (CLUSTER NODES)."""
+def ask_slots(node: Address) -> tuple[dict[int, Address], dict[Address, Address]]:
+    """Return who serves which slot, and a replica of each primary, as ``node`` sees it."""
     with socket.create_connection(node, CONNECT_TIMEOUT) as connection:
         connection.settimeout(CONNECT_TIMEOUT)
         connection.sendall(b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n")
@@ -184,23 +193,37 @@ def ask_slots(node: Address) -> dict[int, Address]:
             raise ValueError(head)
         text = file.read(int(head[1:])).decode()
     owners: dict[int, Address] = {}
+    addresses: dict[str, Address] = {}
+    followers: dict[str, Address] = {}
     for line in text.splitlines():
-        _, where, flags, _, _, _, _, _, *runs = line.split()
+        name, where, flags, primary, _, _, _, link, *runs = line.split()
         host, _, port = where.split("@")[0].rpartition(":")
+        address = (host or node[0], int(port))
+        addresses[name] = address
         if "master" not in flags.split(","):
+            if link == "connected" and "fail" not in flags:
+                followers[primary] = address
             continue
         for run in runs:
             if not run.startswith("["):
                 start, _, end = run.partition("-")
                 slots = range(int(start), int(end or start) + 1)
-                owners.update(dict.fromkeys(slots, (host or node[0], int(port))))
-    return owners
+                owners.update(dict.fromkeys(slots, address))
+    return owners, {addresses[name]: at for name, at in followers.items() if name in addresses}
 
 
 class Publisher:
     """Publishes; see the module's docstring."""
 
-    def __init__(self, nodes: list[Address], names: list[str], rate: float, *, words: bool) -> None:
+    def __init__(
+        self,
+        nodes: list[Address],
+        names: list[str],
+        rate: float,
+        *,
+        words: bool,
+        strays: int = 0,
+    ) -> None:
         self.map = Map(nodes)
         self.peers: dict[Address, Peer] = {}
         self.period = len(names) / rate
@@ -208,6 +231,8 @@ class Publisher:
         self.channels = [
             Channel(i, name.encode(), begin + i / rate, words=words) for i, name in enumerate(names)
         ]
+        for channel in self.channels[:strays]:
+            channel.stray = True
         self.queue = [(channel.due, channel.index) for channel in self.channels]
         #: (channel, number, sent at, answered at, port)
         self.accepted: list[tuple[int, int, float, float, int]] = []
@@ -244,10 +269,14 @@ class Publisher:
         self.map.over = True
 
     def publish(self, channel: Channel) -> None:
-        address, channel.asked = channel.asked or self.map.owner(channel.slot), None
-        asking = address is not None and address != self.map.owner(channel.slot)
+        owner = self.map.owner(channel.slot)
+        if channel.stray and channel.home is None and owner is not None:
+            channel.home = self.map.replicas.get(owner, owner) if channel.index % 2 else owner
+        asking = channel.asked is not None and channel.asked != owner
+        address, channel.asked = channel.asked or channel.home or owner, None
         peer = None if address is None else self.peer(address)
         if peer is None:
+            channel.home = None
             self.again(channel)
             return
         try:
@@ -291,6 +320,7 @@ class Publisher:
     def refused(self, channel: Channel, peer: Peer, answer: str) -> None:
         word, *rest = answer.split()
         self.note(word)
+        channel.home = None
         if word in ("-MOVED", "-ASK"):
             host, _, port = rest[1].rpartition(":")
             address = (host or peer.address[0], int(port))
@@ -310,6 +340,7 @@ class Publisher:
         self.peers.pop(peer.address, None)
         for channel, sent in peer.waiting:
             if channel is not None:
+                channel.home = None
                 self.unknown.append((channel.index, channel.number, sent))
                 self.next(channel)
         peer.waiting.clear()
@@ -321,7 +352,9 @@ class Publisher:
 def main() -> None:
     plan = json.loads(STDIN.readline())
     nodes = [(host, port) for host, port in plan["nodes"]]
-    publisher = Publisher(nodes, plan["channels"], plan["rate"], words=plan["words"])
+    publisher = Publisher(
+        nodes, plan["channels"], plan["rate"], words=plan["words"], strays=plan["strays"]
+    )
     publisher.run()
     report = {
         "accepted": publisher.accepted,

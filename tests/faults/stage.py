@@ -5,33 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from actors.pubsub.api.cluster_pubsub import ShardedPubSub
 from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
-from actors.pubsub.model.types import Gap
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
+from tests.faults.arrivals import Arrivals
 from tests.faults.load import Load, Report, even_channels
 from tests.faults.verdict import Seen, Verdict, back_after, judge
 from tests.faults.words import judge_words
-from tests.support import eventually
 
-__all__ = ["CHANNELS", "Stage"]
+__all__ = ["CHANNELS", "Listen", "Stage"]
 
 CHANNELS = even_channels(60)
-# Seconds in which every channel must be heard of again.
-_PATIENCE = 15.0
-# So many messages of a channel may lie in our sockets, unread, at any time.
-_IN_SOCKETS = 2
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0
+
+
+#: Has the messages of a stage given to its ``arrivals`` while it is entered; the options are those
+#: of a cluster's client.
+Listen: TypeAlias = Callable[["Stage", dict[str, Any]], AbstractAsyncContextManager[None]]
 
 
 class Stage:
@@ -43,6 +43,9 @@ class Stage:
         read_from_replicas: listen on replicas.
         proxied: have a proxy between the subscriber and each node.
         words: payloads are one of two words instead of numbers; see ``words``.
+        strays: so many channels are published at replicas and demoted primaries; see ``publisher``.
+        listen: has the messages given to ``arrivals`` while it is entered; None: a pub/sub object
+            made for this stage.
         after: seconds for which it goes on when all is live again.
     """
 
@@ -54,6 +57,8 @@ class Stage:
         read_from_replicas: bool = False,
         proxied: bool = False,
         words: bool = False,
+        strays: int = 0,
+        listen: Listen | None = None,
         after: float = 0.5,
     ) -> None:
         self.cluster = cluster
@@ -65,17 +70,16 @@ class Stage:
         self.interrupted: set[str] = set()
         #: What is timed: channels, since when, and on which nodes' word; see ``back_after``.
         self.timed: tuple[Collection[str], float, Collection[int] | None] | None = None
-        self.gaps: list[Gap] = []
-        self.messages: dict[str, list[tuple[int, float]]] = {name: [] for name in CHANNELS}
+        self.arrivals = Arrivals(CHANNELS, words=words)
         self.began = self.ended = 0.0
         self.report: Report
         self.verdict: Verdict
-        self.pubsub: ShardedPubSub[str]
         self.proxies: ClusterProxies | None = None
         self.read_from_replicas = read_from_replicas
         self._proxied = proxied
         self.words = words
-        self.arrived_words: dict[str, list[str]] = {name: [] for name in CHANNELS}
+        self._strays = strays
+        self._listen = listen or _listen
         self._exit = AsyncExitStack()
 
     # -- life --------------------------------------------------------------------------------------
@@ -103,37 +107,16 @@ class Stage:
             await self._exit.enter_async_context(self.proxies)
             options["startup_nodes"] = self.proxies.startup_nodes
             options["address_remap"] = self.proxies.address_remap
-        pool = ClusterConnectionPool(decode_responses=True, **options)
-        self.pubsub = ShardedPubSub(
-            pool,
-            ignore_subscribe_messages=True,
-            retry_policy=DEFAULT_RETRY_POLICY,
-            read_from_replicas=self.read_from_replicas,
-            channels=self.channels,
-            on_gap=self.gaps.append,
+        await self._exit.enter_async_context(self._listen(self, options))
+        self.load = Load(
+            self.cluster.startup_nodes,
+            self.channels,
+            self.rate,
+            words=self.words,
+            strays=self._strays,
         )
-        await self._exit.enter_async_context(self.pubsub)
-        consumer = asyncio.create_task(self._consume(), name="consumer")
-        self._exit.push_async_callback(self._end, consumer)
-        self.load = Load(self.cluster.startup_nodes, self.channels, self.rate, words=self.words)
         self._exit.push_async_callback(self.load.close)
         await self.load.start()
-
-    async def _consume(self) -> None:
-        messages, now = self.messages, time.time
-        if self.words:
-            async for message in self.pubsub:
-                arrived = messages[message["channel"]]
-                arrived.append((len(arrived), now()))
-                self.arrived_words[message["channel"]].append(message["data"])
-        async for message in self.pubsub:
-            messages[message["channel"]].append((int(message["data"]), now()))
-
-    async def _end(self, consumer: asyncio.Task[None]) -> None:
-        if consumer.done() and not consumer.cancelled():
-            consumer.result()  # it must not end before we say so: let its error out
-        consumer.cancel()
-        await asyncio.gather(consumer, return_exceptions=True)
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -151,13 +134,13 @@ class Stage:
         settled_at = time.time()
         await asyncio.sleep(self.after)
         self.report = await self.load.stop()
-        await self._quiet()
+        await self.arrivals.quiet(self.report)
         if self.words:
             self.verdict = judge_words(
                 self.channels,
                 self.report,
                 self.seen(),
-                self.arrived_words,
+                self.arrivals.words,
                 settled_at=settled_at,
             )
             return self.verdict
@@ -172,44 +155,9 @@ class Stage:
         return self.verdict
 
     async def live(self, when: str) -> None:
-        """Wait until there is something new of each channel; what never comes, the verdict says.
-
-        New is what was sent since: of each channel one message at a time is on its way, but some
-        may lie in our own sockets.
-        """
-        before = {name: len(messages) for name, messages in self.messages.items()}
-
-        def silent() -> list[str]:
-            return [
-                name
-                for name, count in before.items()
-                if len(self.messages[name]) < count + _IN_SOCKETS + 1
-            ]
-
-        try:
-            await eventually(lambda: not silent(), _PATIENCE, 0.01)
-        except AssertionError:
-            if when == "before the fault":
-                raise AssertionError(f"not live {when}: {silent()}") from None
-
-    async def _quiet(self) -> None:
-        """Wait until all that was accepted has come, or nothing has for a while."""
-        accepted: dict[str, set[int]] = {name: set() for name in self.channels}
-        for message in self.report.accepted:
-            accepted[self.channels[message.channel]].add(message.number)
-        last, since = -1, time.time()
-        while time.time() - since < 0.5:
-            missing = any(
-                not accepted[name] <= {number for number, _ in messages}
-                for name, messages in self.messages.items()
-            )
-            if not missing:
-                await asyncio.sleep(0.05)  # for what may come twice
-                return
-            count = sum(map(len, self.messages.values()))
-            if count != last:
-                last, since = count, time.time()
-            await asyncio.sleep(0.05)
+        """Wait until there is something new of each channel; what never comes, the verdict says."""
+        silent = await self.arrivals.live()
+        assert not silent or when != "before the fault", f"not live {when}: {silent}"
 
     # -- for faults --------------------------------------------------------------------------------
 
@@ -246,7 +194,7 @@ class Stage:
 
     def seen(self) -> Seen:
         """Return what the consumer saw."""
-        return Seen(self.messages, self.gaps)
+        return self.arrivals.seen()
 
     def back(self) -> dict[str, float | None]:
         """Return how long what is timed took."""
@@ -260,3 +208,32 @@ class Stage:
         begin, end = self.began, max(self.ended, self.began + 0.5)
         times = [m.sent for m in self.report.accepted] + [m.sent for m in self.report.unknown]
         return sum(begin <= at <= end for at in times) / (end - begin)
+
+
+@asynccontextmanager
+async def _listen(stage: Stage, options: dict[str, Any]) -> AsyncIterator[None]:
+    """Have a pub/sub object of its own listen."""
+    arrivals = stage.arrivals
+    pubsub = ShardedPubSub[str](
+        ClusterConnectionPool(decode_responses=True, **options),
+        ignore_subscribe_messages=True,
+        retry_policy=DEFAULT_RETRY_POLICY,
+        read_from_replicas=stage.read_from_replicas,
+        channels=stage.channels,
+        on_gap=arrivals.gaps.append,
+    )
+
+    async def consume() -> None:
+        take = arrivals.take
+        async for message in pubsub:
+            take(message["channel"], message["data"])
+
+    async with pubsub:
+        consumer = asyncio.create_task(consume(), name="consumer")
+        try:
+            yield
+        finally:
+            if consumer.done() and not consumer.cancelled():
+                consumer.result()  # it must not end before we say so: let its error out
+            consumer.cancel()
+            await asyncio.gather(consumer, return_exceptions=True)

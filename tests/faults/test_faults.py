@@ -81,6 +81,6 @@ def _figures(stage: Stage) -> list[str]:
     verdict = stage.verdict
     return [
         f"of {verdict.accepted} accepted {len(verdict.lost)} were lost, in {verdict.lost_in}",
-        f"{verdict.gaps} channels had gaps: {stage.gaps[:20]}",
+        f"{verdict.gaps} channels had gaps: {stage.arrivals.gaps[:20]}",
         f"the publisher met {stage.report.errors}",
     ]

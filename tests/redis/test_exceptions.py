@@ -39,7 +39,8 @@ from actors.redis import exceptions as e
         ("MISCONF Errors writing to disk", e.ResponseError, "^MISCONF Errors"),
         ("MOVED nonsense", e.ResponseError, "^MOVED nonsense"),
         ("ASK 12 no-port", e.ResponseError, "^ASK 12 no-port"),
-        ("", e.ResponseError, "^$"),
+        ("", e.ResponseError, "the server answered with an empty error"),
+        (" ", e.ResponseError, "the server answered with an empty error"),
     ],
 )
 def test_error_replies_become_their_class(reply, kind, message):

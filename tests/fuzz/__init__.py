@@ -1,0 +1,1 @@
+"""A bounded, seeded fuzzer: hostile servers, hostile clusters, cancellation at every step."""

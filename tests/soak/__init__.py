@@ -1,0 +1,1 @@
+"""Two workers, of a cluster and of one server, that live for minutes under random faults."""
