@@ -24,6 +24,7 @@ class ShardState:
         replicas_first: whether channels are consumed from replicas where there are any.
         down: nodes whose connection was lost or could not be made, each with the time.
         silent: connected nodes that do not answer.
+        cut_off: connected nodes that answer, and are out of touch with the others.
         roles: nodes that may not receive everything yet, as replicas.
         peers: which nodes are of one shard.
         unsettled: slots whose owner is being found out.
@@ -47,6 +48,7 @@ class ShardState:
         self.replicas_first = replicas_first
         self.down: dict[NodeId, float] = {}
         self.silent = SilentNodes()
+        self.cut_off: frozenset[NodeId] = frozenset()
         self.roles = Roles()
         self.peers = ShardPeers(now)
         self.peers.note(topology)
@@ -61,7 +63,7 @@ class ShardState:
         """Return what decides where channels belong, beside the topology."""
         return NodeHealth(
             self.down.keys(),
-            self.silent.silent,
+            self.silent.silent | self.cut_off,
             self.unsettled.slots,
             self.topology.migrating,
             self.replicas_first,
@@ -70,6 +72,8 @@ class ShardState:
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and surely receives what its primary accepts."""
+        if node in self.cut_off:
+            return False
         return node not in self.silent and not self.roles.returning(node)
 
     def complete(self, node: NodeId, heard: float) -> float:

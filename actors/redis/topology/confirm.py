@@ -18,9 +18,11 @@ def confirm(known: Topology, view: Topology) -> Topology | None:
 
     ``view`` is the answer of one node, at the addresses that clients use.
     """
-    if not in_touch(view) or _shared(view) != _shared(known) or _owners(view) != _owners(known):
-        return None
     node = view.myself
+    if not in_touch(view) or _owners(view) != _owners(known):
+        return None
+    if _shared(view, node) != _shared(known, node):
+        return None
     migrating = {
         slot: target
         for slot, target in known.migrating.items()
@@ -53,10 +55,20 @@ def carry_over(known: Topology, merged: Topology, asked: Collection[str | None])
     return replace(merged, migrating={**kept, **merged.migrating})
 
 
-def _shared(topology: Topology) -> dict[str, tuple[object, ...]]:
-    """Return what every node of a healthy cluster says of each node."""
+def _shared(topology: Topology, asked: str | None) -> dict[str, tuple[object, ...]]:
+    """Return what every node of a healthy cluster says of each node.
+
+    A node that came back under a new address may go on to name its old one, so the address of
+    ``asked`` is left out: it is for the other nodes to say.
+    """
     return {
-        node.id: (node.role, node.primary_id, node.health, node.addressable, node.address)
+        node.id: (
+            node.role,
+            node.primary_id,
+            node.health,
+            node.addressable,
+            node.address if node.id != asked else None,
+        )
         for node in topology.nodes.values()
     }
 
