@@ -76,11 +76,13 @@ class SubscriptionCalls:
             async with Patience(timeout, call.waits_for) as limit:
                 await call.future
         except BaseException as error:
+            obstacle = call.obstacle(call)
             if self._session.is_open:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
+                    + (f"; {obstacle}" if obstacle else "")
                 ) from None
             raise
         registered, known = self._names(kind), registry.subscriptions

@@ -22,15 +22,17 @@ class Call:
         fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
         swaps: subscriptions that replace an earlier one of their target if the call succeeds.
         succeed: called right before the call is done.
+        obstacle: returns in words why a target of the call is not live yet.
     """
 
-    __slots__ = ("fresh", "future", "open", "succeed", "swaps")
+    __slots__ = ("fresh", "future", "obstacle", "open", "succeed", "swaps")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
         self.fresh: dict[Target, Subscription] = {}
         self.swaps: dict[Target, Subscription] = {}
         self.succeed: Callable[[Call], None] = lambda _: None
+        self.obstacle: Callable[[Call], str] = lambda _: ""
         self.future: asyncio.Future[None] = loop.create_future()
 
     def waits_for(self) -> int:

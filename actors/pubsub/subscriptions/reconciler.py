@@ -168,6 +168,8 @@ class Reconciler:
             commands += self.table.refused(subscriber.node, target)
         self.sender.execute(commands)
         if self._events.redirected(subscriber.node, targets, error):
+            waited = [target for target in targets if target in self.calls.subscribing]
+            self.calls.obstacles.note(subscriber.node, waited, error)
             return
         error = named(error, targets)
         unwaited = [target for target in targets if not self.calls.subscribing.fail(target, error)]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.confirmations import Confirmations
+from actors.pubsub.subscriptions.obstacles import Obstacles
 from actors.pubsub.subscriptions.pending_calls import Call, PendingCalls
 from actors.pubsub.subscriptions.placement import Placement
 from actors.pubsub.subscriptions.refusals import Refusals
@@ -24,6 +25,7 @@ class UserCalls:
     Attributes:
         subscribing: the ``subscribe`` calls that wait for a confirmation, by target.
         unsubscribing: the ``unsubscribe`` and ``drain`` calls that wait, by target.
+        obstacles: why targets are not live yet.
 
     Args:
         registry: what is wanted, and who consumes it.
@@ -45,6 +47,7 @@ class UserCalls:
     ) -> None:
         self.subscribing = PendingCalls()
         self.unsubscribing = PendingCalls()
+        self.obstacles = Obstacles(placement)
         self._registry = registry
         self._table = table
         self._sender = sender
@@ -60,7 +63,7 @@ class UserCalls:
     def inherit(self, former: UserCalls) -> None:
         """Take over the calls that waited at a crashed manager."""
         for call in former.subscribing.all():
-            call.succeed = self._replace_consumers
+            call.succeed, call.obstacle = self._replace_consumers, self._obstacle
         self.subscribing, self.unsubscribing = former.subscribing, former.unsubscribing
         for target in self.unsubscribing.targets():
             if target not in self._table.rows:
@@ -73,7 +76,7 @@ class UserCalls:
 
         A target that is wanted already keeps its consumer until then, and if the call fails.
         """
-        call.succeed = self._replace_consumers
+        call.succeed, call.obstacle = self._replace_consumers, self._obstacle
         commands: list[Command] = []
         counts: dict[NodeId | None, int] = {}
         places = self._placement.places_of([one.target for one in subscriptions])
@@ -151,6 +154,8 @@ class UserCalls:
         """Forget what a failed ``subscribe`` call alone asked for."""
         self.subscribing.forget(call)
         commands: list[Command] = []
+        for target in call.open:
+            self.obstacles.forget(target)
         for subscription in call.swaps.values():
             subscription.drain()
         call.swaps.clear()
@@ -175,6 +180,7 @@ class UserCalls:
             self._refusals.forgive(target)
         self._confirmations.surface(target, True, count)
         if self.subscribing:
+            self.obstacles.forget(target)
             self.subscribing.done(target)
 
     def ended(self, target: Target, count: int | None = None) -> None:
@@ -193,6 +199,13 @@ class UserCalls:
             if self._placement.hopeless(target):
                 self._table.open_gap(target, now, reason)
                 self.subscribing.done(target)
+
+    def _obstacle(self, call: Call) -> str:
+        table = self._table
+        for target in call.open:
+            if obstacle := self.obstacles.of(target, table.rows.get(target), table.up):
+                return obstacle
+        return ""
 
     def _replace_consumers(self, call: Call) -> None:
         """``call`` succeeds: its subscriptions take the places of earlier ones."""
