@@ -241,6 +241,8 @@ class ShardEvents:
         self._leave_cut_off(topology)
         self._compared = topology
         if topology != old or topology != state.topology:
+            slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))
+            topology = state.steady(topology, slots)
             state.take(topology, asked_at)
             self._find_misplaced(old, topology)
             reconciler = self._owner.reconciler

@@ -128,10 +128,14 @@ class ClusterObserver:
         answers = await self._probes.collect(asked, errors, wait=ANSWER_TIMEOUT, enough=1)
         views = self._ours(known, answers, now)
         self._probes.ask_silent_ones(known)
-        if views and now - self._counted_at >= _COUNT_PERIOD:
+        # A node that nothing is subscribed on is asked nothing else.
+        node = None if first is None else known.at(first.address)
+        more = not prefer or (node is not None and node.id in prefer)
+        if views and more and now - self._counted_at >= _COUNT_PERIOD:
             self._counted_at = now
             self.consumers = await views[0][0].subscribed_clients()
-        if views and (confirmed := await self._confirmed(known, views, now)) is not None:
+        confirmed = await self._confirmed(known, views, now, learn=more) if views else None
+        if confirmed is not None:
             return confirmed
         others = self._probes.others(known, prefer, asked)
         granted = self._budget.take(min(len(others), _MOST_OTHERS), now, urgent=urgent)
@@ -156,9 +160,11 @@ class ClusterObserver:
             self.contacts.read(view, now)
         return ours
 
-    async def _confirmed(self, known: Topology, views: list[Answer], now: float) -> Topology | None:
+    async def _confirmed(
+        self, known: Topology, views: list[Answer], now: float, *, learn: bool
+    ) -> Topology | None:
         """Return ``known`` where the answers confirm it; None where others are to be asked."""
-        confirmed = confirm(known, await self._as_seen(views))
+        confirmed = confirm(known, await self._as_seen(views, learn=learn))
         if confirmed is None or any(self.contacts.deaf(view.myself) for _, view in views):
             return None
         self.contacts.compare([view for _, view in views], now)
@@ -236,10 +242,10 @@ class ClusterObserver:
 
     # --- What becomes of the answers --------------------------------------------------------------
 
-    async def _as_seen(self, answers: list[Answer]) -> Topology:
+    async def _as_seen(self, answers: list[Answer], *, learn: bool = True) -> Topology:
         """Return what the nodes say of the nodes that are still members, and still there."""
         forgotten = self.contacts.forgotten(asyncio.get_running_loop().time())
-        merged = without_members(await self._endpoints.merge(answers), forgotten)
+        merged = without_members(await self._endpoints.merge(answers, learn=learn), forgotten)
         return disown(merged, self._strangers.addresses)
 
     async def _finish(self, answers: list[Answer]) -> Topology:

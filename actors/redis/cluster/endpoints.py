@@ -30,8 +30,13 @@ class Endpoints:
         # The address of each node in CLUSTER NODES, as the others name it.
         self._announced: dict[str, Address] = {}
 
-    async def merge(self, answers: Sequence[Answer]) -> Topology:
-        """Return what the nodes say, at the addresses that clients should use."""
+    async def merge(self, answers: Sequence[Answer], *, learn: bool = True) -> Topology:
+        """Return what the nodes say, at the addresses that clients should use.
+
+        Args:
+            answers: what the nodes answered.
+            learn: whether one of these may be asked again, for the endpoints, where none is new.
+        """
         # A node that was asked by two of its addresses has one voice.
         views = list({view.myself or id(view): view for _, view in answers}.values())
         merged = merge(views)
@@ -40,19 +45,18 @@ class Endpoints:
             merged = _with_address(merged, own, self._announced[own])
         named = {node.id: node.address for node in merged.nodes.values() if node.addressable}
         self._announced = named
-        await self._learn(merged, answers)
+        now = asyncio.get_running_loop().time()
+        keys = {(node.id, node.address) for node in merged.nodes.values() if node.addressable}
+        if not keys <= self._endpoints.keys() or (learn and now >= self._learn_again_at):
+            self._learn_again_at = now + _LEARN_PERIOD
+            await self._learn(keys, answers)
         return at_addresses(merged, self.address_of)
 
-    async def _learn(self, merged: Topology, answers: Sequence[Answer]) -> None:
-        """Ask for the endpoints when nodes are new, and once in a while.
+    async def _learn(self, keys: set[tuple[str, Address]], answers: Sequence[Answer]) -> None:
+        """Ask for the endpoints: when nodes are new, and once in a while.
 
         Only CLUSTER SHARDS and SLOTS tell host names, which are preferred for TLS for instance.
         """
-        now = asyncio.get_running_loop().time()
-        keys = {(node.id, node.address) for node in merged.nodes.values() if node.addressable}
-        if keys <= self._endpoints.keys() and now < self._learn_again_at:
-            return
-        self._learn_again_at = now + _LEARN_PERIOD
         shown: Mapping[str, Node] = {}
         for probe, view in answers:
             if not in_touch(view) and len(answers) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from actors.redis.topology.merge_views import in_touch, moves_of
+from actors.redis.topology.merge_views import imports_of, in_touch, moves_of
 from actors.redis.topology.model import Topology
 
 
@@ -23,10 +23,17 @@ def confirm(known: Topology, view: Topology) -> Topology | None:
         return None
     if _shared(view, node) != _shared(known, node):
         return None
+    # What the target says that imports a slot holds until the target says otherwise: a source that
+    # was not told to migrate (yet) would contradict the target at each look.
     migrating = {
         slot: target
         for slot, target in known.migrating.items()
-        if target != node and ((owner := known.primary_for(slot)) is None or owner.id != node)
+        if target != node
+        and (
+            (owner := known.primary_for(slot)) is None
+            or owner.id != node
+            or slot in known.importing
+        )
     }
     migrating |= moves_of(view)
     importing = {
@@ -34,25 +41,34 @@ def confirm(known: Topology, view: Topology) -> Topology | None:
         for slot, source in known.importing.items()
         if known.migrating.get(slot) != node
     }
-    importing |= view.importing
+    importing |= imports_of(view)
     if migrating == known.migrating and importing == known.importing:
         return known
     return replace(known, migrating=migrating, importing=importing)
 
 
 def carry_over(known: Topology, merged: Topology, asked: Collection[str | None]) -> Topology:
-    """Return ``merged`` with the slot moves of ``known`` whose source was not ``asked``."""
+    """Return ``merged`` with the slot moves of ``known`` whose ends were not ``asked``.
+
+    Those are the source, and the target where that has told of the move.
+    """
     kept = {
         slot: target
         for slot, target in known.migrating.items()
         if (owner := merged.primary_for(slot)) is not None
-        and owner.id not in asked
-        and known.primary_for(slot) == owner
+        and (owner.id not in asked or (slot in known.importing and target not in asked))
+        and (before := known.primary_for(slot)) is not None
+        and before.id == owner.id
         and target in merged.nodes
     }
     if not kept.keys() - merged.migrating.keys():
         return merged
-    return replace(merged, migrating={**kept, **merged.migrating})
+    told = {slot: known.importing[slot] for slot in kept if slot in known.importing}
+    return replace(
+        merged,
+        migrating={**kept, **merged.migrating},
+        importing={**told, **merged.importing},
+    )
 
 
 def _shared(topology: Topology, asked: str | None) -> dict[str, tuple[object, ...]]:

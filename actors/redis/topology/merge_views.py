@@ -50,9 +50,20 @@ def _trust(view: Topology) -> tuple[bool, int, int, int]:
 
 
 def moves_of(view: Topology) -> dict[int, str]:
-    """Return where slots are moving to, by slot: those that leave the asked node or come to it."""
-    coming = {} if view.myself is None else dict.fromkeys(view.importing, view.myself)
-    return {**coming, **view.migrating}
+    """Return where slots are moving to, by slot: those that leave the asked node or come to it.
+
+    Replicas of Valkey repeat what their primary says, later, and take no part in the move.
+    """
+    node = view.nodes.get(view.myself or "")
+    if node is None or not node.is_primary:
+        return {}
+    return {**dict.fromkeys(view.importing, node.id), **view.migrating}
+
+
+def imports_of(view: Topology) -> dict[int, str]:
+    """Return where slots come from, by slot: those that come to the asked node."""
+    node = view.nodes.get(view.myself or "")
+    return dict(view.importing) if node is not None and node.is_primary else {}
 
 
 def merge(views: Sequence[Topology]) -> Topology:
@@ -62,7 +73,7 @@ def merge(views: Sequence[Topology]) -> Topology:
     members = [view for view in sane if view.myself not in unknown]
     sane, unknown = (members, unknown) if members else ([choose(sane)], frozenset())
     if len(sane) == 1:
-        return replace(sane[0], migrating=moves_of(sane[0]))
+        return replace(sane[0], migrating=moves_of(sane[0]), importing=imports_of(sane[0]))
     own = {view.myself: view for view in sane if view.myself is not None}
     ids = {node_id: None for view in sane for node_id in view.nodes if node_id not in unknown}
     nodes = {node_id: _merge_node(node_id, sane) for node_id in ids}
@@ -75,7 +86,7 @@ def merge(views: Sequence[Topology]) -> Topology:
         nodes.values(),
         owned,
         migrating={slot: to for view in sane for slot, to in moves_of(view).items()},
-        importing={k: v for view in sane for k, v in view.importing.items()},
+        importing={slot: source for view in sane for slot, source in imports_of(view).items()},
     )
 
 

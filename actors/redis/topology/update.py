@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import replace
 
 from actors.redis.topology.model import (
@@ -42,6 +42,23 @@ def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
         owned,
         migrating={k: v for k, v in topology.migrating.items() if k != slot},
         importing={k: v for k, v in topology.importing.items() if k != slot},
+    )
+
+
+def with_owners(topology: Topology, owners: Mapping[int, str]) -> Topology:
+    """Return ``topology`` with each of some slots at a primary of it, by id; the others stay."""
+    owned = {shard.primary.id: list(shard.slots) for shard in topology.shards if shard.primary}
+    for slot, owner in owners.items():
+        current = topology.primary_for(slot)
+        if current is not None:
+            owned[current.id] = list(without_slot(owned[current.id], slot))
+        owned[owner].append(SlotRange(slot, slot))
+    return build_topology(
+        topology.nodes.values(),
+        owned,
+        myself=topology.myself,
+        migrating=topology.migrating,
+        importing=topology.importing,
     )
 
 

@@ -130,6 +130,17 @@ def test_the_target_that_imports_no_more_ends_what_it_told_itself():
     assert (after.migrating, after.importing) == ({}, {})
 
 
+def test_a_source_that_does_not_know_of_the_move_does_not_contradict_the_target():
+    importing = confirm(KNOWN, seen_by("b", importing={5: "a"}))
+    assert importing is not None
+    assert confirm(importing, seen_by("a")) is importing
+    merged = merge([seen_by("a"), seen_by("c")])
+    assert carry_over(importing, merged, {"a", "c"}).migrating == {5: "b"}
+    assert carry_over(importing, merged, {"a", "b"}).migrating == {}
+    # Replicas of Valkey repeat what their primary says: the move is not to them.
+    assert confirm(KNOWN, seen_by("d", importing={5: "b"}, migrating={6: "c"})) is KNOWN
+
+
 @given(
     st.lists(
         st.tuples(
