@@ -97,6 +97,8 @@ class SubscriptionCalls:
                 await call.future
         except BaseException as error:
             call.on_refusal = lambda: None
+            reconciler = tree.latest_reconciler
+            obstacle = "" if reconciler is None else reconciler.calls.obstacle(call)
             if self._session.is_open and tree.manager.alive:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
@@ -104,6 +106,7 @@ class SubscriptionCalls:
                     raise call.refusal from None
                 raise TimeoutError(
                     f"Failed to receive acknowledgement of subscription within {timeout} seconds"
+                    + (f"; {obstacle}" if obstacle else "")
                 ) from None
             raise
         # In the step in which the call succeeds: a cancelled call has changed nothing.

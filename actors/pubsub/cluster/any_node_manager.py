@@ -1,8 +1,8 @@
 """The role of a manager of plain channels and patterns in a cluster: one node serves them all.
 
 The cluster bus carries every PUBLISH to every node, so any node will do. The reader picks a node
-each time it connects. A node that the cluster calls failing, or that left the cluster, is given up
-at once.
+each time it connects. A node that the cluster calls failing, that left the cluster or was forgotten
+by the others, or that is out of touch with them, is given up at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
 from actors.redis.exceptions import ConnectionError  # noqa: A004
+from actors.redis.topology.model import Node
 
 
 class AnyNodeRole:
@@ -31,8 +32,6 @@ class AnyNodeRole:
         self._picker = picker
         self._requests = requests
         self._keeper: ReaderKeeper
-        # When the cluster was last asked and called a node well, by node.
-        self._well_at: dict[str, float] = {}
 
     def start(self, keeper: ReaderKeeper) -> None:
         """Take reports."""
@@ -75,19 +74,22 @@ class AnyNodeRole:
             self._topology_checked(message)
 
     def _topology_checked(self, checked: TopologyChecked) -> None:
-        nodes = checked.topology.nodes
-        former, self._well_at = self._well_at, {}
-        for known in nodes.values():
-            well_at = former.get(known.id) if known.failing else checked.asked_at
-            if well_at is not None:
-                self._well_at[known.id] = well_at
         reconciler, current = self._keeper.reconciler, self._picker.current or ""
-        subscriber, node = reconciler.subscribers.get(SERVER), nodes.get(current)
-        if subscriber is not None and (node is None or node.failing):
-            why = "it left the cluster" if node is None else "the cluster calls it failing"
+        subscriber, contacts = reconciler.subscribers.get(SERVER), self._picker.pool.contacts
+        why = _why_left(checked.topology.nodes.get(current), current in contacts.cut_off)
+        if subscriber is not None and why is not None:
             error = ConnectionError(f"{subscriber.connection.location}: {why}")
             # It may have answered ever since and heard nothing from the others.
-            reconciler.on_disconnected(
-                subscriber, f"connection lost: {error}", proven_at=former.get(current)
-            )
+            gone = current not in checked.topology.nodes
+            proven_at = contacts.known_at(current) if gone else contacts.heard_at(current)
+            reconciler.on_disconnected(subscriber, f"connection lost: {error}", proven_at=proven_at)
             subscriber.connection.abort(error)
+
+
+def _why_left(node: Node | None, cut_off: bool) -> str | None:
+    """Return why a node serves no subscriptions any more; None where it does."""
+    if node is None:
+        return "it left the cluster, or the other nodes have forgotten it"
+    if node.failing:
+        return "the cluster calls it failing"
+    return "it is out of touch with the other nodes" if cut_off else None

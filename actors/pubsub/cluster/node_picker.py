@@ -56,4 +56,6 @@ class NodePicker:
         return random.choice(candidates)
 
     def _good(self, node: Node) -> bool:
-        return not node.failing and node.id not in self._failed and not self.pool.silent(node.id)
+        if node.failing or node.id in self.pool.contacts.cut_off:
+            return False
+        return node.id not in self._failed and not self.pool.silent(node.id)

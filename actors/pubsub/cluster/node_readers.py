@@ -66,9 +66,13 @@ class NodeReaders:
             self._keeper.tell(self._place)
 
     def place(self) -> None:
-        """Have a reader for each node in use, and for none that left the cluster."""
+        """Have a reader for each node in use, and for none that left the cluster.
+
+        A node whose address is unknown, or somebody else's by now, has left it, too.
+        """
         self._placing, self._placed_at = False, self._state.now()
-        known, readers = self._state.topology.nodes, self._keeper.readers
+        nodes, readers = self._state.topology.nodes.values(), self._keeper.readers
+        known = {node.id: node for node in nodes if node.addressable}
         used = self.used()
         for node in [*used, *self._spare(used)]:
             there = known.get(node)

@@ -24,7 +24,7 @@ class NodeHealth(msgspec.Struct, frozen=True):
 
     Attributes:
         down: nodes whose connection was lost or could not be made.
-        silent: connected nodes that do not answer PING.
+        silent: connected nodes that do not answer PING, or are out of touch with the others.
         unsettled: slots that a node has just taken from us and whose owner is not known yet.
         moving: the node that a slot moves to, by slot, for the slots that are moving.
         replicas_first: whether replicas are preferred to primaries.

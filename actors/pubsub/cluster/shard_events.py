@@ -188,12 +188,51 @@ class ShardEvents:
 
     # -- the topology ------------------------------------------------------------------------------
 
+    def _leave_forgotten(self, topology: Topology) -> None:
+        """Leave connected nodes that the others have forgotten: they go on answering, and are deaf.
+
+        What such a node delivered since the others were last known to know it proves nothing.
+        """
+        reconciler, contacts = self._owner.reconciler, self._pool.contacts
+        for node, subscriber in list(reconciler.subscribers.items()):
+            if node not in topology.nodes and node in self._compared.nodes:
+                where = subscriber.connection.location
+                reason = f"{where} left the cluster, or the other nodes have forgotten it"
+                reconciler.on_disconnected(subscriber, reason, proven_at=contacts.known_at(node))
+
+    def _leave_cut_off(self, topology: Topology) -> None:
+        """Doubt connected nodes that lost touch with the others, and trust those that are back.
+
+        A node that is the only one of its shard is all there is: what it accepts, it delivers.
+        """
+        state, reconciler = self._state, self._owner.reconciler
+        contacts = self._pool.contacts
+        cut_off = frozenset(
+            node
+            for node in contacts.cut_off.keys() & reconciler.subscribers.keys()
+            if (shard := topology.shard_of(node)) is not None and len(shard.nodes) > 1
+        )
+        lost, back = cut_off - state.cut_off, state.cut_off - cut_off
+        state.cut_off = cut_off
+        for node in lost:
+            reason = "the node lost touch with the others"
+            reconciler.doubt(node, contacts.heard_at(node), reason)
+        for node in back - state.silent.silent:
+            reconciler.trust(node, nothing_lost=False)
+        if lost or back:
+            self.replace()
+            reconciler.update_routes()
+
     def topology_checked(self, asked_at: float) -> None:
         """Take what a look at the topology showed."""
         # The pool's, not the one that was reported: what servers have said since then is newer.
-        state, old = self._state, self._compared
-        topology = self._compared = self._pool.topology
+        state, old, topology = self._state, self._compared, self._pool.topology
+        self._leave_forgotten(topology)
+        self._leave_cut_off(topology)
+        self._compared = topology
         if topology != old or topology != state.topology:
+            slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))
+            topology = state.steady(topology, slots)
             state.take(topology, asked_at)
             self._find_misplaced(old, topology)
             reconciler = self._owner.reconciler

@@ -47,6 +47,22 @@ class ShardPlacement:
         down = self._state.down
         return bool(down) and all(node in down for node in self.places(target))
 
+    def unserved(self, target: Target) -> str | None:
+        """Return in words why no node serves the slot of ``target``; None where one does."""
+        slot = self.slots[target]
+        shard = self._state.topology.shard_for(slot)
+        if shard is None:
+            return f"no node of the cluster serves its slot, {slot}"
+        if all(node.failing or not node.addressable for node in shard.nodes):
+            nodes = ", ".join(self.address_of(node.id) for node in shard.nodes)
+            return f"the cluster calls every node that serves its slot, {slot}, failing: {nodes}"
+        return None
+
+    def address_of(self, node: NodeId) -> str:
+        """Return the address of ``node``; its id where that is unknown."""
+        known = self._state.topology.nodes.get(node)
+        return node if known is None else f"{known.host}:{known.port}"
+
     def group(self, target: Target) -> int:
         """Return the slot: channels of different slots cannot share a command (P4)."""
         return self.slots[target]

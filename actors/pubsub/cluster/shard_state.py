@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from actors.pubsub.cluster.placement_rules import NodeHealth
 from actors.pubsub.cluster.redirects import Redirects
@@ -11,6 +11,7 @@ from actors.pubsub.cluster.silent_nodes import SilentNodes
 from actors.pubsub.cluster.transitions import BUS_LAG, LostPrimaries, UnsettledSlots
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
+from actors.redis.topology.update import with_owners
 
 #: Seconds for which it counts that a slot has moved.
 _REMEMBERED = 10.0
@@ -24,6 +25,7 @@ class ShardState:
         replicas_first: whether channels are consumed from replicas where there are any.
         down: nodes whose connection was lost or could not be made, each with the time.
         silent: connected nodes that do not answer.
+        cut_off: connected nodes that answer, and are out of touch with the others.
         roles: nodes that may not receive everything yet, as replicas.
         peers: which nodes are of one shard.
         unsettled: slots whose owner is being found out.
@@ -47,6 +49,7 @@ class ShardState:
         self.replicas_first = replicas_first
         self.down: dict[NodeId, float] = {}
         self.silent = SilentNodes()
+        self.cut_off: frozenset[NodeId] = frozenset()
         self.roles = Roles()
         self.peers = ShardPeers(now)
         self.peers.note(topology)
@@ -61,7 +64,7 @@ class ShardState:
         """Return what decides where channels belong, beside the topology."""
         return NodeHealth(
             self.down.keys(),
-            self.silent.silent,
+            self.silent.silent | self.cut_off,
             self.unsettled.slots,
             self.topology.migrating,
             self.replicas_first,
@@ -70,6 +73,8 @@ class ShardState:
 
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and surely receives what its primary accepts."""
+        if node in self.cut_off:
+            return False
         return node not in self.silent and not self.roles.returning(node)
 
     def complete(self, node: NodeId, heard: float) -> float:
@@ -103,6 +108,23 @@ class ShardState:
         """Return whether ``slot`` is moving to ``node`` from another shard, or has just arrived."""
         arrived = slot in self.arrived and self.arrived[slot][0] == node
         return arrived or self.topology.migrating.get(slot) == node
+
+    def steady(self, topology: Topology, slots: Iterable[int]) -> Topology:
+        """Return ``topology`` with those of ``slots`` where they were that change to and fro.
+
+        While nodes contradict each other about a slot, so do the looks at the topology.
+        """
+        kept = {}
+        for slot in slots:
+            before, after = self.topology.primary_for(slot), topology.primary_for(slot)
+            if before is None or after is None or self.peers.are(before.id, after.id):
+                continue
+            known = topology.nodes.get(before.id)
+            if known is None or not known.is_primary or known.failing:
+                continue
+            if not self.redirects.may_follow(slot, self.now(), after.config_epoch):
+                kept[slot] = before.id
+        return with_owners(topology, kept) if kept else topology
 
     def take(self, topology: Topology, asked_at: float) -> None:
         """Take a topology that the cluster was asked for at ``asked_at``."""

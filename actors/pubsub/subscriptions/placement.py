@@ -28,6 +28,12 @@ class Placement(Protocol):
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that could take ``target`` can be connected to at the moment."""
 
+    def unserved(self, target: Target) -> str | None:
+        """Return in words why no node serves ``target`` at the moment; None where one does."""
+
+    def address_of(self, node: NodeId) -> str:
+        """Return the address of ``node``, for texts."""
+
     def group(self, target: Target) -> int:
         """Return a number that is equal for targets that may share a command (a slot, say)."""
 

@@ -174,6 +174,8 @@ class Reconciler:
         if passes:
             self.calls.subscribing.delay(targets, error)
         if self._events.redirected(subscriber.node, targets, error):
+            waited = [target for target in targets if target in self.calls.subscribing]
+            self.calls.obstacles.note(subscriber.node, waited, error)
             return
         if passes:
             self.sender.reports.delay(targets, subscriber.node, error)

@@ -36,6 +36,14 @@ class SinglePlacement:
         """Return whether the server is not connected."""
         return not self._connected
 
+    def unserved(self, target: Target) -> str | None:
+        """Return None: a server serves every target."""
+        return None
+
+    def address_of(self, node: NodeId) -> str:
+        """Return what stands for the server's address, which only its connection knows."""
+        return "the server"
+
     def group(self, target: Target) -> int:
         """Return one number: any targets may share a command."""
         return 0

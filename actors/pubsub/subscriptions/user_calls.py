@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.confirmations import Confirmations
+from actors.pubsub.subscriptions.obstacles import Obstacles
 from actors.pubsub.subscriptions.pending_calls import Call, PendingCalls
 from actors.pubsub.subscriptions.placement import Placement
 from actors.pubsub.subscriptions.refusals import Refusals
@@ -24,6 +25,7 @@ class UserCalls:
     Attributes:
         subscribing: the ``subscribe`` calls that wait for a confirmation, by target.
         unsubscribing: the ``unsubscribe`` and ``drain`` calls that wait, by target.
+        obstacles: why targets are not live yet.
 
     Args:
         registry: what is wanted, and who consumes it.
@@ -45,6 +47,7 @@ class UserCalls:
     ) -> None:
         self.subscribing = PendingCalls()
         self.unsubscribing = PendingCalls()
+        self.obstacles = Obstacles(placement)
         self._registry = registry
         self._table = table
         self._sender = sender
@@ -170,6 +173,8 @@ class UserCalls:
         self._unsettled.pop(call, None)
         self.subscribing.forget(call)
         commands: list[Command] = []
+        for target in call.open:
+            self.obstacles.forget(target)
         for subscription in call.swaps.values():
             subscription.drain()
         call.swaps.clear()
@@ -203,6 +208,7 @@ class UserCalls:
             self._refusals.forgive(target)
         self._confirmations.surface(target, True, count)
         if self.subscribing:
+            self.obstacles.forget(target)
             self.subscribing.done(target)
 
     def ended(self, target: Target, count: int | None = None) -> None:
@@ -223,3 +229,11 @@ class UserCalls:
             if self._placement.hopeless(target):
                 self._table.open_gap(target, now, reason)
                 self.subscribing.done(target)
+
+    def obstacle(self, call: Call) -> str:
+        """Return in words why a target of ``call`` is not live yet; empty: nobody knows."""
+        table = self._table
+        for target in call.open:
+            if obstacle := self.obstacles.of(target, table.rows.get(target), table.up):
+                return obstacle
+        return ""

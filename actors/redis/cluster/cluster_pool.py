@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
+from actors.redis.cluster.bus_contacts import BusContacts
 from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.layout import ClusterLayout
 from actors.redis.cluster.session import ClusterSession, KnownTopology
@@ -226,6 +227,11 @@ class ClusterConnectionPool:
             ConnectionError: no such node is known, or its address is not.
         """
         return self._entered().known.address_of(node_id)
+
+    @property
+    def contacts(self) -> BusContacts:
+        """Which nodes are out of touch with the others; RuntimeError before the first entry."""
+        return self._entered().observer.contacts
 
     def silent(self, node_id: str) -> bool:
         """Whether a node did not answer this pool's latest question.

@@ -1,13 +1,14 @@
-"""One clear error when no node of a cluster answered."""
+"""Clear errors where no node of a cluster answered, or where the startup nodes disagree."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from actors.redis import exceptions
+from actors.redis.cluster.node_probe import NodeProbe
 from actors.redis.config.locations import TCPLocation
 from actors.redis.exceptions import AuthenticationError, AuthorizationError, RedisClusterError
-from actors.redis.topology.model import Address
+from actors.redis.topology.model import Address, Topology
 
 _NO_CLUSTER = "cluster support disabled"
 
@@ -35,6 +36,21 @@ def nobody_answered(errors: Mapping[Address, BaseException]) -> exceptions.Redis
         )
     found.__cause__ = cause
     return found
+
+
+def startup_nodes_disagree(
+    clusters: Sequence[Sequence[tuple[NodeProbe, Topology]]],
+) -> RedisClusterError:
+    """Return an error that names the startup nodes of each cluster, and the nodes they know."""
+    told = []
+    for answers in clusters:
+        seeds = ", ".join(str(probe.location) for probe, _ in answers)
+        known = {f"{n.host}:{n.port}" for _, view in answers for n in view.nodes.values()}
+        told.append(f"{seeds} (whose cluster has {', '.join(sorted(known)[:6])})")
+    return RedisClusterError(
+        f"the startup nodes belong to {len(told)} clusters, and no cluster has most of them: "
+        f"{'; '.join(told)}. Name the nodes of one cluster only"
+    )
 
 
 def _rank(error: BaseException | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ class NodeProbe:
     Attributes:
         silent: it did not answer the latest question, refused it, or has not answered yet: do not
             wait for it.
+        asked_at: when it was asked last (the loop's time).
         patience: seconds that connecting may take; each time that was too short it doubles, up to
             the settings' ``connect_timeout``, so that far-away nodes are reached too.
     """
@@ -45,6 +47,7 @@ class NodeProbe:
     ) -> None:
         self.location = location
         self.silent = False
+        self.asked_at = -math.inf
         self.longest = settings.connect_timeout or DEFAULT_CONNECT_TIMEOUT
         self.patience = min(ANSWER_TIMEOUT, self.longest)
         self._class = connection_class
@@ -63,6 +66,11 @@ class NodeProbe:
         return (self.location.host, self.location.port)
 
     @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self._connection is not None and self._connection.usable
+
+    @property
     def busy(self) -> bool:
         """Whether a question is under way."""
         return self._flight.busy
@@ -78,6 +86,7 @@ class NodeProbe:
         Its errors are those of Connection.open and Connection.execute, and ValueError for an
         answer that makes no sense.
         """
+        self.asked_at = asyncio.get_running_loop().time()
         return self._flight.start()
 
     async def endpoints(self) -> Topology:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from actors.redis.topology.merge_views import in_touch, moves_of
+from actors.redis.topology.merge_views import imports_of, in_touch, moves_of
 from actors.redis.topology.model import Topology
 
 
@@ -18,13 +18,22 @@ def confirm(known: Topology, view: Topology) -> Topology | None:
 
     ``view`` is the answer of one node, at the addresses that clients use.
     """
-    if not in_touch(view) or _shared(view) != _shared(known) or _owners(view) != _owners(known):
-        return None
     node = view.myself
+    if not in_touch(view) or _owners(view) != _owners(known):
+        return None
+    if _shared(view, node) != _shared(known, node):
+        return None
+    # What the target says that imports a slot holds until the target says otherwise: a source that
+    # was not told to migrate (yet) would contradict the target at each look.
     migrating = {
         slot: target
         for slot, target in known.migrating.items()
-        if target != node and ((owner := known.primary_for(slot)) is None or owner.id != node)
+        if target != node
+        and (
+            (owner := known.primary_for(slot)) is None
+            or owner.id != node
+            or slot in known.importing
+        )
     }
     migrating |= moves_of(view)
     importing = {
@@ -32,31 +41,50 @@ def confirm(known: Topology, view: Topology) -> Topology | None:
         for slot, source in known.importing.items()
         if known.migrating.get(slot) != node
     }
-    importing |= view.importing
+    importing |= imports_of(view)
     if migrating == known.migrating and importing == known.importing:
         return known
     return replace(known, migrating=migrating, importing=importing)
 
 
 def carry_over(known: Topology, merged: Topology, asked: Collection[str | None]) -> Topology:
-    """Return ``merged`` with the slot moves of ``known`` whose source was not ``asked``."""
+    """Return ``merged`` with the slot moves of ``known`` whose ends were not ``asked``.
+
+    Those are the source, and the target where that has told of the move.
+    """
     kept = {
         slot: target
         for slot, target in known.migrating.items()
         if (owner := merged.primary_for(slot)) is not None
-        and owner.id not in asked
-        and known.primary_for(slot) == owner
+        and (owner.id not in asked or (slot in known.importing and target not in asked))
+        and (before := known.primary_for(slot)) is not None
+        and before.id == owner.id
         and target in merged.nodes
     }
     if not kept.keys() - merged.migrating.keys():
         return merged
-    return replace(merged, migrating={**kept, **merged.migrating})
+    told = {slot: known.importing[slot] for slot in kept if slot in known.importing}
+    return replace(
+        merged,
+        migrating={**kept, **merged.migrating},
+        importing={**told, **merged.importing},
+    )
 
 
-def _shared(topology: Topology) -> dict[str, tuple[object, ...]]:
-    """Return what every node of a healthy cluster says of each node."""
+def _shared(topology: Topology, asked: str | None) -> dict[str, tuple[object, ...]]:
+    """Return what every node of a healthy cluster says of each node.
+
+    A node that came back under a new address may go on to name its old one, so the address of
+    ``asked`` is left out: it is for the other nodes to say.
+    """
     return {
-        node.id: (node.role, node.primary_id, node.health, node.addressable, node.address)
+        node.id: (
+            node.role,
+            node.primary_id,
+            node.health,
+            node.addressable,
+            node.address if node.id != asked else None,
+        )
         for node in topology.nodes.values()
     }
 

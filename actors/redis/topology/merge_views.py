@@ -5,8 +5,12 @@ map of yesterday, one that is cut off believes that everybody else is gone. The 
 
 - A view in which the asked node is out of touch with the majority of primaries does not count, as
   long as there is one that does.
-- About its own role a node is right. About a slot the claim with the higher config epoch is right:
-  that is how servers settle it among themselves. A claim for a node that denies it counts last.
+- A node that most of the others do not know is none of the cluster, whatever it says itself: the
+  others have forgotten it (CLUSTER FORGET), or have not met it yet.
+- About its own role a node is right, about its address the others are: they talk to it, and a node
+  that came back elsewhere may go on to name its old address. About a slot the claim with the higher
+  config epoch is right: that is how servers settle it among themselves. A claim for a node that
+  denies it counts last.
 - One view that calls a node failing is enough: acting early on a false alarm costs little.
 """
 
@@ -17,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from actors.redis.topology.model import Health, Node, Topology, build_topology
+from actors.redis.topology.model import Address, Health, Node, Topology, build_topology
 from actors.redis.topology.slots import SLOTS
 
 _GRAVITY = (Health.ONLINE, Health.LOADING, Health.SUSPECTED, Health.FAILED)
@@ -46,18 +50,32 @@ def _trust(view: Topology) -> tuple[bool, int, int, int]:
 
 
 def moves_of(view: Topology) -> dict[int, str]:
-    """Return where slots are moving to, by slot: those that leave the asked node or come to it."""
-    coming = {} if view.myself is None else dict.fromkeys(view.importing, view.myself)
-    return {**coming, **view.migrating}
+    """Return where slots are moving to, by slot: those that leave the asked node or come to it.
+
+    Replicas of Valkey repeat what their primary says, later, and take no part in the move.
+    """
+    node = view.nodes.get(view.myself or "")
+    if node is None or not node.is_primary:
+        return {}
+    return {**dict.fromkeys(view.importing, node.id), **view.migrating}
+
+
+def imports_of(view: Topology) -> dict[int, str]:
+    """Return where slots come from, by slot: those that come to the asked node."""
+    node = view.nodes.get(view.myself or "")
+    return dict(view.importing) if node is not None and node.is_primary else {}
 
 
 def merge(views: Sequence[Topology]) -> Topology:
     """Combine what several nodes said into one topology; ValueError without any view."""
     sane = [view for view in views if in_touch(view)] or [choose(views)]
+    unknown = forgotten(sane)
+    members = [view for view in sane if view.myself not in unknown]
+    sane, unknown = (members, unknown) if members else ([choose(sane)], frozenset())
     if len(sane) == 1:
-        return replace(sane[0], migrating=moves_of(sane[0]))
+        return replace(sane[0], migrating=moves_of(sane[0]), importing=imports_of(sane[0]))
     own = {view.myself: view for view in sane if view.myself is not None}
-    ids = {node_id: None for view in sane for node_id in view.nodes}
+    ids = {node_id: None for view in sane for node_id in view.nodes if node_id not in unknown}
     nodes = {node_id: _merge_node(node_id, sane) for node_id in ids}
     owned: dict[str, list[tuple[int, int]]] = {}
     for start, after in pairwise(_edges(sane)):
@@ -68,8 +86,21 @@ def merge(views: Sequence[Topology]) -> Topology:
         nodes.values(),
         owned,
         migrating={slot: to for view in sane for slot, to in moves_of(view).items()},
-        importing={k: v for view in sane for k, v in view.importing.items()},
+        importing={slot: source for view in sane for slot, source in imports_of(view).items()},
     )
+
+
+def forgotten(views: Sequence[Topology]) -> frozenset[str]:
+    """Return the ids of the nodes that less than half of the other asked nodes know.
+
+    Only views that say whose they are count: CLUSTER SLOTS leaves nodes out.
+    """
+    found = set()
+    for node_id in {node_id for view in views for node_id in view.nodes}:
+        others = [view for view in views if view.myself not in (None, node_id)]
+        if 2 * sum(node_id in view.nodes for view in others) < len(others):
+            found.add(node_id)
+    return frozenset(found)
 
 
 def _merge_node(node_id: str, views: Sequence[Topology]) -> Node:
@@ -82,13 +113,26 @@ def _merge_node(node_id: str, views: Sequence[Topology]) -> Node:
 
     best, _ = max(seen, key=weight)
     offsets = [n.replication_offset for n, _ in seen if n.replication_offset is not None]
+    host, port = _address(node_id, best, seen)
     return replace(
         best,
+        host=host,
+        port=port,
         health=max((node.health for node, _ in seen), key=_GRAVITY.index),
         flags=best.flags - {"myself"},
         replication_offset=max(offsets, default=None),
         link_up=any(node.link_up for node, _ in seen),
     )
+
+
+def _address(node_id: str, best: Node, seen: Sequence[tuple[Node, Topology]]) -> Address:
+    """Return the address that most other nodes name; the one of ``best`` where none names any."""
+    named = Counter(
+        node.address for node, view in seen if view.myself != node_id and node.addressable
+    )
+    if not named or not best.addressable:
+        return best.address
+    return max(named, key=lambda address: (named[address], address == best.address, address))
 
 
 def _edges(views: Sequence[Topology]) -> list[int]:

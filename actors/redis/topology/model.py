@@ -59,6 +59,9 @@ class Node:
     replication_offset: int | None = None
     link_up: bool = True
     """Whether the asked node has a cluster bus connection to this one."""
+    heard_at: int = field(default=0, compare=False)
+    """When the asked node last heard that this one is well, in Unix milliseconds of the asked
+    node's clock; 0 for the asked node itself, and if unknown."""
 
     @property
     def address(self) -> Address:

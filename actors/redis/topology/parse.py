@@ -64,7 +64,7 @@ def parse_nodes(reply: bytes | str, asked: Address) -> Topology:
 
 def _node_of_line(fields: list[str], asked: Address) -> Node:
     """Read ``id ip:port@bus[,hostname[,aux=value...]] flags primary ping pong epoch link``."""
-    node_id, where, flag_list, primary_id, _ping, _pong, epoch, link = fields[:8]
+    node_id, where, flag_list, primary_id, _ping, pong, epoch, link = fields[:8]
     host, colon, port = where.split(",")[0].split("@")[0].rpartition(":")
     if not colon:
         raise ValueError("no address")
@@ -80,6 +80,7 @@ def _node_of_line(fields: list[str], asked: Address) -> Node:
         flags=flags,
         config_epoch=int(epoch),
         link_up=link == "connected",
+        heard_at=int(pong),
     )
 
 

@@ -1,11 +1,19 @@
-"""Small changes to a topology: a slot's new owner, other addresses, no incidental fields."""
+"""Small changes to a topology: a slot's new owner, other addresses, lost nodes, a tidy form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import replace
 
-from actors.redis.topology.model import Address, Node, Role, Shard, Topology, build_topology
+from actors.redis.topology.model import (
+    Address,
+    Health,
+    Node,
+    Role,
+    Shard,
+    Topology,
+    build_topology,
+)
 from actors.redis.topology.slots import SlotRange, join_ranges, without_slot
 
 
@@ -37,6 +45,23 @@ def move_slot(topology: Topology, slot: int, owner_id: str) -> Topology:
     )
 
 
+def with_owners(topology: Topology, owners: Mapping[int, str]) -> Topology:
+    """Return ``topology`` with each of some slots at a primary of it, by id; the others stay."""
+    owned = {shard.primary.id: list(shard.slots) for shard in topology.shards if shard.primary}
+    for slot, owner in owners.items():
+        current = topology.primary_for(slot)
+        if current is not None:
+            owned[current.id] = list(without_slot(owned[current.id], slot))
+        owned[owner].append(SlotRange(slot, slot))
+    return build_topology(
+        topology.nodes.values(),
+        owned,
+        myself=topology.myself,
+        migrating=topology.migrating,
+        importing=topology.importing,
+    )
+
+
 def _promote(owner: Node, nodes: dict[str, Node], owned: dict[str, tuple[SlotRange, ...]]) -> None:
     former = owner.primary_id
     nodes[owner.id] = replace(owner, role=Role.PRIMARY, primary_id=None)
@@ -56,6 +81,35 @@ def at_addresses(topology: Topology, address_of: Callable[[Node], Address]) -> T
         return replace(node, host=host, port=port)
 
     return _with_nodes(topology, moved)
+
+
+def disown(topology: Topology, addresses: Container[Address]) -> Topology:
+    """Return ``topology`` with the nodes at ``addresses`` failed, and without an address.
+
+    For addresses at which somebody else answers by now.
+    """
+
+    def lost(node: Node) -> Node:
+        if not node.addressable or node.address not in addresses:
+            return node
+        return replace(node, health=Health.FAILED, flags=node.flags | {"noaddr"})
+
+    return _with_nodes(topology, lost)
+
+
+def without_members(topology: Topology, ids: Collection[str]) -> Topology:
+    """Return ``topology`` without those nodes of ``ids`` that serve no slots."""
+    serving = {primary.id for primary in topology.primaries}
+    leaving = topology.nodes.keys() & set(ids) - serving
+    if not leaving:
+        return topology
+    return build_topology(
+        (node for node in topology.nodes.values() if node.id not in leaving),
+        {shard.primary.id: shard.slots for shard in topology.shards if shard.primary is not None},
+        myself=topology.myself,
+        migrating=topology.migrating,
+        importing=topology.importing,
+    )
 
 
 def tidy(topology: Topology) -> Topology:

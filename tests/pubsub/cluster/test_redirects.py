@@ -45,3 +45,13 @@ def test_what_was_not_redirected_for_a_while_is_forgotten():
     assert len(redirects._followed) == 100
     redirects.expire(20.0)
     assert not redirects._followed
+
+
+def test_p6b_a_claim_with_a_higher_epoch_is_news_and_one_with_a_lower_one_is_not():
+    redirects = Redirects()
+    for move in range(20):
+        assert redirects.may_follow(7, 0.01 * move, epoch=10 + move)
+    # Two nodes that contradict each other: their claims have the epochs that they had.
+    split = Redirects()
+    followed = sum(split.may_follow(7, 0.01 * n, epoch=10 + n % 2) for n in range(200))
+    assert followed < 10

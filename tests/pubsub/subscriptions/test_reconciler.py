@@ -42,6 +42,12 @@ class OneShard:
     def hopeless(self, target: Target) -> bool:
         return False
 
+    def unserved(self, target: Target) -> str | None:
+        return None
+
+    def address_of(self, node: NodeId) -> str:
+        return node
+
     def group(self, target: Target) -> int:
         return 0
 

@@ -655,7 +655,7 @@ async def test_host_names_are_preferred_where_the_cluster_prefers_them(cluster):
         async with pool_of(cluster) as pool:
 
             async def named() -> bool:
-                observer_of(pool)._learn_again_at = 0.0
+                observer_of(pool)._endpoints._learn_again_at = 0.0
                 return {n.host for n in (await pool.refresh()).nodes.values()} == {"localhost"}
 
             await eventually(named)

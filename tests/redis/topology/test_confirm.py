@@ -63,6 +63,7 @@ def test_what_differs_from_node_to_node_and_all_the_time_is_no_news():
         seen_by("a", nodes=changed("b", health=Health.SUSPECTED)),
         seen_by("a", nodes=changed("b", health=Health.FAILED)),
         seen_by("a", nodes=changed("b", port=22)),
+        seen_by("b", nodes=changed("a", port=22)),
         seen_by("a", nodes=changed("d", port=0)),
         seen_by("a", nodes=NODES[:3]),
         seen_by("a", nodes=[*NODES, Node("e", "h", 5, Role.REPLICA, primary_id="a")]),
@@ -76,6 +77,7 @@ def test_what_differs_from_node_to_node_and_all_the_time_is_no_news():
         "suspected",
         "failed",
         "another address",
+        "another address of the owner",
         "no address",
         "a node has left",
         "a node was added",
@@ -86,6 +88,10 @@ def test_what_differs_from_node_to_node_and_all_the_time_is_no_news():
 )
 def test_a_node_that_says_something_else_does_not_confirm(view):
     assert confirm(KNOWN, view) is None
+
+
+def test_what_a_node_says_of_its_own_address_is_no_news():
+    assert confirm(KNOWN, seen_by("b", nodes=changed("b", host="old", port=22))) is KNOWN
 
 
 def test_only_the_two_ends_of_a_move_tell_of_it():
@@ -122,6 +128,17 @@ def test_the_target_that_imports_no_more_ends_what_it_told_itself():
     after = confirm(importing, seen_by("b"))
     assert after is not None
     assert (after.migrating, after.importing) == ({}, {})
+
+
+def test_a_source_that_does_not_know_of_the_move_does_not_contradict_the_target():
+    importing = confirm(KNOWN, seen_by("b", importing={5: "a"}))
+    assert importing is not None
+    assert confirm(importing, seen_by("a")) is importing
+    merged = merge([seen_by("a"), seen_by("c")])
+    assert carry_over(importing, merged, {"a", "c"}).migrating == {5: "b"}
+    assert carry_over(importing, merged, {"a", "b"}).migrating == {}
+    # Replicas of Valkey repeat what their primary says: the move is not to them.
+    assert confirm(KNOWN, seen_by("d", importing={5: "b"}, migrating={6: "c"})) is KNOWN
 
 
 @given(

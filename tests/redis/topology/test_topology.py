@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.redis.topology.merge_views import choose, in_touch, merge
-from actors.redis.topology.model import Health, Node, Role, build_topology
+from actors.redis.topology.model import Health, Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SLOTS
 from tests.clusters.lending import expand_ranges, uncovered
 from tests.redis.topology.captured import SERVERS, A, B, C, D, E, F, topology
@@ -17,8 +17,8 @@ from tests.redis.topology.captured import SERVERS, A, B, C, D, E, F, topology
 on_servers = pytest.mark.parametrize("server", SERVERS)
 
 
-def primary(node_id: str, epoch: int, **changes) -> Node:
-    return Node(node_id, node_id[0], 1, Role.PRIMARY, config_epoch=epoch, **changes)
+def primary(node_id: str, epoch: int, *, port: int = 1, **changes) -> Node:
+    return Node(node_id, node_id[0], port, Role.PRIMARY, config_epoch=epoch, **changes)
 
 
 def replica(node_id: str, of: str, epoch: int, **changes) -> Node:
@@ -144,6 +144,43 @@ def test_moves_are_known_from_both_ends(server):
     merged = merge([topology(server, "nodes-migrating"), topology(server, "nodes-importing")])
     assert dict(merged.migrating) == {10: B, 11: B}
     assert dict(merged.importing) == {10: A, 11: A}
+
+
+# -- who is a member, and where it is --------------------------------------------------------------
+
+
+def test_a_node_that_most_of_the_others_do_not_know_is_no_member():
+    owned = {"a": [(0, 9)], "b": [(10, 19)], "c": [(20, 29)]}
+    members = [primary(name, 1) for name in "abc"]
+    forgotten = primary("f", 1)
+    views = [build_topology(members, owned, myself=name) for name in "abc"]
+    own = build_topology([*members, forgotten], owned, myself="f")
+    assert merge([own, *views]).nodes.keys() == set("abc")
+    assert merge([own, views[0]]).nodes.keys() == set("abc")
+    # One that has met half of them already is one.
+    met = build_topology([*members, forgotten], owned, myself="a")
+    assert merge([own, met, views[1]]).nodes.keys() == set("abcf")
+    assert merge([own]).nodes.keys() == set("abcf")
+    # Nodes that have forgotten each other: one of them has to be believed.
+    apart = [build_topology([primary(name, 1)], {name: [(0, 9)]}, myself=name) for name in "ab"]
+    assert len(merge(apart).nodes) == 1
+
+
+def test_the_others_say_where_a_node_is():
+    def seen(asked: str, **ports: int) -> Topology:
+        nodes = [primary(name, 1, port=ports.get(name, 1)) for name in "abc"]
+        return build_topology(nodes, {"a": [(0, 9)]}, myself=asked)
+
+    stale = seen("a", a=7)
+    moved = [seen("b", a=8), seen("c", a=8)]
+    assert merge([stale, *moved]).nodes["a"].port == 8
+    assert merge([stale, moved[0]]).nodes["a"].port == 8
+    assert merge([*moved, stale]).nodes["a"].port == 8
+    # Where they do not agree yet, the most, and then what the node says itself.
+    assert merge([stale, seen("b", a=7), *moved, seen("d", a=8)]).nodes["a"].port == 8
+    assert merge([stale, seen("b", a=7), seen("c", a=8)]).nodes["a"].port == 7
+    assert merge([stale]).nodes["a"].port == 7
+    assert merge([stale, seen("b", a=0)]).nodes["a"].port == 7
 
 
 def test_without_any_view():

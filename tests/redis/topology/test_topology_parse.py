@@ -6,13 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.cluster.discovery import ClusterObserver
-from actors.redis.config.settings import ConnectionSettings
+from actors.redis.cluster.endpoints import Endpoints
 from actors.redis.topology.model import AddressRemap, Health, Node, Role, Topology
 from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots
 from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges
 from actors.redis.topology.update import at_addresses
-from actors.redis.wire.connection import Connection
 from tests.clusters.lending import uncovered
 from tests.redis.topology.captured import ASKED, SERVERS, A, B, C, D, E, F, reply, topology
 
@@ -27,8 +25,7 @@ def layout(view: Topology) -> dict[str, tuple[list[str], tuple[SlotRange, ...]]]
 
 def remapped(view: Topology, remap: AddressRemap) -> Topology:
     """Return ``view`` as a pool with this address_remap sees it."""
-    observer = ClusterObserver(Connection, ConnectionSettings(), (), remap)
-    return at_addresses(view, observer.address_of)
+    return at_addresses(view, Endpoints(remap).address_of)
 
 
 # -- a healthy cluster -----------------------------------------------------------------------------
