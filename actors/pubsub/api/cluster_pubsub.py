@@ -88,9 +88,9 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     @property
     def shard_connections(self) -> dict[str, Connection]:
-        """The connections of all subscriptions, by node id."""
+        """The connections of all subscriptions, by node id; a connection that is silent is none."""
         subscribers = self._session.require_open().reconciler.subscribers
-        return {node: subscriber.connection for node, subscriber in subscribers.items()}
+        return {node: one.connection for node, one in subscribers.items() if not one.silent}
 
     def _start(self, tree: PubSubTree) -> None:
         pool, requests, replicas = self.connection_pool, TopologyRequests(), _replicas(self)
