@@ -18,6 +18,7 @@ from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
+from actors.runtime.collector import FREEZER, collection_paused
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.pubsub")
@@ -112,12 +113,14 @@ class SubscriptionCalls:
         # In the step in which the call succeeds: a cancelled call has changed nothing.
         if self._session.is_open:
             tree.reconciler.calls.settle(call)
+        FREEZER.added(len(subscriptions))
 
     def _start_handlers(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
         try:
-            for subscription, callback in zip(subscriptions, callbacks, strict=True):
-                if callback is not None:
-                    self.handler_factory.start(subscription, callback)
+            with collection_paused(len(subscriptions)):
+                for subscription, callback in zip(subscriptions, callbacks, strict=True):
+                    if callback is not None:
+                        self.handler_factory.start(subscription, callback)
         except BaseException:
             for subscription in subscriptions:
                 subscription.drain()

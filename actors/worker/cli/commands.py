@@ -64,6 +64,13 @@ def run(
     reload: Annotated[
         bool, typer.Option("--reload", help="Restart when a Python file changes.")
     ] = False,
+    gc_freeze: Annotated[
+        bool,
+        typer.Option(
+            "--gc-freeze/--no-gc-freeze",
+            help="Take what lives long out of Python's garbage collection.",
+        ),
+    ] = True,
 ) -> int:
     """Run a worker until SIGTERM or SIGINT; then drain it."""
     # Imported here, as in the other commands: none of them needs what the others need.
@@ -85,6 +92,7 @@ def run(
         log_format=log_format,
         http=None if http is None else _parsed(parse_address, http),
         reload=reload,
+        freeze=gc_freeze,
     )
     return _guarded(lambda: launch(options))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from actors.runtime.collector import FREEZER
 from actors.worker.observe.snapshot import State, WorkerSnapshot
 from actors.worker.observe.stacks import print_report
 from actors.worker.process.parent_link import Assignment, report_to_parent
@@ -42,6 +43,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     log_format: str = "console"  # console or json
     http: tuple[str, int] | None = None  # the address of the HTTP port; None: there is none
     reload: bool = False  # restart when a file changes
+    freeze: bool = True  # take the objects of the started worker out of garbage collection
 
     def apply(self, app: Worker[Any]) -> None:
         """Set the options that belong to ``app``."""
@@ -61,6 +63,8 @@ class RunOptions(msgspec.Struct, frozen=True):
         command += ["--log-format", self.log_format]
         if self.drain_timeout is not None:
             command += ["--drain-timeout", str(self.drain_timeout)]
+        if not self.freeze:
+            command += ["--no-gc-freeze"]
         return command
 
 
@@ -101,6 +105,8 @@ async def run_worker(
                 await stack.enter_async_context(_link(app, assignment.pipe))
             async with app:
                 was_up = True
+                if options.freeze:
+                    FREEZER.enable()
                 log.info("running", partition=str(app.partition), broker=str(app.broker))
                 await app.stop_requested()
     except asyncio.CancelledError:
