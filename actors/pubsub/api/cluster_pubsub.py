@@ -67,7 +67,8 @@ class ShardedPubSub(BasePubSub[AnyStr]):
     Args:
         connection_pool: a cluster's.
         read_from_replicas: subscribe on replicas, where a shard has any.
-        start_timeout: not used: connections are made when channels need them.
+        start_timeout: seconds to wait while nodes refuse the first subscriptions for the moment;
+            no connection is waited for, they are made when channels need them.
     """
 
     _kind = "sharded-pubsub"

@@ -64,14 +64,16 @@ class PubSub(PatternPubSub[AnyStr]):
             they count from the latest acknowledgement.
         unsubscription_timeout: seconds in which the end of a subscription should be acknowledged.
         max_idle_seconds: silence after which the server is sent a PING. Without an answer within
-            the pool's ``stream_timeout``, or 1 s, the connection is replaced.
+            the pool's ``stream_timeout``, or 1 s, a second connection is opened; the one that
+            speaks first is kept.
         on_gap: called with each :class:`Gap`, before the next message of its target.
         on_lagged: called with the number of messages shed, before the next one.
         on_failure: takes the messages that a handler failed on; logs them by default.
         mailbox: the bound of the iterator's queue and of each handler's; an int is a capacity.
         overflow: what happens at the bound: drop_oldest, drop_newest or block (the socket is not
             read until the consumer has caught up).
-        start_timeout: seconds for the first connection; None: as long as the retry policy goes on.
+        start_timeout: seconds for the first connection, and to wait while the server refuses the
+            first subscriptions for the moment; None: as long as the retry policy goes on.
         system: the actor system to run in; by default the current one, or one of its own.
     """
 

@@ -103,12 +103,7 @@ class SubscriptionCalls:
             if self._session.is_open and tree.manager.alive:
                 tree.manager.tell(GiveUp(call))
             if isinstance(error, TimeoutError) and limit.expired():
-                if call.refusal is not None:
-                    raise call.refusal from None
-                raise TimeoutError(
-                    f"Failed to receive acknowledgement of subscription within {timeout} seconds"
-                    + (f"; {obstacle}" if obstacle else "")
-                ) from None
+                raise _too_late(call, timeout, obstacle) from None
             raise
         # In the step in which the call succeeds: a cancelled call has changed nothing.
         if self._session.is_open:
@@ -214,6 +209,16 @@ class SubscriptionCalls:
         registry.queue_writer.put(message)
         registry.queue_writer.flush()
         registry.touched.clear()
+
+
+def _too_late(call: Call, timeout: float, obstacle: str) -> Exception:
+    """Return the error of a call that was not acknowledged in time."""
+    why = f"; {obstacle}" if obstacle else ""
+    if call.refusal is not None:
+        return type(call.refusal)(f"{call.refusal}: this did not pass in time{why}")
+    return TimeoutError(
+        f"Failed to receive acknowledgement of subscription within {timeout} seconds{why}"
+    )
 
 
 async def _confirmed(tree: PubSubTree, call: Call) -> None:

@@ -137,7 +137,7 @@ class NodeReaders:
         pool, state, refusing = self._pool, self._state, self._keeper.tree.refusing
         most = None if pool.max_connections_per_node else pool.max_connections // 2
         spare = standbys(state.topology, used, state.down, most)
-        if used and refusing.all_refuse(used):
+        if used and refusing.nodes and refusing.all_refuse(used):
             accepting = (
                 node.id
                 for node in state.topology.nodes.values()

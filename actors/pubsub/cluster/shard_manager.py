@@ -207,7 +207,7 @@ class ShardRole:
         """Ask nodes again that refused for now: a few channels, and more as nodes accept some."""
         turns = self._turns
         if not self._state.refusals:
-            turns.reset()
+            self._turns = RetryTurns(_LONGEST_RETRY)
         elif now - self._retried_at > turns.pause:
             self._state.refusals, self._retried_at = False, now
             refused = self.reconciler.refused_for_now()

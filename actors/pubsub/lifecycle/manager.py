@@ -264,7 +264,7 @@ class SubscriptionManager(Actor[Any]):
             self.reconciler.retry(self._turns.take(refused))
             self._retry_soon()
         else:
-            self._turns.reset()
+            self._turns = RetryTurns(_LONGEST_RETRY)
 
     # -- for the role ------------------------------------------------------------------------------
 

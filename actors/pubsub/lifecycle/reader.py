@@ -136,7 +136,8 @@ class NodeReader(Actor[ReaderTick]):
         timers = self.context.timers
         timers.after(options.max_idle_seconds, ReaderTick.IDLE)
         timers.after(_ANSWERED_FOR, ReaderTick.USEFUL)
-        self._renewal = Renewal(self.node, connection, lambda: options.reconciler().paused)
+        if connection.credentials_expire_at is not None:
+            self._renewal = Renewal(self.node, connection, lambda: options.reconciler().paused)
 
     def receive(self, message: ReaderTick) -> None:
         """Act on a timer. Nothing here waits, so that no check holds up another one."""

@@ -44,26 +44,23 @@ class Refusal(msgspec.Struct, frozen=True):
     for_good: bool
 
 
-class RefusingNodes:
+class RefusingNodes(msgspec.Struct):
     """Counts how often each node has said no since it last accepted a connection.
 
     Attributes:
-        nodes: the nodes whose latest answer was a "no".
-
-    Args:
         fresh: whether each connection gets credentials of its own, from a provider.
+        nodes: the nodes whose latest answer was a "no".
     """
 
-    def __init__(self, *, fresh: bool) -> None:
-        self.nodes: dict[NodeId, Refusal] = {}
-        self._fresh = fresh
+    fresh: bool
+    nodes: dict[NodeId, Refusal] = msgspec.field(default_factory=dict)
 
     def note(self, node: NodeId, error: Exception) -> None:
         """Note that ``node`` said no to a new connection."""
         former = self.nodes.get(node)
         times = 1 if former is None else former.times + 1
         since = time.time() if former is None else former.since
-        may_change = self._fresh and isinstance(error, AuthenticationError)
+        may_change = self.fresh and isinstance(error, AuthenticationError)
         for_good = not may_change or times >= _FRESH_TRIES
         self.nodes[node] = Refusal(str(error), since, times, for_good)
 

@@ -22,7 +22,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 class Renewal:
-    """Authenticates one connection anew, again and again, until it is cancelled.
+    """Authenticates one connection, whose credentials expire, anew until it is cancelled.
 
     The connection is good until the old credentials expire, so a failed attempt ends nothing: the
     provider is asked again after a pause, which grows.
@@ -37,15 +37,12 @@ class Renewal:
         self._node = node
         self._connection = connection
         self._paused = paused
-        self._task: asyncio.Task[None] | None = None
-        if connection.credentials_expire_at is not None:
-            name = f"mailslot: renews the credentials at {node}"
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
+        name = f"mailslot: renews the credentials at {node}"
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
     def cancel(self) -> None:
         """Renew no more."""
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
 
     async def _run(self) -> None:
         connection, now = self._connection, asyncio.get_running_loop().time

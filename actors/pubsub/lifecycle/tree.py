@@ -99,7 +99,7 @@ class PubSubTree:
 
     def connected(self, *servers: NodeId) -> None:
         """Take that there is a connection, and that ``servers`` count as accepting them."""
-        for server in servers:
+        for server in self.refusing.nodes.keys() & servers:
             self.refusing.forget(server)
         self.ready.set()
 

@@ -173,9 +173,11 @@ class Reconciler:
         passes = will_pass(error)
         if passes:
             self.calls.subscribing.delay(targets, error)
-        if self._events.redirected(subscriber.node, targets, error):
+        redirected = self._events.redirected(subscriber.node, targets, error)
+        if redirected or passes:
             waited = [target for target in targets if target in self.calls.subscribing]
             self.calls.obstacles.note(subscriber.node, waited, error)
+        if redirected:
             return
         if passes:
             self.sender.reports.delay(targets, subscriber.node, error)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 
 #: Seconds between the first two attempts; each pause is twice as long as the one before.
@@ -16,34 +18,31 @@ _FIRST: Final = 0.05
 _FEW: Final = 5
 
 
-class RetryTurns:
-    """Takes turns with the refused targets.
+class RetryTurns(msgspec.Struct):
+    """Takes turns with the refused targets, until none is refused.
 
     Attributes:
-        pause: seconds until the next attempt.
-
-    Args:
         longest: the longest pause in seconds.
+        pause: seconds until the next attempt.
+        count: how many targets are tried next.
+        refused: how many were refused at the latest attempt.
+        begin: where among the refused targets the next attempt begins.
     """
 
-    def __init__(self, longest: float) -> None:
-        self.pause = _FIRST
-        self._longest = longest
-        # How many targets are tried next, how many were refused before, and where to begin.
-        self._count, self._refused, self._next = _FEW, 0, 0
-
-    def reset(self) -> None:
-        """Begin anew: nothing is refused."""
-        self.pause, self._count, self._refused = _FIRST, _FEW, 0
+    longest: float
+    pause: float = _FIRST
+    count: int = _FEW
+    refused: int = 0
+    begin: int = 0
 
     def take(self, refused: list[T]) -> list[T]:
         """Return the targets to ask for now, out of all that are refused."""
-        if len(refused) < self._refused:
-            self.pause, self._count = _FIRST, 4 * self._count
+        if len(refused) < self.refused:
+            self.pause, self.count = _FIRST, 4 * self.count
         else:
-            self.pause, self._count = min(2 * self.pause, self._longest), _FEW
-        self._refused = len(refused)
-        start = self._next % max(len(refused), 1)
-        tried = [*refused[start:], *refused[:start]][: self._count]
-        self._next = start + len(tried)
+            self.pause, self.count = min(2 * self.pause, self.longest), _FEW
+        self.refused = len(refused)
+        start = self.begin % max(len(refused), 1)
+        tried = [*refused[start:], *refused[:start]][: self.count]
+        self.begin = start + len(tried)
         return tried

@@ -48,7 +48,7 @@ class AbstractCredentialProvider(ABC):
         """Return the credentials for one connection.
 
         An error that this raises is raised where the connection was asked for; the time that this
-        takes counts towards ``connect_timeout``.
+        takes counts towards ``connect_timeout``. Pub/Sub asks again instead, after growing pauses.
         """
 
 

@@ -36,6 +36,9 @@ _MAX_CONNECTIONS: Final = 64
 _TRUSTED_IDLE: Final = 0.1
 # Seconds that connections get to close in good order before they are aborted.
 _CLOSE_TIMEOUT: Final = 0.5
+# Seconds for a dedicated connection where the settings give no limit: whoever restores a lost one
+# must not wait for ever for a server or a credential provider that hangs.
+_DEDICATED_TIMEOUT: Final = 30.0
 
 
 class ConnectionPool:
@@ -257,7 +260,9 @@ class ConnectionPool:
     async def _connect_dedicated(
         self, permits: FairSemaphore, progress: ConnectProgress | None
     ) -> Connection:
-        connection = await self._connect(permits, replace(self.settings, noreply=False), progress)
+        limit = self.settings.connect_timeout or _DEDICATED_TIMEOUT
+        settings = replace(self.settings, noreply=False, connect_timeout=limit)
+        connection = await self._connect(permits, settings, progress)
         connection.tainted = True
         return connection
 

@@ -9,12 +9,13 @@ import pytest
 
 from actors import RedisCluster, exceptions
 from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.cluster import node_readers
 from actors.redis.topology.slots import key_slot
 from actors.testing import EmbeddedCluster
 from actors.testing.clusters.cluster import ClusterNode
 from tests.clusters.lending import client_of
 from tests.pubsub.helpers import Gaps, message, take
-from tests.redis.helpers import answers, peer
+from tests.redis.helpers import HELLO, answers, peer
 from tests.support import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -137,6 +138,29 @@ async def test_p6b_attempts_at_a_node_that_refuses_become_rare():
             await asyncio.sleep(4)
             log = [dict(_pairs(entry)) for entry in await owner.execute("ACL", "LOG")]
             assert sum(entry[b"count"] for entry in log) <= 12
+
+
+async def test_p6b_a_peer_at_an_owners_address_that_greets_and_drops(monkeypatch):
+    """Its channels have no other place, and it is called less and less often all the same."""
+    monkeypatch.setattr(node_readers, "_HASTENED_ALIKE", 1)
+    greeted = 0
+
+    def greets_and_drops(command: list[bytes]) -> bytes | None:
+        nonlocal greeted
+        greeted += command[0] == b"HELLO"
+        return HELLO if command[0] == b"HELLO" else None
+
+    async with EmbeddedCluster(3, 0) as cluster:
+        owner = await cluster.primary_for(key_slot(b"a"))
+        async with client_of(cluster) as client, client.sharded_pubsub(channels=["a"]) as p:
+            cluster.kill(owner)
+            async with peer(answers(greets_and_drops), port=owner.port):
+                await eventually(lambda: greeted >= 2, 20)
+                greeted = 0
+                await asyncio.sleep(4)
+                assert greeted <= 14, "18 if it were called 4 times a second"
+            await cluster.start(owner)
+            await eventually(lambda: not p.unconfirmed(), 40)
 
 
 def _pairs(entry: Any) -> Any:

@@ -54,6 +54,26 @@ async def test_p9_a_server_that_stands_still_costs_no_message(server: AnyServer,
     assert "silent_connection_speaks_again" in caplog.text
 
 
+async def test_p9_a_network_that_stands_still_costs_no_message(server: AnyServer):
+    heard = Heard()
+    async with (
+        FaultProxy(server.host, server.port) as net,
+        client_of(server) as publisher,
+        Redis("127.0.0.1", net.port, decode_responses=True, stream_timeout=0.2) as client,
+        client.pubsub(channel_handlers={"a": heard}, max_idle_seconds=0.2) as p,
+    ):
+        net.pause()
+        for i in range(20):
+            await publisher.publish("a", str(i))
+        await eventually(lambda: p.connection is None)
+        net.resume()
+        await heard.wait(20)
+        await publisher.publish("a", "last")
+        await heard.wait(21)
+        assert heard == [*map(str, range(20)), "last"]
+        assert p.stats().gaps == p.stats().reconnects == 0
+
+
 async def test_p9_again_and_again(server: AnyServer):
     heard = Heard()
     async with (
@@ -88,11 +108,11 @@ async def test_p9_a_dead_path_is_replaced_as_soon_as_a_second_one_is_answered(
     ):
         await publisher.publish("a", "0")
         await heard.wait(1)
-        net.swallow()  # whatever is sent on this connection is lost for ever
-        await publisher.publish("a", "lost")
-        await eventually(lambda: p.connection is None)
-        net.heal()
-        await eventually(lambda: gaps)
+        net.swallow()
+        assert await publisher.publish("a", "lost") == 1
+        await asyncio.sleep(0.05)  # the proxy reads it, and passes nothing on
+        net.heal()  # this connection is dead from now on, and new ones work
+        await eventually(lambda: gaps, 15)
         assert "silent: no answer to a PING within 0.2 s" in gaps[0].reason
         assert p.stats().reconnects == 1
         await publisher.publish("a", "1")

@@ -29,14 +29,5 @@ def test_many_more_are_asked_for_once_some_were_accepted():
     assert rounds < 9
 
 
-def test_a_new_refusal_begins_anew():
-    turns = RetryTurns(0.5)
-    for _ in range(9):
-        turns.take([1, 2])
-    turns.reset()
-    assert turns.pause == 0.05
-    assert turns.take([1]) == [1]
-
-
 def test_nothing_refused_is_nothing_to_ask_for():
     assert RetryTurns(0.5).take([]) == []
