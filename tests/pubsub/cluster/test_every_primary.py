@@ -109,7 +109,8 @@ async def test_channels_of_one_key_and_messages_to_the_cluster(cluster):
     events = Events()
     heard: list[Any] = []
     async with client_of(cluster) as client, watching(client) as p:
-        await p.subscribe(**{"__keyspace@0__:k": events, "news": heard.append})
+        handlers: dict[str, Any] = {"__keyspace@0__:k": events, "news": heard.append}
+        await p.subscribe(**handlers)
         await client.execute_command("SET", "k", 1)
         await eventually(lambda: events == ["k"])
         await client.publish("news", "1")
@@ -263,7 +264,8 @@ async def test_a_manager_that_crashes_takes_all_nodes_up_again(cluster):
     ):
         tree = p._session.require_open()
         former = tree.reconciler
-        tree.manager._cell.context.crash(RuntimeError("of the test"))
+        incarnation: Any = tree.manager._cell.context
+        incarnation.crash(RuntimeError("of the test"))
         await eventually(lambda: tree.reconciler is not former, 10)
         await eventually(lambda: len(p.nodes()) == 3 and p.unconfirmed() == [], 10)
         await heard_all(client, events, "again")
