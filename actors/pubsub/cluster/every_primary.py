@@ -141,15 +141,15 @@ class EveryPrimaryRole:
         self.place_readers()
 
     def targets_changed(self) -> None:
-        """Have what was subscribed on a node that joined meanwhile."""
-        self._spread()
+        """Any primaries take any targets; a node that joins meanwhile is found in a second."""
 
     def reconcile(self) -> None:
         """Look often at the topology while a node has not what it should."""
         self._spread()
-        self._requests.urgent = bool(self._keeper.reconciler.homeless())
-        if self._requests.urgent:
-            self._requests.look()
+        requests, urgent = self._requests, bool(self._keeper.reconciler.homeless())
+        if urgent and not requests.urgent:
+            requests.look()
+        requests.urgent = urgent
 
     def receive(self, message: Any) -> None:
         """Take a report of the topology watch or of a reader."""
