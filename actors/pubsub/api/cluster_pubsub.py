@@ -16,7 +16,7 @@ from actors.pubsub.cluster.topology_watch import TopologyRequests, TopologyWatch
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
 from actors.pubsub.connection.primary_subscriber import PrimarySubscriber
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
-from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.lifecycle.manager import ManagerOptions, ManagerRole, SubscriptionManager
 from actors.pubsub.lifecycle.reader import ReaderOptions
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Kind
@@ -131,7 +131,7 @@ def _start(
     pubsub: BasePubSub[Any],
     tree: PubSubTree,
     reader: ReaderOptions,
-    role: Callable[[], Any],
+    role: Callable[[], ManagerRole],
     requests: TopologyRequests,
 ) -> None:
     options = ManagerOptions(tree, reader, pubsub.retry_policy, role)

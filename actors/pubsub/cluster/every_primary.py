@@ -14,7 +14,7 @@ from actors.pubsub.cluster.shard_manager import NodeFailed
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.model.types import NodeTarget, Target
-from actors.pubsub.subscriptions.placement import Revocation
+from actors.pubsub.subscriptions.placement import PlacementEvents, Revocation
 from actors.pubsub.subscriptions.spreading import spread
 from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
@@ -48,6 +48,14 @@ class PrimaryPlacement:
         """Return whether the target's node is no primary, or cannot be connected to."""
         places = self.places(target)
         return not places or places[0] in self.down
+
+    def unserved(self, target: Target) -> str | None:
+        """Return in words that the target's node is no primary any more; None where it is one."""
+        return None if self.places(target) else "its node is no primary any more"
+
+    def address_of(self, node: NodeId) -> str:
+        """Return the address of ``node``; its id where that is unknown."""
+        return self.nodes.get(node, node)
 
     def group(self, target: Target) -> int:
         """Return one number: any targets of a node may share a command."""
@@ -105,7 +113,8 @@ class EveryPrimaryRole:
     """
 
     def __init__(self, pool: ClusterConnectionPool, requests: TopologyRequests) -> None:
-        self.placement = self.events = PrimaryPlacement()
+        self.placement = PrimaryPlacement()
+        self.events: PlacementEvents = self.placement
         self._pool = pool
         self._requests = requests
         self._keeper: ReaderKeeper
@@ -135,8 +144,17 @@ class EveryPrimaryRole:
         for node in [node for node in keeper.readers if node not in nodes]:
             keeper.readers[node].request_stop()
 
+    def server_of(self, node: NodeId) -> NodeId:
+        """Return ``node``: each reader has a node of its own."""
+        return node
+
+    def could_serve(self) -> list[NodeId]:
+        """Return the primaries."""
+        return list(self.placement.nodes)
+
     def reader_ended(self, node: NodeId) -> None:
         """Take that a reader ended for good: its node may be a primary again by now."""
+        self._keeper.tree.refusing.forget(node)
         self.placement.down.discard(node)
         self.place_readers()
 
