@@ -166,15 +166,25 @@ class RedisCluster(RedisClusterClient[AnyStr]):
 
     @keywords_of(ClusterPubSub)
     def pubsub(
-        self, *, read_from_replicas: bool | None = None, **options: Unpack[PatternKeywords]
+        self,
+        *,
+        read_from_replicas: bool | None = None,
+        every_primary: bool = False,
+        **options: Unpack[PatternKeywords],
     ) -> ClusterPubSub[AnyStr]:
         """Return a Pub/Sub object for plain channels and patterns; see ClusterPubSub.
 
         Args:
             read_from_replicas: subscribe on a replica; None: as the client says.
+            every_primary: subscribe on every primary, for keyspace notifications.
             options: those of ClusterPubSub.
         """
-        return ClusterPubSub(self.connection_pool, read_from_replicas=read_from_replicas, **options)
+        return ClusterPubSub(
+            self.connection_pool,
+            read_from_replicas=read_from_replicas,
+            every_primary=every_primary,
+            **options,
+        )
 
     @keywords_of(ShardedPubSub, retry_policy=DEFAULT_RETRY_POLICY, read_from_replicas=None)
     def sharded_pubsub(

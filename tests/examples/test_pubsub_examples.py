@@ -89,3 +89,13 @@ def test_batches_store_what_can_be_stored():
         "sensor.7: -300.0 degrees: nothing is so cold",
         "3000 readings in fewer calls than messages: True",
     ]
+
+
+def test_keyspace_events_of_all_primaries():
+    done = run("examples.keyspace_events")
+    assert (done.returncode, done.stderr) == (0, "")
+    cities = ("Accra", "Bergen", "Cusco", "Dakar", "Essen", "Fes")
+    assert done.stdout.splitlines() == [
+        "subscribed on 3 primaries",
+        *(f"city:{city} was set" for city in cities),
+    ]

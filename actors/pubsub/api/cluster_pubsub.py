@@ -9,12 +9,14 @@ from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.api.options import ClusterPubSubOptions, ShardedPubSubOptions, constructor
 from actors.pubsub.api.pubsub import PatternPubSub
 from actors.pubsub.cluster.any_node_manager import AnyNodeRole
+from actors.pubsub.cluster.every_primary import EveryPrimaryRole
 from actors.pubsub.cluster.node_picker import NodePicker
 from actors.pubsub.cluster.shard_manager import NodeFailed, ShardRole
 from actors.pubsub.cluster.topology_watch import TopologyRequests, TopologyWatch
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
+from actors.pubsub.connection.primary_subscriber import PrimarySubscriber
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
-from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.lifecycle.manager import ManagerOptions, ManagerRole, SubscriptionManager
 from actors.pubsub.lifecycle.reader import ReaderOptions
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Kind
@@ -33,6 +35,9 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
     Args:
         connection_pool: a cluster's.
         read_from_replicas: subscribe on a replica; None: as the pool says.
+        every_primary: subscribe on every primary, for what each node publishes to its own
+            subscribers alone, keyspace notifications for instance. A message that is published to
+            the cluster then comes from each of them.
     """
 
     _kind = "cluster-pubsub"
@@ -41,9 +46,17 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
     def __init__(self, options: ClusterPubSubOptions) -> None:
         super().__init__(options)
         self.read_from_replicas = options.read_from_replicas
+        self.every_primary = options.every_primary
 
     def _start(self, tree: PubSubTree) -> None:
         requests = TopologyRequests()
+        if self.every_primary:
+            pool = self.connection_pool
+            reader = self._reader_options(
+                tree, PrimarySubscriber, pool.open_dedicated, _node_failed(tree)
+            )
+            _start(self, tree, reader, lambda: EveryPrimaryRole(pool, requests), requests)
+            return
         picker = NodePicker(self.connection_pool, _replicas(self))
         reader = self._reader_options(
             tree,
@@ -95,13 +108,18 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     def _start(self, tree: PubSubTree) -> None:
         pool, requests, replicas = self.connection_pool, TopologyRequests(), _replicas(self)
-
-        def failed(node: str, error: Exception) -> None:
-            tree.note_error(node, error)
-            tree.manager.tell(NodeFailed(node))
-
-        reader = self._reader_options(tree, ShardSubscriber, pool.open_dedicated, failed)
+        reader = self._reader_options(
+            tree, ShardSubscriber, pool.open_dedicated, _node_failed(tree)
+        )
         _start(self, tree, reader, lambda: ShardRole(pool, requests, replicas=replicas), requests)
+
+
+def _node_failed(tree: PubSubTree) -> Callable[[str, Exception], None]:
+    def failed(node: str, error: Exception) -> None:
+        tree.note_error(node, error)
+        tree.manager.tell(NodeFailed(node))
+
+    return failed
 
 
 def _replicas(pubsub: ClusterPubSub[Any] | ShardedPubSub[Any]) -> bool:
@@ -114,7 +132,7 @@ def _start(
     pubsub: BasePubSub[Any],
     tree: PubSubTree,
     reader: ReaderOptions,
-    role: Callable[[], Any],
+    role: Callable[[], ManagerRole],
     requests: TopologyRequests,
 ) -> None:
     options = ManagerOptions(tree, reader, pubsub.retry_policy, role)

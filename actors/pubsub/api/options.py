@@ -102,6 +102,12 @@ class ClusterPubSubOptions(_PlainOptions):
 
     connection_pool: ClusterConnectionPool
     read_from_replicas: bool | None = field(default=None, kw_only=True)
+    every_primary: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.every_primary and self.read_from_replicas:
+            raise ValueError("every_primary subscribes on primaries: leave out read_from_replicas")
 
 
 @dataclass(frozen=True)

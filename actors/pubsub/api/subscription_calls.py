@@ -81,15 +81,16 @@ class SubscriptionCalls:
         tree = self._session.require_open()
         registry = tree.registry
         wanted = consumers(names, handlers, registry.encode)
-        targets = [Target(kind, name) for name in wanted]
         subscriptions = [
-            Subscription(target, registry.label(target.name), registry.queue_writer)
-            for target in targets
+            Subscription(Target(kind, name), registry.label(name), registry.queue_writer)
+            for name in wanted
         ]
         if not subscriptions:
             return
         self._start_handlers(subscriptions, wanted.values())
-        call = self._session.track(Call(targets, tree.system.loop))
+        if registry.nodes is not None:
+            subscriptions = _on_each_node(registry, subscriptions)
+        call = self._session.track(Call([one.target for one in subscriptions], tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
             async with Patience(timeout, call.waits_for) as limit:
@@ -134,7 +135,8 @@ class SubscriptionCalls:
         """
         tree = self._session.require_open()
         registry = tree.registry
-        targets = [Target(kind, name) for name in consumers(names, {}, registry.encode)]
+        given = [Target(kind, name) for name in consumers(names, {}, registry.encode)]
+        targets = [target for one in given for target in registry.spread(one)]
         targets = targets or registry.targets(kind)
         if not targets:
             self._acknowledge_nothing(tree, kind, silent=silent)
@@ -219,6 +221,17 @@ def _too_late(call: Call, timeout: float, obstacle: str) -> Exception:
     return TimeoutError(
         f"Failed to receive acknowledgement of subscription within {timeout} seconds{why}"
     )
+
+
+def _on_each_node(
+    registry: SubscriptionRegistry, subscriptions: list[Subscription]
+) -> list[Subscription]:
+    spread = [one.on(target) for one in subscriptions for target in registry.spread(one.target)]
+    for one in subscriptions:
+        one.drain()  # the handler is that of the subscriptions on the nodes
+    if not spread:
+        raise ConnectionError("the cluster has no primary to subscribe on")
+    return spread
 
 
 async def _confirmed(tree: PubSubTree, call: Call) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, Self, TypeAlias, TypedDict
 
 import msgspec
 
@@ -27,6 +27,26 @@ class Target(NamedTuple):
 
     kind: Kind
     name: bytes
+
+
+class NodeTarget(Target):
+    """A target on one node, where several nodes have targets of the same name.
+
+    Attributes:
+        node: the node's id.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, kind: Kind, name: bytes, node: str) -> Self:  # noqa: D102
+        return tuple.__new__(cls, (kind, name, node))
+
+    @property
+    def node(self) -> str:  # noqa: D102 - the class's docstring says it
+        return str(tuple.__getitem__(self, 2))
+
+    def __repr__(self) -> str:
+        return f"NodeTarget(kind={self.kind!r}, name={self.name!r}, node={self.node!r})"
 
 
 class PubSubMessage(TypedDict):
@@ -62,6 +82,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
             and the connection may have broken at any time since then.
         until: when the subscription was confirmed again, in Unix seconds.
         reason: why the target was not live, in words.
+        node: the address of the node whose messages may have been missed, where every primary of a
+            cluster is subscribed on; None: whatever the nodes.
     """
 
     kind: Kind
@@ -69,6 +91,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     since: float
     until: float
     reason: str
+    node: str | None = None
 
     @property
     def seconds(self) -> float:

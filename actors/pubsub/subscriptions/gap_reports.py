@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from actors.pubsub.model.types import Gap, Target
+from actors.pubsub.model.types import Gap, NodeTarget, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import GapEnded, NodeId
 from actors.redis.exceptions import RedisError
@@ -47,12 +47,19 @@ class GapReports:
             ended.since + wall,
             ended.until + wall,
             ended.reason,
+            self._address(ended.target),
         )
         self._registry.gaps += 1
         self._gaps.append(gap)
         if self._timer is None:
             self._timer = self._loop.call_later(_GAPS_SECONDS, self._log_gaps)
         subscription.report(gap, self._registry.on_gap)
+
+    def _address(self, target: Target) -> str | None:
+        """Return the address of the node that the target is on alone; None: it is on any."""
+        if not isinstance(target, NodeTarget):
+            return None
+        return (self._registry.nodes or {}).get(target.node, target.node)
 
     def denial(self, target: Target, node: NodeId, error: RedisError) -> None:
         """Log that ``node`` refused ``target`` for good, once the batch in hand is done."""

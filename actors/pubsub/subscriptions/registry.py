@@ -14,7 +14,7 @@ from actors.pubsub.delivery.notices import GapNotice
 from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.names import encode_name
-from actors.pubsub.model.types import Gap, GapCallback, Kind, Target
+from actors.pubsub.model.types import Gap, GapCallback, Kind, NodeTarget, Target
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
@@ -89,6 +89,14 @@ class Subscription:
         self.on_gap: GapCallback | None = None
         self._untold: list[GapNotice] = []
 
+    def on(self, target: Target) -> Subscription:
+        """Return the subscription of another target that has the same name and consumer."""
+        other = Subscription(target, self.label, self.writer)
+        other.callback, other.on_gap, other.consumer = self.callback, self.on_gap, self.consumer
+        if self.consumer is not None:
+            self.consumer.users += 1
+        return other
+
     def report(self, gap: Gap, on_gap: GapCallback | None) -> None:
         """Tell the consumer of ``gap`` before its next message.
 
@@ -130,6 +138,8 @@ class SubscriptionRegistry:
         pause: called with a mailbox whose consumer must catch up before anything more is read.
         shown: what users see of the subscriptions: for each kind the label and the handler (None:
             the iterator) of each target that a call of theirs has subscribed to.
+        nodes: the nodes on each of which every name is subscribed, with their addresses; None:
+            each name is one target, wherever it is live.
         shed: the messages dropped at the bounds of the iterator's queue and of handlers' mailboxes.
         gaps: gaps reported so far.
         reconnects: connections that had to be replaced so far.
@@ -150,6 +160,7 @@ class SubscriptionRegistry:
         self.pause: Callable[[Mailbox], None] = lambda _: None
         self.message_queue = message_queue
         self.shown = {kind: {} for kind in Kind} if shown is None else shown
+        self.nodes: Mapping[str, str] | None = None
         self.shed = ShedCount(message_queue.mailbox)
         self.ignore_subscribe_messages = ignore_subscribe_messages
         self.queue_writer = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
@@ -197,7 +208,16 @@ class SubscriptionRegistry:
         self.shown[subscription.target.kind][subscription.label] = subscription.callback
 
     def _hide(self, subscription: Subscription) -> None:
-        self.shown[subscription.target.kind].pop(subscription.label, None)
+        target = subscription.target
+        others = (self.subscriptions.get(one) for one in self.spread(target))
+        if not any(one and one is not subscription and not one.draining for one in others):
+            self.shown[target.kind].pop(subscription.label, None)
+
+    def spread(self, target: Target) -> list[Target]:
+        """Return what is subscribed to for ``target``: itself, or a target on each node."""
+        if self.nodes is None:
+            return [target]
+        return [NodeTarget(target.kind, target.name, node) for node in self.nodes]
 
     def abandon(self) -> None:
         """Take what handlers will not come to any more out of their mailboxes, and say how much."""

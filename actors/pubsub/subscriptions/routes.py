@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
 from actors.pubsub.delivery.merge import LAG, MEMORY, Merge
-from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.model.types import Kind, NodeTarget, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
@@ -118,12 +118,19 @@ class FeedRoutes:
     def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
         """Route a target that one node delivers, or none, and that no other node has delivered."""
         name = target.name
-        for node, subscriber in self._subscribers.items():
+        for node, subscriber in self._feeders(target).items():
             if node == leader:
                 subscriber.set_route(target, route)
                 self._last[target] = subscriber
             elif name in subscriber.channels or name in subscriber.patterns:
                 subscriber.set_route(target, None)
+
+    def _feeders(self, target: Target) -> Mapping[NodeId, Subscriber]:
+        """Return the connections whose messages of the target's name are the target's."""
+        if not isinstance(target, NodeTarget):
+            return self._subscribers
+        subscriber = self._subscribers.get(target.node)
+        return {} if subscriber is None else {target.node: subscriber}
 
     def update_merged(self, target: Target) -> None:
         """Make the routes agree with the table where several nodes are, or were, involved."""
@@ -175,7 +182,7 @@ class FeedRoutes:
 
     def _set(self, target: Target, ways: Mapping[Any, Any], label: Any) -> None:
         name = target.name
-        for node, subscriber in self._subscribers.items():
+        for node, subscriber in self._feeders(target).items():
             way = ways.get(node)
             if way is not None:
                 subscriber.set_route(target, (way, label))
@@ -267,5 +274,5 @@ class FeedRoutes:
             merge.finish()
         self._last.pop(target, None)
         self._live.pop(target, None)
-        for subscriber in self._subscribers.values():
+        for subscriber in self._feeders(target).values():
             subscriber.set_route(target, None)

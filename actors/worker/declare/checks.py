@@ -35,6 +35,8 @@ def worker_problems(app: Any) -> Iterator[str]:
     policy = pubsub["retry_policy"]
     if policy is not None and not isinstance(policy, RetryPolicy):
         yield f"retry_policy must be a RetryPolicy, or None, not {policy!r}"
+    if pubsub["every_primary"] and not app.broker.is_cluster:
+        yield "every_primary is for clusters: Worker(..., cluster=True)"
     yield from _mailbox(pubsub["mailbox"])
     yield from problems_of_bound(pubsub["mailbox"], pubsub["overflow"])
     yield from problems_of_hooks(on_failure=app.on_failure, on_gap=app.on_gap, sink=app.sink)

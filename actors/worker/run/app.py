@@ -57,6 +57,8 @@ class Worker(Registry[C]):
         on_gap: called for gaps of handlers without a hook of their own.
         mailbox: the bound of the mailboxes of handlers that do not set one.
         overflow: the overflow policy of those mailboxes.
+        every_primary: subscribe to channels and patterns on every primary of the cluster, for
+            keyspace notifications; shard channels are where they are.
         intensity: restarts allowed at the root within ``period`` seconds.
         period: see ``intensity``.
         sink: called with each lifecycle event of the tree; logs by default.
@@ -81,6 +83,7 @@ class Worker(Registry[C]):
         on_gap: GapCallback | None = None,
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
+        every_primary: bool = False,
         intensity: int | None = 5,
         period: float = 30.0,
         sink: EventSink = log_event,
@@ -106,6 +109,7 @@ class Worker(Registry[C]):
             "subscription_timeout": subscription_timeout,
             "mailbox": mailbox,
             "overflow": overflow,
+            "every_primary": every_primary,
         }
         self.on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self.on_gap = on_gap

@@ -91,10 +91,18 @@ class Broker(msgspec.Struct, frozen=True):
     ) -> list[BasePubSub[Any]]:
         """Return up to two pub/sub objects: one for shard channels, one for everything else."""
         made = []
+        options, every_primary = dict(options), {}
+        if options.pop("every_primary", False):
+            every_primary = {"every_primary": True}  # clusters alone have this option
         channels, patterns = (subscriptions.get(k, {}) for k in (Kind.CHANNEL, Kind.PATTERN))
         if channels or patterns:
             made.append(
-                client.pubsub(channel_handlers=channels, pattern_handlers=patterns, **options)
+                client.pubsub(
+                    channel_handlers=channels,
+                    pattern_handlers=patterns,
+                    **every_primary,
+                    **options,
+                )
             )
         if shards := subscriptions.get(Kind.SHARD):
             made.append(client.sharded_pubsub(channel_handlers=shards, **options))

@@ -11,6 +11,7 @@ from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.worker.observe.health import is_ready
 from actors.worker.run.delivery_probe import slot_tag
+from supervisor import SpecError
 from tests.support import eventually
 from tests.worker.helpers import Order, make_worker
 
@@ -65,3 +66,36 @@ def test_a_probe_shares_the_slot_of_a_channel(name):
     if tag is not None:
         assert key_slot(f"mailslot:probe:x:{{{tag}}}".encode()) == key_slot(name)
     assert (tag is None) == (name in (b"odd}name", b"x{}y"))
+
+
+async def test_channels_and_patterns_on_every_primary():
+    """Keyspace events of all keys come to the handler, and shard channels are where they were."""
+    args = {"notify-keyspace-events": "KEA"}
+    async with EmbeddedCluster(3, 0, args=args) as cluster:
+        app = make_worker(cluster.url, cluster=True, every_primary=True, probe_interval=3.0)
+        seen: list[str] = []
+
+        @app.pattern("__keyspace@0__:*")
+        async def on_event(message: dict[str, Any]) -> None:
+            if message["data"] == "set":
+                seen.append(message["channel"].partition(":")[2])
+
+        @app.shard_channel("orders")
+        async def on_order(order: Order) -> None:
+            seen.append(f"order {order.id}")
+
+        async with app, RedisCluster.from_url(cluster.url) as client:
+            await eventually(lambda: is_ready(app.worker_snapshot()).ok, 20)
+            keys = [f"key-{number}" for number in range(30)]
+            for key in keys:
+                await client.execute_command("SET", key, 1)
+            await client.spublish("orders", b'{"id": 1}')
+            await eventually(lambda: len(seen) == len(keys) + 1)
+        assert sorted(seen) == sorted([*keys, "order 1"])
+
+
+async def test_every_primary_needs_a_cluster():
+    app = make_worker("redis://localhost", every_primary=True)
+    app.channel("a")(print)
+    with pytest.raises(SpecError, match="every_primary is for clusters"):
+        app.validate()
