@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -47,7 +48,11 @@ class Command(_Reply):
     def resolve(self, reply: Any) -> None:
         """Take the command's error: confirmations are pushes, not replies."""
         targets = [Target(self.kind, name) for name in self.names]
-        error = reply if isinstance(reply, RedisError) else ProtocolError(f"reply {reply!r:.100}")
+        error = (
+            reply
+            if isinstance(reply, RedisError)
+            else ProtocolError(f"reply {reprlib.repr(reply)}")
+        )
         if self.subscribe:
             self.owner.refused(targets, error)
         else:
