@@ -17,11 +17,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.pubsub.connection.pending_commands import Command, Ignored, Pong, ShardLeave
+from actors.pubsub.connection.pending_commands import (
+    Command,
+    DoubtfulFence,
+    Ignored,
+    Pong,
+    ShardLeave,
+)
 from actors.pubsub.delivery.dispatcher import Dispatcher
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Kind, Target
-from actors.redis.exceptions import RedisError
+from actors.redis.exceptions import ProtocolError, RedisError
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import PushNotification, pack
@@ -153,12 +159,17 @@ class Subscriber(Dispatcher):
         target = _new(Target, (kind, name))  # what Target(kind, name) does, at half its cost
         pending = self.connection.pending
         head = pending[0] if pending else None
+        doubtful = type(head) is DoubtfulFence and len(pending) > 1
+        if doubtful:
+            head = pending[1]
         if (
             isinstance(head, Command)
             and head.subscribe is subscribed
             and head.kind is kind
             and name in head.names
         ):
+            if doubtful:
+                pending.popleft()  # a later command is confirmed: no reply to the fence will come
             head.names.discard(name)
             if not head.names and type(head) is not ShardLeave:
                 pending.popleft()
@@ -180,6 +191,23 @@ class Subscriber(Dispatcher):
         """Drop the expectation of a fence whose reply has just come."""
         fence = self.connection.pending.popleft()
         assert isinstance(fence, Ignored)
+
+    def doubt_fence(self, error: RedisError) -> None:
+        """Expect a reply to the next fence, or none: ``error`` may have been that reply."""
+        self.skip_fence()
+        self.connection.pending.appendleft(DoubtfulFence(self, error))
+
+    def take(self, reply: Any) -> None:
+        """Give ``reply`` to the command that has waited longest."""
+        self.connection.deliver(reply)
+
+    def lose_track(self, error: RedisError) -> None:
+        """End the connection: the reconciler subscribes anew on the next one."""
+        raise ProtocolError(
+            f"{self.connection.location} answered SUNSUBSCRIBE, or the HELLO behind it, with "
+            f"{error!r:.200}: which of both is unclear, and so are the replies that follow; "
+            "allow both commands"
+        )
 
     # -- commands ----------------------------------------------------------------------------------
 

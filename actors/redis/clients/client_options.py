@@ -37,13 +37,15 @@ class CommonOptions(SharedOptions, total=False):
     #: Seconds after which an unused connection is closed; None: never.
     max_idle_time: float | None
     #: The private key of ``ssl_certfile``. This and the other ``ssl_*`` options need ``ssl=True``
-    #: or a ``rediss://`` URL; see :func:`actors.redis.config.tls.make_ssl_context`.
+    #: or a ``rediss://`` URL; see :func:`actors.redis.config.tls.make_ssl_context`. Files are read
+    #: again after they have changed.
     ssl_keyfile: str | None
     #: The certificate to show to the server.
     ssl_certfile: str | None
     #: How to verify the server's certificate.
     ssl_cert_reqs: CertReqs | None
-    #: Whether the server's certificate must name the host.
+    #: Whether the server's certificate must name the host; None: with a ``rediss://`` URL, and not
+    #: with ``ssl=True``.
     ssl_check_hostname: bool | None
     #: File or folder of the authorities to trust besides those of the system.
     ssl_ca_certs: str | None

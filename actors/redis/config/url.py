@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
-from actors.redis.config.tls import make_ssl_context
+from actors.redis.config.tls import make_ssl_context, verifies_nothing
 
 #: Returns the value of an option, given its text; ValueError if the text has no meaning.
 Parser: TypeAlias = Callable[[str], Any]
@@ -178,6 +178,8 @@ def read_url(
     if tls and not parsed.tls:
         raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
     if parsed.tls and merged.get("ssl_context") is None:
+        # A URL names the host that is meant. Without a look at the certificate there is no name.
+        tls.setdefault("ssl_check_hostname", not verifies_nothing(tls.get("ssl_cert_reqs")))
         merged["ssl_context"] = make_ssl_context(
             **{name.removeprefix("ssl_"): value for name, value in tls.items()}
         )

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from actors.redis import exceptions
 from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.config.tls import current_context
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
@@ -39,7 +40,8 @@ async def connect(
     location = settings.location
     tls: dict[str, Any] = {}
     if settings.ssl_context is not None:
-        tls = {"ssl": settings.ssl_context, "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT}
+        context = current_context(settings.ssl_context)
+        tls = {"ssl": context, "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT}
     try:
         if isinstance(location, TCPLocation):
             if tls:

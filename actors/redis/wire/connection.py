@@ -17,7 +17,7 @@ from actors.redis.wire.addresses import (
 )
 from actors.redis.wire.connect import connect, failure
 from actors.redis.wire.connect_progress import ConnectProgress
-from actors.redis.wire.handshake import greet
+from actors.redis.wire.handshake import greet, number_of
 from actors.redis.wire.patience import Patience
 from actors.redis.wire.pending_reply import FuturePending
 from actors.redis.wire.protocol import RespProtocol
@@ -132,8 +132,8 @@ class Connection(RespProtocol):
             raise type(error)(
                 f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
             ) from error.__cause__
-        number, version = hello.get(b"id"), hello.get(b"version")
-        self.client_id = number if isinstance(number, int) else None
+        version = hello.get(b"version")
+        self.client_id = number_of(hello.get(b"id"))
         if isinstance(version, bytes):
             self.server_version = version.decode("ascii", "replace")
         self._note_expiry(credentials)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+import reprlib
+from typing import Any, Final
 
 from actors.redis import exceptions
 from actors.redis.config.credentials import UserPass
 from actors.redis.exceptions import (
+    AskError,
     AuthenticationFailureError,
     AuthenticationRequiredError,
     CommandNotSupportedError,
     ProtocolError,
     RedisError,
+    ResponseError,
     UnknownCommandError,
 )
 from actors.redis.wire.pending_reply import FuturePending
@@ -20,6 +24,9 @@ from actors.redis.wire.protocol import RespProtocol
 from actors.redis.wire.resp import Argument, pack
 
 Command = tuple[Argument, ...]
+
+#: How servers and proxies word, under the code ERR, that they know no HELLO 3.
+_NO_RESP3: Final = re.compile("hello|proto|unknown|unsupported|not supported", re.IGNORECASE)
 
 
 async def greet(connection: RespProtocol, credentials: UserPass | None) -> dict[bytes, Any]:
@@ -42,10 +49,32 @@ async def greet(connection: RespProtocol, credentials: UserPass | None) -> dict[
             if connection.lost is not None or not isinstance(reply, RedisError):
                 raise reply
             raise _explain(reply, command, connection, credentials) from None
-    hello = replies[0]
-    if not isinstance(hello, dict) or hello.get(b"proto") != 3:
-        raise _too_old(connection, f"HELLO 3 was answered with {hello!r}")
+    hello = _fields(replies[0])
+    # A map is RESP3 itself. A server that answers with an array may say so all the same.
+    protocol = hello.get(b"proto", 3 if isinstance(replies[0], dict) else 2)
+    if number_of(protocol) != 3:
+        raise _too_old(connection, f"HELLO 3 was answered with {reprlib.repr(replies[0])}")
     return hello
+
+
+def _fields(reply: Any) -> dict[Any, Any]:
+    """Return the fields of a reply to HELLO: a map, or an array of names and values in turn."""
+    if isinstance(reply, dict):
+        return reply
+    if not isinstance(reply, list):
+        return {}
+    pairs = zip(reply[::2], reply[1::2], strict=False)
+    return {name: value for name, value in pairs if isinstance(name, bytes)}
+
+
+def number_of(value: Any) -> int | None:
+    """Return a number that a server may have sent as text; None if ``value`` is none."""
+    match value:
+        case int():
+            return value
+        case bytes() if value.isdigit():
+            return int(value)
+    return None
 
 
 def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Command]:
@@ -68,7 +97,7 @@ def _commands(connection: RespProtocol, credentials: UserPass | None) -> list[Co
 def _explain(
     error: RedisError, command: Command, connection: RespProtocol, credentials: UserPass | None
 ) -> RedisError:
-    if command[0] == "HELLO" and isinstance(error, UnknownCommandError | ProtocolError):
+    if command[0] == "HELLO" and _knows_no_resp3(error):
         return _too_old(connection, str(error))
     shown = command[:2] if command[0] == "HELLO" else command  # without the password
     refused = " ".join(map(str, shown))
@@ -81,7 +110,18 @@ def _explain(
             return type(error)(f"{where}; give username and password, or a credential_provider")
         case exceptions.ConnectionError():
             return type(error)(where)
+        case AskError():
+            return ResponseError(
+                f"{where}; a redirection is no answer to {refused.split()[0]}: connect to the "
+                "server that it names, or use RedisCluster"
+            )
     return type(error)(f"{where}; check what this user and this server allow")
+
+
+def _knows_no_resp3(error: RedisError) -> bool:
+    if type(error) is ResponseError:
+        return _NO_RESP3.search(str(error)) is not None
+    return isinstance(error, UnknownCommandError | ProtocolError)
 
 
 def _too_old(connection: RespProtocol, said: str) -> CommandNotSupportedError:

@@ -14,7 +14,11 @@ class Pending(ABC):
 
     @abstractmethod
     def resolve(self, reply: Any) -> None:
-        """Take the reply; an error reply is an exception instance. Must not raise."""
+        """Take the reply; an error reply is an exception instance.
+
+        Raises:
+            ProtocolError: the reply cannot be one to this command. The connection ends.
+        """
 
     @abstractmethod
     def fail(self, error: BaseException) -> None:

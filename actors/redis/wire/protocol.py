@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import reprlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -16,6 +17,13 @@ import hiredis
 
 from actors.redis import exceptions
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.wire.announcements import (
+    ALL_TYPES,
+    LONGEST_STRING,
+    PUSHES,
+    SEARCHED,
+    announces_too_much,
+)
 from actors.redis.wire.pending_reply import Pending
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, reader
 from supervisor.forks import close_in_forks, forget
@@ -36,6 +44,8 @@ _CLOSED_THERE: Final = "the server closed it"
 _SLICE: Final = 32 * 1024
 # How many bytes one read may bring: enough to make system calls rare, and at most 2 ms of work.
 _MAX_BUFFER: Final = 256 * 1024
+_NEWLINE: Final = ord("\n")
+_search_pushes, _search_all = PUSHES.search, ALL_TYPES.search
 
 
 class RespProtocol(asyncio.BufferedProtocol):
@@ -79,6 +89,10 @@ class RespProtocol(asyncio.BufferedProtocol):
         # hiredis takes any buffer, though its stub says bytes or str.
         self._feed: Callable[[Any, int, int], None] = parser.feed
         self._gets = parser.gets
+        # How many bytes the parser keeps, and whether it is in the middle of a line or a string.
+        self._unparsed, self._inside = parser.len, parser.has_data
+        # The beginning of a header at the end of a read, which the parser has not seen yet.
+        self._held = b""
         self._buffer = bytearray(_SLICE)
         self._view = memoryview(self._buffer)
         self._transport: asyncio.Transport | None = None
@@ -99,14 +113,23 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.proof = self._emptied
         self.last_read = now = self._now()
         self.bytes_read += nbytes
+        quick = not self.pending and self._buffer[nbytes - 1] == _NEWLINE
+        search = _search_pushes if quick else _search_all
         try:
-            if nbytes <= _SLICE:
+            end = nbytes - SEARCHED if nbytes > SEARCHED else 0
+            if search(self._buffer, end, nbytes) or self._held:
+                self._feed_carefully(self._held + self._view[:nbytes])
+            elif nbytes <= _SLICE:
                 self._feed(self._buffer, 0, nbytes)
                 self.drain(self._gets)
             else:
                 for start in range(0, nbytes, _SLICE):
                     self._feed(self._buffer, start, min(_SLICE, nbytes - start))
                     self.drain(self._gets)
+            if not quick and self._unparsed() > LONGEST_STRING:
+                raise exceptions.ProtocolError(
+                    f"{self.location} sends a string of more than {LONGEST_STRING} bytes"
+                )
         except Exception as error:
             self._break(error)
         if nbytes < len(self._buffer):
@@ -114,6 +137,26 @@ class RespProtocol(asyncio.BufferedProtocol):
         elif nbytes < _MAX_BUFFER:
             self._buffer = bytearray(2 * nbytes)
             self._view = memoryview(self._buffer)
+
+    def _feed_carefully(self, data: bytes) -> None:
+        """Parse ``data``, but nothing that announces too much; see :mod:`.announcements`."""
+        self._held = b""
+        start = 0
+        for suspect in ALL_TYPES.finditer(data):
+            self._feed(data, start, suspect.start() - start)
+            self.drain(self._gets)
+            start = suspect.start()
+            if self._inside():
+                continue  # in a payload, or in a line of text
+            if announces_too_much(suspect.group()):
+                raise exceptions.ProtocolError(
+                    f"{self.location} announces a reply of {suspect.group()[1:].decode()}... "
+                    "elements: more than any server sends"
+                )
+            self._held = data[start:]  # the rest of the header is to come
+            return
+        self._feed(data, start, len(data) - start)
+        self.drain(self._gets)
 
     def _drain(self, gets: Callable[[], object]) -> None:
         while (reply := gets()) is not INCOMPLETE:
@@ -126,7 +169,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         """Give ``reply`` to the command that has waited longest; ProtocolError if none waits."""
         if not self.pending:
             raise exceptions.ProtocolError(
-                f"{self.location} sent {reply!r:.200} though nothing was asked"
+                f"{self.location} sent {reprlib.repr(reply)} though nothing was asked"
             )
         self.pending.popleft().resolve(reply)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 
-from actors.redis.exceptions import DataError, from_reply
+from actors.redis.exceptions import DataError, ProtocolError, from_reply
 
 #: The oldest hiredis that works: some older ones keep 96 bytes for every message for ever, others
 #: cannot tell a push from a reply.
@@ -108,7 +108,18 @@ def _encode(arg: object, encoding: str) -> bytes:
 
 
 def decode(reply: Any, encoding: str = "utf-8") -> Any:
-    """Return ``reply`` with its bytes as str, at any depth; undecodable bytes stay bytes."""
+    """Return ``reply`` with its bytes as str, at any depth; undecodable bytes stay bytes.
+
+    Raises:
+        ProtocolError: the reply is nested more deeply than Python can follow.
+    """
+    try:
+        return _decode(reply, encoding)
+    except RecursionError:
+        raise ProtocolError("the reply is nested too deeply: no server sends such a one") from None
+
+
+def _decode(reply: Any, encoding: str) -> Any:
     match reply:
         case bytes():
             try:
@@ -116,7 +127,7 @@ def decode(reply: Any, encoding: str = "utf-8") -> Any:
             except UnicodeDecodeError:
                 return reply
         case list():
-            return [decode(item, encoding) for item in reply]
+            return [_decode(item, encoding) for item in reply]
         case dict():
-            return {decode(key, encoding): decode(item, encoding) for key, item in reply.items()}
+            return {_decode(key, encoding): _decode(item, encoding) for key, item in reply.items()}
     return reply

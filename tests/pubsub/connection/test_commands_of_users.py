@@ -63,9 +63,8 @@ async def test_a_refused_command_is_not_sent_and_the_subscriptions_stay(server: 
         connection = pubsub.connection
         assert connection is not None
         for words in REFUSED:
-            for send in (connection.send_command, connection.post):
-                with pytest.raises(exceptions.PubSubError):
-                    send(*words)
+            with pytest.raises(exceptions.PubSubError):
+                connection.send_command(*words)
             with pytest.raises(exceptions.PubSubError):
                 await connection.execute(*words)
         assert await connection.execute("PING", "still here") == b"still here"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.exceptions import DataError, MovedError, ResponseError
+from actors.redis.exceptions import DataError, MovedError, ProtocolError, ResponseError
 from actors.redis.wire.resp import INCOMPLETE, PushNotification, decode, pack, reader
 
 
@@ -120,3 +120,10 @@ def test_decoding_loses_nothing(reply):
         return value
 
     assert encode(decode(reply)) == reply
+
+
+def test_a_reply_that_is_nested_too_deeply_is_told():
+    parser = reader()
+    parser.feed(b"*1\r\n" * 1000 + b"$1\r\na\r\n")
+    with pytest.raises(ProtocolError, match="nested too deeply"):
+        decode(parser.gets())
