@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from supervisor.clock import Clock
@@ -51,7 +51,6 @@ class Nested(Protocol):
     @property
     def report(self) -> StopReport | None: ...
     def request_stop(self, deadline: float | None = None) -> None: ...
-    def tasks(self) -> Iterator[asyncio.Task[None]]: ...
 
 
 class TaskSupervisor(Protocol):

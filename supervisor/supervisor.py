@@ -79,23 +79,28 @@ class Supervisor:
         Then every task of the tree is. Where no child is a supervisor, or there is one task only,
         that may be chance: then every task of the loop has to be.
         """
-        if self._lifecycle.final is LOOP_ENDS:
+        top = self
+        while top._lifecycle.final is not LOOP_ENDS:
+            if top._child is None or not isinstance(top._child.owner, Supervisor):
+                break
+            top = top._child.owner
+        else:
             return True
-        if self._child is not None:
-            return self._child.owner.loop_ends
-        tasks = set(self.tasks())
-        children = self._lifecycle.children.values()
+        tasks = set(top.tasks())
+        children = top._lifecycle.children.values()
         if len(tasks) == 1 or all(child.nested is None for child in children):
             tasks = asyncio.all_tasks(self.loop)
         return all(task.cancelling() for task in tasks)
 
     def tasks(self) -> Iterator[asyncio.Task[None]]:
-        """Return the tasks of all below it."""
-        for child in self._lifecycle.children.values():
-            if child.task is not None:
-                yield child.task
-                if child.nested is not None:
-                    yield from child.nested.tasks()
+        """Yield the tasks of all below it, at any depth."""
+        left = [self]
+        while left:
+            for child in left.pop()._lifecycle.children.values():
+                if child.task is not None:
+                    yield child.task
+                    if isinstance(child.nested, Supervisor):
+                        left.append(child.nested)
 
     @property
     def restarts(self) -> int:

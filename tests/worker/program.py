@@ -41,7 +41,7 @@ class Program:
     def signal(self, signum: signal.Signals) -> None:
         self.process.send_signal(signum)
 
-    async def says(self, text: str, *, times: int = 1, timeout: float = 20.0) -> None:
+    async def says(self, text: str, *, times: int = 1, timeout: float = 60.0) -> None:
         """Wait until ``text`` was in so many lines of stderr or stdout."""
         await eventually(
             lambda: sum(text in line for line in [*self.err, *self.out]) >= times, timeout

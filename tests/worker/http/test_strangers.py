@@ -111,7 +111,6 @@ async def test_on_other_addresses_names_are_for_whoever_can_connect():
         b"GET /live HTTP/1.1\r\nhost: localhost\r\nno colon\r\n\r\n",
         b"GET /live HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
         b"GET /live HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1, 2\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"x" * 30_000 + b"\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_is_told_so(port, data):

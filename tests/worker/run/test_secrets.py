@@ -24,6 +24,7 @@ ADDRESSES = [
     f"redis://u:{SECRET}#x@h",
     f"redis://u:[{SECRET}]@h",
     f"redis://u:{SECRET}",  # the host was forgotten
+    f"redis://u:p@h/{SECRET}",
     f"redis://h?password={SECRET}",
     f"redis://u@h?x={SECRET}#y",
     f"rediss://u:{SECRET}@[::1]:1",
