@@ -40,7 +40,7 @@ class RedisCluster(RedisClusterClient[AnyStr]):
         decode_responses: return str instead of bytes; a reply that is no text stays bytes.
         options: see ClusterClientOptions and, for those that each connection gets,
             ConnectionSettings. ``cache``, ``type_adapter`` and ``client_name`` must be None, ``db``
-            must be 0.
+            must be 0: a database number goes into the URL of :meth:`from_url`.
 
     Raises:
         ValueError: an option has no meaning.

@@ -102,9 +102,17 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     @property
     def shard_connections(self) -> dict[str, Connection]:
-        """The connections of all subscriptions, by node id; a connection that is silent is none."""
-        subscribers = self._session.require_open().reconciler.subscribers
-        return {node: one.connection for node, one in subscribers.items() if not one.silent}
+"""The connections of all subscriptions, by node id; a connection that is silent is none.
+
+        A node that is kept connected in case that a channel moves there is not among them.
+        """
+        reconciler = self._session.require_open().reconciler
+        used = {node for row in reconciler.table.rows.values() for node in row.nodes}
+        return {
+            node: one.connection
+            for node, one in reconciler.subscribers.items()
+            if node in used and not one.silent
+        }
 
     def _start(self, tree: PubSubTree) -> None:
         pool, requests, replicas = self.connection_pool, TopologyRequests(), _replicas(self)

@@ -98,7 +98,7 @@ HIDDEN: Final = ("cache", "client_name", "type_adapter")
 
 _NOT_OF_CLUSTERS: Final = {
     "client_name": "the reference API has it in from_url only, and in the connection pool",
-    "db": "a cluster has database 0 only",
+    "db": "from_url and the connection pool take it, for Valkey 9 with cluster-databases",
     "unix_socket_path": "the nodes of a cluster are reached by host and port",
 }
 

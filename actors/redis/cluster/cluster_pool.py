@@ -80,10 +80,6 @@ class ClusterConnectionPool:
     ) -> None:
         if timeout is not None and pool_timeout is not None:
             raise ValueError("timeout and pool_timeout are the same option: give one of them")
-        if options.get("db"):
-            raise ValueError(
-                f"db is {options['db']!r}: a cluster has database 0 only, leave it out"
-            )
         self.startup_nodes = startup_locations(startup_nodes, host, port)
         self.settings = ConnectionSettings(location=self.startup_nodes[0], **options)
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
@@ -113,8 +109,8 @@ class ClusterConnectionPool:
         An option in the URL's query overrules the argument.
 
         Args:
-            url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
-                TLS.
+            url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://``
+                for TLS. Databases other than 0 are there since Valkey 9 (``cluster-databases``).
             decode_components: undo the %-encoding of user, password and host.
             options: those of the pool except ``host`` and ``port`` (the URL says where the first
                 node is, ``startup_nodes`` where others are), and with rediss:// the ``ssl_*`` ones.

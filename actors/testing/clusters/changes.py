@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from actors.redis.topology.model import Role
+from actors.redis.topology.model import Role, Topology
 from actors.testing.clusters import slot_moves as moves
 from actors.testing.clusters.node import ClusterNode, ClusterTimeoutError, wait_until
 from actors.testing.clusters.state import ClusterState
 
 _GRACEFUL_TRY = 6.0
+# Seconds after which nodes that disagree about a slot are told, and how often.
+_SPLIT_AFTER, _REPAIRS = 5.0, 3
 
 
 class ClusterChanges(ClusterState):
@@ -139,13 +141,21 @@ class ClusterChanges(ClusterState):
         return [node for node, role in zip(others, roles, strict=True) if role is Role.PRIMARY]
 
     async def _served_by(self, slots: Sequence[int], target: ClusterNode) -> None:
-        await self.agree(
-            f"{target!r} serves its {len(slots)} new slots",
-            lambda view: all(
-                (primary := view.primary_for(slot)) is not None and primary.id == target.id
-                for slot in slots
-            ),
-        )
+        """Wait until every living node sees ``target`` serve ``slots``; repair what stays split."""
+
+        def served(view: Topology) -> bool:
+            owners = map(view.primary_for, slots)
+            return all(owner is not None and owner.id == target.id for owner in owners)
+
+        what = f"{target!r} serves its {len(slots)} new slots"
+        for _ in range(_REPAIRS):
+            try:
+                await self.agree(what, served, _SPLIT_AFTER)
+            except ClusterTimeoutError:
+                await moves.repair_owner(slots, target, await self._others(target))
+            else:
+                return
+        await self.agree(what, served)
 
     # --- clients ---
 

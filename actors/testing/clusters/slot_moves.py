@@ -64,6 +64,23 @@ async def finish_moves(
         await other.execute_all(commands)
 
 
+async def repair_owner(
+    slots: Sequence[int], owner: ClusterNode, others: Sequence[ClusterNode]
+) -> None:
+    """Make ``owner`` the owner of the slots for every node, as ``redis-cli --cluster fix`` does.
+
+    After moves in quick succession two nodes may each name the other one as the owner, for ever:
+    both claims have config epochs that the other node does not accept.
+    """
+    for node in (owner, *others):
+        await node.execute_all([("CLUSTER", "SETSLOT", slot, "STABLE") for slot in slots])
+    assign: list[tuple[Any, ...]] = [("CLUSTER", "SETSLOT", s, "NODE", owner.id) for s in slots]
+    # Error replies are ignored, as above: who looks at the cluster next sees what came of it.
+    await owner.execute_all([*assign, ("CLUSTER", "BUMPEPOCH")])
+    for node in others:
+        await node.execute_all(assign)
+
+
 async def _keys_of(node: ClusterNode, slots: Sequence[int]) -> list[list[bytes]]:
     """Return keys of each slot that has any, asked for in one round trip."""
     replies = await node.execute_all(

@@ -7,12 +7,16 @@ import pytest
 from actors.cluster import RedisCluster
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.config.locations import TCPLocation
+from actors.redis.exceptions import RedisError
+from actors.redis.topology.slots import SLOTS
+from actors.testing.servers.process import ServerProcess
 from supervisor.retry_policy import NoRetryPolicy
+from tests.servers import ask
 
 
 def test_options_that_make_no_sense():
     for options, message in (
-        ({"db": 1}, "database 0 only"),
+        ({"db": -1}, "db must be a number, 0 or more"),
         ({"max_connections": 0}, "1 or more"),
         ({"timeout": 1, "pool_timeout": 1}, "same option"),
         ({"timeout": 0}, "more than 0"),
@@ -50,7 +54,7 @@ def test_urls():
     assert ClusterConnectionPool.from_url("rediss://host").settings.ssl_context is not None
     for url, message in (
         ("unix:///run/redis.sock", "no unix sockets"),
-        ("redis://host/3", "database 0 only"),
+        ("redis://host/x", "number of a database"),
         ("redis://host?cluster=1", "unknown URL option 'cluster'"),
         ("redis://host?ssl_ca_certs=x", "of rediss:// only"),
     ):
@@ -60,7 +64,7 @@ def test_urls():
 
 def test_what_a_client_of_a_cluster_does_not_take():
     for options, kind, message in (
-        ({"db": 3}, ValueError, "database 0 only"),
+        ({"db": 3}, ValueError, "from_url and the connection pool take it"),
         ({"unix_socket_path": "/run/redis.sock"}, ValueError, "host and port"),
         ({"client_name": "me"}, ValueError, "from_url"),
         ({"cache": object()}, NotImplementedError, "about Pub/Sub"),
@@ -69,8 +73,7 @@ def test_what_a_client_of_a_cluster_does_not_take():
         with pytest.raises(kind, match=message):
             RedisCluster("host", **options)
     RedisCluster("host", db=0, cache=None, client_name=None)  # type: ignore[call-overload]
-    with pytest.raises(ValueError, match="database 0 only"):
-        RedisCluster.from_url("redis://host/1")
+    assert RedisCluster.from_url("redis://host/1").connection_pool.settings.db == 1
 
 
 def test_a_client_hands_its_options_to_its_pool():
@@ -105,3 +108,26 @@ def test_a_client_hands_its_options_to_its_pool():
     shared = RedisCluster(connection_pool=pool)
     assert shared.connection_pool is pool
     assert shared.noreply
+
+
+async def test_databases_of_a_cluster_are_had_where_the_server_has_them(binary):
+    config = {"cluster_enabled": True}
+    new = binary.flavour == "valkey" and binary.version >= (9, 0, 0)
+    if new:
+        config["cluster_databases"] = 16
+    server = ServerProcess(binary, cluster=True, args=config)
+    await server.start()
+    try:
+        ask(server, "CLUSTER", "ADDSLOTSRANGE", "0", str(SLOTS - 1))
+        client = RedisCluster.from_url(f"redis://127.0.0.1:{server.port}/3", decode_responses=True)
+        if not new:
+            with pytest.raises(RedisError, match=r"refused SELECT 3: .*cluster mode"):
+                await client.__aenter__()
+            return
+        options = {"channels": ["orders"], "ignore_subscribe_messages": True}
+        async with client, client.sharded_pubsub(**options) as pubsub:
+            assert "db=3" in await client.execute_command("CLIENT", "INFO")
+            await client.spublish("orders", "x")
+            assert (await pubsub.get_message(timeout=5.0))["data"] == "x"
+    finally:
+        server.close()

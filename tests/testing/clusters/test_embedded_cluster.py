@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from actors import RedisCluster
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.exceptions import RedisError
 from actors.redis.topology.model import Role
 from actors.redis.topology.parse import parse_shards
 from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import ClusterNode, ClusterTimeoutError, EmbeddedCluster
 from actors.testing.clusters.node import wait_until
-from tests.clusters.lending import uncovered
+from tests.clusters.lending import client_of, owner_of, uncovered
 from tests.support import eventually
 
 
@@ -220,3 +222,45 @@ async def test_leaving_is_quick_whatever_the_nodes_do(binary):
         cluster.kill(cluster.nodes[1])
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_slot_that_two_nodes_give_to_each_other_is_repaired(binary):
+    async with EmbeddedCluster(3, 1, binary=binary) as cluster:
+        source, target, _ = await cluster.primaries()
+        slot = (await cluster.slots_of(source))[0]
+        # The source says the target, and that says the source: as after moves back to back.
+        await source.execute("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        with pytest.raises(ClusterTimeoutError):
+            await cluster.agree(
+                "settled by itself", lambda view: owner_of(view, slot) == target.id, 2.0
+            )
+        await cluster._served_by([slot], target)
+        assert await cluster.primary_for(slot) is target
+        await cluster.settled()
+        await cluster.move_slots([slot], target, source)
+
+
+async def test_forty_moves_back_to_back_beside_a_consumer_and_a_publisher(binary):
+    async with EmbeddedCluster(3, 1, binary=binary) as cluster, client_of(cluster) as client:
+        source, target, _ = await cluster.primaries()
+        slot = (await cluster.slots_of(source))[0]
+        name = next(f"c{n}" for n in range(10**6) if key_slot(b"c%d" % n) == slot)
+        async with client.sharded_pubsub(channels=[name]) as pubsub:
+            publishing = asyncio.create_task(_publish(client, name))
+            try:
+                for _ in range(40):
+                    await cluster.move_slots([slot], source, target)
+                    source, target = target, source
+            finally:
+                publishing.cancel()
+                await asyncio.gather(publishing, return_exceptions=True)
+            assert pubsub.subscribed
+        await cluster.settled()
+
+
+async def _publish(client: RedisCluster[str], name: str) -> None:
+    while True:
+        try:
+            await client.spublish(name, "x")
+        except (RedisError, TimeoutError):
+            await asyncio.sleep(0.01)
