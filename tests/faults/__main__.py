@@ -18,7 +18,7 @@ import msgspec
 from actors.testing.servers.binary import ServerBinary, path_binary, wheel_binary
 from tests.faults.journal import Journal
 from tests.faults.mass import mass
-from tests.faults.results import HEADER, Result, complaints, result_of, wrongs
+from tests.faults.results import HEADER, Result, complaints, result_of
 from tests.faults.scenarios import FAULTS, runs_on
 from tests.faults.theatre import Theatre
 
@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("faults", nargs="*", help=f"of {', '.join([*FAULTS, 'mass'])}; all")
     parser.add_argument("--rate", type=float, default=RATE, help="messages a second (%(default)g)")
     parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
-    parser.add_argument("--words", action="store_true", help="payloads are one of two words")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--log", type=Path, help="write what the library logs to this file")
     parser.add_argument("--repeat", type=int, default=1, help="how often each is played")
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     binary = _binary(options.server)
     if binary is None:
         parser.error("no redis-server on PATH" if options.server == "redis" else "no valkey-server")
-    names = options.faults or [*FAULTS, *([] if options.words else ["mass"])]
+    names = options.faults or [*FAULTS, "mass"]
     with Journal(options.log) as journal:
         results = asyncio.run(play(names, binary, options, journal))
     if options.json is not None:
@@ -77,10 +76,8 @@ async def play(
                 continue
             await theatre.cluster(fault.shape)  # what it logs is no part of the fault
             journal.begin(fault.title)
-            stage = await theatre.play(fault, rate, words=options.words)
-            # How much is lost where nobody can tell repeats apart has no limit of its own.
-            wrong = wrongs(fault, stage) if options.words else complaints(fault, stage)
-            note(result_of(fault, stage, wrong))
+            stage = await theatre.play(fault, rate)
+            note(result_of(fault, stage, complaints(fault, stage)))
     if "mass" in names:
         journal.begin("mass")
         note(await mass(binary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from actors.pubsub.model.types import Gap
 from tests.faults.load import Report
@@ -24,28 +24,31 @@ class Arrivals:
 
     Args:
         channels: all of them.
-        words: payloads are one of two words instead of numbers; see ``words``.
+        words: those whose payloads are one of two words instead of numbers; see ``words``.
     """
 
-    def __init__(self, channels: Sequence[str], *, words: bool) -> None:
+    def __init__(self, channels: Sequence[str], *, words: Collection[str] = ()) -> None:
         self.channels = channels
         self.gaps: list[Gap] = []
         self.messages: dict[str, list[tuple[int, float]]] = {name: [] for name in channels}
-        self.words: dict[str, list[str]] = {name: [] for name in channels}
-        self._words = words
+        self.words: dict[str, list[str]] = {name: [] for name in words}
 
     def take(self, channel: str, data: str) -> None:
         """Note a message."""
         arrived = self.messages[channel]
-        if self._words:
+        if channel in self.words:
             self.words[channel].append(data)
             arrived.append((len(arrived), time.time()))
         else:
             arrived.append((int(data), time.time()))
 
-    def seen(self) -> Seen:
-        """Return all of it."""
-        return Seen(self.messages, self.gaps)
+    def seen(self, names: Sequence[str] | None = None) -> Seen:
+        """Return what was seen of the channels ``names``; None: of all."""
+        wanted = self.channels if names is None else names
+        return Seen(
+            {name: self.messages[name] for name in wanted},
+            [gap for gap in self.gaps if gap.name in wanted],
+        )
 
     async def live(self) -> list[str]:
         """Wait until there is something new of each channel; return the channels that stay silent.
@@ -72,7 +75,9 @@ class Arrivals:
         """Wait until all that was accepted has come, or nothing has for a while."""
         accepted: dict[str, set[int]] = {name: set() for name in self.channels}
         for message in report.accepted:
-            accepted[self.channels[message.channel]].add(message.number)
+            channel = self.channels[message.channel]
+            if channel not in self.words:  # whose numbers nobody can tell
+                accepted[channel].add(message.number)
         last, since = -1, time.time()
         while time.time() - since < 0.5:
             missing = any(

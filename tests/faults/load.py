@@ -15,7 +15,7 @@ import msgspec
 from actors.redis.config.locations import TCPLocation
 from actors.redis.topology.slots import SLOTS, key_slot
 
-__all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels", "word_of"]
+__all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels", "part", "word_of"]
 
 _PUBLISHER = Path(__file__).with_name("publisher.py")
 _PATIENCE = 10.0
@@ -53,6 +53,19 @@ class Report(msgspec.Struct, frozen=True):
     errors: dict[str, int]
 
 
+def part(report: Report, start: int, end: int) -> Report:
+    """Return what became of the messages of the channels from ``start`` to ``end``, as from 0."""
+    return Report(
+        [
+            m._replace(channel=m.channel - start)
+            for m in report.accepted
+            if start <= m.channel < end
+        ],
+        [m._replace(channel=m.channel - start) for m in report.unknown if start <= m.channel < end],
+        report.errors,
+    )
+
+
 def even_channels(count: int) -> list[str]:
     """Return channels in pairs that share a slot, with the pairs spread evenly over all slots."""
     pairs = count // 2
@@ -77,7 +90,8 @@ class Load:
         nodes: where it learns of the cluster; the real addresses, not those of proxies.
         channels: to publish to, in turn.
         rate: messages a second, over all channels.
-        words: payloads are one of two words instead of numbers.
+        words: so many of the channels, the last ones, have one of two words as payloads instead of
+            numbers.
         strays: so many of the channels, the first ones, are published at replicas and at primaries
             that were demoted; see ``publisher``.
     """
@@ -88,7 +102,7 @@ class Load:
         channels: Sequence[str],
         rate: float,
         *,
-        words: bool = False,
+        words: int = 0,
         strays: int = 0,
     ) -> None:
         self._plan = {

@@ -39,6 +39,9 @@ REPLY_TIMEOUT = 0.5
 RETRY = 0.02
 # Seconds between two looks at the cluster when all is well, and when something is not.
 CALM, TROUBLED = 1.0, 0.1
+# Seconds for which nothing is published at a replica that failed: one that was just started accepts
+# messages before it can pass them on, and they are lost whatever a subscriber does.
+RECOVERED = 3.0
 
 Address = tuple[str, int]
 
@@ -143,6 +146,11 @@ class Map:
         """Return where the slot is served, as far as is known."""
         return self.owners.get(slot)
 
+    def replica(self, owner: Address) -> Address:
+        """Return a replica of a primary; the primary itself where none is known to be well."""
+        replica = self.replicas.get(owner, owner)
+        return replica if time.time() - self.bad.get(replica, 0) > RECOVERED else owner
+
     def moved(self, slot: int, address: Address) -> None:
         """A node said where the slot is."""
         with self._changed:
@@ -221,7 +229,7 @@ class Publisher:
         names: list[str],
         rate: float,
         *,
-        words: bool,
+        words: int = 0,
         strays: int = 0,
     ) -> None:
         self.map = Map(nodes)
@@ -229,7 +237,8 @@ class Publisher:
         self.period = len(names) / rate
         begin = time.time() + 0.05
         self.channels = [
-            Channel(i, name.encode(), begin + i / rate, words=words) for i, name in enumerate(names)
+            Channel(i, name.encode(), begin + i / rate, words=i >= len(names) - words)
+            for i, name in enumerate(names)
         ]
         for channel in self.channels[:strays]:
             channel.stray = True
@@ -271,7 +280,7 @@ class Publisher:
     def publish(self, channel: Channel) -> None:
         owner = self.map.owner(channel.slot)
         if channel.stray and channel.home is None and owner is not None:
-            channel.home = self.map.replicas.get(owner, owner) if channel.index % 2 else owner
+            channel.home = self.map.replica(owner) if channel.index % 2 else owner
         asking = channel.asked is not None and channel.asked != owner
         address, channel.asked = channel.asked or channel.home or owner, None
         peer = None if address is None else self.peer(address)

@@ -17,13 +17,24 @@ from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from tests.faults.arrivals import Arrivals
-from tests.faults.load import Load, Report, even_channels
-from tests.faults.verdict import Seen, Verdict, back_after, judge
+from tests.faults.load import Load, Report, even_channels, part
+from tests.faults.verdict import Verdict, back_after, judge
 from tests.faults.words import judge_words
 
-__all__ = ["CHANNELS", "Listen", "Stage"]
+__all__ = ["AT_OWNER", "CHANNELS", "Listen", "Stage"]
 
-CHANNELS = even_channels(60)
+AT_OWNER = even_channels(60)
+
+
+def _beside(suffix: str, count: int) -> list[str]:
+    """Return channels in the slots of those, evenly over all slots."""
+    return [f"{name[:-1]}{suffix}" for name in AT_OWNER[:: len(AT_OWNER) // count][:count]]
+
+
+# Published at replicas and demoted primaries; with payloads that repeat.
+_STRAYS, _WORDS = _beside("s", 20), _beside("w", 15)
+_NUMBERED = [*_STRAYS, *AT_OWNER]
+CHANNELS = [*_NUMBERED, *_WORDS]
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0
@@ -39,11 +50,10 @@ class Stage:
 
     Args:
         cluster: settled.
-        rate: messages a second, over all channels.
+        rate: messages a second, over the channels that are published to at the owner; each of the
+            others has as many as one of these.
         read_from_replicas: listen on replicas.
         proxied: have a proxy between the subscriber and each node.
-        words: payloads are one of two words instead of numbers; see ``words``.
-        strays: so many channels are published at replicas and demoted primaries; see ``publisher``.
         listen: has the messages given to ``arrivals`` while it is entered; None: a pub/sub object
             made for this stage.
         after: seconds for which it goes on when all is live again.
@@ -56,8 +66,6 @@ class Stage:
         *,
         read_from_replicas: bool = False,
         proxied: bool = False,
-        words: bool = False,
-        strays: int = 0,
         listen: Listen | None = None,
         after: float = 0.5,
     ) -> None:
@@ -70,15 +78,15 @@ class Stage:
         self.interrupted: set[str] = set()
         #: What is timed: channels, since when, and on which nodes' word; see ``back_after``.
         self.timed: tuple[Collection[str], float, Collection[int] | None] | None = None
-        self.arrivals = Arrivals(CHANNELS, words=words)
+        self.arrivals = Arrivals(CHANNELS, words=_WORDS)
         self.began = self.ended = 0.0
         self.report: Report
         self.verdict: Verdict
+        #: What became of the messages whose payloads repeat.
+        self.verdict_of_words: Verdict
         self.proxies: ClusterProxies | None = None
         self.read_from_replicas = read_from_replicas
         self._proxied = proxied
-        self.words = words
-        self._strays = strays
         self._listen = listen or _listen
         self._exit = AsyncExitStack()
 
@@ -111,9 +119,9 @@ class Stage:
         self.load = Load(
             self.cluster.startup_nodes,
             self.channels,
-            self.rate,
-            words=self.words,
-            strays=self._strays,
+            self.rate * len(CHANNELS) / len(AT_OWNER),
+            words=len(_WORDS),
+            strays=len(_STRAYS),
         )
         self._exit.push_async_callback(self.load.close)
         await self.load.start()
@@ -135,19 +143,17 @@ class Stage:
         await asyncio.sleep(self.after)
         self.report = await self.load.stop()
         await self.arrivals.quiet(self.report)
-        if self.words:
-            self.verdict = judge_words(
-                self.channels,
-                self.report,
-                self.seen(),
-                self.arrivals.words,
-                settled_at=settled_at,
-            )
-            return self.verdict
+        self.verdict_of_words = judge_words(
+            _WORDS,
+            part(self.report, len(_NUMBERED), len(CHANNELS)),
+            self.arrivals.seen(_WORDS),
+            self.arrivals.words,
+            settled_at=settled_at,
+        )
         self.verdict = judge(
-            self.channels,
-            self.report,
-            self.seen(),
+            _NUMBERED,
+            part(self.report, 0, len(_NUMBERED)),
+            self.arrivals.seen(_NUMBERED),
             touched=self.touched,
             interrupted=self.interrupted,
             settled_at=settled_at,
@@ -192,16 +198,14 @@ class Stage:
 
     # -- figures -----------------------------------------------------------------------------------
 
-    def seen(self) -> Seen:
-        """Return what the consumer saw."""
-        return self.arrivals.seen()
-
     def back(self) -> dict[str, float | None]:
         """Return how long what is timed took."""
-        if self.timed is None or self.words:
+        if self.timed is None:
             return {}
         names, since, ports = self.timed
-        return back_after(self.channels, self.report, self.seen(), names, since, ports)
+        report = part(self.report, len(_STRAYS), len(_NUMBERED))
+        timed = [name for name in AT_OWNER if name in names]
+        return back_after(AT_OWNER, report, self.arrivals.seen(AT_OWNER), timed, since, ports)
 
     def offered_rate(self) -> float:
         """Return how many messages a second were sent while the fault happened."""

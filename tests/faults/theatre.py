@@ -36,7 +36,7 @@ class Theatre:
     ) -> None:
         await self.clear()
 
-    async def play(self, fault: Fault, rate: float, *, words: bool = False) -> Stage:
+    async def play(self, fault: Fault, rate: float) -> Stage:
         """Play a fault, and return the stage with what it showed."""
         cluster = await self.cluster(fault.shape)
         try:
@@ -45,7 +45,6 @@ class Theatre:
                 rate,
                 read_from_replicas=fault.replicas,
                 proxied=fault.proxied,
-                words=words,
             ) as stage:
                 await stage.play(fault.play)
             if not fault.spoils:

@@ -26,8 +26,6 @@ _NAMES = (
     *("connections_killed", "setslot", "atomic", "failover", "killed", "stopped", "rolling"),
     *("network_cut", "all_restarted", "reparented", "replica_killed_replicas"),
 )
-# Channels that are published at replicas and demoted primaries.
-_STRAYS = 20
 
 
 class ClusterSide:
@@ -92,15 +90,13 @@ class ClusterSide:
         if not self._deck:
             self._deck = [FAULTS[name] for name in _NAMES if runs_on(FAULTS[name], self._binary)]
             rng.shuffle(self._deck)
-        fault, words = self._deck.pop(), rng.random() < 0.3
-        async with Stage(
-            self._cluster, self._rate, words=words, strays=_STRAYS, listen=self._listen
-        ) as stage:
+        fault = self._deck.pop()
+        async with Stage(self._cluster, self._rate, listen=self._listen) as stage:
             stage.proxies = self._proxies
             verdict = await stage.play(fault.play)
             found = tuple(wrongs(fault, stage))
         await self._cluster.settled()
-        return Round("cluster", fault.title.partition(" [")[0], words, verdict, found)
+        return Round("cluster", fault.title.partition(" [")[0], False, verdict, found)
 
     @asynccontextmanager
     async def _listen(self, stage: Stage, options: dict[str, Any]) -> AsyncIterator[None]:

@@ -94,7 +94,7 @@ class ServerSide:
         if not self._deck:
             self._deck = rng.sample(list(_FAULTS), len(_FAULTS))
         title, words = self._deck.pop(), rng.random() < 0.3
-        self._arrivals = arrivals = Arrivals(_CHANNELS, words=words)
+        self._arrivals = arrivals = Arrivals(_CHANNELS, words=_CHANNELS if words else ())
         load = PlainLoad(self._server.port, _CHANNELS, self._rate, words=words)
         load.start()
         await arrivals.live()

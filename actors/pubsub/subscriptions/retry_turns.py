@@ -16,6 +16,9 @@ T = TypeVar("T")
 _FIRST: Final = 0.05
 #: Targets of the first attempt; four times as many after each attempt that had any success.
 _FEW: Final = 5
+#: Attempts without any success after which a single target is tried: that is about ten seconds with
+#: pauses of up to a second, and from then on the calm budget counts (P6b).
+_FUTILE: Final = 14
 
 
 class RetryTurns(msgspec.Struct):
@@ -26,6 +29,7 @@ class RetryTurns(msgspec.Struct):
         pause: seconds until the next attempt.
         count: how many targets are tried next.
         refused: how many were refused at the latest attempt.
+        futile: how many attempts in a row had no success.
         begin: where among the refused targets the next attempt begins.
     """
 
@@ -34,13 +38,16 @@ class RetryTurns(msgspec.Struct):
     count: int = _FEW
     refused: int = 0
     begin: int = 0
+    futile: int = 0
 
     def take(self, refused: list[T]) -> list[T]:
         """Return the targets to ask for now, out of all that are refused."""
         if len(refused) < self.refused:
-            self.pause, self.count = _FIRST, 4 * self.count
+            self.pause, self.count, self.futile = _FIRST, 4 * self.count, 0
         else:
-            self.pause, self.count = min(2 * self.pause, self.longest), _FEW
+            self.futile += 1
+            self.pause = min(2 * self.pause, self.longest)
+            self.count = _FEW if self.futile < _FUTILE else 1
         self.refused = len(refused)
         start = self.begin % max(len(refused), 1)
         tried = [*refused[start:], *refused[:start]][: self.count]

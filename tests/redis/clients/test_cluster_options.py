@@ -111,7 +111,7 @@ def test_a_client_hands_its_options_to_its_pool():
 
 
 async def test_databases_of_a_cluster_are_had_where_the_server_has_them(binary):
-    config = {"cluster_enabled": True}
+    config: dict[str, bool | int] = {"cluster_enabled": True}
     new = binary.flavour == "valkey" and binary.version >= (9, 0, 0)
     if new:
         config["cluster_databases"] = 16
@@ -124,10 +124,12 @@ async def test_databases_of_a_cluster_are_had_where_the_server_has_them(binary):
             with pytest.raises(RedisError, match=r"refused SELECT 3: .*cluster mode"):
                 await client.__aenter__()
             return
-        options = {"channels": ["orders"], "ignore_subscribe_messages": True}
-        async with client, client.sharded_pubsub(**options) as pubsub:
+        pubsub = client.sharded_pubsub(channels=["orders"], ignore_subscribe_messages=True)
+        async with client, pubsub:
             assert "db=3" in await client.execute_command("CLIENT", "INFO")
             await client.spublish("orders", "x")
-            assert (await pubsub.get_message(timeout=5.0))["data"] == "x"
+            message = await pubsub.get_message(timeout=5.0)
+            assert message is not None
+            assert message["data"] == "x"
     finally:
         server.close()
