@@ -133,7 +133,9 @@ class TopologyWatch(Actor[WatchTick]):
             self._wanted = True
             return
         self._wanted = False
-        left = self._looked_at + URGENT - self.loop.time()
+        now = self.loop.time()
+        pause = CALM if self.requests.urgent and not self._is_urgent(now) else URGENT
+        left = self._looked_at + pause - now
         if left > 0:
             self.context.timers.after(left, WatchTick.TIMER)
             return
