@@ -102,7 +102,7 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     @property
     def shard_connections(self) -> dict[str, Connection]:
-"""The connections of all subscriptions, by node id; a connection that is silent is none.
+        """The connections of all subscriptions, by node id; a connection that is silent is none.
 
         A node that is kept connected in case that a channel moves there is not among them.
         """
