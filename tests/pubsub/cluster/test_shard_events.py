@@ -10,7 +10,7 @@ from actors.pubsub.cluster.shard_events import ShardEvents
 from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.topology_watch import TopologyRequests
 from actors.pubsub.model.types import Kind, Target
-from actors.redis.exceptions import BusyLoadingError, MovedError, ResponseError
+from actors.redis.exceptions import AuthorizationError, BusyLoadingError, MovedError
 from actors.redis.topology.update import move_slot
 from tests.pubsub.cluster.test_shard_state import Known
 
@@ -83,4 +83,4 @@ def test_p11_an_error_that_will_pass_is_waited_for_and_any_other_is_final():
     stage = Stage()
     assert stage.events.redirected("a", [X], BusyLoadingError("LOADING"))
     assert stage.state.refusals
-    assert not stage.events.redirected("a", [X], ResponseError("ERR no"))
+    assert not stage.events.redirected("a", [X], AuthorizationError("NOPERM no"))
