@@ -21,8 +21,9 @@ from tests.footprint.readings import parse_commands
 
 #: Seconds for which a target without a source is urgent, and commands a second in that time.
 URGENT_FOR, URGENT = 10.0, 30.0
-#: Commands a second afterwards, and how many more may come in a few seconds.
-CALM, BURST = 6.0, 12.0
+#: Commands a second afterwards, and how many more may come at once: questions are saved up, and a
+#: slot is followed three times before its back-off begins.
+CALM, BURST = 6.0, 24.0
 #: Seconds that are counted of either.
 COUNTED = 3.0
 
