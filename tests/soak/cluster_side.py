@@ -17,6 +17,7 @@ from tests.faults.arrivals import Arrivals
 from tests.faults.results import wrongs
 from tests.faults.scenarios import FAULTS, Fault, runs_on
 from tests.faults.stage import CHANNELS, Stage
+from tests.faults.theatre import STRAYS
 from tests.soak.results import Round
 
 __all__ = ["ClusterSide"]
@@ -26,8 +27,6 @@ _NAMES = (
     *("connections_killed", "setslot", "atomic", "failover", "killed", "stopped", "rolling"),
     *("network_cut", "all_restarted", "reparented", "replica_killed_replicas"),
 )
-# Channels that are published at replicas and demoted primaries.
-_STRAYS = 20
 
 
 class ClusterSide:
@@ -94,7 +93,7 @@ class ClusterSide:
             rng.shuffle(self._deck)
         fault, words = self._deck.pop(), rng.random() < 0.3
         async with Stage(
-            self._cluster, self._rate, words=words, strays=_STRAYS, listen=self._listen
+            self._cluster, self._rate, words=words, strays=STRAYS, listen=self._listen
         ) as stage:
             stage.proxies = self._proxies
             verdict = await stage.play(fault.play)
