@@ -138,7 +138,7 @@ async def _use(
         make = client.sharded_pubsub if sharded else client.pubsub
         pubsub: Any = make(channels=_NAMES, system=system, **_PUBSUB)
         alive = await judge.attempt(
-            "entering", _listen(judge, cluster, nodes, pubsub, rng, sharded)
+            "entering", _listen(judge, cluster, nodes, pubsub, rng, sharded), 4 * LIMIT
         )
         nodes.heal()
         await recovers(judge, "GET", lambda: client.execute_command("GET", "a"))
