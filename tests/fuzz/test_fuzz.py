@@ -16,7 +16,9 @@ PENDING = {"cluster"}
 @pytest.mark.parametrize(
     "part",
     [
-        pytest.param(part, marks=pytest.mark.xfail(part in PENDING, reason="invalid ports", strict=False))
+        pytest.param(
+            part, marks=pytest.mark.xfail(part in PENDING, reason="invalid ports", strict=False)
+        )
         for part in PARTS
     ],
 )
