@@ -10,7 +10,10 @@ from actors.testing.servers.binary import ServerBinary
 from tests.faults.scenarios import Fault
 from tests.faults.stage import Stage
 
-__all__ = ["Theatre"]
+__all__ = ["STRAYS", "Theatre"]
+
+#: So many of the sixty channels are published at replicas and demoted primaries.
+STRAYS = 20
 
 
 class Theatre:
@@ -45,6 +48,11 @@ class Theatre:
                 rate,
                 read_from_replicas=fault.replicas,
                 proxied=fault.proxied,
+<<<<<<< HEAD
+=======
+                words=words,
+                strays=STRAYS,
+>>>>>>> room-e
             ) as stage:
                 await stage.play(fault.play)
             if not fault.spoils:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from actors import ActorSystem, Redis
-from tests.fuzz.judge import LIMIT, Judge
+from tests.fuzz.judge import Judge
+from tests.fuzz.limits import LIMIT
 from tests.fuzz.proxy import HostileProxy
 from tests.fuzz.replies import Act, Acts
 from tests.fuzz.server import PATIENT, PUBSUB, recovered

@@ -18,8 +18,9 @@ from typing import Any
 from actors import ActorSystem, RedisCluster
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import EmbeddedCluster
-from tests.fuzz.judge import LIMIT, Fault, Judge
+from tests.fuzz.judge import Judge
 from tests.fuzz.lies import Address, lie, redirection
+from tests.fuzz.limits import LIMIT, Fault
 from tests.fuzz.proxy import HostileProxy
 from tests.fuzz.replies import Acts
 from tests.fuzz.server import PATIENT, PUBSUB, recovers
@@ -137,7 +138,7 @@ async def _use(
         make = client.sharded_pubsub if sharded else client.pubsub
         pubsub: Any = make(channels=_NAMES, system=system, **_PUBSUB)
         alive = await judge.attempt(
-            "entering", _listen(judge, cluster, nodes, pubsub, rng, sharded)
+            "entering", _listen(judge, cluster, nodes, pubsub, rng, sharded), 4 * LIMIT
         )
         nodes.heal()
         await recovers(judge, "GET", lambda: client.execute_command("GET", "a"))

@@ -4,7 +4,7 @@
 - an error is one of the library's (or TimeoutError) and has words;
 - no task, file descriptor or place in a pool is left;
 - no exception ends in the event loop's handler, and no actor crashes on an internal error;
-- memory stays within a bound.
+- memory stays within a bound, and nothing holds up the event loop for seconds.
 
 A *step* is what is played and judged at once: a few cases side by side, or one. Part, seed and step
 are all that it takes to play a step again.
@@ -28,21 +28,19 @@ from typing import Any, TypeVar
 
 from actors.redis.exceptions import RedisError
 from supervisor import ChildExited, Crashed, Event
+from tests.fuzz.limits import LIMIT, Fault
+from tests.fuzz.rounds import RoundSelector
 
-__all__ = ["Fault", "Judge"]
+__all__ = ["Judge"]
 
 T = TypeVar("T")
 
-#: Seconds for a call whose own limits are all below one second, on a busy machine.
-LIMIT = 15.0
 # Seconds for what a step leaves behind to go.
 _PATIENCE = 5.0
 # Bytes that the process may grow by within one step.
 _GROWTH = 96 * 2**20
-
-
-class Fault(AssertionError):
-    """The library did what it must not do."""
+# Processor seconds for which the event loop may be held up at once.
+_HELD = 3.0
 
 
 class Judge:
@@ -53,9 +51,17 @@ class Judge:
         seed: of all random choices.
         seconds: for the part; a step that has begun is finished.
         only: the one step to play; None: all.
+        selector: of the event loop that the part is played in.
     """
 
-    def __init__(self, part: str, seed: int, seconds: float, only: str | None = None) -> None:
+    def __init__(
+        self,
+        part: str,
+        seed: int,
+        seconds: float,
+        only: str | None = None,
+        selector: RoundSelector | None = None,
+    ) -> None:
         self.part = part
         self.seed = seed
         self.step = ""
@@ -65,6 +71,7 @@ class Judge:
         self.faults: dict[str, str] = {}
         self._only = only
         self._seconds = seconds
+        self.selector = selector or RoundSelector()
         #: Whether nothing was left to play.
         self.complete = False
         self._complaints: list[str] = []
@@ -74,7 +81,7 @@ class Judge:
         ends = ", ".join(f"{kind} {count}" for kind, count in self.ends.most_common())
         faults = "".join(f"\n  FAULT: {fault}" for fault in self.faults.values())
         which = "all" if self.complete else ""
-        return f"{self.part:<9} {which:>3} {self.cases:>5} cases   {ends}{faults}"
+        return f"{self.part:<14} {which:>3} {self.cases:>5} cases   {ends}{faults}"
 
     def replay(self) -> str:
         """Return the command that plays the latest step again."""
@@ -115,6 +122,7 @@ class Judge:
         """Judge what the body leaves behind."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._loop_complains)
+        self.selector.longest = 0.0
         tasks, files, peak = asyncio.all_tasks(), _open_files(), _peak()
         try:
             yield
@@ -123,7 +131,9 @@ class Judge:
             gc.collect()
             await asyncio.sleep(0)
             loop.set_exception_handler(None)
-        self.complain_if(_peak() - peak > _GROWTH, f"{(_peak() - peak) >> 20} MiB of memory taken")
+        grown, held = _peak() - peak, self.selector.longest
+        self.complain_if(grown > _GROWTH, f"{grown >> 20} MiB of memory taken")
+        self.complain_if(held > _HELD, f"the event loop was held up for {held:.1f} s")
 
     async def _settle(self, tasks: set[asyncio.Task[Any]], files: set[str]) -> None:
         """Wait until tasks and descriptors are those of before; complain of what stays."""

@@ -7,6 +7,7 @@ import gc
 import resource
 import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.fuzz import bytes, cancel, cluster, server  # noqa: A004
 from tests.fuzz.judge import Judge
 from tests.fuzz.places import ClusterPlace, ServerPlace
-from tests.fuzz.rounds import RoundSelector
 from tests.redis.helpers import peer, tunnel
 
 __all__ = ["PARTS", "run"]
@@ -65,18 +65,12 @@ async def _cluster(judge: Judge) -> None:
 
 async def _cancel(judge: Judge) -> None:
     async with EmbeddedServer() as real:
-        await cancel.play(judge, ServerPlace(real), _selector())
+        await cancel.play(judge, ServerPlace(real))
 
 
 async def _cancel_cluster(judge: Judge) -> None:
     async with EmbeddedCluster(1, 1) as real:
-        await cancel.play(judge, ClusterPlace(real), _selector())
-
-
-def _selector() -> RoundSelector:
-    selector: object = getattr(asyncio.get_running_loop(), "_selector", None)
-    assert isinstance(selector, RoundSelector)
-    return selector
+        await cancel.play(judge, ClusterPlace(real))
 
 
 #: What is played, by name.
@@ -95,10 +89,8 @@ def run(name: str, seed: int, seconds: float, step: str | None = None) -> Judge:
     judge = Judge(name, seed, seconds, step)
     gc.collect()
     gc.freeze()  # each step collects garbage: that takes long where all imports are looked at, too
-    with (
-        _bounded_space(),
-        asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(RoundSelector())) as runner,
-    ):
+    loop = asyncio.SelectorEventLoop(judge.selector)
+    with _bounded_space(), asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(PARTS[name](judge))
     return judge
 
@@ -106,6 +98,9 @@ def run(name: str, seed: int, seconds: float, step: str | None = None) -> Judge:
 @contextmanager
 def _bounded_space() -> Iterator[None]:
     """Make allocations fail that the machine could not bear."""
+    if sys.platform != "linux":
+        yield
+        return
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()

@@ -8,11 +8,13 @@ by itself, are all moments at which a call can be cancelled.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.fuzz.judge import LIMIT, Fault
+from tests.fuzz.limits import LIMIT, Fault
 
 __all__ = ["Cut", "RoundSelector"]
 
@@ -22,15 +24,22 @@ class RoundSelector(selectors.DefaultSelector):
 
     Attributes:
         on_round: called before each wait; returns whether there is something to do at once.
+        longest: the most processor seconds that the callbacks of one round took.
     """
 
     on_round: Callable[[], bool] | None = None
+    longest = 0.0
+    _waited_at = math.inf
 
     def select(self, timeout: float | None = None) -> Any:
         """Wait for sockets."""
+        self.longest = max(self.longest, time.thread_time() - self._waited_at)
         if self.on_round is not None and self.on_round():
             timeout = 0
-        return super().select(timeout)
+        try:
+            return super().select(timeout)
+        finally:
+            self._waited_at = time.thread_time()
 
 
 class Cut:

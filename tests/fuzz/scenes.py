@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors import Actor, ActorSystem
-from tests.fuzz.judge import LIMIT, Fault, Judge
+from tests.fuzz.judge import Judge
+from tests.fuzz.limits import LIMIT, Fault
 from tests.fuzz.places import Place
 from tests.fuzz.rounds import Cut
 from tests.worker.helpers import make_worker

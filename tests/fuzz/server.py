@@ -14,7 +14,8 @@ from typing import Any
 from actors import ActorSystem, PubSub, Redis
 from actors.redis.exceptions import ConnectionError, RedisError  # noqa: A004
 from supervisor import CompositeRetryPolicy, ConstantRetryPolicy
-from tests.fuzz.judge import LIMIT, Fault, Judge
+from tests.fuzz.judge import Judge
+from tests.fuzz.limits import LIMIT, Fault
 from tests.fuzz.proxy import HostileProxy
 from tests.fuzz.replies import Acts, hostile
 from tests.servers import AnyServer, ask

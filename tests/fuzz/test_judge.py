@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import pytest
 
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from tests.fuzz import judge as judging
-from tests.fuzz.judge import Fault, Judge
+from tests.fuzz.judge import Judge
+from tests.fuzz.limits import Fault
 from tests.fuzz.rounds import Cut, RoundSelector
 
 
@@ -72,6 +74,21 @@ async def test_errors_are_of_the_library_and_have_words(judge: Judge) -> None:
 async def test_a_hang(judge: Judge) -> None:
     with pytest.raises(Fault, match="no end within"):
         await judge.attempt("x", asyncio.sleep(60), 0.01)
+
+
+def test_a_loop_that_is_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_HELD", 0.1)
+    judge = Judge("test", seed=1, seconds=1)
+
+    async def hold() -> None:
+        await asyncio.sleep(0)
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(judge.selector)) as runner:
+        runner.run(judge.play("0", hold()))
+    assert "the event loop was held up" in judge.row()
 
 
 def test_a_fault_comes_with_the_command_that_plays_it_again() -> None:

@@ -54,6 +54,9 @@ class Call:
         """Fail the call with ``error``."""
         if not self.future.done():
             self.future.set_exception(error)
+            # Retrieve the error: the caller may have been cancelled, and asyncio logs an error that
+            # nobody retrieves.
+            self.future.exception()
 
 
 class PendingCalls:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
@@ -341,4 +342,22 @@ class ClusterConnectionPool:
         if self._entries or self._session is None:
             return
         session, self._session = self._session, None
-        await session.close(exceptions.ConnectionError("the cluster's connection pool was left"))
+        left = exceptions.ConnectionError("the cluster's connection pool was left")
+        await _to_its_end(session.close(left))
+
+
+async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Await ``closing``, which takes bounded time, to its end; a cancellation comes after that.
+
+    A cancellation in its midst would leave connections open.
+    """
+    task = asyncio.create_task(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

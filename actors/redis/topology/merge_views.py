@@ -152,7 +152,8 @@ def _owner(
     epochs: dict[str, int] = {}
     for view in views:
         primary = view.primary_for(slot)
-        if primary is not None and nodes[primary.id].is_primary:
+        known = None if primary is None else nodes.get(primary.id)
+        if primary is not None and known is not None and known.is_primary:
             claims[primary.id] += 1
             epochs[primary.id] = max(epochs.get(primary.id, 0), primary.config_epoch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -312,3 +313,18 @@ async def test_handlers_that_cannot_be_kept_alive_end_the_pubsub(shared_server: 
             await client.publish("a", "1")
             await asyncio.sleep(5)
     assert [str(error) for error in caught.value.exceptions] == ["mine"]
+
+
+async def test_p13_a_cancelled_drain_leaves_no_error_that_nobody_retrieves(server: AnyServer):
+    reports: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    async with client_of(server) as client, client.pubsub(channels=["a"]) as pubsub:
+        server.pause()  # the end of the subscription is not confirmed
+        drain = asyncio.create_task(pubsub.drain())
+        await asyncio.sleep(0)
+        drain.cancel()
+        await asyncio.gather(drain, return_exceptions=True)
+    server.resume()
+    del drain
+    gc.collect()
+    assert not reports

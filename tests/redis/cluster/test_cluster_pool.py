@@ -431,6 +431,27 @@ async def test_leaving_during_a_refresh(cluster):
         await refresh
 
 
+@pytest.mark.parametrize("rounds", range(1, 5))
+async def test_p13_leaving_that_is_cancelled_closes_all_connections(cluster, rounds):
+    made: list[Connection] = []
+
+    class Noted(Connection):
+        def __init__(self, settings) -> None:
+            super().__init__(settings)
+            made.append(self)
+
+    pool = pool_of(cluster, connection_class=Noted)
+    await pool.__aenter__()
+    leaving = asyncio.create_task(pool.__aexit__(None, None, None))
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    was_cancelled = leaving.cancel()
+    (end,) = await asyncio.gather(leaving, return_exceptions=True)
+    assert isinstance(end, asyncio.CancelledError) is was_cancelled
+    assert made
+    assert all(connection.lost is not None for connection in made)
+
+
 async def test_moves_are_seen_while_they_happen(cluster):
     source = await cluster.primary_for("orders")
     target = next(node for node in await cluster.primaries() if node is not source)

@@ -166,6 +166,19 @@ def test_a_node_that_most_of_the_others_do_not_know_is_no_member():
     assert len(merge(apart).nodes) == 1
 
 
+def test_a_slot_of_a_node_that_most_do_not_know_has_the_owner_that_the_others_name():
+    def seen(asked: str, *more: Node, **owned: list[tuple[int, int]]) -> Topology:
+        return build_topology([*(primary(name, 1) for name in "abc"), *more], owned, myself=asked)
+
+    lying = seen("a", primary("x", 9), x=[(0, 9)])
+    merged = merge([lying, seen("b", a=[(0, 9)]), seen("c", a=[(0, 9)])])
+    assert merged.nodes.keys() == set("abc")
+    assert merged.primary_for(5) == merged.nodes["a"]
+    alone = merge([lying, seen("b", b=[(20, 29)]), seen("c", b=[(20, 29)])])
+    assert alone.nodes.keys() == set("abc")
+    assert alone.primary_for(5) is None
+
+
 def test_the_others_say_where_a_node_is():
     def seen(asked: str, **ports: int) -> Topology:
         nodes = [primary(name, 1, port=ports.get(name, 1)) for name in "abc"]
