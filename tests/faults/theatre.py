@@ -48,11 +48,6 @@ class Theatre:
                 rate,
                 read_from_replicas=fault.replicas,
                 proxied=fault.proxied,
-<<<<<<< HEAD
-=======
-                words=words,
-                strays=STRAYS,
->>>>>>> room-e
             ) as stage:
                 await stage.play(fault.play)
             if not fault.spoils:

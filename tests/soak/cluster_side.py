@@ -17,7 +17,6 @@ from tests.faults.arrivals import Arrivals
 from tests.faults.results import wrongs
 from tests.faults.scenarios import FAULTS, Fault, runs_on
 from tests.faults.stage import CHANNELS, Stage
-from tests.faults.theatre import STRAYS
 from tests.soak.results import Round
 
 __all__ = ["ClusterSide"]
@@ -91,15 +90,8 @@ class ClusterSide:
         if not self._deck:
             self._deck = [FAULTS[name] for name in _NAMES if runs_on(FAULTS[name], self._binary)]
             rng.shuffle(self._deck)
-<<<<<<< HEAD
         fault = self._deck.pop()
         async with Stage(self._cluster, self._rate, listen=self._listen) as stage:
-=======
-        fault, words = self._deck.pop(), rng.random() < 0.3
-        async with Stage(
-            self._cluster, self._rate, words=words, strays=STRAYS, listen=self._listen
-        ) as stage:
->>>>>>> room-e
             stage.proxies = self._proxies
             verdict = await stage.play(fault.play)
             found = tuple(wrongs(fault, stage))
