@@ -86,7 +86,7 @@ async def _collect(p: BasePubSub[Any], got: list[Any]) -> None:
 
 async def test_subscription_timeout(cluster, kind):
     async with client_of(cluster) as client:
-        many = [str(n) for n in range(200)]
+        many = [str(n) for n in range(2000)]
         with pytest.raises(ExceptionGroup) as caught:
             await kind.make(client, channels=many, subscription_timeout=1e-4).__aenter__()
         (error,) = caught.value.exceptions
@@ -98,7 +98,7 @@ async def test_subscription_timeout(cluster, kind):
             assert p.channels == {}
             p.subscription_timeout = 1
             await p.subscribe(*many)
-            assert len(p.channels) == 200
+            assert len(p.channels) == 2000
 
 
 async def test_unsubscription_timeout(cluster, kind, caplog):
@@ -129,9 +129,11 @@ async def test_max_idle_seconds_and_on_gap(cluster, kind):
             await eventually(lambda: not _connections(p))
         for node in cluster.nodes:
             cluster.resume(node)
-        await eventually(lambda: p.stats().gaps == 1)
+        await eventually(lambda: not p.unconfirmed())
         await kind.publish(client, "a", "after")
         assert await data_of(p, 1) == ["after"]
+        if kind.sharded:
+            return  # its server stood still, and goes on: nothing is lost
         (gap,) = gaps
         assert isinstance(gap, Gap)
         assert (gap.name, gap.until > began) == ("a", True)

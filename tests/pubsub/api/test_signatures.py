@@ -45,9 +45,10 @@ CONSTRUCTORS: dict[type[Any], dict[str, Any]] = {
     ClusterPubSub: OF_PLAIN,
     ShardedPubSub: HEAD | {"retry_policy": None, "read_from_replicas": False} | CHANNELS | TIMES,
 }
+OF_CLUSTER = {"read_from_replicas": None, "every_primary": False}
 FACTORIES: dict[Any, tuple[type[Any], dict[str, Any]]] = {
     Redis.pubsub: (PubSub, {}),
-    RedisCluster.pubsub: (ClusterPubSub, {"read_from_replicas": None}),
+    RedisCluster.pubsub: (ClusterPubSub, OF_CLUSTER),
     RedisCluster.sharded_pubsub: (
         ShardedPubSub,
         {"read_from_replicas": None, "retry_policy": POLICY},
@@ -93,7 +94,7 @@ def test_contract_constructors(pubsub):
     positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     assert defaults(positional) == list(CONSTRUCTORS[pubsub].items())
     keywords = defaults([one for one in parameters if one.kind is one.KEYWORD_ONLY])
-    own = {"read_from_replicas": None} if pubsub is ClusterPubSub else {}
+    own = OF_CLUSTER if pubsub is ClusterPubSub else {}
     assert dict(keywords) == OURS | own
     assert len(parameters) == len(positional) + len(keywords)
 
@@ -109,12 +110,9 @@ def test_contract_factories_take_what_the_constructor_takes_by_keyword(factory):
     keywords: Any = options.PatternKeywords
     if made is ShardedPubSub:
         keywords = options.ChannelKeywords
-    assert set(keywords.__annotations__) | {"read_from_replicas"} == {
-        *expected,
-        "read_from_replicas",
-    }
+    assert {*keywords.__annotations__, *OF_CLUSTER} == {*expected, *OF_CLUSTER}
     for name, parameter in inspect.signature(made).parameters.items():
-        if name not in ("connection_pool", "read_from_replicas"):
+        if name not in ("connection_pool", *OF_CLUSTER):
             assert keywords.__annotations__[name].__forward_arg__ == parameter.annotation
 
 
