@@ -1,0 +1,334 @@
+"""The connection to one server that all ordinary commands share.
+
+submit: queue -> at the end of this turn of the event loop, one write -> in flight -> reply
+
+WRITING    all commands of one turn leave in one write (of a task that sends one after the other,
+           each leaves at once); while the bytes in flight are at their bound, commands stay queued,
+           and whoever awaits their replies waits longer
+REPLIES    come in the order of the commands; the reply to a command whose caller was cancelled is
+           read and discarded
+DEADLINE   the oldest command in flight has had no reply for ``timeout`` seconds, or twice as long
+           while other replies arrive: the connection counts as sick, and is closed
+END        commands in flight fail, since they may have been carried out; queued commands wait for
+           the next connection, and fail if there is none
+CONNECT    for the first command, and after an end with queued commands; the pauses between attempts
+           grow while attempts fail, or connections end without a reply
+
+No command has a task or a timer of its own: one task connects, one timer looks at the oldest write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import repeat
+from math import inf
+from typing import Any, Final
+
+from actors.redis.config.locations import Location
+from actors.redis.exceptions import (
+    ConnectionError,  # noqa: A004 - the library's
+    ReplyTimeoutError,
+    UnansweredError,
+)
+from actors.redis.wire.attempts import Attempts
+from actors.redis.wire.command_queue import CommandQueue
+from actors.redis.wire.connection import Connection
+from actors.redis.wire.in_flight import InFlight
+from actors.redis.wire.reply_slots import DISCARD, Batch, ReplySlot
+
+#: How many bytes of commands may be in flight: more commands wait for replies.
+MAX_IN_FLIGHT: Final = 4 * 1024 * 1024
+# Seconds without a reply after which the oldest command is late.
+_LATE: Final = 0.5
+# Seconds without traffic after which the connection may have ended while the loop was busy.
+_TRUSTED_IDLE: Final = 0.1
+# After so many writes of one command each, the next command does not wait for the end of the turn.
+_LONE_WRITES: Final = 8
+# Seconds to the next look at an overdue reply, where the loop was held or replies are arriving.
+_GRACE: Final = 0.1
+
+
+class SharedConnection:
+    """Sends the commands of any number of tasks over one connection; see the module's docstring.
+
+    Args:
+        open: opens a connection.
+        location: where the server listens.
+        timeout: seconds in which each reply must come; None: no limit.
+        max_idle_time: seconds without commands after which the connection is closed; None: never.
+        late: called twice a second while the oldest command waits for long.
+
+    Attributes:
+        connected: whether commands can be sent without :meth:`connect`.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[], Awaitable[Connection]],
+        location: Location,
+        *,
+        timeout: float | None,
+        max_idle_time: float | None = None,
+        late: Callable[[], None] | None = None,
+    ) -> None:
+        self.connected = False
+        self.location = location
+        self._timeout = inf if timeout is None else timeout
+        self._max_idle_time = max_idle_time
+        self._late = late or _do_nothing
+        self._late_after = inf if late is None else _LATE
+        # Seconds after a write in which a reply is due, or late.
+        self._first_look = min(self._timeout, self._late_after)
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = None
+        self._closed: ConnectionError | None = None
+        self._retired = False
+        self._queue = CommandQueue()
+        # The futures of those who wait until all that is queued has been sent.
+        self._posted: list[asyncio.Future[None]] = []
+        self._flushing = False
+        self._looked = False
+        # Writes in a row that were of one command.
+        self._lone_writes = 0
+        self._in_flight = InFlight()
+        self._timer: asyncio.TimerHandle | None = None
+        self._used_at = 0.0
+        self._attempts = Attempts(open, self._took, self._fail_queued)
+
+    @property
+    def busy(self) -> bool:
+        """Whether commands are queued or in flight."""
+        return bool(self._queue or self._in_flight)
+
+    # --- Commands ---------------------------------------------------------------------------------
+
+    def submit(self, command: bytes) -> asyncio.Future[Any]:
+        """Queue a packed command and return the future of its reply; an error is its exception.
+
+        UnansweredError and ReplyTimeoutError mean that the command was sent. Any other error that
+        is no reply means that the command was not sent.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        queue = self._queue
+        queue.commands.append(command)
+        queue.slots.append(future)
+        if self._lone_writes > _LONE_WRITES and not self._in_flight:
+            self._flush()
+        else:
+            self._flush_soon()
+        return future
+
+    def submit_all(self, commands: Sequence[bytes], slots: Iterable[ReplySlot]) -> None:
+        """Queue packed commands, which leave one behind the other; ``slots`` has one for each."""
+        self._queue.commands.extend(commands)
+        self._queue.slots.extend(slots)
+        self._flush_soon()
+
+    def submit_batch(self, commands: Sequence[bytes]) -> asyncio.Future[list[Any]]:
+        """Queue packed commands, which leave one behind the other.
+
+        The result of the future is the list of the replies; errors are values in the list.
+        """
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        self.submit_all(commands, repeat(Batch(future, len(commands)), len(commands)))
+        return future
+
+    async def post(self, *commands: bytes) -> None:
+        """Send packed commands, and wait until they have left; the replies are discarded."""
+        left: asyncio.Future[None] = self._loop.create_future()
+        self._posted.append(left)
+        self.submit_all(commands, [DISCARD] * len(commands))
+        await left
+        if self._connection is not None:
+            await self._connection.drain_writes()
+
+    # --- Writing and reading ----------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        connection = self._connection
+        if connection is None:
+            self._go_on()
+        elif connection.lost is None:  # else its close callback goes on with the queue
+            now = self._loop.time()
+            if self._in_flight or now - self._used_at < _TRUSTED_IDLE or self._has_looked():
+                self._write(connection, now)
+
+    def _has_looked(self) -> bool:
+        """Whether the loop has read since the first command after a time without traffic."""
+        self._looked = not self._looked
+        if self._looked:
+            self._flush_soon()
+        return not self._looked
+
+    def _write(self, connection: Connection, now: float) -> None:
+        room = MAX_IN_FLIGHT - self._in_flight.size
+        data, slots = self._queue.take(room, at_least_one=not self._in_flight)
+        if not data:
+            return
+        connection.write(data)
+        self._used_at = now
+        self._lone_writes = self._lone_writes + 1 if len(slots) == 1 else 0
+        if connection.noreply:
+            for slot in slots:
+                if not slot.done():
+                    slot.set_result(None)
+        else:
+            self._in_flight.add(slots, len(data), now)
+            if self._timer is None or self._timer.when() > now + self._first_look:
+                self._arm(now + self._first_look)
+        if self._posted and not self._queue:
+            posted, self._posted = self._posted, []
+            for left in posted:
+                if not left.done():
+                    left.set_result(None)
+
+    def _read(self, gets: Callable[[], object]) -> None:
+        before = len(self._in_flight)
+        self._in_flight.take_replies(gets)
+        if len(self._in_flight) < before:
+            self._attempts.answered()
+        if self._queue:
+            self._flush_soon()
+        elif self._retired and not self._in_flight and self._connection is not None:
+            self._connection.close()
+
+    # --- Time -------------------------------------------------------------------------------------
+
+    def _arm(self, at: float) -> None:
+        """Have :meth:`_look` called at ``at``."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if at < inf:
+            self._timer = self._loop.call_at(at, self._look, at)
+
+    def _look(self, due: float) -> None:
+        """Look at the oldest write, or at how long there was none."""
+        self._timer = None
+        now = self._loop.time()
+        oldest = self._in_flight.oldest_at
+        if oldest is None:
+            self._look_at_idle(now)
+        elif now - oldest >= self._timeout:
+            if now - due > _GRACE or self._still_answering(now, oldest):
+                self._arm(now + _GRACE)  # a loop that is late has replies to read
+            else:
+                self._time_out(now - self._timeout)
+        else:
+            if now - oldest >= self._late_after:
+                self._late()
+            self._arm(min(now + self._late_after, oldest + self._timeout))
+
+    def _still_answering(self, now: float, oldest: float) -> bool:
+        """Whether replies are on their way, and the oldest one is not too late by far."""
+        assert self._connection is not None
+        return now - self._connection.last_read < _GRACE and now - oldest < 2 * self._timeout
+
+    def _look_at_idle(self, now: float) -> None:
+        if self._max_idle_time is None or self._connection is None:
+            return
+        unused = now - self._used_at
+        if unused < self._max_idle_time or self._queue:
+            self._arm(max(now + _GRACE, self._used_at + self._max_idle_time))
+        else:
+            self._connection.close(ConnectionError(f"no command was sent for {unused:.3g} s"))
+
+    def _time_out(self, limit: float) -> None:
+        silent = f"{self.location} did not answer within {self._timeout:g} s (stream_timeout)"
+        text = f"{silent}; the connection was closed; the command may have been carried out"
+        self._in_flight.fail_older(limit, lambda: ReplyTimeoutError(text))
+        self.abort(ConnectionError(f"{silent} another command"))
+
+    # --- Connecting -------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Wait for a connection; one attempt serves all callers.
+
+        Raises:
+            ConnectionError: the pool was left.
+            Exception: why the attempt failed.
+        """
+        if not self.connected:
+            await self._attempts.wait()
+
+    def _took(self, connection: Connection) -> None:
+        connection.shared, connection.drain = True, self._read
+        connection.add_close_callback(self._ended)
+        self._connection = connection
+        self.connected = True
+        self._used_at = self._loop.time()
+        if self._max_idle_time is not None:
+            self._arm(self._used_at + self._max_idle_time)
+        self._flush_soon()
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def _ended(self, connection: Connection, cause: BaseException) -> None:
+        self._connection = None
+        self.connected = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+        def error() -> UnansweredError:
+            lost = UnansweredError(
+                f"the connection to {self.location} is closed: {cause}; "
+                "the command was sent, and may have been carried out"
+            )
+            lost.__cause__ = cause
+            return lost
+
+        self._in_flight.fail_all(error)
+        self._go_on(cause)
+
+    def _go_on(self, cause: BaseException | None = None) -> None:
+        """Connect again for what is queued."""
+        if not self._queue:
+            return
+        if self._closed is not None:
+            self._fail_queued(self._closed)
+        elif cause is not None and self._attempts.futile:
+            self._fail_queued(ConnectionError(f"{cause}; the command was not sent"))
+        else:
+            self._attempts.begin()
+
+    def _fail_queued(self, error: Exception) -> None:
+        self._queue.fail(error)
+        posted, self._posted = self._posted, []
+        for left in posted:
+            if not left.done():
+                left.set_exception(error)
+
+    def abort(self, error: ConnectionError) -> None:
+        """End the connection; commands in flight fail with ``error`` as the cause."""
+        if self._connection is not None:
+            self.connected = False
+            self._connection.abort(error)
+
+    def retire(self) -> None:
+        """End the connection when the commands in flight are answered."""
+        self._retired = True
+        if self._connection is not None and not self.busy:
+            self._connection.close()
+
+    async def close(self, error: ConnectionError) -> None:
+        """End the connection for good: queued and later commands fail with ``error``."""
+        self._closed = error
+        self.connected = False
+        self._fail_queued(ConnectionError(f"{error}; the command was not sent"))
+        connection = self._connection
+        if connection is not None and self._in_flight:
+            connection.abort(error)
+        elif connection is not None:
+            connection.close(error)
+        await self._attempts.close(error)
+
+
+def _do_nothing() -> None:
+    """Stand for a function that is called while a reply is late."""
