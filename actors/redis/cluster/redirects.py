@@ -166,6 +166,7 @@ class RedirectingCall:
             and not node.failing
             and node.address not in self._avoid
             and not self._pool.silent(node.id)
+            and not self._pool.shared_at(node.address).resting
         )
 
     def _owner(self, owner: Node | None) -> Address:

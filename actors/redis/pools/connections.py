@@ -254,7 +254,7 @@ class Connections:
 
     def keep(self, locations: set[Location]) -> None:
         """Close what is not in use of other servers, and the rest when it is not used any more."""
-        self._leaving = {shared for shared in self._leaving if shared.busy}
+        self._leaving = {shared for shared in self._leaving if not shared.ended}
         for location in self._shared.keys() - locations:
             shared = self._shared.pop(location)
             shared.retire()

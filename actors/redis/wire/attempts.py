@@ -44,6 +44,16 @@ class Attempts:
         self._left: ConnectionError | None = None
 
     @property
+    def in_hand(self) -> bool:
+        """Whether an attempt is being made."""
+        return self._task is not None
+
+    @property
+    def resting(self) -> bool:
+        """Whether the next attempt may not begin yet."""
+        return self._loop.time() < self._not_before
+
+    @property
     def futile(self) -> bool:
         """Whether connections are made and end without an answer, again and again."""
         return self._failures > _MOST_USELESS

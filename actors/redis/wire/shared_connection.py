@@ -101,6 +101,16 @@ class SharedConnection:
         """Whether commands are queued or in flight."""
         return bool(self._queue or self._in_flight)
 
+    @property
+    def resting(self) -> bool:
+        """Whether attempts to connect have failed, and the next one is not due yet."""
+        return not self.connected and self._attempts.resting
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is neither a connection nor an attempt to connect."""
+        return self._connection is None and not self._attempts.in_hand
+
     # --- Commands ---------------------------------------------------------------------------------
 
     def submit(self, command: bytes) -> asyncio.Future[Any]:
@@ -258,6 +268,9 @@ class SharedConnection:
             await self._attempts.wait()
 
     def _took(self, connection: Connection) -> None:
+        if self._connection is not None:
+            # It was aborted, and its close callback is still to come.
+            self._ended(self._connection, self._connection.lost or ConnectionError("replaced"))
         connection.shared, connection.drain = True, self._read
         connection.add_close_callback(self._ended)
         self._connection = connection
@@ -266,10 +279,14 @@ class SharedConnection:
         if self._max_idle_time is not None:
             self._arm(self._used_at + self._max_idle_time)
         self._flush_soon()
+        if self._retired and not self.busy:
+            connection.close()
 
     # --- The end ----------------------------------------------------------------------------------
 
     def _ended(self, connection: Connection, cause: BaseException) -> None:
+        if connection is not self._connection:
+            return
         self._connection = None
         self.connected = False
         if self._timer is not None:
