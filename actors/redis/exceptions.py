@@ -224,6 +224,10 @@ class ClusterCrossSlotError(RedisClusterError, ResponseError):
     """The keys or shard channels of one command belong to different slots."""
 
 
+class ClusterTransactionError(RedisClusterError):
+    """The commands of a transaction are for no slot, or for several ones."""
+
+
 class ClusterDownError(RedisClusterError, ResponseError):
     """No node serves the slot, or the cluster is down."""
 
@@ -319,10 +323,6 @@ class LockExtensionError(LockError):
 
 class FunctionError(RedisError):
     """A function library could not be used. Never raised here."""
-
-
-class ClusterTransactionError(RedisClusterError):
-    """A transaction on a cluster failed. Never raised here."""
 
 
 class ClusterResponseError(RedisClusterError):

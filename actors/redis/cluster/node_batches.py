@@ -107,11 +107,11 @@ def transaction_call(
     """Return the call that sends commands of one slot between MULTI and EXEC.
 
     Raises:
-        ClusterCrossSlotError: the commands are for no slot, or for several.
+        ClusterTransactionError: the commands are for no slot, or for several.
     """
     slots = {to.slot for to in routes}
     if len(slots) != 1 or None in slots:
-        raise exceptions.ClusterCrossSlotError(
+        raise exceptions.ClusterTransactionError(
             "all commands of a transaction must have keys or channels of one slot: give them a "
             "common {hash tag}, or use a pipeline without transaction"
         )

@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import repeat
-from math import inf
 from typing import Any, Final
 
 from actors.redis.config.locations import Location
@@ -36,17 +35,14 @@ from actors.redis.wire.command_queue import CommandQueue
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.in_flight import InFlight
 from actors.redis.wire.reply_slots import DISCARD, Batch, ReplySlot
+from actors.redis.wire.reply_watch import ReplyWatch
 
 #: How many bytes of commands may be in flight: more commands wait for replies.
 MAX_IN_FLIGHT: Final = 4 * 1024 * 1024
-# Seconds without a reply after which the oldest command is late.
-_LATE: Final = 0.5
 # Seconds without traffic after which the connection may have ended while the loop was busy.
 _TRUSTED_IDLE: Final = 0.1
 # After so many writes of one command each, the next command does not wait for the end of the turn.
 _LONE_WRITES: Final = 8
-# Seconds to the next look at an overdue reply, where the loop was held or replies are arriving.
-_GRACE: Final = 0.1
 
 
 class SharedConnection:
@@ -74,12 +70,7 @@ class SharedConnection:
     ) -> None:
         self.connected = False
         self.location = location
-        self._timeout = inf if timeout is None else timeout
-        self._max_idle_time = max_idle_time
-        self._late = late or _do_nothing
-        self._late_after = inf if late is None else _LATE
-        # Seconds after a write in which a reply is due, or late.
-        self._first_look = min(self._timeout, self._late_after)
+        self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._closed: ConnectionError | None = None
@@ -92,8 +83,14 @@ class SharedConnection:
         # Writes in a row that were of one command.
         self._lone_writes = 0
         self._in_flight = InFlight()
-        self._timer: asyncio.TimerHandle | None = None
-        self._used_at = 0.0
+        self._watch = ReplyWatch(
+            self._in_flight,
+            timeout,
+            max_idle_time,
+            overdue=self._time_out,
+            unused=self._close_unused,
+            late=late,
+        )
         self._attempts = Attempts(open, self._took, self._fail_queued)
 
     @property
@@ -167,7 +164,7 @@ class SharedConnection:
             self._go_on()
         elif connection.lost is None:  # else its close callback goes on with the queue
             now = self._loop.time()
-            if self._in_flight or now - self._used_at < _TRUSTED_IDLE or self._has_looked():
+            if self._in_flight or now - self._watch.used_at < _TRUSTED_IDLE or self._has_looked():
                 self._write(connection, now)
 
     def _has_looked(self) -> bool:
@@ -183,7 +180,6 @@ class SharedConnection:
         if not data:
             return
         connection.write(data)
-        self._used_at = now
         self._lone_writes = self._lone_writes + 1 if len(slots) == 1 else 0
         if connection.noreply:
             for slot in slots:
@@ -191,8 +187,7 @@ class SharedConnection:
                     slot.set_result(None)
         else:
             self._in_flight.add(slots, len(data), now)
-            if self._timer is None or self._timer.when() > now + self._first_look:
-                self._arm(now + self._first_look)
+        self._watch.wrote(now)
         if self._posted and not self._queue:
             posted, self._posted = self._posted, []
             for left in posted:
@@ -209,51 +204,15 @@ class SharedConnection:
         elif self._retired and not self._in_flight and self._connection is not None:
             self._connection.close()
 
-    # --- Time -------------------------------------------------------------------------------------
-
-    def _arm(self, at: float) -> None:
-        """Have :meth:`_look` called at ``at``."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if at < inf:
-            self._timer = self._loop.call_at(at, self._look, at)
-
-    def _look(self, due: float) -> None:
-        """Look at the oldest write, or at how long there was none."""
-        self._timer = None
-        now = self._loop.time()
-        oldest = self._in_flight.oldest_at
-        if oldest is None:
-            self._look_at_idle(now)
-        elif now - oldest >= self._timeout:
-            if now - due > _GRACE or self._still_answering(now, oldest):
-                self._arm(now + _GRACE)  # a loop that is late has replies to read
-            else:
-                self._time_out(now - self._timeout)
-        else:
-            if now - oldest >= self._late_after:
-                self._late()
-            self._arm(min(now + self._late_after, oldest + self._timeout))
-
-    def _still_answering(self, now: float, oldest: float) -> bool:
-        """Whether replies are on their way, and the oldest one is not too late by far."""
-        assert self._connection is not None
-        return now - self._connection.last_read < _GRACE and now - oldest < 2 * self._timeout
-
-    def _look_at_idle(self, now: float) -> None:
-        if self._max_idle_time is None or self._connection is None:
-            return
-        unused = now - self._used_at
-        if unused < self._max_idle_time or self._queue:
-            self._arm(max(now + _GRACE, self._used_at + self._max_idle_time))
-        else:
-            self._connection.close(ConnectionError(f"no command was sent for {unused:.3g} s"))
-
     def _time_out(self, limit: float) -> None:
-        silent = f"{self.location} did not answer within {self._timeout:g} s (stream_timeout)"
+        silent = f"{self.location} did not answer within {self._timeout} s (stream_timeout)"
         text = f"{silent}; the connection was closed; the command may have been carried out"
         self._in_flight.fail_older(limit, lambda: ReplyTimeoutError(text))
         self.abort(ConnectionError(f"{silent} another command"))
+
+    def _close_unused(self, seconds: float) -> None:
+        if self._connection is not None and not self._queue:
+            self._connection.close(ConnectionError(f"no command was sent for {seconds:.3g} s"))
 
     # --- Connecting -------------------------------------------------------------------------------
 
@@ -275,9 +234,7 @@ class SharedConnection:
         connection.add_close_callback(self._ended)
         self._connection = connection
         self.connected = True
-        self._used_at = self._loop.time()
-        if self._max_idle_time is not None:
-            self._arm(self._used_at + self._max_idle_time)
+        self._watch.start(connection)
         self._flush_soon()
         if self._retired and not self.busy:
             connection.close()
@@ -289,9 +246,7 @@ class SharedConnection:
             return
         self._connection = None
         self.connected = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watch.stop()
 
         def error() -> UnansweredError:
             lost = UnansweredError(
@@ -345,7 +300,3 @@ class SharedConnection:
         elif connection is not None:
             connection.close(error)
         await self._attempts.close(error)
-
-
-def _do_nothing() -> None:
-    """Stand for a function that is called while a reply is late."""

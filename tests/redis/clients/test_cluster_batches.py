@@ -131,11 +131,11 @@ async def test_a_transaction_of_one_slot_follows_moved(cluster):
         await cluster.move_slots([SLOT], target, source)
         assert await twice() == (5, 6)
         await client.execute_command("DEL", "{orders}n")
-        with pytest.raises(exceptions.ClusterCrossSlotError, match="hash tag"):
+        with pytest.raises(exceptions.ClusterTransactionError, match="hash tag"):
             async with client.pipeline(transaction=True) as pipe:
                 pipe.execute_command("GET", "a")
                 pipe.execute_command("GET", "b")
-        with pytest.raises(exceptions.ClusterCrossSlotError):
+        with pytest.raises(exceptions.ClusterTransactionError):
             async with client.pipeline(transaction=True) as pipe:
                 pipe.ping()
 
