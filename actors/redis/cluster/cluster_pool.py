@@ -28,7 +28,8 @@ from actors.redis.config.settings import (
     check_limits,
     one_timeout,
 )
-from actors.redis.pools.connections import Connections, Limits
+from actors.redis.pools.connections import Connections
+from actors.redis.pools.places import Limits
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection

@@ -18,7 +18,8 @@ from actors.redis.config.settings import (
     one_timeout,
 )
 from actors.redis.config.url import read_url
-from actors.redis.pools.connections import Connections, Limits
+from actors.redis.pools.connections import Connections
+from actors.redis.pools.places import Limits
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.shared_connection import SharedConnection
@@ -75,6 +76,7 @@ class ConnectionPool:
         )
         self._entries = 0
         self._connections: Connections | None = None
+        self._shared: SharedConnection | None = None
 
     @classmethod
     def from_url(cls, url: str, *, decode_components: bool = False, **options: Any) -> Self:
@@ -132,7 +134,7 @@ class ConnectionPool:
 
     def shared(self) -> SharedConnection:
         """Return the connection that commands share; RuntimeError if the pool was not entered."""
-        return self._entered().shared(self.location)
+        return self._shared or self._entered().shared(self.location)
 
     async def acquire(self) -> Connection:
         """Return a connection that nobody else uses until :meth:`release`.
@@ -191,6 +193,7 @@ class ConnectionPool:
                 max_idle_time=self.max_idle_time,
             )
             self._connections = Connections(self.connection_class, self.settings, limits)
+            self._shared = self._connections.shared(self.location)
         return self
 
     async def __aexit__(
@@ -203,5 +206,6 @@ class ConnectionPool:
         if self._entries or self._connections is None:
             return
         connections, self._connections = self._connections, None
+        self._shared = None
         error = exceptions.ConnectionError(f"the connection pool of {self.location} was left")
         await connections.close(error)

@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-import msgspec
-
 from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - the library's
-from actors.redis.pools.places import Idle, Places
+from actors.redis.pools.places import Idle, Limits, Places
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.shared_connection import SharedConnection
@@ -30,22 +28,6 @@ _TRUSTED_IDLE: Final = 0.1
 _SUBSCRIPTIONS_TIMEOUT: Final = 30.0
 # Seconds that connections get to close in good order before they are aborted.
 _CLOSE_TIMEOUT: Final = 0.5
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many connections may be held, and for how long.
-
-    Attributes:
-        max_connections: how many connections may be held at the same time.
-        per_node: whether that is the limit of each server, instead of all together.
-        timeout: seconds to wait for a connection, the time to open one included; None: no limit.
-        max_idle_time: seconds after which an unused connection is closed; None: never.
-    """
-
-    max_connections: int
-    per_node: bool = False
-    timeout: float | None
-    max_idle_time: float | None
 
 
 class Connections:
@@ -288,15 +270,20 @@ class Connections:
             connection.abort(error)
         for shared in (*self._shared.values(), *self._leaving):
             await shared.close(error)
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
-                for connection in connections:
-                    await connection.wait_closed()
-        except TimeoutError:
-            # The peer does not answer the close of TLS, or does not read the bytes to send.
-            pass
-        finally:
+        await _wait_closed(connections)
+
+
+async def _wait_closed(connections: list[Connection]) -> None:
+    """Wait until connections are closed, and abort those that take too long."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             for connection in connections:
-                connection.abort()
+                await connection.wait_closed()
+    except TimeoutError:
+        # The peer does not answer the close of TLS, or does not read the bytes to send.
+        pass
+    finally:
         for connection in connections:
-            await connection.wait_closed()
+            connection.abort()
+    for connection in connections:
+        await connection.wait_closed()

@@ -12,8 +12,26 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from actors.redis.config.locations import Location
 from actors.redis.wire.connection import Connection
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many connections may be held, and for how long.
+
+    Attributes:
+        max_connections: how many connections may be held at the same time.
+        per_node: whether that is the limit of each server, instead of all together.
+        timeout: seconds to wait for a connection, the time to open one included; None: no limit.
+        max_idle_time: seconds after which an unused connection is closed; None: never.
+    """
+
+    max_connections: int
+    per_node: bool = False
+    timeout: float | None
+    max_idle_time: float | None
 
 
 class Idle(NamedTuple):
