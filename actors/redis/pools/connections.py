@@ -23,8 +23,8 @@ log = get_logger("mailslot.redis")
 # Seconds. A connection that was idle for longer may have ended while the loop was busy, unnoticed:
 # the loop reads before the connection is lent.
 _TRUSTED_IDLE: Final = 0.1
-# Seconds to open a connection for subscriptions where the settings give no limit: whoever restores a
-# lost one must not wait for ever for a server or a credential provider that hangs.
+# Seconds to open a connection for subscriptions where the settings give no limit: whoever restores
+# a lost one must not wait for ever for a server or a credential provider that hangs.
 _SUBSCRIPTIONS_TIMEOUT: Final = 30.0
 # Seconds that connections get to close in good order before they are aborted.
 _CLOSE_TIMEOUT: Final = 0.5
