@@ -122,6 +122,18 @@ async def test_a_reply_without_a_command_ends_the_connection():
         await eventually(lambda: not shared.connected)
 
 
+@pytest.mark.parametrize("header", [b"*2147483647\r\n", b"%2147483647\r\n", b">2147483647\r\n"])
+async def test_a_reply_that_announces_too_much_ends_the_connection(header):
+    async def boasts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(header)
+        await reader.read(1000)
+
+    async with peer(greets(boasts)) as port, shared_to(port) as shared:
+        with pytest.raises(exceptions.UnansweredError, match="more than any server sends"):
+            await shared.submit(echo(1))
+
+
 # --- cancellation ---------------------------------------------------------------------------------
 
 
