@@ -26,18 +26,16 @@ class InFlight:
     """Pairs replies with commands, in their order, and knows the oldest write.
 
     Attributes:
+        slots: what takes the replies to come, the next one first.
         size: the bytes of all writes that are not answered in full.
     """
 
-    __slots__ = ("_slots", "_writes", "size")
+    __slots__ = ("_writes", "size", "slots")
 
     def __init__(self) -> None:
         self.size = 0
-        self._slots: deque[ReplySlot] = deque()
+        self.slots: deque[ReplySlot] = deque()
         self._writes: deque[_Write] = deque()
-
-    def __len__(self) -> int:
-        return len(self._slots)
 
     @property
     def oldest_at(self) -> float | None:
@@ -46,7 +44,7 @@ class InFlight:
 
     def add(self, slots: deque[ReplySlot], size: int, now: float) -> None:
         """Note a write of ``size`` bytes: commands whose replies go to ``slots``."""
-        self._slots.extend(slots)
+        self.slots.extend(slots)
         self._writes.append(_Write(len(slots), size, now))
         self.size += size
 
@@ -56,7 +54,7 @@ class InFlight:
         Raises:
             ProtocolError: there is a reply and no command.
         """
-        slots = self._slots
+        slots = self.slots
         before = len(slots)
         try:
             while (reply := gets()) is not INCOMPLETE:
@@ -90,11 +88,11 @@ class InFlight:
         while self._writes and self._writes[0].at <= limit:
             write = self._writes.popleft()
             self.size -= write.size
-            _fail((self._slots.popleft() for _ in range(write.replies)), error)
+            _fail((self.slots.popleft() for _ in range(write.replies)), error)
 
     def fail_all(self, error: Callable[[], Exception]) -> None:
         """Fail all commands."""
-        slots, self._slots = self._slots, deque()
+        slots, self.slots = self.slots, deque()
         self._writes.clear()
         self.size = 0
         _fail(slots, error)

@@ -96,7 +96,7 @@ class SharedConnection:
     @property
     def busy(self) -> bool:
         """Whether commands are queued or in flight."""
-        return bool(self._queue or self._in_flight)
+        return bool(self._queue or self._in_flight.slots)
 
     @property
     def resting(self) -> bool:
@@ -120,7 +120,7 @@ class SharedConnection:
         queue = self._queue
         queue.commands.append(command)
         queue.slots.append(future)
-        if self._lone_writes > _LONE_WRITES and not self._in_flight:
+        if self._lone_writes > _LONE_WRITES and not self._in_flight.slots:
             self._flush()
         else:
             self._flush_soon()
@@ -164,7 +164,8 @@ class SharedConnection:
             self._go_on()
         elif connection.lost is None:  # else its close callback goes on with the queue
             now = self._loop.time()
-            if self._in_flight or now - self._watch.used_at < _TRUSTED_IDLE or self._has_looked():
+            unused = not self._in_flight.slots and now - self._watch.used_at >= _TRUSTED_IDLE
+            if not unused or self._has_looked():
                 self._write(connection, now)
 
     def _has_looked(self) -> bool:
@@ -176,7 +177,7 @@ class SharedConnection:
 
     def _write(self, connection: Connection, now: float) -> None:
         room = MAX_IN_FLIGHT - self._in_flight.size
-        data, slots = self._queue.take(room, at_least_one=not self._in_flight)
+        data, slots = self._queue.take(room, at_least_one=not self._in_flight.slots)
         if not data:
             return
         connection.write(data)
@@ -195,13 +196,13 @@ class SharedConnection:
                     left.set_result(None)
 
     def _read(self, gets: Callable[[], object]) -> None:
-        before = len(self._in_flight)
+        before = len(self._in_flight.slots)
         self._in_flight.take_replies(gets)
-        if len(self._in_flight) < before:
+        if len(self._in_flight.slots) < before:
             self._attempts.answered()
         if self._queue:
             self._flush_soon()
-        elif self._retired and not self._in_flight and self._connection is not None:
+        elif self._retired and not self._in_flight.slots and self._connection is not None:
             self._connection.close()
 
     def _time_out(self, limit: float) -> None:
@@ -295,7 +296,7 @@ class SharedConnection:
         self.connected = False
         self._fail_queued(ConnectionError(f"{error}; the command was not sent"))
         connection = self._connection
-        if connection is not None and self._in_flight:
+        if connection is not None and self._in_flight.slots:
             connection.abort(error)
         elif connection is not None:
             connection.close(error)

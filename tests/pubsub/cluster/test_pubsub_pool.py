@@ -65,7 +65,7 @@ async def test_p6_a_replica_takes_over_where_the_limit_is_reached(cluster):
         assert owner is not None
         node = cluster.node(owner.id)
         cluster.kill(node)
-        with within(3):
+        with within(10):
             await eventually(lambda: p.unconfirmed() == [])
         await cluster.start(node)
         await eventually(lambda: _arrives(outside, NAMES[0], heard), 15)
