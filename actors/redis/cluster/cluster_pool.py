@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -28,7 +27,7 @@ from actors.redis.config.settings import (
     check_limits,
     one_timeout,
 )
-from actors.redis.pools.connections import Connections
+from actors.redis.pools.connections import Connections, to_its_end
 from actors.redis.pools.places import Limits
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connect_progress import ConnectProgress
@@ -356,21 +355,4 @@ class ClusterConnectionPool:
             return
         session, self._session = self._session, None
         left = exceptions.ConnectionError("the cluster's connection pool was left")
-        await _to_its_end(session.close(left))
-
-
-async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
-    """Await ``closing``, which takes bounded time, to its end; a cancellation comes after that.
-
-    A cancellation in its midst would leave connections open.
-    """
-    task = asyncio.create_task(closing)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
+        await to_its_end(session.close(left))

@@ -18,7 +18,7 @@ from actors.redis.config.settings import (
     one_timeout,
 )
 from actors.redis.config.url import read_url
-from actors.redis.pools.connections import Connections
+from actors.redis.pools.connections import Connections, to_its_end
 from actors.redis.pools.places import Limits
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
@@ -208,4 +208,4 @@ class ConnectionPool:
         connections, self._connections = self._connections, None
         self._shared = None
         error = exceptions.ConnectionError(f"the connection pool of {self.location} was left")
-        await connections.close(error)
+        await to_its_end(connections.close(error))

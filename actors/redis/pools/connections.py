@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
@@ -287,3 +287,20 @@ async def _wait_closed(connections: list[Connection]) -> None:
             connection.abort()
     for connection in connections:
         await connection.wait_closed()
+
+
+async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Await ``closing``, which takes bounded time, to its end; a cancellation comes after that.
+
+    A cancellation in its midst would leave connections open.
+    """
+    task = asyncio.create_task(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -305,6 +305,24 @@ async def test_leaving_cuts_an_idle_connection_whose_peer_takes_nothing():
         assert not connection.usable
 
 
+async def test_leaving_that_is_cancelled_closes_all_connections_all_the_same(server):
+    pool = pool_of(server)
+    await pool.__aenter__()
+    used = await pool.acquire()
+    used.write(b"x" * 20_000_000)
+    shared = pool.shared()
+    await shared.connect()
+    server.pause()
+    leaving = asyncio.create_task(pool.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    assert not used.usable
+    assert not shared.connected
+    server.resume()
+
+
 async def test_a_lease_may_outlive_its_context(shared_server):
     pool = pool_of(shared_server, max_connections=1, timeout=0.5)
     async with pool:
