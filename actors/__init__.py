@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from actors.pubsub.handlers.failure_sinks import HandlerFailure, ListSink, LogSink, StreamSink
     from actors.pubsub.model.types import Gap, Kind, PubSubMessage, SubscriptionCallback
     from actors.redis import exceptions
+    from actors.redis.clients.pipeline import Pipeline
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
     from actors.redis.pools.connection_pool import ConnectionPool
     from actors.runtime.actor import Actor, ActorContext, ActorSpec
@@ -71,6 +72,7 @@ __all__ = [
     "MailboxSpec",
     "NameTaken",
     "Overflow",
+    "Pipeline",
     "PubSub",
     "PubSubMessage",
     "Redis",
@@ -95,6 +97,7 @@ _HOMES = {
     "actors.pubsub.api.pubsub": ("PubSub",),
     "actors.pubsub.handlers.failure_sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
     "actors.pubsub.model.types": ("Gap", "Kind", "PubSubMessage", "SubscriptionCallback"),
+    "actors.redis.clients.pipeline": ("Pipeline",),
     "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),
     "actors.redis.exceptions": ("exceptions",),
     "actors.redis.pools.connection_pool": ("ConnectionPool",),

@@ -49,6 +49,7 @@ __all__ = [
     "RedisError",
     "ReplicaNotFoundError",
     "ReplicationError",
+    "ReplyTimeoutError",
     "ResponseError",
     "SentinelError",
     "StalePrimaryError",
@@ -57,6 +58,7 @@ __all__ = [
     "StreamConsumerInitializationError",
     "StreamDuplicateConsumerGroupError",
     "TryAgainError",
+    "UnansweredError",
     "UnblockedError",
     "UnknownCommandError",
     "WatchError",
@@ -70,7 +72,11 @@ class RedisError(Exception):
 
 
 class DataError(RedisError):
-    """An argument cannot be sent: it is no str, bytes, int or float."""
+    """A command cannot be sent.
+
+    An argument is no str, bytes, int or float, or the command changes the state of its connection,
+    and all commands of the client share that one.
+    """
 
 
 class CommandNotSupportedError(RedisError):
@@ -94,6 +100,18 @@ class ConnectTimeoutError(ConnectionError, TimeoutError):
     This is a TimeoutError, as all timeouts are, and a ConnectionError, too: a policy that retries
     failures to connect so retries a server that accepts connections and does not answer.
     """
+
+
+class UnansweredError(ConnectionError):
+    """The connection ended after a command was sent, and before its reply came.
+
+    The server may have carried the command out. Any other ConnectionError of a command means that
+    the command was not sent.
+    """
+
+
+class ReplyTimeoutError(TimeoutError):
+    """There was no reply within ``stream_timeout``: the server may have carried the command out."""
 
 
 class ProtocolError(ConnectionError):
@@ -206,6 +224,10 @@ class ClusterCrossSlotError(RedisClusterError, ResponseError):
     """The keys or shard channels of one command belong to different slots."""
 
 
+class ClusterTransactionError(RedisClusterError):
+    """The commands of a transaction are for no slot, or for several ones."""
+
+
 class ClusterDownError(RedisClusterError, ResponseError):
     """No node serves the slot, or the cluster is down."""
 
@@ -303,10 +325,6 @@ class FunctionError(RedisError):
     """A function library could not be used. Never raised here."""
 
 
-class ClusterTransactionError(RedisClusterError):
-    """A transaction on a cluster failed. Never raised here."""
-
-
 class ClusterResponseError(RedisClusterError):
     """The replies of several nodes could not be combined. Never raised here."""
 
@@ -376,6 +394,7 @@ def _redirect(kind: type[AskError], rest: str) -> AskError | None:
     # Split at the last colon: an IPv6 address contains colons.
     host, _, port = address.strip().rpartition(":")
     try:
-        return kind(int(slot), host, int(port))
+        error = kind(int(slot), host, int(port))
     except ValueError:
         return None
+    return error if 0 <= error.slot < 16384 else None

@@ -238,6 +238,7 @@ def _kill_and_wait(publisher: Publisher, channels: int) -> float:
 DRIVERS: dict[str, Driver] = {
     "bursts": drive_bursts,
     "turns": drive_turns,
+    "publish": drive_turns,
     "stream": drive_streams,
     "pace": drive_paces,
     "alone": drive_alone,

@@ -15,7 +15,8 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         module: of ``contestants``.
         play: the function there.
-        mode: how it is driven and measured: bursts, stream, pace, turns, alone or resubscribe.
+        mode: how it is driven and measured: bursts, stream, pace, turns, publish, alone or
+            resubscribe.
         url: of the server.
         nodes: where it is a cluster: which channels, by number, are on the primary of that URL.
         player: who of the round it is: each has channels of its own.

@@ -130,4 +130,8 @@ def make_meter(job: Job, control: socket.socket) -> Meter:
     return _METERS.get(job.mode, Meter)(job, control)
 
 
-_METERS = {"bursts": BurstMeter, "turns": BurstMeter, "stream": StreamMeter, "pace": PaceMeter}
+_METERS = {
+    **dict.fromkeys(("bursts", "turns", "publish"), BurstMeter),
+    "stream": StreamMeter,
+    "pace": PaceMeter,
+}

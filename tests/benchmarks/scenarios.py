@@ -225,6 +225,32 @@ def _streams() -> list[Scenario]:
     ]
 
 
+def _publishing() -> list[Scenario]:
+    who = {
+        MAILSLOT: "publish_mailslot",
+        "redis-py": "publish_redispy",
+        "coredis": "publish_coredis",
+        "glide": "publish_glide",
+    }
+
+    def publish(play: str, title: str, burst: int, *more: Contestant) -> Scenario:
+        players = [Contestant(label, module, play) for label, module in who.items()]
+        job = Job("", "", mode="publish", burst=burst, bursts=10)
+        name = f"publish-{play.replace('_', '-')}"
+        return Scenario(name, f"PUBLISH of 64 bytes, {title}", job, [*players, *more])
+
+    return [
+        publish("one_by_one", "one after the other", 1000),
+        publish("at_once", "1,000 tasks at the same time", 5000),
+        publish(
+            "together",
+            "1,000 in one call",
+            5000,
+            Contestant("mailslot, pipeline", "publish_mailslot", "pipeline"),
+        ),
+    ]
+
+
 def _subscriptions() -> list[Scenario]:
     alone = Job("", "", mode="alone", channels=10_000)
     again = alone.with_(mode="resubscribe", bursts=3)
@@ -333,6 +359,7 @@ SCENARIOS: Final[list[Scenario]] = [
     *_handlers(),
     *_many(),
     *_streams(),
+    *_publishing(),
     *_subscriptions(),
     *_actors(),
     *_supervision(),

@@ -99,3 +99,20 @@ def test_keyspace_events_of_all_primaries():
         "subscribed on 3 primaries",
         *(f"city:{city} was set" for city in cities),
     ]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["embedded", "url"])
+def test_publish_many_reaches_its_subscriber(own: bool):
+    if own:
+        with EmbeddedServer() as server:
+            done = run("examples.publish_many", server.url)
+    else:
+        done = run("examples.publish_many")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "one message, receivers: 1",
+        "a thousand tasks, receivers: 1000",
+        "publish_many, receivers: 2000",
+        "pipeline: 1 (1, 1, 1)",
+        "received: 3002",
+    ]

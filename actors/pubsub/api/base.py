@@ -29,11 +29,12 @@ from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.redis.config.credentials import UserPassCredentialProvider
-from actors.redis.pools.reservations import Reservation
+from actors.redis.config.settings import DEFAULT_STREAM_TIMEOUT
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
 
-# Seconds for the answer to a PING, unless the pool has a stream_timeout.
+# Seconds for the answer to a PING, unless the pool was given a stream_timeout.
 _PING_DEADLINE: Final = 1.0
 
 
@@ -134,13 +135,15 @@ class BasePubSub(Generic[AnyStr]):
         self,
         tree: PubSubTree,
         subscriber: type[Subscriber],
-        open: Callable[[str, Reservation], Awaitable[Connection]],
+        open: Callable[[str, ConnectProgress], Awaitable[Connection]],
         failed: Callable[[str, Exception], None] | None = None,
         ready: Callable[[str], None] | None = None,
         *,
         same_server: bool = True,
     ) -> ReaderOptions:
         pool = self.connection_pool
+        timeout = pool.settings.stream_timeout
+        given = timeout is not None and timeout != DEFAULT_STREAM_TIMEOUT
         return ReaderOptions(
             open=open,
             release=pool.release,
@@ -150,8 +153,8 @@ class BasePubSub(Generic[AnyStr]):
             subscriber=subscriber,
             decode=pool.decode_responses,
             max_idle_seconds=self.max_idle_seconds,
-            ping_deadline=pool.settings.stream_timeout or _PING_DEADLINE,
             same_server=same_server,
+            ping_deadline=timeout if given else _PING_DEADLINE,
         )
 
     # -- subscriptions -----------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class PubSub(PatternPubSub[AnyStr]):
     def _start(self, tree: PubSubTree) -> None:
         pool = self.connection_pool
         reader = self._reader_options(
-            tree, Subscriber, lambda _, reservation: pool.open_dedicated(reservation)
+            tree, Subscriber, lambda _, progress: pool.open_dedicated(progress)
         )
         options = ManagerOptions(tree, reader, self.retry_policy)
         tree.start(ActorSpec(SubscriptionManager, (options,), name="manager", restart="permanent"))

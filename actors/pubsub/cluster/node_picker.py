@@ -6,8 +6,8 @@ import random
 
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.pools.reservations import Reservation
 from actors.redis.topology.model import Node, Topology
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 
 
@@ -24,19 +24,19 @@ class NodePicker:
         self.current: str | None = None
         self._failed: set[str] = set()
 
-    async def open(self, _: str, reservation: Reservation) -> Connection:
+    async def open(self, _: str, progress: ConnectProgress) -> Connection:
         """Connect to one of the nodes; not to those that failed, as long as there are others."""
-        node = self._pick(self.pool.topology, reservation)
+        node = self._pick(self.pool.topology)
         self.current = node.id
         try:
-            connection = await self.pool.open_dedicated(node.id, reservation)
+            connection = await self.pool.open_dedicated(node.id, progress)
         except BaseException:
             self._failed.add(node.id)
             raise
         self._failed.clear()
         return connection
 
-    def _pick(self, topology: Topology, reservation: Reservation) -> Node:
+    def _pick(self, topology: Topology) -> Node:
         nodes = [node for node in topology.nodes.values() if node.addressable]
         wanted = [node for node in nodes if node.is_primary is not self.replicas]
         well = [node for node in wanted if self._good(node)]
@@ -45,12 +45,7 @@ class NodePicker:
             self._failed.clear()
         # The node of the latest connection may have been lost with it, and nobody knows it yet.
         fresh = [node for node in well if node.id != self.current]
-        # Where the limit is for each node, one may stay full for as long as others like.
-        roomy = [
-            [n for n in some if self.pool.has_room(n.id, reservation)]
-            for some in (fresh, well, spare)
-        ]
-        candidates = next(filter(None, (*roomy, fresh, well, spare, wanted, nodes)), None)
+        candidates = next(filter(None, (fresh, well, spare, wanted, nodes)), None)
         if not candidates:
             raise ConnectionError("the cluster has no node that can be connected to")
         return random.choice(candidates)

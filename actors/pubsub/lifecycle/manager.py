@@ -273,19 +273,17 @@ class SubscriptionManager(Actor[Any]):
         if node in self.readers:
             return
         policy = self.options.retry_policy
-        reservation = self.tree.reservations.reservation()
         ref = self.tree.spawn_reader(
             ActorSpec(
                 NodeReader,
-                (node, self.options.reader, reservation),
+                (node, self.options.reader, self.tree.new_progress()),
                 name=name,
                 retry_policy=None
                 if policy is None
                 else ReaderPolicy(policy, partial(self._after_no, node)),
                 restart="temporary" if policy is None else "permanent",
                 shutdown=1.0,
-            ),
-            reservation.leave,
+            )
         )
         if ref is not None:
             self.readers[node] = ref

@@ -23,7 +23,7 @@ from actors.pubsub.lifecycle.renewal import Renewal
 from actors.pubsub.lifecycle.successor import Successor
 from actors.pubsub.subscriptions.reconciler import Reconciler
 from actors.redis import exceptions
-from actors.redis.pools.reservations import Reservation
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
@@ -41,7 +41,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
     """What all readers of one pub/sub object share.
 
     Attributes:
-        open: connects to a node, by its name in the table, in a reservation of the pool.
+        open: connects to a node, by its name in the table, and notes what it waits for.
         reconciler: returns the reconciler of the running manager.
         release: takes a connection back.
         ready: called with a node's name when there is a connection to the node.
@@ -54,7 +54,7 @@ class ReaderOptions(msgspec.Struct, frozen=True):
             connection is given up at once: another server can take its place.
     """
 
-    open: Callable[[str, Reservation], Awaitable[Connection]]
+    open: Callable[[str, ConnectProgress], Awaitable[Connection]]
     reconciler: Callable[[], Reconciler]
     release: Callable[[Connection], None]
     failed: Callable[[str, Exception], None]
@@ -80,15 +80,12 @@ class ProviderFailedError(exceptions.ConnectionError):
 
 
 class NodeReader(Actor[ReaderTick]):
-    """Keeps one node's subscriptions connected; see the module's docstring.
+    """Keeps one node's subscriptions connected; see the module's docstring."""
 
-    All its incarnations have the same ``reservation`` of a connection in the pool.
-    """
-
-    def __init__(self, node: str, options: ReaderOptions, reservation: Reservation) -> None:
+    def __init__(self, node: str, options: ReaderOptions, progress: ConnectProgress) -> None:
         self.node = node
         self.options = options
-        self.reservation = reservation
+        self.progress = progress
         self._subscriber: Subscriber | None = None
         self._renewal: Renewal | None = None
         self._successor: Successor | None = None
@@ -104,10 +101,10 @@ class NodeReader(Actor[ReaderTick]):
 
     async def on_start(self) -> None:
         """Connect, and take over the node's subscriptions."""
-        options, progress = self.options, self.reservation.progress
+        options, progress = self.options, self.progress
         progress.asks_provider = False
         try:
-            connection = await options.open(self.node, self.reservation)
+            connection = await options.open(self.node, self.progress)
         except Exception as error:
             options.failed(self.node, error)
             if not progress.asks_provider:
@@ -219,7 +216,7 @@ class NodeReader(Actor[ReaderTick]):
         elif connection.usable:
             self.subscriber.silent = True
             self._successor = Successor(
-                partial(self.options.open, self.node, self.reservation),
+                partial(self.options.open, self.node, self.progress),
                 self.options.release,
                 self._succeed,
             )

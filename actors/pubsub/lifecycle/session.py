@@ -131,9 +131,7 @@ class Session:
                 await tree.ready.wait()
         except TimeoutError:
             within = f"{self._start_timeout} s (start_timeout)"
-            full_pool = tree.reservations.timed_out(within)
-            no_connection = TimeoutError(f"no connection within {within}")
-            raise tree.last_error or full_pool or no_connection from None
+            raise tree.last_error or tree.progress.timed_out(within) from None
         if self.failure is not None:
             raise self.failure
 

@@ -26,7 +26,7 @@ from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId
 from actors.redis.error_meaning import is_no
 from actors.redis.exceptions import ConnectionError  # noqa: A004
-from actors.redis.pools.reservations import Reservations
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.runtime.actor import ActorSpec
 from actors.runtime.ref import ActorRef
 from actors.runtime.spawning import actor_child, spawn_under
@@ -60,7 +60,7 @@ class PubSubTree:
 
     Attributes:
         registry: the desired subscriptions.
-        reservations: the readers' places in the pool.
+        progress: what the newest reader waits for, while it connects.
         ready: set once the first reader is connected.
         last_error: why the latest attempt to connect failed.
         refusing: the nodes that said no to the latest attempt.
@@ -79,8 +79,8 @@ class PubSubTree:
         self.system = system
         self.name = name
         self.registry = registry
-        self.reservations = Reservations()
         self.refusing = refusing
+        self.progress = ConnectProgress()
         self.ready = asyncio.Event()
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
@@ -102,6 +102,11 @@ class PubSubTree:
         for server in self.refusing.nodes.keys() & servers:
             self.refusing.forget(server)
         self.ready.set()
+
+    def new_progress(self) -> ConnectProgress:
+        """Return the progress of one more reader."""
+        self.progress = ConnectProgress()
+        return self.progress
 
     def note_error(self, server: NodeId, error: Exception) -> None:
         """Take that no connection to ``server`` could be had, and why."""
@@ -141,23 +146,13 @@ class PubSubTree:
         """Whether the supervisor of the readers has stopped or is stopping."""
         return self._readers is None or self._readers.phase is Phase.STOPPING
 
-    def spawn_reader(self, spec: ActorSpec, gone: Callable[[], None]) -> ActorRef[Any] | None:
-        """Spawn a reader; None while the readers' supervisor does not run.
-
-        When the reader has ended for good, ``gone`` is called before its watchers are told.
-        """
+    def spawn_reader(self, spec: ActorSpec) -> ActorRef[Any] | None:
+        """Spawn a reader; None while the readers' supervisor does not run."""
         readers = self._readers
         if readers is None or readers.phase not in (Phase.STARTING, Phase.RUNNING):
             return None
         ref, child = actor_child(self.system, readers.path, spec)
-        tell_watchers = child.on_gone
-        assert tell_watchers is not None
-
-        def on_gone(reason: ExitReason) -> None:
-            gone()
-            tell_watchers(reason)
-
-        ref._cell.child = readers.start_child(msgspec.structs.replace(child, on_gone=on_gone))
+        ref._cell.child = readers.start_child(child)
         return ref
 
     def is_useful(self, ref: ActorRef[Any]) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import TracebackType
-from typing import Any, AnyStr, Generic, Self
+from typing import Any, AnyStr, Final, Generic, Self
 
-from actors.redis.wire.resp import Argument
+from actors.redis.clients.pipeline import Pipeline, raise_first
+from actors.redis.clients.replies import count, given, names, pairs
+from actors.redis.wire.resp import Argument, decode
 from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
+
+# How many messages publish_many() has in flight at the same time.
+_PUBLISH_BATCH: Final = 2000
 
 
 class BaseClient(ABC, Generic[AnyStr]):
@@ -51,20 +57,73 @@ class BaseClient(ABC, Generic[AnyStr]):
         """Send a command and return its reply."""
 
     @abstractmethod
+    async def _execute(self, args: tuple[Argument, ...]) -> Any:
+        """Send a command that does not block and return its reply."""
+
+    @abstractmethod
+    async def _execute_all(
+        self, commands: list[tuple[Argument, ...]], *, transaction: bool = False
+    ) -> list[Any]:
+        """Send commands that do not block together; return the replies, in which errors are values.
+
+        The replies are not decoded.
+        """
+
+    @abstractmethod
     async def _query(self, *args: Argument) -> Any:
         """Send a command that changes nothing, so that it may be sent again after a failure."""
 
     async def publish(self, channel: str | bytes, message: Argument) -> int:
         """Publish ``message`` and return how many subscribers of this server received it."""
-        return _count(await self.execute_command("PUBLISH", channel, message))
+        return count(await self._execute(("PUBLISH", channel, message)))
 
     async def spublish(self, channel: str | bytes, message: Argument) -> int:
         """Publish to a shard channel and return how many subscribers of this node received it."""
-        return _count(await self.execute_command("SPUBLISH", channel, message))
+        return count(await self._execute(("SPUBLISH", channel, message)))
+
+    async def publish_many(
+        self, messages: Iterable[tuple[str | bytes, Argument]], *, sharded: bool = False
+    ) -> list[int]:
+        """Publish many messages, and return for each how many subscribers received it.
+
+        Messages of one channel are published in their order. All messages are sent, in batches,
+        unless one of a batch fails: then the first error is raised, and later batches are not sent.
+
+        Args:
+            messages: pairs of channel and message; the next ones are taken when those before are
+                published.
+            sharded: publish to shard channels.
+        """
+        name = "SPUBLISH" if sharded else "PUBLISH"
+        counts: list[int] = []
+        rest = iter(messages)
+        while batch := list(islice(rest, _PUBLISH_BATCH)):
+            commands: list[tuple[Argument, ...]] = [
+                (name, channel, message) for channel, message in batch
+            ]
+            replies = await self._execute_all(commands)
+            raise_first(replies, commands)
+            counts += replies if not self.noreply else [0] * len(replies)
+        return counts
+
+    def pipeline(
+        self,
+        transaction: bool | None = None,
+        *,
+        raise_on_error: bool = True,
+        timeout: float | None = None,
+    ) -> Pipeline[AnyStr]:
+        """Return a pipeline, which collects commands and sends them together; see Pipeline."""
+        return Pipeline(self._execute_all, self._decoded, transaction, raise_on_error, timeout)
+
+    def _decoded(self, reply: Any) -> Any:
+        if type(reply) is int or not self.decode_responses:
+            return reply
+        return decode(reply, self.encoding)
 
     async def ping(self, message: str | bytes | None = None) -> AnyStr:
         """Return ``PONG``, or ``message`` where one is given, from the server."""
-        reply: AnyStr = await self._query("PING", *_given(message))
+        reply: AnyStr = await self._query("PING", *given(message))
         return reply
 
     async def echo(self, message: str | bytes) -> AnyStr:
@@ -74,11 +133,11 @@ class BaseClient(ABC, Generic[AnyStr]):
 
     async def pubsub_channels(self, pattern: str | bytes | None = None) -> set[AnyStr]:
         """Return the channels with subscribers; those that match ``pattern`` where one is given."""
-        return set(await self._query("PUBSUB", "CHANNELS", *_given(pattern)) or ())
+        return names(await self._query("PUBSUB", "CHANNELS", *given(pattern)))
 
     async def pubsub_shardchannels(self, pattern: str | bytes | None = None) -> set[AnyStr]:
         """Return this node's shard channels with subscribers, like :meth:`pubsub_channels`."""
-        return set(await self._query("PUBSUB", "SHARDCHANNELS", *_given(pattern)) or ())
+        return names(await self._query("PUBSUB", "SHARDCHANNELS", *given(pattern)))
 
     async def pubsub_numsub(self, *channels: str | bytes) -> dict[AnyStr, int]:
         """Return the number of subscribers of each of ``channels``, patterns not counted."""
@@ -90,21 +149,4 @@ class BaseClient(ABC, Generic[AnyStr]):
 
     async def pubsub_numpat(self) -> int:
         """Return the number of different patterns that are subscribed to."""
-        return _count(await self._query("PUBSUB", "NUMPAT"))
-
-
-def _given(argument: str | bytes | None) -> tuple[str | bytes, ...]:
-    return () if argument is None else (argument,)
-
-
-def _count(reply: Any) -> int:
-    # A client with noreply gets None instead of a reply.
-    return 0 if reply is None else int(reply)
-
-
-def pairs(reply: Any) -> dict[Any, int]:
-    """Return the names and counts in a reply to NUMSUB: a map, or a flat list of pairs."""
-    if isinstance(reply, Mapping):
-        return dict(reply)
-    flat = iter(reply or ())
-    return dict(zip(flat, flat, strict=True))
+        return count(await self._query("PUBSUB", "NUMPAT"))

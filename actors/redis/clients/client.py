@@ -6,17 +6,19 @@ from typing import Any, AnyStr
 
 from actors.redis.clients.base_client import BaseClient
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.wire.connection import Connection
-from actors.redis.wire.resp import Argument, decode, words
+from actors.redis.wire.command_kinds import blocking_seconds
+from actors.redis.wire.resp import Argument, pack, words
+from actors.redis.wire.transaction import in_transaction, results_of
 
 
 class RedisClient(BaseClient[AnyStr]):
     """A client of one server.
 
-    The client sends a command again only while the server has surely not executed it: the retry
-    policy covers getting a connection. An error after the command was sent is raised, because a
-    message that is published twice is worse than one whose publisher knows that it may be lost.
-    Commands that change nothing (ping, echo, pubsub_*) are retried as a whole.
+    All commands share one connection; a command that blocks has one of its own meanwhile. The
+    client sends a command again only while the server has surely not executed it: the retry policy
+    covers getting a connection. An error after the command was sent is raised, because a message
+    that is published twice is worse than one whose publisher knows that it may be lost. Commands
+    that change nothing (ping, echo, pubsub_*) are retried as a whole.
     """
 
     connection_pool: ConnectionPool
@@ -29,30 +31,64 @@ class RedisClient(BaseClient[AnyStr]):
 
         Raises:
             RedisError: the server's error reply, as the class of its code.
-            ConnectionError: there is no connection, or it was lost before the reply came: the
-                server may have executed the command or not.
-            TimeoutError: no connection, or no reply, in time.
-            DataError: an argument is no str, bytes, int or float.
+            UnansweredError: the connection was lost before the reply came: the server may have
+                executed the command or not.
+            ReplyTimeoutError: no reply within ``stream_timeout``; the same is true.
+            ConnectionError, TimeoutError: there is no connection; the command was not sent.
+            DataError: an argument is no str, bytes, int or float, or the command changes the state
+                of its connection.
         """
-        connection = await self.retry_policy.call_with_retries(self.connection_pool.acquire)
-        return await self._run(connection, args)
+        args = words(args)
+        seconds = blocking_seconds(args)
+        if seconds is not None:
+            return self._decoded(await self._execute_alone(args, seconds))
+        return await self._execute(args)
+
+    async def _execute(self, args: tuple[Argument, ...]) -> Any:
+        pool = self.connection_pool
+        shared = pool.shared()
+        command = pack(args, pool.settings.encoding)
+        if not shared.connected:
+            await self.retry_policy.call_with_retries(shared.connect)
+        if self.noreply:
+            return await shared.post(command)
+        return self._decoded(await shared.submit(command))
+
+    async def _execute_all(
+        self, commands: list[tuple[Argument, ...]], *, transaction: bool = False
+    ) -> list[Any]:
+        pool = self.connection_pool
+        shared, encoding = pool.shared(), pool.settings.encoding
+        packed = [pack(args, encoding) for args in commands]
+        if not packed:
+            return []
+        if transaction:
+            packed = in_transaction(packed)
+        if not shared.connected:
+            await self.retry_policy.call_with_retries(shared.connect)
+        if self.noreply:
+            await shared.post(*packed)
+            return [None] * len(commands)
+        replies = await shared.submit_batch(packed)
+        return results_of(replies) if transaction else replies
 
     async def _query(self, *args: Argument) -> Any:
+        shared = self.connection_pool.shared()
+        command = pack(args, self.encoding)
+
         async def attempt() -> Any:
-            return await self._run(await self.connection_pool.acquire(), args)
+            await shared.connect()
+            return await (shared.post(command) if self.noreply else shared.submit(command))
 
-        return await self.retry_policy.call_with_retries(attempt)
+        return self._decoded(await self.retry_policy.call_with_retries(attempt))
 
-    async def _run(self, connection: Connection, args: tuple[Argument, ...]) -> Any:
+    async def _execute_alone(self, args: tuple[Argument, ...], seconds: float) -> Any:
+        pool = self.connection_pool
+        connection = await self.retry_policy.call_with_retries(pool.acquire)
         try:
-            args = words(args)
-            if self.noreply:
-                connection.post(*args)
-                return await connection.drain_writes()
-            reply = await connection.execute(*args)
+            return await connection.execute_blocking(seconds, *args)
         finally:
-            self.connection_pool.release(connection)
-        return decode(reply, self.encoding) if self.decode_responses else reply
+            pool.release(connection)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.connection_pool.location}>"

@@ -14,7 +14,12 @@ from os import PathLike, fspath
 from typing import Any, Final, TypeVar
 
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
-from actors.redis.config.settings import DEFAULT_LOCATION, ConnectionSettings, SharedOptions
+from actors.redis.config.settings import (
+    DEFAULT_LOCATION,
+    DEFAULT_POOL_TIMEOUT,
+    ConnectionSettings,
+    SharedOptions,
+)
 from actors.redis.config.tls import CertReqs, make_ssl_context
 from actors.redis.config.url import SSL_OPTIONS
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the default policy
@@ -32,7 +37,8 @@ class CommonOptions(SharedOptions, total=False):
 
     #: Seconds to wait for a connection; None: no limit.
     pool_timeout: float | None
-    #: How many connections may be open; None: 64, for a cluster 32.
+    #: How many connections may be lent at the same time, to commands that block, subscriptions and
+    #: callers of the pool; None: 64, for a cluster 32. All other commands share one for each node.
     max_connections: int | None
     #: Seconds after which an unused connection is closed; None: never.
     max_idle_time: float | None
@@ -85,7 +91,8 @@ def defaults_of(options: type, **others: Any) -> dict[str, Any]:
 
     A keyword that is none of ``others`` has the default of ConnectionSettings, or None.
     """
-    defaults = {field.name: field.default for field in fields(ConnectionSettings)} | others
+    defaults = {field.name: field.default for field in fields(ConnectionSettings)}
+    defaults |= {"pool_timeout": DEFAULT_POOL_TIMEOUT, **others}
     return {name: defaults.get(name) for name in options.__annotations__}
 
 

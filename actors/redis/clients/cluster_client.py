@@ -10,10 +10,13 @@ from actors.redis import exceptions
 from actors.redis.clients.base_client import BaseClient
 from actors.redis.clients.gathering import Gathering, gathering
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.cluster.key_routing import route
-from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall
+from actors.redis.cluster.key_routing import Route, Scope, route
+from actors.redis.cluster.node_batches import NodeBatches, connect_to_owners, transaction_call
+from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall, Seen
 from actors.redis.topology.model import Node
-from actors.redis.wire.resp import Argument, decode, words
+from actors.redis.wire.command_kinds import blocking_seconds
+from actors.redis.wire.resp import Argument, pack, words
+from actors.redis.wire.transaction import results_of
 
 
 class RedisClusterClient(BaseClient[AnyStr]):
@@ -60,43 +63,100 @@ class RedisClusterClient(BaseClient[AnyStr]):
         Raises:
             RedisError: the server's error reply, as the class of its code.
             ClusterDownError: no node serves the slot at the moment.
-            ConnectionError: there is no connection, or it was lost before the reply came: the
-                node may have executed the command or not.
-            TimeoutError: no connection, or no reply, in time.
-            DataError: an argument is no str, bytes, int or float, or the key is missing.
+            UnansweredError: the connection was lost before the reply came: the node may have
+                executed the command or not.
+            ReplyTimeoutError: no reply within ``stream_timeout``; the same is true.
+            ConnectionError, TimeoutError: there is no connection; the command was not sent.
+            DataError: an argument is no str, bytes, int or float, the key is missing, or the
+                command changes the state of its connection.
         """
-        return await self._run(args, node, slot, repeatable=False)
-
-    async def _query(self, *args: Argument) -> Any:
-        return await self._run(args, None, None, repeatable=True)
-
-    async def _run(
-        self, args: tuple[Argument, ...], node: str | None, slot: int | None, *, repeatable: bool
-    ) -> Any:
         args = words(args)
+        blocking = blocking_seconds(args)
         if node is None and slot is None:
             together = gathering(args)
             if together is not None:
                 return await self._gather(together, args)
+        to = route(args, self.connection_pool.encoding, node=node, slot=slot)
+        return await self._run(args, to, repeatable=False, blocking=blocking)
+
+    async def _execute(self, args: tuple[Argument, ...]) -> Any:
+        to = route(args, self.connection_pool.encoding)
+        return await self._run(args, to, repeatable=False)
+
+    async def _query(self, *args: Argument) -> Any:
+        together = gathering(args)
+        if together is not None:
+            return await self._gather(together, args)
+        return await self._run(args, route(args, self.encoding), repeatable=True)
+
+    async def _run(
+        self,
+        args: tuple[Argument, ...],
+        to: Route,
+        *,
+        repeatable: bool,
+        blocking: float | None = None,
+    ) -> Any:
         pool = self.connection_pool
-        to = route(args, pool.encoding, node=node, slot=slot)
-        call = RedirectingCall(pool, args, to, repeatable=repeatable, noreply=self.noreply)
+        command = pack(args, pool.settings.encoding)
+        seen: Seen | None = None
+        if to.slot is not None and blocking is None and not self.noreply:
+            owner = pool.shared_by_owner(to.slot)
+            if owner is not None:
+                try:
+                    return self._decoded(await owner.shared.submit(command))
+                except Exception as error:
+                    seen = owner.address, error
+        call = RedirectingCall(
+            pool, args, to, repeatable=repeatable, noreply=self.noreply, blocking=blocking
+        )
+        return self._decoded(await self._go_on(call, seen))
+
+    async def _go_on(self, call: RedirectingCall, seen: Seen | None) -> Any:
+        """Make the attempts of ``call`` that are left after what has been ``seen``."""
+        call.seen = seen
         try:
-            reply = await self.retry_policy.call_with_retries(
+            return await self.retry_policy.call_with_retries(
                 call.attempt, failure_hook=call.recover
             )
         except MayHaveRunError as wrapper:
-            error = wrapper.error
-        else:
-            return decode(reply, pool.encoding) if pool.decode_responses else reply
-        raise error
+            final = wrapper.error
+        raise final
+
+    async def _execute_all(
+        self, commands: list[tuple[Argument, ...]], *, transaction: bool = False
+    ) -> list[Any]:
+        pool = self.connection_pool
+        routes = [route(args, pool.encoding) for args in commands]
+        packed = [pack(args, pool.settings.encoding) for args in commands]
+        if transaction and packed:
+            call = transaction_call(pool, packed, routes, noreply=self.noreply)
+            results = await self._go_on(call, None)
+            return [None] * len(packed) if self.noreply else results_of(results)
+        await connect_to_owners(pool, routes)
+        batches = NodeBatches(pool, packed, routes, noreply=self.noreply)
+        replies = await batches.send()
+
+        async def finish(number: int, seen: Seen | None) -> None:
+            args, to = commands[number], routes[number]
+            try:
+                if gathering(args) is not None:
+                    replies[number] = await self._query(*args)
+                else:
+                    call = RedirectingCall(pool, args, to, repeatable=False, noreply=self.noreply)
+                    replies[number] = await self._go_on(call, seen)
+            except Exception as error:
+                replies[number] = error
+
+        await asyncio.gather(*(finish(number, seen) for number, seen in batches.unfinished()))
+        return replies
 
     async def _gather(self, together: Gathering, args: tuple[Argument, ...]) -> Any:
         nodes = together.nodes(self.connection_pool.topology)
         if not nodes:
             raise exceptions.ClusterDownError("no node is known that could be asked")
         replies = await asyncio.gather(
-            *(self._run(args, node.id, None, repeatable=True) for node in nodes),
+            *(self._run(args, Route(Scope.NODE, node=node.id), repeatable=True) for node in nodes),
             return_exceptions=True,
         )
         good: list[Any] = []

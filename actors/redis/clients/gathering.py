@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from actors.redis.clients.base_client import pairs
+from actors.redis.clients.replies import pairs
 from actors.redis.topology.model import Node, Topology
 from actors.redis.wire.resp import Argument, text_of
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
@@ -12,18 +12,27 @@ from actors.redis import exceptions
 from actors.redis.cluster.bus_contacts import BusContacts
 from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.layout import ClusterLayout
-from actors.redis.cluster.session import ClusterSession, KnownTopology
+from actors.redis.cluster.session import ClusterSession, KnownTopology, Owner
 from actors.redis.config.cluster_url import (
     StartupNode,
     checked_remap,
     options_of_url,
     startup_locations,
 )
-from actors.redis.config.settings import ConnectionOptions, ConnectionSettings, check_limits
-from actors.redis.pools.node_pools import NodePools
-from actors.redis.pools.reservations import Reservation
+from actors.redis.config.locations import TCPLocation
+from actors.redis.config.settings import (
+    DEFAULT_POOL_TIMEOUT,
+    ConnectionOptions,
+    ConnectionSettings,
+    check_limits,
+    one_timeout,
+)
+from actors.redis.pools.connections import Connections, to_its_end
+from actors.redis.pools.places import Limits
 from actors.redis.topology.model import Address, AddressRemap, Topology
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
+from actors.redis.wire.shared_connection import SharedConnection
 
 _MAX_CONNECTIONS: Final = 32
 
@@ -31,16 +40,21 @@ _MAX_CONNECTIONS: Final = 32
 class ClusterConnectionPool:
     """Connections to the nodes of one cluster; an async context manager.
 
+    Commands to a node share one connection, see :mod:`actors.redis.wire.shared_connection`. Besides
+    those the pool lends connections to whoever needs one alone: subscriptions, commands that block,
+    and the callers of :meth:`acquire`.
+
     The pool may be entered several times at once; the last exit closes it. The first entry finds
-    the cluster. From then on :attr:`topology` is the latest known one;
-    :meth:`refresh` asks the nodes again.
+    the cluster. From then on :attr:`topology` is the latest known one; :meth:`refresh` asks the
+    nodes again.
 
     Args:
         startup_nodes: nodes to find the cluster by; one that answers is enough.
         host: one more startup node, with ``port``.
         port: see ``host``.
-        max_connections: how many connections may be open; None: 32. The pool opens one more to each
-            node that it asks for the topology.
+        max_connections: how many connections may be lent at the same time; None: 32. Subscriptions
+            do not wait: beyond this number they get theirs, and the pool logs one warning. The pool
+            opens one more to each node that it asks for the topology.
         max_connections_per_node: whether that is the limit of each node, instead of all together.
         read_from_replicas: subscribe on replicas where there are any.
         address_remap: returns, for the (host, port) that a node announces, the one that reaches the
@@ -70,8 +84,8 @@ class ClusterConnectionPool:
         max_connections_per_node: bool = False,
         read_from_replicas: bool = False,
         address_remap: AddressRemap | None = None,
-        timeout: float | None = None,
-        pool_timeout: float | None = None,
+        timeout: float | None = DEFAULT_POOL_TIMEOUT,
+        pool_timeout: float | None = DEFAULT_POOL_TIMEOUT,
         max_idle_time: float | None = None,
         skip_full_coverage_check: bool = False,
         nodemanager_follow_cluster: bool = True,
@@ -79,15 +93,13 @@ class ClusterConnectionPool:
         connection_class: type[Connection] = Connection,
         **options: Unpack[ConnectionOptions],
     ) -> None:
-        if timeout is not None and pool_timeout is not None:
-            raise ValueError("timeout and pool_timeout are the same option: give one of them")
+        self.timeout = one_timeout(timeout, pool_timeout)
         self.startup_nodes = startup_locations(startup_nodes, host, port)
         self.settings = ConnectionSettings(location=self.startup_nodes[0], **options)
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
         self.max_connections_per_node = max_connections_per_node
         self.read_from_replicas = read_from_replicas
         self.address_remap = None if address_remap is None else checked_remap(address_remap)
-        self.timeout = pool_timeout if timeout is None else timeout
         self.max_idle_time = max_idle_time
         self.skip_full_coverage_check = skip_full_coverage_check
         self.nodemanager_follow_cluster = nodemanager_follow_cluster
@@ -98,7 +110,6 @@ class ClusterConnectionPool:
         )
         #: The topology in the terms of the reference API.
         self.cluster_layout = ClusterLayout(lambda: self.topology)
-        self._options = options
         self._entries = 0
         self._session: ClusterSession | None = None
         self._known = KnownTopology(self.address_remap)
@@ -139,13 +150,13 @@ class ClusterConnectionPool:
 
     @property
     def in_use(self) -> int:
-        """How many connections are leased."""
-        return self._session.pools.in_use if self._session is not None else 0
+        """How many connections are lent, or have commands in flight."""
+        return self._session.connections.in_use if self._session is not None else 0
 
     @property
     def idle(self) -> int:
-        """How many connections are open and not leased."""
-        return self._session.pools.idle if self._session is not None else 0
+        """How many connections are open and not in use."""
+        return self._session.connections.idle if self._session is not None else 0
 
     def __repr__(self) -> str:
         return (
@@ -238,7 +249,19 @@ class ClusterConnectionPool:
         """
         return self._entered().observer.silent(self.address_of(node_id))
 
-    # --- Leases -----------------------------------------------------------------------------------
+    # --- Connections ------------------------------------------------------------------------------
+
+    def shared_at(self, address: Address) -> SharedConnection:
+        """Return the connection to the node at ``address`` that commands share.
+
+        Raises:
+            RuntimeError: the pool was not entered.
+        """
+        return self._entered().shared_at(address)
+
+    def shared_by_owner(self, slot: int) -> Owner | None:
+        """Return the healthy primary of ``slot``, if there is an open connection to it."""
+        return self._entered().shared_by_owner(slot)
 
     async def acquire(self, node_id: str) -> Connection:
         """Return a connection to a node that nobody else uses until :meth:`release`.
@@ -253,39 +276,31 @@ class ClusterConnectionPool:
 
     async def acquire_at(self, address: Address) -> Connection:
         """Return a connection to the node at ``address``, as :meth:`acquire`."""
-        return await self._entered().acquire(address)
+        return await self._entered().connections.hold(TCPLocation(*address))
 
     async def open_dedicated(
-        self, node_id: str, reservation: Reservation | None = None
+        self, node_id: str, progress: ConnectProgress | None = None
     ) -> Connection:
         """Return a new connection, for subscriptions: :meth:`release` will close it.
 
-        The server answers on it, whatever the pool's ``noreply`` is. Raises what :meth:`acquire`
-        does.
+        The call never waits for others to release theirs. The server answers on the connection,
+        whatever the pool's ``noreply`` is. Raises what :meth:`Connection.open` does.
 
         Args:
             node_id: the node to connect to.
-            reservation: holds the connection's place in the pool, and keeps the place for the next
-                connection; None: the place ends with the connection.
+            progress: is kept up to date, for a caller with a time limit of its own.
         """
-        address = self.address_of(node_id)
-        return await self._entered().pools.lease(address, dedicated=True, reservation=reservation)
-
-    def has_room(self, node_id: str, reservation: Reservation) -> bool:
-        """Whether ``reservation`` gets a connection to a node without waiting for a place.
-
-        Raises what :meth:`address_of` does.
-        """
-        return self._entered().pools.has_room(self.address_of(node_id), reservation)
+        location = TCPLocation(*self.address_of(node_id))
+        return await self._entered().connections.hold_for_subscriptions(location, progress)
 
     def release(self, connection: Connection) -> None:
-        """Take ``connection`` back; does nothing for one that is not leased."""
+        """Take ``connection`` back; does nothing for one that is not lent."""
         if self._session is not None:
-            self._session.pools.release(connection)
+            self._session.connections.release(connection)
 
     @asynccontextmanager
     async def connection(self, node_id: str) -> AsyncIterator[Connection]:
-        """Lease a connection to a node for the context."""
+        """Lend a connection to a node for the context."""
         connection = await self.acquire(node_id)
         try:
             yield connection
@@ -325,17 +340,14 @@ class ClusterConnectionPool:
         observer = ClusterObserver(
             self.connection_class, self.settings, self.startup_nodes, self.address_remap
         )
-        pools = NodePools(
-            self.max_connections,
+        limits = Limits(
+            max_connections=self.max_connections,
             per_node=self.max_connections_per_node,
             timeout=self.timeout,
-            options={
-                "connection_class": self.connection_class,
-                "max_idle_time": self.max_idle_time,
-                **self._options,
-            },
+            max_idle_time=self.max_idle_time,
         )
-        return ClusterSession(self._known, observer, pools)
+        connections = partial(Connections, self.connection_class, self.settings, limits)
+        return ClusterSession(self._known, observer, connections)
 
     async def _leave(self) -> None:
         self._entries -= 1
@@ -343,21 +355,4 @@ class ClusterConnectionPool:
             return
         session, self._session = self._session, None
         left = exceptions.ConnectionError("the cluster's connection pool was left")
-        await _to_its_end(session.close(left))
-
-
-async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
-    """Await ``closing``, which takes bounded time, to its end; a cancellation comes after that.
-
-    A cancellation in its midst would leave connections open.
-    """
-    task = asyncio.create_task(closing)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
+        await to_its_end(session.close(left))

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
 from actors.redis.topology.model import Address, Health, Node
-from actors.redis.wire.connection import Connection
-from actors.redis.wire.resp import Argument
+from actors.redis.wire.reply_slots import DISCARD
+from actors.redis.wire.resp import Argument, pack
+from actors.redis.wire.shared_connection import SharedConnection
 
 _MAX_REDIRECTIONS: Final = 8
+_ASKING: Final = pack(("ASKING",))
+
+#: Where a command was sent, and the error that came.
+Seen: TypeAlias = tuple[Address, Exception]
 
 
 class MayHaveRunError(Exception):
@@ -47,7 +52,15 @@ class RedirectingCall:
 
     Args:
         repeatable: the command changes nothing, so that it may be sent again.
-        noreply: tell the node not to answer.
+        noreply: do not wait for the reply.
+        blocking: the seconds for which the command may block at the node, on a connection of its
+            own; None: it does not block.
+        batch: a packed transaction to send instead of the command, which is only its name then; the
+            result is the list of the replies.
+
+    Attributes:
+        seen: where the command was sent before, and the error that came: the first attempt goes on
+            from there; None: it begins with sending.
     """
 
     def __init__(
@@ -58,12 +71,17 @@ class RedirectingCall:
         *,
         repeatable: bool,
         noreply: bool,
+        blocking: float | None = None,
+        batch: list[bytes] | None = None,
     ) -> None:
+        self.seen: Seen | None = None
         self._pool = pool
         self._args = args
         self._route = route
         self._repeatable = repeatable
         self._noreply = noreply
+        self._blocking = blocking
+        self._batch = batch
         # Nodes that could not be reached: others are tried first, if there are any.
         self._avoid: set[Address] = set()
 
@@ -84,11 +102,16 @@ class RedirectingCall:
             raise
 
     async def _send_and_follow(self) -> Any:
-        address = self._choose()
+        seen, self.seen = self.seen, None
+        address = self._choose() if seen is None else seen[0]
         asking = False
         trail = [address]
         while True:
             try:
+                if seen is not None:
+                    (_, error), seen = seen, None
+                    self._judge(address, error)
+                    raise error
                 return await self._send(address, asking)
             except exceptions.AskError as redirection:
                 if self._route.scope is Scope.NODE:
@@ -143,6 +166,7 @@ class RedirectingCall:
             and not node.failing
             and node.address not in self._avoid
             and not self._pool.silent(node.id)
+            and not self._pool.shared_at(node.address).resting
         )
 
     def _owner(self, owner: Node | None) -> Address:
@@ -174,32 +198,70 @@ class RedirectingCall:
 
     async def _send(self, address: Address, asking: bool) -> Any:
         try:
-            connection = await self._pool.acquire_at(address)
-        except (exceptions.ConnectionError, TimeoutError):
-            self._avoid.add(address)
-            raise
-        try:
-            return await self._execute(connection, asking)
+            if self._blocking is not None:
+                return await self._send_alone(address, asking, self._blocking)
+            return await self._send_shared(address, asking)
         except Exception as error:
+            self._judge(address, error)
+            raise
+
+    def _judge(self, address: Address, error: Exception) -> None:
+        """Avoid a node that cannot be reached; wrap an error after which nobody may try again."""
+        if isinstance(error, exceptions.ConnectionError | TimeoutError):
+            self._avoid.add(address)
+        sent = isinstance(error, exceptions.UnansweredError | exceptions.ReplyTimeoutError)
+        if sent and not self._repeatable:
+            raise MayHaveRunError(error) from None
+
+    async def _send_shared(self, address: Address, asking: bool) -> Any:
+        shared = self._pool.shared_at(address)
+        await shared.connect()
+        if self._batch is not None:
+            return await self._send_batch(shared, self._batch, asking)
+        packed = [pack(self._args, self._pool.settings.encoding)]
+        if asking:
+            packed.insert(0, _ASKING)
+        if self._noreply:
+            return await shared.post(*packed)
+        if not asking:
+            return await shared.submit(packed[0])
+        # If ASKING fails, the command fails, too, and its error is the one to raise.
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        shared.submit_all(packed, [DISCARD, future])
+        return await future
+
+    async def _send_batch(self, shared: SharedConnection, batch: list[bytes], asking: bool) -> Any:
+        if asking:
+            # ASKING is for the next command alone, and EXEC is not the next one.
+            raise exceptions.TryAgainError(
+                f"slot {self._route.slot} is moving, and a transaction cannot follow its keys: "
+                "try again when the move is over"
+            )
+        if self._noreply:
+            return await shared.post(*batch)
+        replies = await shared.submit_batch(batch)
+        for reply in replies:
+            if isinstance(reply, (*_STALE, exceptions.AskError, exceptions.TryAgainError)):
+                raise reply  # nothing was executed, or nobody knows
+        return replies
+
+    async def _send_alone(self, address: Address, asking: bool, seconds: float) -> Any:
+        connection = await self._pool.acquire_at(address)
+        try:
+            if asking:
+                connection.send_command("ASKING").add_done_callback(_retrieve)
+            return await connection.execute_blocking(seconds, *self._args)
+        except (exceptions.ConnectionError, TimeoutError) as error:
             if connection.lost is None:
                 raise
-            self._avoid.add(address)
-            if self._repeatable:
-                raise
-            raise MayHaveRunError(error) from None
+            sent = exceptions.ReplyTimeoutError if _timed_out(error) else exceptions.UnansweredError
+            raise sent(str(error)) from error
         finally:
             self._pool.release(connection)
 
-    async def _execute(self, connection: Connection, asking: bool) -> Any:
-        if self._noreply:
-            if asking:
-                connection.post("ASKING")
-            connection.post(*self._args)
-            return await connection.drain_writes()
-        if asking:
-            # If ASKING fails, the command fails, too, and its error is the one to raise.
-            connection.send_command("ASKING").add_done_callback(_retrieve)
-        return await connection.execute(*self._args)
+
+def _timed_out(error: Exception) -> bool:
+    return not isinstance(error, exceptions.ConnectionError)
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from actors.redis import exceptions
 from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.single_flight import SingleFlight
-from actors.redis.cluster.stuck_commands import StuckCommandWatch
-from actors.redis.pools.node_pools import NodePools
-from actors.redis.topology.model import Address, AddressRemap, Topology
+from actors.redis.config.locations import Location, TCPLocation
+from actors.redis.pools.connections import Connections
+from actors.redis.topology.model import Address, AddressRemap, Health, Topology, is_address
 from actors.redis.topology.update import move_slot
-from actors.redis.wire.connection import Connection
+from actors.redis.wire.shared_connection import SharedConnection
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.redis")
@@ -58,7 +58,7 @@ class KnownTopology:
         """Return where to reach the node that a MOVED or ASK names; None where nobody can tell.
 
         An empty host in ``address`` stands for the node that sent the redirection, which is reached
-        at ``asked``; ``?`` stands for a node without a host name.
+        at ``asked``; ``?`` stands for a node without a host name. What is no address tells nothing.
         """
         host, port = address
         if not host and asked is not None:
@@ -67,17 +67,35 @@ class KnownTopology:
             nodes = self.value.nodes.values() if self.value is not None else ()
             found = [node.address for node in nodes if node.port == port]
             return found[0] if len(found) == 1 else None
+        if not is_address((host, port)):
+            return None
         return self._remap((host, port)) if self._remap is not None else (host, port)
+
+
+class Owner(NamedTuple):
+    """A slot's primary: where it is reached, and the connection that commands to it share."""
+
+    address: Address
+    shared: SharedConnection
 
 
 class ClusterSession:
     """Begins when a pool is entered first and ends when the pool is left last."""
 
-    def __init__(self, known: KnownTopology, observer: ClusterObserver, pools: NodePools) -> None:
+    def __init__(
+        self,
+        known: KnownTopology,
+        observer: ClusterObserver,
+        connections: Callable[[Callable[[], None]], Connections],
+    ) -> None:
         self.known = known
-        self.pools = pools
         self.observer = observer
-        self._stuck = StuckCommandWatch(pools, self.refresh_soon)
+        # A stopped process accepts commands and never answers. Only the other nodes notice, and
+        # the topology tells: so it is looked at while a reply is late.
+        self.connections = connections(self.refresh_soon)
+        # The owners of slots, as long as the topology is the one by which they were found.
+        self._owners: dict[int, Owner] = {}
+        self._owners_of: Topology | None = None
         self._loaded = False
         self._load = SingleFlight(self._find)
         self._refresh = SingleFlight(self._look)
@@ -115,19 +133,31 @@ class ClusterSession:
 
     async def close(self, error: exceptions.ConnectionError) -> None:
         """Close all connections; whoever waits for one gets ``error``."""
-        self._stuck.end()
         if self._soon is not None:
             self._soon.cancel()
         await self._load.close()
         await self._refresh.close()
         await self.observer.close()
-        await self.pools.close(error)
+        await self.connections.close(error)
 
-    async def acquire(self, address: Address) -> Connection:
-        """Lease a connection for commands; see :meth:`NodePools.lease`."""
-        connection = await self.pools.lease(address)
-        self._stuck.begin()
-        return connection
+    def shared_at(self, address: Address) -> SharedConnection:
+        """Return the connection to ``address`` that commands share; it may not be open yet."""
+        return self.connections.shared(TCPLocation(*address))
+
+    def shared_by_owner(self, slot: int) -> Owner | None:
+        """Return the healthy primary of ``slot``, if there is an open connection to it."""
+        topology = self.known.value
+        if topology is not self._owners_of:
+            self._owners, self._owners_of = {}, topology
+        owner = self._owners.get(slot)
+        if owner is None:
+            node = topology.primary_for(slot) if topology is not None else None
+            if node is None or node.failing or not node.addressable:
+                return None
+            owner = self._owners[slot] = Owner(node.address, self.shared_at(node.address))
+        if not owner.shared.connected or self.observer.silent(owner.address):
+            return None
+        return owner
 
     def note_moved(self, slot: int, address: Address, asked: Address | None) -> Address | None:
         """Act upon a MOVED; see :meth:`ClusterConnectionPool.note_moved`."""
@@ -170,6 +200,14 @@ class ClusterSession:
         return self._adopt(topology)
 
     def _adopt(self, topology: Topology) -> Topology:
-        self.pools.keep({node.address for node in topology.nodes.values()})
-        self._stuck.topology_changed(topology)
+        healthy: set[Location] = set()
+        failed: set[Location] = set()
+        for node in topology.nodes.values():
+            (failed if node.health is Health.FAILED else healthy).add(TCPLocation(*node.address))
+        self.connections.keep(healthy | failed)
+        for location in failed - healthy:
+            self.connections.fail(
+                location,
+                exceptions.ConnectionError("the other nodes of the cluster call it failed"),
+            )
         return self.known.set(topology)

@@ -16,6 +16,11 @@ DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
 #: Seconds that connecting may take by default: a port that accepts and never answers must not hold
 #: up its callers for ever.
 DEFAULT_CONNECT_TIMEOUT: Final = 5.0
+#: Seconds in which a reply must come by default: longer than the 5 s after which a server that is
+#: busy with a script answers BUSY.
+DEFAULT_STREAM_TIMEOUT: Final = 10.0
+#: Seconds to wait for a connection of a pool by default, the time to open one included.
+DEFAULT_POOL_TIMEOUT: Final = 10.0
 # Without the control characters, which some encodings escape (utf-7 for instance).
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
@@ -67,8 +72,8 @@ class ConnectionSettings:
     ssl_context: tls.SSLContext | None = None
     #: Seconds from the connect to the last reply of the handshake; None: no limit.
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
-    #: Seconds to wait for a reply; None: no limit.
-    stream_timeout: float | None = None
+    #: Seconds to wait for a reply, before the connection is closed; None: no limit.
+    stream_timeout: float | None = DEFAULT_STREAM_TIMEOUT
     #: Name to show in CLIENT LIST.
     client_name: str | None = None
     #: The codec of str in commands and in decoded replies; must contain ASCII.
@@ -142,6 +147,18 @@ def check_limits(
         problems.append(f"max_connections must be 1 or more, not {max_connections!r}")
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def one_timeout(timeout: float | None, pool_timeout: float | None) -> float | None:
+    """Return the limit that a pool was given under either of its two names.
+
+    Raises:
+        ValueError: both are given.
+    """
+    given = [each for each in (timeout, pool_timeout) if each != DEFAULT_POOL_TIMEOUT]
+    if len(given) > 1:
+        raise ValueError("timeout and pool_timeout are the same option: give one of them")
+    return given[0] if given else DEFAULT_POOL_TIMEOUT
 
 
 def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:

@@ -81,7 +81,13 @@ class Node:
     @property
     def addressable(self) -> bool:
         """Whether the cluster knows where the node is."""
-        return self.port > 0 and "noaddr" not in self.flags
+        return is_address(self.address) and "noaddr" not in self.flags
+
+
+def is_address(address: Address) -> bool:
+    """Whether a connection to ``address`` can be tried: a host without spaces, and a real port."""
+    host, port = address
+    return 0 < port < 65536 and host.isprintable() and not set(host) & set(" ") and host != ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from math import isinf
 from typing import Any, Final, Self
 
 from actors.redis.config.credentials import UserPass
@@ -27,7 +28,6 @@ from actors.redis.wire.subscribed import refuse_on_subscribed
 # Stands for ``stream_timeout`` of the settings.
 _STREAM_TIMEOUT: Final = -1.0
 _OR_TLS: Final = " or did not finish the TLS handshake; does that port speak TLS?"
-_SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
 
 
 class Connection(RespProtocol):
@@ -160,17 +160,6 @@ class Connection(RespProtocol):
             self.write(data, FuturePending(future))
         return future
 
-    def post(self, *args: Argument) -> None:
-        """Send a command and tell the server not to answer it.
-
-        Raises:
-            DataError: an argument cannot be sent.
-            PubSubError: the command would disturb the subscriptions of the connection.
-            ConnectionError: the connection is closed.
-        """
-        data = self._pack(args)
-        self.write(data if self.noreply else _SKIP_REPLY + data)
-
     def _pack(self, args: tuple[Argument, ...]) -> bytes:
         if self.subscribed:
             refuse_on_subscribed(args)
@@ -207,6 +196,15 @@ class Connection(RespProtocol):
             )
             self.abort(error)
             raise error from None
+
+    async def execute_blocking(self, seconds: float, *args: Argument) -> Any:
+        """Send a command that blocks for ``seconds`` at most, and return its reply.
+
+        The reply may take ``stream_timeout`` longer than that. Raises what :meth:`execute` does.
+        """
+        limit = self.settings.stream_timeout
+        timeout = None if limit is None or isinf(seconds) else seconds + limit
+        return await self.execute(*args, timeout=timeout)
 
     async def _finish(self, future: asyncio.Future[Any]) -> Any:
         try:

@@ -63,6 +63,8 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.location = settings.location
         #: The replies to come, the next one first.
         self.pending: deque[Pending] = deque()
+        #: Whether other replies are to come, too: commands of many tasks share the connection.
+        self.shared = False
         #: The reason for the connection's end; None while it can be used.
         self.lost: BaseException | None = None
         #: Whether a pool must close the connection instead of giving it to the next user.
@@ -113,7 +115,7 @@ class RespProtocol(asyncio.BufferedProtocol):
         self.proof = self._emptied
         self.last_read = now = self._now()
         self.bytes_read += nbytes
-        quick = not self.pending and self._buffer[nbytes - 1] == _NEWLINE
+        quick = self._buffer[nbytes - 1] == _NEWLINE and not (self.pending or self.shared)
         search = _search_pushes if quick else _search_all
         try:
             end = nbytes - SEARCHED if nbytes > SEARCHED else 0

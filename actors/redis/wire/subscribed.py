@@ -11,7 +11,7 @@ from actors.redis.exceptions import PubSubError
 from actors.redis.wire.resp import Argument, text_of
 
 _CALLS: Final = "call subscribe() and unsubscribe() of the pub/sub object"
-_CLIENT: Final = "send it with execute_command() of a client"
+_OWN: Final = "use a connection of your own, `async with client.connection_pool.connection(...)`"
 
 # What would end the subscriptions, take their confirmations, or stop the replies; and what to do.
 _CURES: Final = {
@@ -19,8 +19,7 @@ _CURES: Final = {
     **dict.fromkeys(("UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"), _CALLS),
     "CLIENT REPLY": "make the client with noreply=True",
     "HELLO": "give credentials and client_name to the client",
-    "MONITOR": "use a connection of your own, Connection.open()",
-    **dict.fromkeys(("MULTI", "PSYNC", "SYNC"), _CLIENT),
+    **dict.fromkeys(("MONITOR", "MULTI", "PSYNC", "SYNC"), _OWN),
     **dict.fromkeys(("QUIT", "RESET"), "leave the context of the pub/sub object"),
 }
 

@@ -11,8 +11,8 @@ import pytest
 from actors import exceptions
 from actors.pubsub.cluster.node_picker import NodePicker
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
-from actors.redis.pools.reservations import Reservations
 from actors.redis.topology.model import Role
+from actors.redis.wire.connect_progress import ConnectProgress
 from actors.testing.clusters.cluster import ClusterNode
 from tests.clusters.fixtures import BINARIES
 from tests.pubsub.cluster.streams import DEADLINE, Stream, serving
@@ -31,11 +31,11 @@ of_either_role = pytest.mark.parametrize("replicas", [False, True], ids=["primar
 async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
     async with ClusterConnectionPool(cluster.startup_nodes) as pool:
         picker = NodePicker(pool, replicas)
-        reservation = Reservations().reservation()
+        progress = ConnectProgress()
         former = None
         picked = set()
         for _ in range(40):
-            pool.release(await picker.open("server", reservation))
+            pool.release(await picker.open("server", progress))
             assert picker.current != former
             former = picker.current
             assert former is not None
@@ -45,7 +45,7 @@ async def test_the_next_node_is_another_one_that_answers(cluster, replicas):
         cluster.pause(silent)
         await eventually(lambda: _silent(pool, silent))
         for _ in range(6):
-            pool.release(await picker.open("server", reservation))
+            pool.release(await picker.open("server", progress))
             assert picker.current in picked
 
 

@@ -37,13 +37,6 @@ async def test_tls_to_a_plain_port_is_named_when_entering(shared_server):
     assert "did not finish the TLS handshake" in str(cause)
 
 
-async def test_a_full_pool_is_named_when_entering(shared_server):
-    async with client_of(shared_server, max_connections=1) as client, client.pubsub():
-        cause = await cause_of(client)
-    assert type(cause) is TimeoutError
-    assert "within 0.3 s (start_timeout): all 1 are in use; raise max_connections" in str(cause)
-
-
 async def test_a_credential_provider_that_hangs_is_named_when_entering(shared_server):
     class Hangs(AbstractCredentialProvider):
         async def get_credentials(self) -> UserPass:

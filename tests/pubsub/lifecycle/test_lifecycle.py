@@ -84,21 +84,6 @@ async def test_k8_p13_no_connection_goes_back_with_a_subscription_on_it(server: 
         assert client.connection_pool.in_use == 0
 
 
-async def test_pool_exhaustion_is_one_clear_error(server: AnyServer):
-    async with (
-        client_of(server, max_connections=1, pool_timeout=0.1) as client,
-        client.pubsub(channels=["a"]) as first,
-    ):
-        with within(1), pytest.raises(ExceptionGroup) as caught:
-            async with client.pubsub(channels=["b"], start_timeout=0.5):
-                pass
-        (error,) = caught.value.exceptions
-        assert isinstance(error, TimeoutError)
-        assert "all 1 are in use; raise max_connections" in str(error)
-        ask(server, "PUBLISH", "a", "1")
-        assert await data_of(first, 1) == ["1"]
-
-
 # -- errors of entering ----------------------------------------------------------------------------
 
 

@@ -1,8 +1,9 @@
-"""A pub/sub object and its place in the pool: kept for its life, and given back with its end."""
+"""A pub/sub object and the pool: it never waits for a place, and gives its place back."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -15,61 +16,77 @@ from tests.pubsub.helpers import (
     data_of,
     is_subscribed,
     kill_subscribers,
-    numsub,
     within,
 )
 from tests.servers import AnyServer
 from tests.support import eventually
 
 
-def free(client: Redis[Any]) -> int:
-    """How many places of the client's pool nobody has."""
-    permits = client.connection_pool._permits
-    assert permits is not None
-    return permits.free
+def held(client: Redis[Any]) -> int:
+    """How many connections of the client's pool somebody holds."""
+    connections = client.connection_pool._connections
+    assert connections is not None
+    return len(connections._held)
 
 
-def waiting(client: Redis[Any]) -> int:
-    permits = client.connection_pool._permits
-    assert permits is not None
-    return permits.waiting
+def taken(client: Redis[Any]) -> int:
+    """How many places of the client's pool are taken."""
+    connections = client.connection_pool._connections
+    assert connections is not None
+    return sum(places.taken for places in connections._places.values())
 
 
-async def test_p1_a_pubsub_that_waits_does_not_get_the_place_of_one_that_reconnects(
-    server: AnyServer,
+async def test_more_subscriptions_than_connections_are_live_and_one_warning_says_so(
+    shared_server: AnyServer, caplog: pytest.LogCaptureFixture
+):
+    async with client_of(shared_server, max_connections=3) as client, AsyncExitStack() as stack:
+        objects = [
+            await stack.enter_async_context(
+                client.pubsub(channels=[f"c{n}"], ignore_subscribe_messages=True)
+            )
+            for n in range(8)
+        ]
+        for n, pubsub in enumerate(objects):
+            assert await client.publish(f"c{n}", str(n)) == 1
+            assert await data_of(pubsub, 1) == [str(n)]
+        assert held(client) == 8
+    warnings = [r for r in caplog.records if "max_connections_exceeded" in r.getMessage()]
+    assert len(warnings) == 1
+    assert "give a max_connections" in warnings[0].getMessage()
+
+
+async def test_what_blocks_waits_for_a_place_in_bounded_time_and_all_else_does_not(
+    shared_server: AnyServer,
 ):
     async with (
-        client_of(server) as outside,
-        client_of(server, max_connections=1) as client,
+        client_of(shared_server, max_connections=1, pool_timeout=0.1) as client,
+        client.pubsub(channels=["a"]),
     ):
-        second = client.pubsub(channels=["b"], start_timeout=None)
-        async with client.pubsub(channels=["a"], ignore_subscribe_messages=True) as first:
-            entering = asyncio.create_task(second.__aenter__())
-            await eventually(lambda: waiting(client) == 1)
-            for turn in range(1, 4):
-                kill_subscribers(server)
-                await eventually(lambda n=turn: first.stats().reconnects == n)
-                await eventually(is_subscribed(server, "a"))
-                await outside.publish("a", str(turn))
-                assert await data_of(first, 1) == [str(turn)]
-                assert not entering.done()
-        await entering
-        assert (numsub(server, "a"), numsub(server, "b")) == (0, 1)
-        await second.__aexit__(None, None, None)
-        assert free(client) == 1
+        with within(2), pytest.raises(TimeoutError, match="held, by subscriptions"):
+            await client.execute_command("BLPOP", "nothing", 0)
+        assert await client.publish("a", "x") == 1
 
 
-async def test_p1_a_full_pool_does_not_end_a_pubsub_that_reconnects(server: AnyServer):
-    async with client_of(server, max_connections=2, pool_timeout=0.05) as client:
-        async with client.pubsub(channels=["a"]) as p:
-            held = await client.connection_pool.acquire()
-            await eventually(is_subscribed(server, "a"))
+async def test_p1_commands_that_block_do_not_keep_a_pubsub_from_reconnecting(server: AnyServer):
+    async with (
+        client_of(server) as outside,
+        client_of(server, max_connections=2) as client,
+        client.pubsub(channels=["a"], ignore_subscribe_messages=True) as p,
+    ):
+        blocked = [
+            asyncio.create_task(client.execute_command("BLPOP", "nothing", 0)) for _ in range(3)
+        ]
+        await eventually(lambda: held(client) == 2)
+        for turn in range(1, 4):
             kill_subscribers(server)
-            with pytest.raises(TimeoutError, match="all 2 are in use"):
-                await client.connection_pool.acquire()
-            await eventually(lambda: p.stats().reconnects == 1)
-            client.connection_pool.release(held)
-        assert free(client) == 2
+            await eventually(lambda n=turn: p.stats().reconnects == n)
+            await eventually(is_subscribed(server, "a"))
+            await outside.publish("a", str(turn))
+            assert await data_of(p, 1) == [str(turn)]
+        for task in blocked:
+            task.cancel()
+        await asyncio.wait(blocked)
+    assert client.connection_pool.in_use == 0
 
 
 @pytest.mark.parametrize("end", ["leaves", "raises", "cancelled"])
@@ -92,7 +109,6 @@ async def test_p13_the_place_is_given_back_however_it_is_left(
                     await eventually(lambda: p.connection is None)
                 if fault == "down":
                     await eventually(lambda: _states(p) & {"waiting", "starting"})
-                assert free(client) == 0
                 entered.set()
                 await go.wait()
                 if end == "raises":
@@ -105,7 +121,7 @@ async def test_p13_the_place_is_given_back_however_it_is_left(
         go.set()
         with within(2):
             await asyncio.wait([task])
-        assert free(client) == 1
+        assert taken(client) == 0
         assert isinstance(task.exception(), LookupError) if end == "raises" else True
         if fault == "silent":
             server.resume()
@@ -127,14 +143,14 @@ async def test_the_place_is_given_back_when_it_gives_up(server: AnyServer, polic
                 try:
                     await asyncio.Event().wait()
                 finally:
-                    if free(client) == 1:
+                    if taken(client) == 0:
                         given_back.set()
         assert given_back.is_set()  # at once: its body may still have much to do
         await client.ping()
 
 
 @pytest.mark.parametrize("whose", ["manager", "readers"])
-async def test_the_place_is_not_lost_with_a_part_of_the_tree(server: AnyServer, whose: str):
+async def test_no_place_is_lost_with_a_part_of_the_tree(server: AnyServer, whose: str):
     async with client_of(server, max_connections=1) as client:
         async with client.pubsub(channels=["a"], retry_policy=QUICK) as p:
             parts = p._session.tree
@@ -146,8 +162,8 @@ async def test_the_place_is_not_lost_with_a_part_of_the_tree(server: AnyServer, 
                 parts._readers.request_stop(None)
             await eventually(lambda: p.stats().gaps == 1)
             await eventually(is_subscribed(server, "a"))
-            assert free(client) == 0
-        assert free(client) == 1
+            assert taken(client) == 1
+        assert taken(client) == 0
 
 
 async def test_the_place_is_given_back_when_the_system_stops(server: AnyServer):
@@ -161,7 +177,7 @@ async def test_the_place_is_given_back_when_the_system_stops(server: AnyServer):
                     await asyncio.Event().wait()
                 finally:
                     await stopping
-                    assert free(client) == 1
+                    assert taken(client) == 0
 
 
 async def test_p13_cancelled_at_any_moment_of_entering_it_leaves_no_place_taken(server: AnyServer):
@@ -175,4 +191,4 @@ async def test_p13_cancelled_at_any_moment_of_entering_it_leaves_no_place_taken(
             result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
             if result is p:
                 await p.__aexit__(None, None, None)
-            assert free(client) == 1
+            assert taken(client) == 0

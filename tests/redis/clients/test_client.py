@@ -16,6 +16,7 @@ from actors.redis.exceptions import (
     AuthenticationFailureError,
     ConnectionError,  # noqa: A004
     DataError,
+    ReplyTimeoutError,
     UnknownCommandError,
 )
 from actors.redis.pools.connection_pool import ConnectionPool
@@ -252,7 +253,7 @@ async def test_a_reply_that_does_not_come_in_time():
         peer(says(HELLO)) as port,
         Redis("127.0.0.1", port, stream_timeout=0.05) as client,
     ):
-        with pytest.raises(TimeoutError, match="did not answer 'PUBLISH'"):
+        with pytest.raises(ReplyTimeoutError, match=r"did not answer within 0\.05 s"):
             await client.publish("channel", "message")
         assert client.connection_pool.idle == 0
 

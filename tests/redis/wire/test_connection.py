@@ -335,18 +335,13 @@ async def test_noreply_sends_and_expects_nothing(shared_server):
     connection = await Connection.open(settings_of(shared_server, noreply=True))
     assert connection.noreply
     assert await connection.execute("SET", "noreply", 1) is None
-    connection.post("INCR", "noreply")
+    await connection.execute("INCR", "noreply")
     assert not connection.pending
     other = await Connection.open(settings_of(shared_server))
     await eventually(lambda: _equals(other, "noreply", b"2"))
     for each in (connection, other):
         each.close()
         await each.wait_closed()
-
-
-async def test_post_skips_one_reply_only(connection):
-    connection.post("SET", "posted", 1)
-    assert await connection.execute("GET", "posted") == b"1"
 
 
 # --- other ways to connect ------------------------------------------------------------------------

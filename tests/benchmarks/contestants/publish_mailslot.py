@@ -1,0 +1,47 @@
+"""mailslot as a publisher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors import Redis
+from tests.benchmarks.contestants.publishing import (
+    message_of,
+    publish_at_once,
+    publish_one_by_one,
+    publish_together,
+)
+from tests.benchmarks.meter import Meter
+
+
+async def one_by_one(meter: Meter) -> None:
+    channel, payload = message_of(meter.job)
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_one_by_one(meter, lambda: client.publish(channel, payload))
+
+
+async def at_once(meter: Meter) -> None:
+    channel, payload = message_of(meter.job)
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_at_once(meter, lambda: client.publish(channel, payload))
+
+
+async def together(meter: Meter) -> None:
+    """publish_many()."""
+    message = message_of(meter.job)
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_together(meter, lambda count: client.publish_many([message] * count))
+
+
+async def pipeline(meter: Meter) -> None:
+    """A pipeline of PUBLISH."""
+    channel, payload = message_of(meter.job)
+    async with Redis.from_url(meter.job.url) as client:
+
+        async def publish(count: int) -> Any:
+            async with client.pipeline() as pipe:
+                for _ in range(count):
+                    pipe.publish(channel, payload)
+            return pipe.results
+
+        await publish_together(meter, publish)

@@ -1,0 +1,41 @@
+"""redis-py as a publisher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from tests.benchmarks.contestants.publishing import (
+    message_of,
+    publish_at_once,
+    publish_one_by_one,
+    publish_together,
+)
+from tests.benchmarks.meter import Meter
+
+
+async def one_by_one(meter: Meter) -> None:
+    channel, payload = message_of(meter.job)
+    client = Redis.from_url(meter.job.url)
+    await publish_one_by_one(meter, lambda: client.publish(channel, payload))
+
+
+async def at_once(meter: Meter) -> None:
+    channel, payload = message_of(meter.job)
+    client = Redis.from_url(meter.job.url)
+    await publish_at_once(meter, lambda: client.publish(channel, payload))
+
+
+async def together(meter: Meter) -> None:
+    """A pipeline without a transaction."""
+    channel, payload = message_of(meter.job)
+    client = Redis.from_url(meter.job.url)
+
+    async def publish(count: int) -> Any:
+        async with client.pipeline(transaction=False) as pipe:
+            for _ in range(count):
+                pipe.publish(channel, payload)
+            return await pipe.execute()
+
+    await publish_together(meter, publish)
