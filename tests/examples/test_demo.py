@@ -47,8 +47,9 @@ def test_the_single_demo_survives_its_faults_and_its_numbers_add_up():
     published, delivered, restarts, gaps, failures = numbers(LAST_LINE, last)
     assert numbers(THE_ONE_BEFORE, before) == [published, delivered, published - delivered, 0]
     assert delivered > 1_000
-    assert restarts >= 8, "one for each of the connections that were broken"
-    assert gaps >= 3 * 8, "one for each of the three channels at each of them"
+    # A server that is frozen for two seconds answers then on the same connection: no gap.
+    assert restarts >= 7, "one for each of the connections that were broken"
+    assert gaps >= 3 * 7, "one for each of the three channels at each of them"
     assert failures >= 2
     for fault in ("kill-connection", "kill-five-times", "kill-server", "freeze-server"):
         assert f"{fault}: " in ran.stdout
