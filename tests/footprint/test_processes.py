@@ -12,7 +12,7 @@ from tests.footprint.processes import ConsumerError, consuming
     ("module", "reason"),
     [
         ("nobody", "not installed: No module named 'tests.footprint.contestants.nobody'"),
-        ("mailslot", "ConnectionError"),
+        ("mailslot", "NoReachableNodeError"),
     ],
 )
 async def test_a_consumer_that_ends_says_why(module: str, reason: str):

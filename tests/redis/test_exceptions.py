@@ -136,7 +136,14 @@ def test_the_old_name_of_the_reference():
 def test_what_the_reference_has_not_belongs_to_one_of_its_classes():
     known = {line.partition(":")[0] for line in REFERENCE.strip().splitlines()}
     own = {name for name in e.__all__ if name not in known} - {"RedisClusterException"}
-    assert own == {"ConnectTimeoutError", "NoReachableNodeError", "PrimaryDownError", "from_reply"}
+    assert own == {
+        "ConnectTimeoutError",
+        "NoReachableNodeError",
+        "PrimaryDownError",
+        "ReplyTimeoutError",
+        "UnansweredError",
+        "from_reply",
+    }
     assert issubclass(e.ConnectTimeoutError, e.ConnectionError)
     assert issubclass(e.PrimaryDownError, e.ResponseError)
 

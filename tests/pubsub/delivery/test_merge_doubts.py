@@ -158,7 +158,6 @@ missing_steps = st.lists(
             ("deliver", "b"),
             ("deliver", "b"),
             ("miss", "a"),
-            ("miss", "b"),
             ("join", ("a", 2)),
             ("wait", 2),
             ("wait", int(MEMORY / TICK)),

@@ -91,8 +91,12 @@ async def test_a_killed_startup_node(cluster):
         assert victim.id in pool.topology.nodes
         assert await eventually(lambda: _failed(pool, victim.id), timeout=15)
         await cluster.promoted(replica)
-        topology = await pool.refresh()
-        assert topology.nodes[replica.id].role is Role.PRIMARY
+        # A look asks one node, which may not know yet.
+        assert await eventually(lambda: _is_primary(pool, replica.id), timeout=15)
+
+
+async def _is_primary(pool: ClusterConnectionPool, node_id: str) -> bool:
+    return (await pool.refresh()).nodes[node_id].role is Role.PRIMARY
 
 
 async def _failed(pool: ClusterConnectionPool, node_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -95,9 +96,12 @@ async def test_the_deadline_ends_it(server, tmp_path, how):
 @pytest.mark.parametrize("how", HOLDS)
 async def test_three_signals_end_it_at_once(server, tmp_path, how):
     async with stuck(server, tmp_path, holding(how, 60)) as program:
-        for _ in range(3):
+        for _ in range(2):
             program.signal(signal.SIGTERM)
             await asyncio.sleep(0.05)  # what the kernel has not delivered yet, it merges
+        # On a busy machine the second one may have come late, and be the first that is seen.
+        with contextlib.suppress(ProcessLookupError):
+            program.signal(signal.SIGTERM)
         assert await program.ends(2) == 143
     assert "and not flushed" in program.out
 
