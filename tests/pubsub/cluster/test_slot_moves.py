@@ -27,7 +27,7 @@ FOLLOWED = 1.0
 SHORT = 0.5
 #: Seconds in which a look at the topology comes, and what it shows is done. While nothing is
 #: subscribed, and until the look after that, two nodes are asked every five seconds.
-LOOKED = 7.0
+LOOKED = 12.0
 
 
 @pytest_asyncio.fixture(
