@@ -25,7 +25,7 @@ _UNUSED = 5.0
 _PER_ROW = 0.000_003
 #: Seconds between two attempts to connect to a node that a target has no other place than: at
 #: first, and at most. They double after every so many attempts.
-_HASTEN, _LONGEST_HASTEN, _HASTENED_ALIKE = 0.25, 4.0, 8
+_HASTEN, _LONGEST_HASTEN, _HASTENED_ALIKE = 0.25, 4.0, 24
 
 
 class NodeReaders:
