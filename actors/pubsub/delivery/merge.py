@@ -9,8 +9,9 @@ arrive in different orders. One node *leads*:
 - A message from another node has passed already, and is dropped; or the leader has yet to deliver
   it, and it is *held*. When the leader passes a later message, or is silent about the held one
   for ``memory`` seconds, then the held message passes: late is better than never.
-- When its own node delivers a later message that has passed, the held message is *overtaken*: only
-  the leader can still deliver it in order. After ``memory`` seconds it is dropped.
+- When its own node delivers a later message that has passed, or has yet to deliver one at the end
+  of that time, the held message is *overtaken*: only the leader can still deliver it in order.
+  After ``memory`` seconds it is dropped.
 - A held message that may be older than the leader's subscription is dropped, too, because later
   messages may have passed already. How old a message may be: ``LAG`` seconds, or ``memory`` seconds
   as long as its node has delivered nothing that the leader, too, delivered.
@@ -210,7 +211,11 @@ class Merge:
             if feeder is not self.leader and feeder.held and feeder.held[0][1] < due:
                 self._drop(feeder, min(due, self._limit(feeder), self._last_passed(feeder)))
                 while feeder.held and feeder.held[0][1] < due:
-                    self._pass_late(feeder)
+                    if self._others_passed(feeder, feeder.held[0][1]):
+                        feeder.overtaken.append(feeder.held.popleft())
+                        self._drop_overtaken(feeder, due)
+                    else:
+                        self._pass_late(feeder)
         self._closed = [feeder for feeder in self._closed if feeder.held or feeder.overtaken]
         self._report_doubt()
         self._forget(now - OWED)
@@ -373,6 +378,17 @@ class Merge:
         """Return when a message of the feeder's stream passed last."""
         passed = (at for (stream, _), at in reversed(self._passed) if stream == feeder.stream)
         return next(passed, -inf)
+
+    def _others_passed(self, feeder: MergeInput, since: float) -> bool:
+        """Whether a message that ``feeder`` has yet to deliver has passed after ``since``."""
+        number = self._forgotten + len(self._passed)
+        for (stream, _), at in reversed(self._passed):
+            number -= 1
+            if at <= since or number < feeder.owing:
+                return False
+            if stream == feeder.stream and number not in feeder.delivered:
+                return True
+        return False
 
     def _drop(self, feeder: MergeInput, limit: float) -> None:
         dropped = before(feeder.held, limit)

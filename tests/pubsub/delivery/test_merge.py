@@ -203,6 +203,38 @@ def test_what_the_leader_missed_and_a_later_message_has_overtaken_is_dropped_and
     assert sink.got == [0, 2, 3]
 
 
+def test_what_the_leader_has_overtaken_is_not_passed_when_its_time_is_up():
+    merge, sink, clock, missed = make_telling()
+    leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+    merge.lead("leader")
+    put(leader, 0)
+    put(other, 0)
+    clock.time += 2 * LAG
+    put(other, 1)  # the leader has missed it
+    clock.time += 0.9 * MEMORY
+    put(leader, 2)
+    clock.time += 0.2 * MEMORY
+    merge.expire()
+    put(other, 2)
+    assert (sink.got, len(missed)) == ([0, 2], 1)
+
+
+def test_a_node_far_ahead_of_the_leader_passes_what_the_leader_is_silent_about():
+    merge, sink, clock, missed = make_telling()
+    leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
+    merge.lead("leader")
+    put(leader, 0)
+    put(other, 0)
+    clock.time += 2 * LAG
+    put(other, 1, 2)
+    clock.time += 0.9 * MEMORY
+    put(leader, 1)  # the other one has delivered this: it overtakes nothing
+    clock.time += 0.2 * MEMORY
+    merge.expire()
+    put(leader, 2)
+    assert (sink.got, missed) == ([0, 1, 2], [])
+
+
 def test_the_leader_delivers_what_is_overtaken_at_another_node():
     merge, sink, clock, missed = make_telling()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
