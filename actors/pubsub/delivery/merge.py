@@ -364,9 +364,11 @@ class Merge:
 
     def _pass_late(self, feeder: MergeInput) -> None:
         """Pass the first held message, unless it was dropped as another node's."""
-        message, _ = feeder.held.popleft()
+        message, came = feeder.held.popleft()
         if (feeder.stream, self._key(message)) not in self._gone:
             self._pass(feeder, message)
+        elif not self._is_told(feeder, message):
+            self._doubt(came - self._memory)
 
     def _release_in_order(self, feeder: MergeInput) -> None:
         """Pass what is held, except messages older than all subscriptions and passed ones."""
@@ -399,10 +401,15 @@ class Merge:
         dropped = [
             entry
             for entry in before(feeder.overtaken, limit)
-            if (feeder.stream, self._key(entry[0])) not in self._gone
+            if not self._is_told(feeder, entry[0])
         ]
         if dropped:
             self._tell_dropped(feeder, dropped, dropped[0][1] - self._memory)
+
+    def _is_told(self, feeder: MergeInput, message: Any) -> bool:
+        """Whether ``message`` was dropped, and reported, as another node's; in doubt it was not."""
+        key = feeder.stream, self._key(message)
+        return key in self._gone and key not in self._repeated_keys
 
     def _tell_dropped(
         self, feeder: MergeInput, dropped: list[tuple[Any, float]], since: float
