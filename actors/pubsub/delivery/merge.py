@@ -232,7 +232,7 @@ class Merge:
         return index < 0 or self._passed[index][1] < now - self._memory
 
     def finish(self) -> None:
-        """Pass everything that is held: no node delivers any more."""
+        """Drop what is overtaken, and pass everything else that is held: no node delivers more."""
         for feeder in [*self.inputs.values(), *self._closed]:
             self._drop_overtaken(feeder, inf)
             self._release(feeder)
@@ -407,7 +407,10 @@ class Merge:
             self._tell_dropped(feeder, dropped, dropped[0][1] - self._memory)
 
     def _is_told(self, feeder: MergeInput, message: Any) -> bool:
-        """Whether ``message`` was dropped, and reported, as another node's; in doubt it was not."""
+        """Whether the drop of ``message`` was reported, when another node had delivered it.
+
+        Where payloads repeat, the message that was dropped then may have been another one.
+        """
         key = feeder.stream, self._key(message)
         return key in self._gone and key not in self._repeated_keys
 

@@ -64,10 +64,10 @@ class BatchActor(FunctionActor):
         self._take(batch)
         if self._wait and len(batch) < self._most:
             await self._take_more(batch)
-        if self._gate is not None and not self._gate.is_set():
-            await self._gate.wait()
         self._cell.processed += len(batch) - 1
         try:
+            if self._gate is not None and not self._gate.is_set():
+                await self._gate.wait()
             failures = await self._handle(batch)
         except BaseException as error:
             # The message loop reports the first message.

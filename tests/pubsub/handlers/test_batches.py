@@ -340,6 +340,21 @@ async def test_p12_what_is_cancelled_is_reported(shared_server: AnyServer):
     assert {type(one.error) for one in failures} == {asyncio.CancelledError}
 
 
+async def test_p12_what_is_cancelled_before_its_call_is_reported(shared_server: AnyServer):
+    failures: list[Any] = []
+    batches = Batches()
+    handler = Handler(batches, batch=Batch(max=3, wait=60), on_failure=failures.append)
+    handler.gate = asyncio.Event()  # never set
+    async with client_of(shared_server) as client:
+        p = client.pubsub(channel_handlers={"a": handler})
+        async with p:
+            await publish_many(client, "a", 3)
+            await eventually(lambda: node_of(p, "a").detail["mailbox"] == 0 and p.stats().received)
+            await eventually(lambda: node_of(p, "a").detail["processed"] == 2)
+    assert batches.got == []
+    assert [one.message["data"] for one in failures] == ["1", "2", "0"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
