@@ -61,7 +61,7 @@ class ShardRole:
         self._requests = requests
         self._replicas = replicas
         self._look_due = self._silence_due = inf
-        self._turns = RetryTurns(_LONGEST_RETRY)
+        self._turns: RetryTurns[Target] = RetryTurns(_LONGEST_RETRY)
         self._retried_at = -inf
         # How many messages had come at the last look that saw new ones, and when that was.
         self._received, self._received_at = 0, 0.0
@@ -211,7 +211,7 @@ class ShardRole:
         elif now - self._retried_at > turns.pause:
             self._state.refusals, self._retried_at = False, now
             refused = self.reconciler.refused_for_now()
-            tried = turns.take(refused)
+            tried = turns.take(refused, self.reconciler.is_served)
             self.reconciler.retry(tried)
             self._state.refusals |= len(tried) < len(refused)
 

@@ -189,7 +189,8 @@ class SubscriptionManager(Actor[Any]):
         self.reconciler: Reconciler
         self.loop: asyncio.AbstractEventLoop
         self._pause = self._waited = 1
-        self._turns, self._retrying = RetryTurns(_LONGEST_RETRY), False
+        self._turns: RetryTurns[Target] = RetryTurns(_LONGEST_RETRY)
+        self._retrying = False
 
     async def on_start(self) -> None:
         """Make a reconciler for what the registry holds; the readers come after."""
@@ -261,7 +262,7 @@ class SubscriptionManager(Actor[Any]):
         self._retrying = False
         refused = self.reconciler.refused_for_now()
         if refused:
-            self.reconciler.retry(self._turns.take(refused))
+            self.reconciler.retry(self._turns.take(refused, self.reconciler.is_served))
             self._retry_soon()
         else:
             self._turns = RetryTurns(_LONGEST_RETRY)

@@ -276,6 +276,11 @@ class Reconciler:
         """Return the targets that a node has refused, and none for good."""
         return [t for t, row in self.table.rows.items() if row.blocked and t not in self.refusals]
 
+    def is_served(self, target: Target) -> bool:
+        """Return whether a node feeds ``target``."""
+        row = self.table.rows.get(target)
+        return row is not None and row.source is not None
+
     def holders(self, targets: Iterable[Target]) -> list[Subscriber]:
         """Return the connections on which one of ``targets`` is not absent."""
         rows, subscribers = self.table.rows, self.subscribers

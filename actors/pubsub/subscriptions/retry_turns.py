@@ -1,12 +1,15 @@
 """How often, and for how many targets, servers are asked again that refused for the moment (pure).
 
-A few targets are asked for at first, and more each time that some were accepted: a server that has
-just come back is not met with ten thousand names at once, nor asked for all of them in vain.
+A few targets are asked for at first, and more each time that a server accepted some of them: a
+server that has just come back is not met with ten thousand names at once, nor asked for all of them
+in vain. A target that is refused no more, because nodes that contradict each other sent it to each
+other, was accepted by nobody.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -21,14 +24,14 @@ _FEW: Final = 5
 _FUTILE: Final = 14
 
 
-class RetryTurns(msgspec.Struct):
+class RetryTurns(msgspec.Struct, Generic[T]):
     """Takes turns with the refused targets, until none is refused.
 
     Attributes:
         longest: the longest pause in seconds.
         pause: seconds until the next attempt.
         count: how many targets are tried next.
-        refused: how many were refused at the latest attempt.
+        tried: the targets of the latest attempt.
         futile: how many attempts in a row had no success.
         begin: where among the refused targets the next attempt begins.
     """
@@ -36,20 +39,24 @@ class RetryTurns(msgspec.Struct):
     longest: float
     pause: float = _FIRST
     count: int = _FEW
-    refused: int = 0
+    tried: list[T] = []
     begin: int = 0
     futile: int = 0
 
-    def take(self, refused: list[T]) -> list[T]:
-        """Return the targets to ask for now, out of all that are refused."""
-        if len(refused) < self.refused:
+    def take(self, refused: list[T], served: Callable[[T], bool]) -> list[T]:
+        """Return the targets to ask for now.
+
+        Args:
+            refused: all that are refused.
+            served: returns whether a node feeds a target.
+        """
+        if any(map(served, set(self.tried).difference(refused))):
             self.pause, self.count, self.futile = _FIRST, 4 * self.count, 0
         else:
             self.futile += 1
             self.pause = min(2 * self.pause, self.longest)
             self.count = _FEW if self.futile < _FUTILE else 1
-        self.refused = len(refused)
         start = self.begin % max(len(refused), 1)
-        tried = [*refused[start:], *refused[:start]][: self.count]
-        self.begin = start + len(tried)
-        return tried
+        self.tried = [*refused[start:], *refused[:start]][: self.count]
+        self.begin = start + len(self.tried)
+        return self.tried

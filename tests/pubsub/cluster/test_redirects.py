@@ -55,3 +55,12 @@ def test_p6b_a_claim_with_a_higher_epoch_is_news_and_one_with_a_lower_one_is_not
     split = Redirects()
     followed = sum(split.may_follow(7, 0.01 * n, epoch=10 + n % 2) for n in range(200))
     assert followed < 10
+
+
+def test_p6b_many_slots_that_nodes_contradict_each_other_about_share_an_allowance():
+    redirects = Redirects()
+    assert all(redirects.may_follow(slot, 0.0) for slot in range(1000)), "each slot once, at once"
+    followed = sum(
+        redirects.may_follow(slot, 0.1 * step) for step in range(100) for slot in range(1000)
+    )
+    assert followed <= 8 + 4 * 10
