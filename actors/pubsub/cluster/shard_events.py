@@ -64,7 +64,6 @@ class ShardEvents:
         self._pool = pool
         self._requests = requests
         self._compared = state.topology
-        self._checked_at = 0.0
 
     # -- connections -------------------------------------------------------------------------------
 
@@ -241,7 +240,6 @@ class ShardEvents:
             state.forget_others()
             self.replace()
             reconciler.finish_handovers(self._placement.linger)
-        self._checked_at = asked_at
 
     def _find_misplaced(self, old: Topology, new: Topology) -> None:
         """Find the sources that changed their shard: no server says so to their subscribers."""
@@ -261,4 +259,6 @@ class ShardEvents:
                 and not any(start <= slots[target] <= end for start, end in stays)
             ]
             self._placement.places_by_slot.clear()
-            reconciler.misplaced(node, lost, self._checked_at, "the replica changed its primary")
+            # The looks since then have asked other nodes, which did not know yet.
+            proof = self._pool.contacts.followed_at(node, before.primary_id)
+            reconciler.misplaced(node, lost, proof, "the replica changed its primary")

@@ -1,4 +1,4 @@
-"""Which nodes are out of touch with their cluster, and since when (pure).
+"""Which nodes are out of touch with their cluster, and since when; whom replicas follow (pure).
 
 Messages go from node to node over the cluster bus. A node whose bus is cut off, and one that the
 others have forgotten, goes on answering its clients and delivers nothing. What tells is CLUSTER
@@ -88,6 +88,8 @@ class BusContacts:
         self.cut_off: dict[str, float] = {}
         self._readings: dict[str, _Reading] = {}
         self._known_at: dict[str, float] = {}
+        # By replica, by primary: when the replica was asked and said that it follows the primary.
+        self._followed_at: dict[str, dict[str, float]] = {}
         self._forgotten_at: dict[str, float] = {}
 
     def heard_at(self, node_id: str) -> float:
@@ -98,6 +100,14 @@ class BusContacts:
     def known_at(self, node_id: str) -> float:
         """Return when the others were last known to know a node; -infinity: never."""
         return self._known_at.get(node_id, -inf)
+
+    def followed_at(self, node_id: str, primary_id: str | None) -> float:
+        """Return when a node was asked last and said that its primary is ``primary_id``.
+
+        Other nodes learn over the bus, late, that a replica follows another primary. -infinity: the
+        node never said so.
+        """
+        return self._followed_at.get(node_id, {}).get(primary_id or "", -inf)
 
     def forgotten(self, now: float) -> set[str]:
         """Return the nodes that the others knew, and have forgotten a moment ago."""
@@ -117,6 +127,9 @@ class BusContacts:
         """Take the answer of one node, which was asked at ``asked_at``."""
         if view.myself is None:
             return
+        own = view.nodes.get(view.myself)
+        if own is not None and own.primary_id:
+            self._followed_at.setdefault(own.id, {})[own.primary_id] = asked_at
         heard = sorted(
             node.heard_at / 1000
             for node in view.nodes.values()
@@ -161,6 +174,11 @@ class BusContacts:
         """Forget the nodes that are not ``known``; when those were known last, after a while."""
         self.cut_off = {node: at for node, at in self.cut_off.items() if node in known}
         self._readings = {node: one for node, one in self._readings.items() if node in known}
+        self._followed_at = {
+            node: {primary: at for primary, at in followed.items() if now - at < _REMEMBERED}
+            for node, followed in self._followed_at.items()
+            if node in known
+        }
         self._known_at = {
             node: at
             for node, at in self._known_at.items()

@@ -57,6 +57,26 @@ def well(myself: str, at: float, names: str = "abcd") -> Topology:
     return view(myself, {n: at - 0.2 * i for i, n in enumerate(names) if n != myself})
 
 
+def test_p10_a_replica_itself_says_whom_it_follows_and_until_when():
+    def said_by(myself: str, primary: str) -> Topology:
+        nodes = [
+            Node("r", "h", 1, Role.REPLICA, primary_id=primary),
+            Node("a", "h", 2, Role.PRIMARY),
+            Node("b", "h", 3, Role.PRIMARY),
+        ]
+        return build_topology(nodes, {"a": [(0, 0)], "b": [(1, 1)]}, myself=myself)
+
+    contacts = BusContacts()
+    assert contacts.followed_at("r", "a") == -inf
+    contacts.read(said_by("r", "a"), 1.0)
+    contacts.read(said_by("b", "a"), 2.0)
+    assert contacts.followed_at("r", "a") == 1.0
+    contacts.read(said_by("r", "b"), 3.0)
+    assert (contacts.followed_at("r", "a"), contacts.followed_at("r", "b")) == (1.0, 3.0)
+    contacts.keep({"a", "b"}, 4.0)
+    assert contacts.followed_at("r", "a") == -inf
+
+
 def test_nodes_that_hear_of_each_other_are_in_touch():
     contacts = BusContacts()
     for at in range(20):
