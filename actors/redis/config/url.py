@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -21,6 +22,9 @@ _NOT_A_URL: Final = (
     "the URL cannot be read: its port must be a number from 0 to 65535, and the characters "
     "# / ? [ ] @ : in user or password must be %-encoded, with decode_components=True"
 )
+
+
+_KINDS: Final[Mapping[Parser, str]] = {int: "must be a whole number", float: "must be a number"}
 
 
 def parse_bool(text: str) -> bool:
@@ -120,17 +124,29 @@ def _parse_query(parts: SplitResult, allowed: Mapping[str, Parser]) -> dict[str,
     found: dict[str, Any] = {}
     for name, text in parse_qsl(parts.query, keep_blank_values=True):
         if name not in allowed:
-            hint = " (of rediss:// only)" if name in SSL_OPTIONS else ""
-            raise ValueError(
-                f"unknown URL option {name!r}{hint}: use any of {', '.join(sorted(allowed))}"
-            )
+            raise ValueError(_unknown(name, allowed))
         if name in found:
             raise ValueError(f"the URL option {name!r} is given twice")
         try:
             found[name] = allowed[name](text)
         except ValueError as error:
-            raise ValueError(f"the URL option {name!r} is {text!r}: {error}") from None
+            # Without the value: the rest of a password with a question mark in it ends up here.
+            kind = _KINDS.get(allowed[name], str(error))
+            raise ValueError(f"the URL option {name!r} has a wrong value: it {kind}") from None
     return found
+
+
+def _unknown(name: str, allowed: Iterable[str]) -> str:
+    """Return what is wrong with the option ``name``, which may be a part of a password."""
+    cure = f"use any of {', '.join(sorted(allowed))}"
+    if name in SSL_OPTIONS:
+        return f"unknown URL option {name!r} (of rediss:// only): {cure}"
+    if get_close_matches(name, allowed, cutoff=0.7):
+        return f"unknown URL option {name!r}: {cure}"
+    return (
+        f"unknown URL option, a name of {len(name)} characters that is like none of the known ones "
+        f"and may be a part of a password (%-encode that, with decode_components=True): {cure}"
+    )
 
 
 def _socket(parts: SplitResult, path: str) -> UnixDomainSocketLocation:

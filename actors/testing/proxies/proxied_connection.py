@@ -58,14 +58,21 @@ class ProxiedConnection:
         to_client = _Forwarder(reader, self._client[1], self._conditions, to_client=True)
         # A forwarder ends when its sender closes, and with an OSError when its receiver is gone.
         # One that lost bytes runs until the reset: neither side learns that the other one closed.
-        forwarders = asyncio.gather(to_server.run(), to_client.run())
-        reset = asyncio.create_task(self._reset.wait())
+        forwarders = [asyncio.create_task(one.run()) for one in (to_server, to_client)]
+        waits = [
+            asyncio.create_task(one)
+            for one in (
+                asyncio.wait(forwarders, return_when=asyncio.FIRST_EXCEPTION),
+                self._reset.wait(),
+            )
+        ]
         try:
-            await asyncio.wait((forwarders, reset), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            forwarders.cancel()
-            reset.cancel()
-            ends = await asyncio.gather(forwarders, reset, return_exceptions=True)
+            for task in (*waits, *forwarders):
+                task.cancel()
+            await asyncio.wait(waits)
+            ends = await asyncio.gather(*forwarders, return_exceptions=True)
         unexpected = [end for end in ends if isinstance(end, Exception)]
         if unexpected and not isinstance(unexpected[0], OSError):
             raise unexpected[0]
