@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 JOBS ?= 2
 
+# Without bytecode on disk each start of a program compiles all that it imports, and the suite starts
+# hundreds of programs: they write it, even where the environment forbids that.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types pytest bench bench-quick faults footprint fuzz soak clean
 

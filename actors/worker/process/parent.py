@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ from actors.worker.run.exit_codes import ExitCode
 from supervisor import (
     Child,
     ChildSpec,
-    EscalatedError,
+    ExitReason,
     Restart,
-    StartError,
+    StartFailed,
     Supervisor,
     SupervisorError,
     SupervisorSpec,
@@ -65,23 +65,24 @@ class Processes:
             ChildProcess(index, share, options.command(), options.url)
             for index, share in enumerate(options.partition.split(options.processes))
         ]
-        specs = [self._spec(process) for process in self.processes]
-        self._supervisor = Supervisor(
-            # Dynamic: the processes are independent, so they start and stop in parallel.
-            SupervisorSpec(children=specs, dynamic=True),
-            path=name,
-        )
+        # Dynamic, and without first children: the processes are independent, so they stop side by
+        # side, and start_child() starts them side by side.
+        self._supervisor = Supervisor(SupervisorSpec(dynamic=True), path=name)
         # The exit codes of processes that were asked to stop, by number.
         self._codes: dict[int, int] = {}
         self._failed = ExitCode.DRAINED
+        self._start_failed: StartFailed | None = None
 
-    def _spec(self, process: ChildProcess) -> ChildSpec:
+    def _spec(
+        self, process: ChildProcess, on_gone: Callable[[ExitReason], None] | None = None
+    ) -> ChildSpec:
         return ChildSpec(
             f"process-{process.index}",
             functools.partial(self._run_child, process),
             restart=self._restart,
             shutdown=self._grace,
             kind="process",
+            on_gone=on_gone,
         )
 
     async def _run_child(self, process: ChildProcess, child: Child) -> None:
@@ -122,23 +123,28 @@ class Processes:
         if watching is not None:
             watching.add_done_callback(self._watch_ended)
         try:
-            await supervisor.start()
+            supervisor.begin()
+            for process in self.processes:
+                supervisor.start_child(self._spec(process, on_gone=self._gone))
             reason = await supervisor.wait()
-        except StartError as error:
-            return _code_of(error.__cause__)
-        except EscalatedError as error:
-            log.error("gave_up", reason=str(error))
-            return ExitCode.GAVE_UP
         finally:
             if watching is not None:
                 watching.cancel()
                 await asyncio.wait([watching])
+        if self._start_failed is not None:
+            return _code_of(self._start_failed.error)
         if signals.stages.forced:
             return signals.stages.forced_code
         if not reason.normal:
             log.error("gave_up", reason=str(reason))
             return ExitCode.GAVE_UP
         return max([*self._codes.values(), self._failed])
+
+    def _gone(self, reason: ExitReason) -> None:
+        """Stop all processes if one has failed to start for the first time."""
+        if isinstance(reason, StartFailed) and not self._supervisor.ending:
+            self._start_failed = reason
+            self._supervisor.request_stop()
 
     def _watch_ended(self, watching: asyncio.Future[None]) -> None:
         """Stop if nothing watches the files any more: nothing would restart the processes."""

@@ -53,6 +53,43 @@ async def ready(program: Program) -> bool:
     return (await get(program.http, "/ready")).status == 200
 
 
+async def test_processes_start_side_by_side(server, tmp_path):
+    text = """
+from pathlib import Path
+app = Worker()
+@app.on_startup
+async def begin():
+    Path(f"begun-{app.process}").touch()
+    while len(list(Path().glob("begun-*"))) < 3:
+        await asyncio.sleep(0.01)
+@app.channel("a")
+async def a(message): ...
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 3)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running", times=3)
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
+
+
+async def test_a_process_that_fails_to_start_stops_those_that_are_still_starting(server, tmp_path):
+    text = """
+app = Worker()
+@app.on_startup
+async def begin():
+    if app.process == 1:
+        raise SystemExit(7)
+    await asyncio.sleep(600)
+@app.channel("a")
+async def a(message): ...
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 3)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        assert await program.ends(60) == 7
+
+
 async def test_one_of_three_is_killed_and_the_others_carry_on(server, tmp_path):
     write_app(tmp_path, APP)
     args = ("run", "shop:app", "--url", server.url, "--processes", 3, "--log-format", "json")
@@ -215,9 +252,11 @@ async def a(message): os._exit(5)
     args = ("run", "shop:app", "--url", server.url, "--processes", 2, "--log-format", "json")
     async with (
         Redis(server.host, server.port) as client,
-        mailslot(*args, cwd=tmp_path) as program,
+        mailslot(*args, "--http", "127.0.0.1:0", cwd=tmp_path) as program,
     ):
         await program.says("running", times=2)
+        # A process that ends before its parent knows that it runs would count as a failed start.
+        await eventually(lambda: ready(program), 20)
         while program.process.returncode is None:
             await client.publish("a", "die")
             await asyncio.sleep(0.05)
