@@ -206,7 +206,7 @@ class Child:
         self.recycle = False
         self.nested = None
         self._up_since = self._healthy_at = None
-        self._run = ChildTask(self, self.owner, self._context, self._came_up, self._went_down)
+        self._run = ChildTask(self, self.owner, self._context)
 
     def stop(self, total: float | None) -> None:
         """Ask for a stop; ``total`` is the whole supervisor's deadline, or None."""

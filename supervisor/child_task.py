@@ -67,11 +67,20 @@ class TaskSupervisor(Protocol):
 
 
 class TaskChild(Protocol):
-    """What an incarnation needs of its child; see ``Child``."""
+    """What an incarnation needs of its child, and reports to it; see ``Child``."""
 
     spec: ChildSpec
     path: str
     nested: Nested | None
+
+    def _came_up(self) -> None:
+        """The start is over."""
+
+    def _went_down(self, reason: ExitReason, asked_at: float | None, unkillable: bool) -> None:
+        """The task ended, or was left behind (``unkillable``).
+
+        ``asked_at``: the time of the first request to stop.
+        """
 
 
 def runs_in(task: asyncio.Task[Any] | None) -> bool:
@@ -85,11 +94,6 @@ def runs_in(task: asyncio.Task[Any] | None) -> bool:
 class ChildTask:
     """Runs a child's start function once.
 
-    Args:
-        came_up: called when the start is over.
-        went_down: called with the reason when the task ended or was left behind, with the time of
-            the first request to stop, and with whether it was left behind.
-
     Attributes:
         status: what the child is doing.
         task: the asyncio task; None once it ended or was left behind.
@@ -99,13 +103,11 @@ class ChildTask:
     __slots__ = (
         "_ask_stop",
         "_ask_while_starting",
-        "_came_up",
         "_cancel_reason",
         "_child",
         "_entered",
         "_killed",
         "_owner",
-        "_went_down",
         "asked_at",
         "status",
         "task",
@@ -116,15 +118,11 @@ class ChildTask:
         child: TaskChild,
         owner: TaskSupervisor,
         context: contextvars.Context,
-        came_up: Callable[[], None],
-        went_down: Callable[[ExitReason, float | None, bool], None],
     ) -> None:
         self.status = STARTING
         self.asked_at: float | None = None
         self._child = child
         self._owner = owner
-        self._came_up = came_up
-        self._went_down = went_down
         self._entered = False
         self._ask_stop: AskStop | None = None
         self._ask_while_starting = False
@@ -146,7 +144,7 @@ class ChildTask:
             if self._child.spec.start_timeout is not None:
                 self._owner.deadlines.drop(self)
             self.status = RUNNING
-            self._came_up()
+            self._child._came_up()
 
     def on_stop(self, ask: AskStop, *, while_starting: bool) -> None:
         """Ask for a stop by ``ask``, ``while_starting`` too, instead of by cancellation."""
@@ -286,7 +284,7 @@ class ChildTask:
         self.task = None
         self._owner.deadlines.drop(self)
         self.status = DOWN
-        self._went_down(reason, self.asked_at, unkillable)
+        self._child._went_down(reason, self.asked_at, unkillable)
 
     def _start_failure(self, reason: ExitReason) -> ExitReason:
         if isinstance(reason, Crashed) and reason.fatal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from actors.runtime.behaviour import ActorSpec, Behaviour
@@ -83,31 +82,45 @@ def _cell(system: SpawningHost, parent: str, spec: ActorSpec) -> tuple[Cell, Chi
         on_failure=spec.on_failure,
         describe=spec.describe,
     )
+    life = _Life(system.registry, spec, cell)
     child_spec = ChildSpec(
         id=name,
-        start=partial(_live, system.registry, spec, cell),
+        start=life,
         restart=spec.restart,
         shutdown=spec.shutdown,
         retry_policy=spec.retry_policy,
         start_timeout=spec.start_timeout,
         significant=spec.significant,
         kind="actor",
-        on_gone=partial(_gone, system.registry, cell),
+        on_gone=life.gone,
     )
     return cell, child_spec
 
 
-def _live(
-    registry: Registry, spec: ActorSpec, cell: Cell, child: Child
-) -> Coroutine[Any, Any, None]:
-    if cell.ended is not None:  # it comes back with its supervisor
-        registry.add(cell)
-    return live(spec, cell, child)
+class _Life:
+    """All incarnations of one actor: its supervisor calls it to start each of them.
 
+    An object, and no functions with arguments bound to them: every object that stays is one more
+    for the garbage collector to look at, and there may be many actors.
+    """
 
-def _gone(registry: Registry, cell: Cell, reason: ExitReason) -> None:
-    cell.gone(reason)
-    registry.forget(cell)
+    __slots__ = ("_cell", "_registry", "_spec")
+
+    def __init__(self, registry: Registry, spec: ActorSpec, cell: Cell) -> None:
+        self._registry = registry
+        self._spec = spec
+        self._cell = cell
+
+    def __call__(self, child: Child) -> Coroutine[Any, Any, None]:
+        cell = self._cell
+        if cell.ended is not None:  # it comes back with its supervisor
+            self._registry.add(cell)
+        return live(self._spec, cell, child)
+
+    def gone(self, reason: ExitReason) -> None:
+        """Take that no incarnation will follow."""
+        self._cell.gone(reason)
+        self._registry.forget(self._cell)
 
 
 def _start_child(supervisor: Supervisor, spec: ChildSpec) -> Child:

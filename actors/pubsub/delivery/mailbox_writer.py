@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.notices import GapNotice, HandledNotice
 from actors.pubsub.delivery.pending_nones import MOST_NONES, PendingNones
+from actors.runtime.cell import Cell
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
@@ -36,7 +37,6 @@ class MailboxWriter:
         mailbox: where messages go.
         path: what log lines call the consumer.
         gaps: how many gap notices are in the queue; they count not against its bound.
-        dead_letter: takes each message for a consumer that has ended.
     """
 
     __slots__ = (
@@ -45,7 +45,6 @@ class MailboxWriter:
         "_pause",
         "_quiet_until",
         "_touched",
-        "dead_letter",
         "gaps",
         "mailbox",
         "path",
@@ -58,12 +57,10 @@ class MailboxWriter:
         touched: list[MailboxWriter],
         path: str,
         pause: Callable[[Mailbox], None],
-        dead_letter: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.mailbox = mailbox
         self.path = path
         self.gaps = 0
-        self.dead_letter = dead_letter
         self._touched = touched
         self._quiet_until = 0.0
         self._pause = pause
@@ -106,6 +103,9 @@ class MailboxWriter:
         """Return how many entries of the queue are no messages: the bound does not count them."""
         return self.gaps
 
+    def dead_letter(self, message: Any) -> None:
+        """Take a message for a consumer that has ended."""
+
     def _overflow(self) -> None:
         mailbox = self.mailbox
         if mailbox.closed:
@@ -147,6 +147,7 @@ class HandlerWriter(MailboxWriter):
 
     __slots__ = (
         "_before",
+        "_handler",
         "_listed",
         "_nones",
         "_notice",
@@ -159,17 +160,16 @@ class HandlerWriter(MailboxWriter):
 
     def __init__(
         self,
-        mailbox: Mailbox,
+        handler: Cell,
         touched: list[MailboxWriter],
-        path: str,
         pause: Callable[[Mailbox], None],
         nones: PendingNones,
-        dead_letter: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(mailbox, touched, path, pause, dead_letter)
+        super().__init__(handler.mailbox, touched, handler.path, pause)
         self.receive_times: Sequence[ReceiveTimes] = ()
+        self._handler = handler
         self._nones = nones
-        self._notice = HandledNotice(self._handled)
+        self._notice: HandledNotice | None = None  # made for the first get_message
         self._listed = False  # whether the writer is to report at the first get_message
         self._queued = False  # whether the notice is in the mailbox
         self._before = 0
@@ -226,6 +226,8 @@ class HandlerWriter(MailboxWriter):
     def _queue_notice(self) -> None:
         self._queued = True
         self._noticed = self._put_count
+        if self._notice is None:
+            self._notice = HandledNotice(self._handled)
         self.mailbox.queue.append(self._notice)
 
     def _handled(self) -> None:
@@ -241,6 +243,10 @@ class HandlerWriter(MailboxWriter):
     def notices(self) -> int:
         """Return the number of gap notices, and of the notice for ``get_message``."""
         return self.gaps + self._queued
+
+    def dead_letter(self, message: Any) -> None:
+        """Take a message for a handler that has ended."""
+        self._handler.dead_letter(message)
 
 
 def flush(touched: list[MailboxWriter]) -> None:

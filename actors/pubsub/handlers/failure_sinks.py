@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from actors.runtime.ref import ActorRef
-from supervisor import SupervisorError
 from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
@@ -136,63 +133,8 @@ class ListSink(_RedisSink):
         await self._client.execute_command("LTRIM", self._key, 0, self._most - 1)
 
 
-# -- on the way to a sink --------------------------------------------------------------------------
-
-_last_resort: Final = LogSink()
-_WriterOf: TypeAlias = Callable[[HandlerFailureSink, ActorRef[Any]], ActorRef[Any]]
-
-
 class SinkCall(msgspec.Struct, frozen=True):
     """A failure that a sink was called with, and the awaitable that the sink returned."""
 
     failure: HandlerFailure
     rest: Awaitable[Any]
-
-
-class FailureDispatcher:
-    """Gives the failures of one handler to its sink.
-
-    A sink that must be awaited has a writer: an actor that awaits it.
-
-    Args:
-        sink: the user's.
-        writer_of: returns the writer of a sink, for a handler; raises SupervisorError while the
-            pub/sub object ends.
-    """
-
-    def __init__(self, sink: HandlerFailureSink, writer_of: _WriterOf) -> None:
-        self._sink = sink
-        self._writer_of = writer_of
-        self._handler: ActorRef[Any] | None = None
-        self._writer: ActorRef[Any] | None = None
-        call = getattr(sink, "__call__", None)  # noqa: B004 - an async __call__ counts
-        self._must_await = inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(call)
-
-    def start(self, handler: ActorRef[Any]) -> None:
-        """Take failures of ``handler``, which is spawned; its writer lives as long at least."""
-        self._handler = handler
-        if self._must_await:
-            self._writer = self._writer_of(self._sink, handler)
-
-    def dispatch(self, failure: HandlerFailure) -> None:
-        """Give ``failure`` to the sink or to its writer, and return at once."""
-        if self._must_await:
-            self._tell_writer(failure, failure)
-            return
-        result: Any = self._sink(failure)
-        if result is not None and inspect.isawaitable(result):
-            # Not a coroutine function, but it must be awaited: treated as one from now on.
-            self._must_await = True
-            self._tell_writer(failure, SinkCall(failure, result))
-
-    def _tell_writer(self, failure: HandlerFailure, message: HandlerFailure | SinkCall) -> None:
-        if self._writer is None or not self._writer.alive:
-            assert self._handler is not None
-            try:
-                self._writer = self._writer_of(self._sink, self._handler)
-            except SupervisorError:  # the pub/sub object ends
-                _last_resort(failure)
-                if isinstance(message, SinkCall) and inspect.iscoroutine(message.rest):
-                    message.rest.close()
-                return
-        self._writer.tell(message)

@@ -34,8 +34,9 @@ class FunctionActor(Actor[PubSubMessage]):
 
     def __init__(self, receive: Callable[[Any], Any], on_lagged: LagCallback | None = None) -> None:
         self._on_lagged = on_lagged
-        # The function itself is the actor's receive: no call of ours between the two.
-        self.__dict__["receive"] = receive
+        # The function itself is the actor's receive: no call of ours between the two. By setattr():
+        # the look at __dict__ would make a dict of the attributes, and there may be many handlers.
+        setattr(self, "receive", receive)  # noqa: B010
 
     async def on_lagged(self, lagged: Lagged) -> None:
         """Call the user's hook: messages were shed before the next one."""

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
-from actors.pubsub.handlers.failure_sinks import (
-    FailureDispatcher,
-    HandlerFailure,
-    HandlerFailureSink,
-    LogSink,
-)
-from actors.pubsub.handlers.function_actor import (
-    FunctionActor,
-    HandlerStatus,
-    RestOfBatch,
-    ThreadActor,
-    Work,
-)
+from actors.pubsub.handlers.breaker import BreakerState
+from actors.pubsub.handlers.failure_route import FailureRoute
+from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
+from actors.pubsub.handlers.function_actor import FunctionActor, HandlerStatus, ThreadActor
 from actors.pubsub.handlers.handler import Handler, as_handler
-from actors.pubsub.handlers.pipeline import guard, is_undecodable, make_call, make_receive, make_run
+from actors.pubsub.handlers.pipeline import guard, make_call, make_receive, make_run
 from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Consumer, Subscription
 from actors.runtime.actor import ActorSpec
-from actors.runtime.lost_messages import Failure, FailureSink
+from actors.runtime.lost_messages import FailureSink
 from actors.runtime.overflow import MailboxSpec
 from actors.runtime.ref import ActorRef
-from supervisor.log import get_logger
 
 if TYPE_CHECKING:
     from actors.pubsub.handlers.worker_thread import WorkerThread
     from actors.pubsub.lifecycle.sink_writers import SinkWriters
-
-log = get_logger("mailslot.pubsub")
 
 
 class HandlerFactory:
@@ -60,6 +46,11 @@ class HandlerFactory:
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
         self._sink_writers: SinkWriters | None = None
+        # Bound once: the handlers share them.
+        self._clock = tree.system.loop.time
+        self._writer_for = self._writer_of
+        # What the latest bare callback is as a Handler: mostly, many names have the same one.
+        self._bare: Handler | None = None
         # The consumers of handlers with ``shared``.
         self._shared: dict[Handler, Consumer] = {}
 
@@ -69,7 +60,7 @@ class HandlerFactory:
         Raises:
             SpecError: ``callback`` cannot be a handler; says why.
         """
-        handler = as_handler(callback)
+        handler = self._handler_of(callback)
         consumer = self._shared.get(handler)
         if consumer is None or not consumer.users:
             consumer = self._spawn(handler, subscription)
@@ -79,19 +70,28 @@ class HandlerFactory:
         subscription.on_gap = handler.on_gap
         subscription.feed(consumer)
 
+    def _handler_of(self, callback: Any) -> Handler:
+        if isinstance(callback, Handler):
+            return callback
+        if self._bare is None or self._bare.fn is not callback:
+            self._bare = as_handler(callback)
+        return self._bare
+
     def _spawn(self, handler: Handler, subscription: Subscription) -> Consumer:
         breaker = None
         if handler.breaker is not None:
             breaker = BreakerState(handler.breaker, handler.name, subscription.label)
         sink = self._on_failure if handler.on_failure is None else handler.on_failure
-        failures = FailureDispatcher(sink, self._writer_of)
+        failures = FailureRoute(
+            handler.name, subscription.label, breaker, self._clock, sink, self._writer_for
+        )
         status = HandlerStatus(breaker)
-        on_failure = self._on_failure_of(handler, subscription, breaker, failures)
+        has_status = breaker is not None or handler.concurrency > 1 or handler.in_thread
         spec = msgspec.structs.replace(
-            self._spec(handler, status, on_failure),
+            self._spec(handler, status, failures),
             mailbox=consumer_mailbox(handler.mailbox, handler.overflow, self._mailbox),
-            on_failure=on_failure,
-            describe=status.describe,
+            on_failure=failures,
+            describe=status.describe if has_status else None,
         )
         name = subscription.target.name.decode(errors="backslashreplace")
         if handler.shared:
@@ -104,7 +104,7 @@ class HandlerFactory:
 
     def _spec(self, handler: Handler, status: HandlerStatus, on_failure: FailureSink) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
-        clock, breaker = self._tree.system.loop.time, status.breaker
+        clock, breaker = self._clock, status.breaker
         # Imported when a handler needs them: most programs need none or one.
         if handler.is_actor:
             from actors.pubsub.handlers.user_actor import actor_spec  # noqa: PLC0415
@@ -146,41 +146,3 @@ class HandlerFactory:
             self._sink_writers = SinkWriters(self._tree)
             self._tree.written = self._sink_writers.written
         return self._sink_writers.writer_of(sink, handler)
-
-    def _on_failure_of(
-        self,
-        handler: Handler,
-        subscription: Subscription,
-        breaker: BreakerState | None,
-        failures: FailureDispatcher,
-    ) -> FailureSink:
-        clock = self._tree.system.loop.time
-
-        def on_failure(failure: Failure) -> None:
-            message = failure.message
-            counted = not isinstance(message, RestOfBatch)
-            if isinstance(message, Work | RestOfBatch):
-                message = message.message
-            from_server = type(message) is dict
-            if breaker is not None and from_server and counted:
-                _count(breaker, failure.error, clock())
-            channel = message["channel"] if from_server else subscription.label
-            failures.dispatch(
-                HandlerFailure(
-                    message, channel, failure.error, handler.name, failure.path, time.time()
-                )
-            )
-
-        return on_failure
-
-
-def _count(breaker: BreakerState, error: BaseException, now: float) -> None:
-    """Count a failure for ``breaker``, unless the handler was not called."""
-    if isinstance(error, BreakerOpenError):
-        return
-    if is_undecodable(error):
-        breaker.spared()
-    elif breaker.failed(now):
-        log.error(
-            "breaker_open", handler=breaker.handler, channel=breaker.channel, error=repr(error)
-        )

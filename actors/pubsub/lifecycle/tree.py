@@ -172,7 +172,7 @@ class PubSubTree:
         if spec.retry_policy is None:
             spec = msgspec.structs.replace(spec, retry_policy=HANDLER_RETRY_POLICY)
         ref = self.spawn_beside(spec, name)
-        writer = self.registry.writer(ref._cell.mailbox, ref.path, ref._cell.dead_letter)
+        writer = self.registry.writer(ref._cell)
         writer.receive_times = receive_times
         return ref, writer
 

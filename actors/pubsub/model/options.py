@@ -47,7 +47,8 @@ def consumer_mailbox(
     """
     if problems := list(problems_of_bound(mailbox, overflow)):
         raise SpecError("pubsub", problems)
-    if isinstance(mailbox, MailboxSpec):
-        return MailboxSpec(mailbox.capacity, mailbox.overflow if overflow is None else overflow)
-    capacity = default.capacity if mailbox is None else mailbox
-    return MailboxSpec(capacity, default.overflow if overflow is None else overflow)
+    given = default if mailbox is None else mailbox
+    if isinstance(given, MailboxSpec):
+        # The spec itself where it can be: ten thousand handlers share one.
+        return given if overflow is None else MailboxSpec(given.capacity, overflow)
+    return MailboxSpec(given, default.overflow if overflow is None else overflow)

@@ -5,7 +5,7 @@ It outlives every connection and every restart of the manager; only the user's c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
@@ -15,6 +15,7 @@ from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Gap, GapCallback, Kind, NodeTarget, Target
+from actors.runtime.cell import Cell
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
@@ -87,7 +88,7 @@ class Subscription:
         self._left = False
         self.draining = False
         self.on_gap: GapCallback | None = None
-        self._untold: list[GapNotice] = []
+        self._untold: Sequence[GapNotice] = ()
 
     def on(self, target: Target) -> Subscription:
         """Return the subscription of another target that has the same name and consumer."""
@@ -107,7 +108,7 @@ class Subscription:
             self._untold = [notice for notice in self._untold if not notice.reported]
         if len(self._untold) < _MOST_GAPS:
             notice = GapNotice(gap, self.on_gap or on_gap)
-            self._untold.append(notice)
+            self._untold = [*self._untold, notice]
             self.writer.put_gap(notice)
         else:
             self._untold[-1].extend(gap)
@@ -163,6 +164,8 @@ class SubscriptionRegistry:
         self.nodes: Mapping[str, str] | None = None
         self.shed = ShedCount(message_queue.mailbox)
         self.ignore_subscribe_messages = ignore_subscribe_messages
+        # Bound once: all writers have the same one.
+        self._pause: Callable[[Mailbox], None] = self._pause_for
         self.queue_writer = QueueWriter(message_queue, self.touched, "the iterator", self._pause)
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
@@ -171,16 +174,13 @@ class SubscriptionRegistry:
         self.reconnects = 0
         self.revocations = 0
 
-    def _pause(self, mailbox: Mailbox) -> None:
+    def _pause_for(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
 
-    def writer(
-        self, mailbox: Mailbox, path: str, dead_letter: Callable[[Any], None]
-    ) -> HandlerWriter:
-        """Return a writer for a mailbox; ``dead_letter`` takes what comes after its end."""
-        nones = self.message_queue.pending_nones
-        self.shed.follow(mailbox)
-        return HandlerWriter(mailbox, self.touched, path, self._pause, nones, dead_letter)
+    def writer(self, handler: Cell) -> HandlerWriter:
+        """Return a writer for the mailbox of a handler's actor."""
+        self.shed.follow(handler.mailbox)
+        return HandlerWriter(handler, self.touched, self._pause, self.message_queue.pending_nones)
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""

@@ -96,7 +96,7 @@ class TargetState(msgspec.Struct, gc=False):
     wanted: bool = True
     draining: bool = False
     nodes: dict[NodeId, NodeStatus] = msgspec.field(default_factory=dict)
-    blocked: set[NodeId] = msgspec.field(default_factory=set)
+    blocked: frozenset[NodeId] = frozenset()
     source: NodeId | None = None
     leaving: NodeId | None = None
     gap_since: float | None = None
@@ -105,6 +105,11 @@ class TargetState(msgspec.Struct, gc=False):
     gap_awaits: NodeId | None = None
     spans: dict[NodeId, tuple[float, float]] = {}
     reported_until: float = -inf
+
+    def unblock(self, node: NodeId) -> None:
+        """Note that ``node`` may be asked again."""
+        if self.blocked:
+            self.blocked -= {node}
 
     def is_live(self, node: NodeId | None) -> bool:
         """Whether the target is live on ``node``."""

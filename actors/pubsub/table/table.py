@@ -60,7 +60,7 @@ class Table:
             row = self.rows[target] = TargetState(target)
         row.wanted, row.draining = True, False
         row.places = places
-        row.blocked.clear()
+        row.blocked = frozenset()
         return self._settle(row)
 
     def unwant(self, target: Target, *, drain: bool = False) -> list[Command]:
@@ -80,7 +80,7 @@ class Table:
         if row is None or row.places == places:
             return []
         row.places = places
-        row.blocked.clear()
+        row.blocked = frozenset()
         return self._settle(row)
 
     def place_all(
@@ -110,7 +110,7 @@ class Table:
         commands: list[Command] = []
         for row in self.rows.values():
             if node in row.places:
-                row.blocked.discard(node)
+                row.unblock(node)
                 if row.nodes or not row.wanted:
                     commands += self._settle(row)
                 else:  # the target is live nowhere, so nothing but a subscription follows
@@ -124,7 +124,7 @@ class Table:
         commands: list[Command] = []
         for row in list(self.rows.values()):
             actual = row.nodes.pop(node, None)
-            row.blocked.discard(node)
+            row.unblock(node)
             if actual is _LIVE and row.is_all(node):
                 # The usual case, thousands of times: what Gaps.lost and _settle come to.
                 row.spans[node] = row.spans[node][0], proof
@@ -148,7 +148,7 @@ class Table:
         row = self.rows.get(target)
         if row is None or row.nodes.get(node) is not _SUBSCRIBING:
             return []
-        row.blocked.discard(node)
+        row.unblock(node)
         row.nodes[node] = _LIVE
         row.spans[node] = now, inf
         # First, so that the consumer hears of the gap before the next message.
@@ -156,7 +156,7 @@ class Table:
         if row.wanted and row.source is None and node in row.places:
             # The usual case, thousands of times: the target was live nowhere.
             row.source = node
-            commands.append(SetSource(target, node))
+            commands.append(SetSource(row.target, node))
         else:
             commands += self._settle(row)
         return commands
@@ -227,7 +227,7 @@ class Table:
         if row is None or row.nodes.get(node) is not NodeStatus.SUBSCRIBING:
             return []
         del row.nodes[node]
-        row.blocked.add(node)
+        row.blocked |= {node}
         return [*self._gaps.called_off(row, node), *self._settle(row)]
 
     def retry(self, targets: Iterable[Target] | None = None) -> list[Command]:
@@ -240,7 +240,7 @@ class Table:
         commands: list[Command] = []
         for row in rows:
             if row.blocked:
-                row.blocked.clear()
+                row.blocked = frozenset()
                 commands += self._settle(row)
         return commands
 
