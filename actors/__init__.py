@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.redis import exceptions
     from actors.redis.clients.pipeline import Pipeline
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+    from actors.redis.history.history import History
     from actors.redis.pools.connection_pool import ConnectionPool
     from actors.runtime.actor import Actor, ActorContext, ActorSpec
     from actors.runtime.ask import Deferred
@@ -64,6 +65,7 @@ __all__ = [
     "Gap",
     "Handler",
     "HandlerFailure",
+    "History",
     "Kind",
     "Lagged",
     "ListSink",
@@ -100,6 +102,7 @@ _HOMES = {
     "actors.redis.clients.pipeline": ("Pipeline",),
     "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),
     "actors.redis.exceptions": ("exceptions",),
+    "actors.redis.history.history": ("History",),
     "actors.redis.pools.connection_pool": ("ConnectionPool",),
     "actors.runtime.actor": ("Actor", "ActorContext", "ActorSpec"),
     "actors.runtime.ask": ("Deferred",),

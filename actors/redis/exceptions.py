@@ -74,8 +74,8 @@ class RedisError(Exception):
 class DataError(RedisError):
     """A command cannot be sent.
 
-    An argument is no str, bytes, int or float, or the command changes the state of its connection,
-    and all commands of the client share that one.
+    An argument is no str, bytes, int or float; or the command changes the state of its connection,
+    and all commands of the client share that one; or a channel cannot have a history.
     """
 
 
@@ -163,6 +163,25 @@ class ReadOnlyError(ResponseError):
 
 class WrongTypeError(ResponseError):
     """The key holds a value of another type."""
+
+
+class ReplicationError(RedisError):
+    """A message was published, and fewer replicas have it than ``History(replicas=...)`` asks for.
+
+    The reference API raises this error for a command that too few replicas acknowledged.
+
+    Args:
+        message: says what happened and what to do.
+        id: the id of the message's entry in the history.
+        acknowledged: how many replicas have the entry; None: the server did not say.
+    """
+
+    def __init__(
+        self, message: str = "", id: str | bytes = "", acknowledged: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.id = id
+        self.acknowledged = acknowledged
 
 
 class UnblockedError(ResponseError):
@@ -291,10 +310,6 @@ class CommandSyntaxError(RedisError):
 
 class InvalidResponse(RedisError):
     """A reply could not be understood. Never raised here."""
-
-
-class ReplicationError(RedisError):
-    """A command did not reach enough replicas in time. Never raised here."""
 
 
 class PersistenceError(RedisError):

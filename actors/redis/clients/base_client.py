@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, AnyStr, Final, Generic, Self
+from typing import Any, AnyStr, Final, Generic, Self, TypeAlias, overload
 
+from actors.redis.clients.appending import check_acknowledged, refuse_replicas, run_script
 from actors.redis.clients.pipeline import Pipeline, raise_first
 from actors.redis.clients.replies import count, given, names, pairs
-from actors.redis.wire.resp import Argument, decode
+from actors.redis.exceptions import DataError
+from actors.redis.history.history import History
+from actors.redis.history.refusals import explained
+from actors.redis.history.script import append_command, with_first_text
+from actors.redis.wire.resp import Argument, decode, encode
 from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
+
+_Batch: TypeAlias = list[tuple[str | bytes, Argument]]
 
 # How many messages publish_many() has in flight at the same time.
 _PUBLISH_BATCH: Final = 2000
@@ -70,20 +78,126 @@ class BaseClient(ABC, Generic[AnyStr]):
         """
 
     @abstractmethod
+    async def _execute_on_replicas(
+        self, args: tuple[Argument, ...], replicas: int
+    ) -> tuple[Any, Any]:
+        """Send a command on a connection of its own, and wait there for ``replicas`` replicas.
+
+        Returns:
+            The reply, not decoded; and how many replicas have acknowledged, or the error instead.
+        """
+
+    def _group_of(self, key: bytes) -> Hashable:
+        """Return what keys at one server have in common, as far as that is sure."""
+        return None
+
+    @abstractmethod
     async def _query(self, *args: Argument) -> Any:
         """Send a command that changes nothing, so that it may be sent again after a failure."""
 
-    async def publish(self, channel: str | bytes, message: Argument) -> int:
-        """Publish ``message`` and return how many subscribers of this server received it."""
+    @overload
+    async def publish(
+        self, channel: str | bytes, message: Argument, *, history: None = None
+    ) -> int: ...
+
+    @overload
+    async def publish(
+        self, channel: str | bytes, message: Argument, *, history: History
+    ) -> AnyStr: ...
+
+    async def publish(
+        self, channel: str | bytes, message: Argument, *, history: History | None = None
+    ) -> int | AnyStr:
+        """Publish ``message`` and return how many subscribers of this server received it.
+
+        Args:
+            channel: where to publish.
+            message: the payload.
+            history: append the message to the channel's history, and return the id of its entry
+                instead. Both is done in one step at the server, or nothing.
+
+        Raises:
+            DataError: the channel cannot have a history.
+            WrongTypeError: the key of the history has another use.
+            ReplicationError: the message was published, and not enough replicas have it yet.
+        """
+        if history is not None:
+            return await self._append("PUBLISH", channel, message, history)
         return count(await self._execute(("PUBLISH", channel, message)))
 
-    async def spublish(self, channel: str | bytes, message: Argument) -> int:
-        """Publish to a shard channel and return how many subscribers of this node received it."""
+    @overload
+    async def spublish(
+        self, channel: str | bytes, message: Argument, *, history: None = None
+    ) -> int: ...
+
+    @overload
+    async def spublish(
+        self, channel: str | bytes, message: Argument, *, history: History
+    ) -> AnyStr: ...
+
+    async def spublish(
+        self, channel: str | bytes, message: Argument, *, history: History | None = None
+    ) -> int | AnyStr:
+        """Publish to a shard channel and return how many subscribers of this node received it.
+
+        With ``history`` the same holds as for :meth:`publish`.
+        """
+        if history is not None:
+            return await self._append("SPUBLISH", channel, message, history)
         return count(await self._execute(("SPUBLISH", channel, message)))
 
+    async def _append(
+        self, publish: str, channel: str | bytes, message: Argument, history: History
+    ) -> AnyStr:
+        args = self._append_command(publish, channel, message, history)
+        if not history.replicas:
+            return self._entry_id(await run_script(self._execute, args, blind=self.noreply))
+        if self.noreply:
+            raise DataError(
+                "a client with noreply=True cannot wait for replicas: publish with "
+                "History(replicas=0), or use a client without noreply"
+            )
+        on_replicas = partial(self._execute_on_replicas, replicas=history.replicas)
+        reply, acknowledged = await run_script(on_replicas, args)
+        entry_id = self._entry_id(reply)
+        check_acknowledged(entry_id, acknowledged, history.replicas)
+        return entry_id
+
+    def _append_command(
+        self, publish: str, channel: str | bytes, message: Argument, history: History
+    ) -> tuple[Argument, ...]:
+        return append_command(publish, encode(channel, self.encoding), message, history)
+
+    def _entry_id(self, reply: Any) -> AnyStr:
+        """Return the id of an entry; it is empty where nobody waits for replies."""
+        entry_id: AnyStr = self._decoded(b"" if reply is None else reply)
+        return entry_id
+
+    @overload
     async def publish_many(
-        self, messages: Iterable[tuple[str | bytes, Argument]], *, sharded: bool = False
-    ) -> list[int]:
+        self,
+        messages: Iterable[tuple[str | bytes, Argument]],
+        *,
+        sharded: bool = False,
+        history: None = None,
+    ) -> list[int]: ...
+
+    @overload
+    async def publish_many(
+        self,
+        messages: Iterable[tuple[str | bytes, Argument]],
+        *,
+        sharded: bool = False,
+        history: History,
+    ) -> list[AnyStr]: ...
+
+    async def publish_many(
+        self,
+        messages: Iterable[tuple[str | bytes, Argument]],
+        *,
+        sharded: bool = False,
+        history: History | None = None,
+    ) -> list[int] | list[AnyStr]:
         """Publish many messages, and return for each how many subscribers received it.
 
         Messages of one channel are published in their order. All messages are sent, in batches,
@@ -93,18 +207,48 @@ class BaseClient(ABC, Generic[AnyStr]):
             messages: pairs of channel and message; the next ones are taken when those before are
                 published.
             sharded: publish to shard channels.
+            history: append each message to the history of its channel, and return the ids of the
+                entries instead.
+
+        Raises:
+            DataError: a channel cannot have a history; or ``history`` asks for replicas, for which
+                publish() and spublish() can wait.
         """
         name = "SPUBLISH" if sharded else "PUBLISH"
-        counts: list[int] = []
+        send = self._counts_of if history is None else partial(self._ids_of, history=history)
+        results: list[Any] = []
         rest = iter(messages)
         while batch := list(islice(rest, _PUBLISH_BATCH)):
-            commands: list[tuple[Argument, ...]] = [
-                (name, channel, message) for channel, message in batch
-            ]
-            replies = await self._execute_all(commands)
-            raise_first(replies, commands)
-            counts += replies if not self.noreply else [0] * len(replies)
-        return counts
+            results += await send(name, batch)
+        return results
+
+    async def _counts_of(self, name: str, batch: _Batch) -> list[int]:
+        commands: list[tuple[Argument, ...]] = [
+            (name, channel, message) for channel, message in batch
+        ]
+        replies = await self._execute_all(commands)
+        raise_first(replies, commands)
+        return replies if not self.noreply else [0] * len(replies)
+
+    async def _ids_of(self, name: str, batch: _Batch, history: History) -> list[AnyStr]:
+        refuse_replicas(history, "publish_many()")
+        commands = [
+            self._append_command(name, channel, message, history) for channel, message in batch
+        ]
+        replies = await self._send_all(commands)
+        raise_first(replies, commands)
+        return [self._entry_id(reply) for reply in replies]
+
+    async def _send_all(
+        self, commands: list[tuple[Argument, ...]], *, transaction: bool = False
+    ) -> list[Any]:
+        """Like :meth:`_execute_all`, also for commands that append to histories."""
+        sent = with_first_text(commands, self._group_of)
+        replies = await self._execute_all(sent, transaction=transaction)
+        return [
+            explained(reply, args) if isinstance(reply, Exception) else reply
+            for reply, args in zip(replies, commands, strict=True)
+        ]
 
     def pipeline(
         self,
@@ -114,7 +258,14 @@ class BaseClient(ABC, Generic[AnyStr]):
         timeout: float | None = None,
     ) -> Pipeline[AnyStr]:
         """Return a pipeline, which collects commands and sends them together; see Pipeline."""
-        return Pipeline(self._execute_all, self._decoded, transaction, raise_on_error, timeout)
+        return Pipeline(
+            self._send_all,
+            self._append_command,
+            self._decoded,
+            transaction,
+            raise_on_error,
+            timeout,
+        )
 
     def _decoded(self, reply: Any) -> Any:
         if type(reply) is int or not self.decode_responses:

@@ -6,6 +6,7 @@ from typing import Any, AnyStr
 
 from actors.redis.clients.base_client import BaseClient
 from actors.redis.pools.connection_pool import ConnectionPool
+from actors.redis.wire.blocking_commands import execute_alone, execute_on_replicas
 from actors.redis.wire.command_kinds import blocking_seconds
 from actors.redis.wire.resp import Argument, pack, words
 from actors.redis.wire.transaction import in_transaction, results_of
@@ -86,7 +87,17 @@ class RedisClient(BaseClient[AnyStr]):
         pool = self.connection_pool
         connection = await self.retry_policy.call_with_retries(pool.acquire)
         try:
-            return await connection.execute_blocking(seconds, *args)
+            return await execute_alone(connection, seconds, args)
+        finally:
+            pool.release(connection)
+
+    async def _execute_on_replicas(
+        self, args: tuple[Argument, ...], replicas: int
+    ) -> tuple[Any, Any]:
+        pool = self.connection_pool
+        connection = await self.retry_policy.call_with_retries(pool.acquire)
+        try:
+            return await execute_on_replicas(connection, args, replicas)
         finally:
             pool.release(connection)
 

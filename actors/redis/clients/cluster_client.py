@@ -13,7 +13,9 @@ from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope, route
 from actors.redis.cluster.node_batches import NodeBatches, connect_to_owners, transaction_call
 from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall, Seen
+from actors.redis.history.script import with_text
 from actors.redis.topology.model import Node
+from actors.redis.topology.slots import key_slot
 from actors.redis.wire.command_kinds import blocking_seconds
 from actors.redis.wire.resp import Argument, pack, words
 from actors.redis.wire.transaction import results_of
@@ -112,6 +114,17 @@ class RedisClusterClient(BaseClient[AnyStr]):
         )
         return self._decoded(await self._go_on(call, seen))
 
+    async def _execute_on_replicas(
+        self, args: tuple[Argument, ...], replicas: int
+    ) -> tuple[Any, Any]:
+        pool = self.connection_pool
+        to = route(args, pool.encoding)
+        call = RedirectingCall(
+            pool, args, to, repeatable=False, noreply=False, blocking=0, replicas=replicas
+        )
+        pair: tuple[Any, Any] = await self._go_on(call, None)
+        return pair
+
     async def _go_on(self, call: RedirectingCall, seen: Seen | None) -> Any:
         """Make the attempts of ``call`` that are left after what has been ``seen``."""
         call.seen = seen
@@ -138,7 +151,8 @@ class RedisClusterClient(BaseClient[AnyStr]):
         replies = await batches.send()
 
         async def finish(number: int, seen: Seen | None) -> None:
-            args, to = commands[number], routes[number]
+            # The node may have the script of a history no more than it has the slot.
+            args, to = with_text(commands[number]), routes[number]
             try:
                 if gathering(args) is not None:
                     replies[number] = await self._query(*args)
@@ -166,6 +180,9 @@ class RedisClusterClient(BaseClient[AnyStr]):
             elif not self._gone(node, reply):
                 raise reply
         return together.combine(reply for reply in good if reply is not None)
+
+    def _group_of(self, key: bytes) -> int:
+        return key_slot(key)
 
     def _gone(self, node: Node, error: BaseException) -> bool:
         """Whether ``node`` could not be reached and other nodes, asked since, call it failing."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any, AnyStr, Generic, Protocol, Self, TypeVar
+from typing import Any, AnyStr, Generic, Protocol, Self, TypeVar, overload
 
+from actors.redis.clients.appending import refuse_replicas
 from actors.redis.clients.replies import count, given, names, pairs
 from actors.redis.exceptions import DataError, ExecAbortError, ReplyTimeoutError
+from actors.redis.history.history import History
 from actors.redis.wire.command_kinds import blocking_seconds
 from actors.redis.wire.resp import Argument, text_of, words
 
@@ -22,6 +24,15 @@ class SendAll(Protocol):
         self, commands: list[tuple[Argument, ...]], *, transaction: bool
     ) -> Awaitable[list[Any]]:
         """Send ``commands``, between MULTI and EXEC where a ``transaction`` is asked for."""
+
+
+class AppendCommand(Protocol):
+    """Makes the command that appends a message to the history of a channel and publishes it."""
+
+    def __call__(
+        self, publish: str, channel: str | bytes, message: Argument, history: History
+    ) -> tuple[Argument, ...]:
+        """Return the command, with PUBLISH or SPUBLISH; raise DataError if there is none."""
 
 
 class PipelineResult(Generic[T]):
@@ -68,6 +79,7 @@ class Pipeline(Generic[AnyStr]):
 
     Args:
         send: sends the commands.
+        append: makes the command that publishes with a history.
         decoded: makes str of a reply, where the client decodes replies.
         transaction: send the commands between MULTI and EXEC: all are executed, or none is; on a
             cluster all must be for one slot.
@@ -79,12 +91,14 @@ class Pipeline(Generic[AnyStr]):
     def __init__(
         self,
         send: SendAll,
+        append: AppendCommand,
         decoded: Callable[[Any], Any],
         transaction: bool | None,
         raise_on_error: bool,
         timeout: float | None,
     ) -> None:
         self._send_all = send
+        self._append_command = append
         self._decoded = decoded
         self._transaction = bool(transaction)
         self._raise_on_error = raise_on_error
@@ -144,13 +158,52 @@ class Pipeline(Generic[AnyStr]):
             )
         return self._add(self._decoded, *args)
 
-    def publish(self, channel: str | bytes, message: Argument) -> Awaitable[int]:
-        """Collect a PUBLISH; see the client's method."""
+    @overload
+    def publish(
+        self, channel: str | bytes, message: Argument, *, history: None = None
+    ) -> Awaitable[int]: ...
+
+    @overload
+    def publish(
+        self, channel: str | bytes, message: Argument, *, history: History
+    ) -> Awaitable[AnyStr]: ...
+
+    def publish(
+        self, channel: str | bytes, message: Argument, *, history: History | None = None
+    ) -> Awaitable[int] | Awaitable[AnyStr]:
+        """Collect a PUBLISH; see the client's method.
+
+        Raises:
+            DataError: the channel cannot have a history, or ``history`` asks for replicas.
+        """
+        if history is not None:
+            return self._append("PUBLISH", channel, message, history)
         return self._add(count, "PUBLISH", channel, message)
 
-    def spublish(self, channel: str | bytes, message: Argument) -> Awaitable[int]:
-        """Collect a SPUBLISH; see the client's method."""
+    @overload
+    def spublish(
+        self, channel: str | bytes, message: Argument, *, history: None = None
+    ) -> Awaitable[int]: ...
+
+    @overload
+    def spublish(
+        self, channel: str | bytes, message: Argument, *, history: History
+    ) -> Awaitable[AnyStr]: ...
+
+    def spublish(
+        self, channel: str | bytes, message: Argument, *, history: History | None = None
+    ) -> Awaitable[int] | Awaitable[AnyStr]:
+        """Collect a SPUBLISH; see :meth:`publish`."""
+        if history is not None:
+            return self._append("SPUBLISH", channel, message, history)
         return self._add(count, "SPUBLISH", channel, message)
+
+    def _append(
+        self, publish: str, channel: str | bytes, message: Argument, history: History
+    ) -> Awaitable[AnyStr]:
+        refuse_replicas(history, "a pipeline")
+        args = self._append_command(publish, channel, message, history)
+        return self._add(lambda reply: self._decoded(b"" if reply is None else reply), *args)
 
     def ping(self, message: str | bytes | None = None) -> Awaitable[AnyStr]:
         """Collect a PING; see the client's method."""

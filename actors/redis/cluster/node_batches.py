@@ -18,6 +18,7 @@ _NOT_EXECUTED: Final = (
     exceptions.AskError,
     exceptions.ClusterDownError,
     exceptions.ConnectionError,
+    exceptions.NoScriptError,
     exceptions.PrimaryDownError,
     exceptions.TryAgainError,
 )

@@ -14,6 +14,7 @@ from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
 from actors.redis.topology.model import Address, Health, Node
+from actors.redis.wire.blocking_commands import execute_alone, execute_on_replicas
 from actors.redis.wire.reply_slots import DISCARD
 from actors.redis.wire.resp import Argument, pack
 from actors.redis.wire.shared_connection import SharedConnection
@@ -55,6 +56,8 @@ class RedirectingCall:
         noreply: do not wait for the reply.
         blocking: the seconds for which the command may block at the node, on a connection of its
             own; None: it does not block.
+        replicas: how many replicas to wait for on that connection, see
+            :func:`actors.redis.wire.blocking_commands.execute_on_replicas`; 0: none.
         batch: a packed transaction to send instead of the command, which is only its name then; the
             result is the list of the replies.
 
@@ -72,6 +75,7 @@ class RedirectingCall:
         repeatable: bool,
         noreply: bool,
         blocking: float | None = None,
+        replicas: int = 0,
         batch: list[bytes] | None = None,
     ) -> None:
         self.seen: Seen | None = None
@@ -81,6 +85,7 @@ class RedirectingCall:
         self._repeatable = repeatable
         self._noreply = noreply
         self._blocking = blocking
+        self._replicas = replicas
         self._batch = batch
         # Nodes that could not be reached: others are tried first, if there are any.
         self._avoid: set[Address] = set()
@@ -250,18 +255,11 @@ class RedirectingCall:
         try:
             if asking:
                 connection.send_command("ASKING").add_done_callback(_retrieve)
-            return await connection.execute_blocking(seconds, *self._args)
-        except (exceptions.ConnectionError, TimeoutError) as error:
-            if connection.lost is None:
-                raise
-            sent = exceptions.ReplyTimeoutError if _timed_out(error) else exceptions.UnansweredError
-            raise sent(str(error)) from error
+            if self._replicas:
+                return await execute_on_replicas(connection, self._args, self._replicas)
+            return await execute_alone(connection, seconds, self._args)
         finally:
             self._pool.release(connection)
-
-
-def _timed_out(error: Exception) -> bool:
-    return not isinstance(error, exceptions.ConnectionError)
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

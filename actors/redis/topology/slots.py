@@ -24,18 +24,25 @@ class SlotRange(NamedTuple):
         return str(self.start) if self.start == self.end else f"{self.start}-{self.end}"
 
 
-def key_slot(key: bytes) -> int:
-    """Return the slot (0 to 16383) of ``key``, a key or a shard channel.
+def hash_tag(key: bytes) -> bytes | None:
+    """Return the text between the first ``{`` of ``key`` and the next ``}``; None if there is none.
 
-    Only the text between the first ``{`` and the next ``}`` is hashed. If there is no such text, or
-    it is empty, the whole key is.
+    Also None if that text is empty.
     """
     opening = key.find(b"{")
     if opening >= 0:
         closing = key.find(b"}", opening + 1)
         if closing > opening + 1:
-            key = key[opening + 1 : closing]
-    return crc_hqx(key, 0) % SLOTS
+            return key[opening + 1 : closing]
+    return None
+
+
+def key_slot(key: bytes) -> int:
+    """Return the slot (0 to 16383) of ``key``, a key or a shard channel.
+
+    Only the hash tag is hashed. If there is none, the whole key is.
+    """
+    return crc_hqx(hash_tag(key) or key, 0) % SLOTS
 
 
 def slot_ranges(slots: Iterable[int]) -> tuple[SlotRange, ...]:

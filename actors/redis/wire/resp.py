@@ -83,10 +83,15 @@ def pack(args: tuple[Argument, ...], encoding: str = "utf-8") -> bytes:
         # Below, each argument is encoded by itself: that accepts subclasses of int, and the error
         # names the argument that cannot be sent.
         pass
-    return _pack(tuple(_encode(arg, encoding) for arg in args))
+    return _pack(tuple(encode(arg, encoding) for arg in args))
 
 
-def _encode(arg: object, encoding: str) -> bytes:
+def encode(arg: object, encoding: str = "utf-8") -> bytes:
+    """Return the bytes of one argument.
+
+    Raises:
+        DataError: it is no str, bytes, int or float, or cannot be encoded.
+    """
     match arg:
         case bytes() | bytearray() | memoryview():
             return bytes(arg)
