@@ -33,8 +33,8 @@ _SIDE_BY_SIDE = 4
 # Nodes lie, but they answer: whoever waits waits for a busy machine.
 _LIMITS = PATIENT | {"pool_timeout": 3.0}
 _PUBSUB = PUBSUB | {"start_timeout": LIMIT, "subscription_timeout": 2.0, "max_idle_seconds": 2.0}
-# The retry policy says how often a lost connection is made anew. Requests are counted, so here is the
-# default one.
+# The retry policy says how often a lost connection is made anew: here, where requests are counted,
+# the default one does.
 del _PUBSUB["retry_policy"]
 # Seconds for which a pub/sub object is left alone with the lies, and how often it may ask the whole
 # cluster in that time.
