@@ -38,13 +38,14 @@ these were live before the new owner.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any
 
+from actors.pubsub.delivery.dropped import DroppedMessages
 from actors.pubsub.delivery.merge_input import MergeInput, before
+from actors.pubsub.delivery.passed import PassedMessages, StreamKey
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25
@@ -53,7 +54,7 @@ LAG = 0.1
 #: Seconds for which a node owes a message: after that long without a byte it counts as silent.
 OWED = 1.25
 _SINCE = attrgetter("since")
-# Messages that are remembered, or held of one node, at the most.
+# Messages that are held of one node at the most.
 _MOST = 8192
 
 
@@ -81,23 +82,15 @@ class Merge:
         self.writer = writer
         self._key = key
         self._memory = memory
-        self._dropped = dropped
         self.inputs: dict[Hashable, MergeInput] = {}
         self.leader: MergeInput | None = None
         self.now = now
         #: The stream of each node that is, or was, in the merge; kept by whoever adds the nodes.
         self.streams: dict[Hashable, Hashable] = {}
-        # The messages that passed lately, as (key, time). The first one's number is ``_forgotten``.
-        self._passed: deque[tuple[tuple[Hashable, Any], float]] = deque()
-        self._forgotten = 0
-        # The numbers of the messages that passed with one key, in one stream.
-        self._numbers: dict[tuple[Hashable, Any], list[int]] = {}
+        self._passed = PassedMessages()
+        # What another node delivers of these is dropped, too.
+        self._gone = DroppedMessages(dropped)
         self._closed: list[MergeInput] = []
-        # Keys that were dropped lately: the same message of another node is dropped, too.
-        self._gone: dict[tuple[Hashable, Any], float] = {}
-        # Payloads that came more than once, by stream; and since when a doubt is to be reported.
-        self._repeated_keys: set[tuple[Hashable, Any]] = set()
-        self._doubtful_since = inf
         # The node that leads, or led last.
         self._led: MergeInput | None = None
 
@@ -111,7 +104,7 @@ class Merge:
         """
         for key in keys:
             self._note((stream, key))
-        self._repeated_keys.update((stream, key) for key in repeated)
+        self._passed.repeat((stream, key) for key in repeated)
 
     def add(
         self,
@@ -129,9 +122,9 @@ class Merge:
             repeats: it may deliver what passed already.
             since: when it became live; None: now.
         """
-        end = self._forgotten + len(self._passed)
+        end = self._passed.end
         feeder = self.inputs[node] = MergeInput(
-            self, stream, self._forgotten if repeats else end, end
+            self, stream, self._passed.first if repeats else end, end
         )
         if since is not None:
             feeder.since = since
@@ -155,12 +148,8 @@ class Merge:
         self.streams = dict.fromkeys(self.streams, one)
         for feeder in [*inputs, *([] if self._led is None else [self._led])]:
             feeder.stream = one
-        self._passed = deque(((one, key[1]), at) for key, at in self._passed)
-        self._gone = {(one, key[1]): at for key, at in self._gone.items()}
-        self._repeated_keys = {(one, key[1]) for key in self._repeated_keys}
-        self._numbers = {}
-        for number, (key, _) in enumerate(self._passed, self._forgotten):
-            self._numbers.setdefault(key, []).append(number)
+        self._passed.unite(one)
+        self._gone.unite(one)
         for feeder in inputs:
             self._know_again(feeder)
         return one
@@ -181,7 +170,7 @@ class Merge:
             return
         if self.leader is None and feeder.ambiguous_at > self.now() - OWED:
             # The former leader is gone, and cannot deliver what was taken for its messages.
-            self._doubt(feeder.ambiguous_at - self._memory)
+            self._gone.doubt(feeder.ambiguous_at - self._memory)
         self.leader = feeder
         # Nothing else tells when messages of nodes that left are due: they pass now.
         for closed in self._closed:
@@ -209,7 +198,9 @@ class Merge:
         for feeder in [*self.inputs.values(), *self._closed]:
             self._drop_overtaken(feeder, due)
             if feeder is not self.leader and feeder.held and feeder.held[0][1] < due:
-                self._drop(feeder, min(due, self._limit(feeder), self._last_passed(feeder)))
+                self._drop(
+                    feeder, min(due, self._limit(feeder), self._passed.last_at(feeder.stream))
+                )
                 while feeder.held and feeder.held[0][1] < due:
                     if self._others_passed(feeder, feeder.held[0][1]):
                         feeder.overtaken.append(feeder.held.popleft())
@@ -217,26 +208,26 @@ class Merge:
                     else:
                         self._pass_late(feeder)
         self._closed = [feeder for feeder in self._closed if feeder.held or feeder.overtaken]
-        self._report_doubt()
+        self._gone.report_doubt(now)
         self._forget(now - OWED)
-        self._gone = {key: at for key, at in self._gone.items() if at >= now - OWED}
+        self._gone.forget(now - OWED)
         if len(self.inputs) > 1 or self._closed:
             return False
-        end = self._forgotten + len(self._passed)
+        end = self._passed.end
         for feeder in self.inputs.values():
             if feeder.owing < end:
                 return False
             end = feeder.joined
         # The one node may repeat what passed before it was live.
-        index = end - 1 - self._forgotten
-        return index < 0 or self._passed[index][1] < now - self._memory
+        last = end - 1
+        return last < self._passed.first or self._passed.passed_at(last) < now - self._memory
 
     def finish(self) -> None:
         """Drop what is overtaken, and pass everything else that is held: no node delivers more."""
         for feeder in [*self.inputs.values(), *self._closed]:
             self._drop_overtaken(feeder, inf)
             self._release(feeder)
-        self._report_doubt()
+        self._gone.report_doubt(self.now())
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -253,7 +244,7 @@ class Merge:
 
     def _known(self, feeder: MergeInput, key: Any) -> bool:
         """Whether the message has passed; if so, note that ``feeder`` has delivered it."""
-        numbers = self._numbers.get((feeder.stream, key))
+        numbers = self._passed.numbers((feeder.stream, key))
         if numbers is None:
             return False
         number = self._owed(feeder, numbers)
@@ -261,7 +252,7 @@ class Merge:
             number = self._repeated(feeder, numbers)
         if number is None:
             return False
-        if (feeder.stream, key) in self._repeated_keys:
+        if (feeder.stream, key) in self._passed.repeated:
             self._may_be_new(feeder, number)
         feeder.deliver(number)
         # What is held from before this message: the leader delivers it late, or never.
@@ -277,17 +268,9 @@ class Merge:
     def _may_be_new(self, feeder: MergeInput, number: int) -> None:
         """What is taken for a repeat of ``number`` may be another message of its payload."""
         if feeder is self.leader:
-            self._doubt(self._passed[number - self._forgotten][1] - LAG)
+            self._gone.doubt(self._passed.passed_at(number) - LAG)
         else:
             feeder.ambiguous_at = self.now()  # the leader delivers it, as long as there is one
-
-    def _doubt(self, since: float) -> None:
-        self._doubtful_since = min(self._doubtful_since, since)
-
-    def _report_doubt(self) -> None:
-        since, self._doubtful_since = self._doubtful_since, inf
-        if since < inf:
-            self._dropped(since, self.now(), "equal payloads: a repeat, or another message")
 
     @property
     def _led_since(self) -> float:
@@ -310,7 +293,7 @@ class Merge:
         before = numbers[bisect_left(numbers, feeder.first) : bisect_left(numbers, feeder.joined)]
         late = None
         for number in before:
-            at = self._passed[number - self._forgotten][1]
+            at = self._passed.passed_at(number)
             if number >= feeder.position and at >= now - self._memory:
                 return number
             if late is None and at >= now - LAG and number not in feeder.delivered:
@@ -319,7 +302,7 @@ class Merge:
 
     def _pass(self, feeder: MergeInput, message: Any) -> None:
         key = self._key(message)
-        is_repeated = (feeder.stream, key) in self._repeated_keys
+        is_repeated = (feeder.stream, key) in self._passed.repeated
         holders = [feeder]
         for other in (*self.inputs.values(), *self._closed):
             if other is feeder or other.stream != feeder.stream:
@@ -347,7 +330,7 @@ class Merge:
             holder.deliver(number)
             if feeder is self._led:
                 holder.met = feeder
-        self._report_doubt()
+        self._gone.report_doubt(self.now())
         self.writer.put(message)
 
     def _take_overtaken(self, feeder: MergeInput, key: Any) -> bool:
@@ -368,27 +351,20 @@ class Merge:
         if (feeder.stream, self._key(message)) not in self._gone:
             self._pass(feeder, message)
         elif not self._is_told(feeder, message):
-            self._doubt(came - self._memory)
+            self._gone.doubt(came - self._memory)
 
     def _release_in_order(self, feeder: MergeInput) -> None:
         """Pass what is held, except messages older than all subscriptions and passed ones."""
         self._drop_overtaken(feeder, inf)
-        self._drop(feeder, min(self._led_since + LAG, self._last_passed(feeder)))
+        self._drop(feeder, min(self._led_since + LAG, self._passed.last_at(feeder.stream)))
         self._release(feeder)
-
-    def _last_passed(self, feeder: MergeInput) -> float:
-        """Return when a message of the feeder's stream passed last."""
-        passed = (at for (stream, _), at in reversed(self._passed) if stream == feeder.stream)
-        return next(passed, -inf)
 
     def _others_passed(self, feeder: MergeInput, since: float) -> bool:
         """Whether a message that ``feeder`` has yet to deliver has passed after ``since``."""
-        number = self._forgotten + len(self._passed)
-        for (stream, _), at in reversed(self._passed):
-            number -= 1
+        for number, at in self._passed.latest(feeder.stream):
             if at <= since or number < feeder.owing:
                 return False
-            if stream == feeder.stream and number not in feeder.delivered:
+            if number not in feeder.delivered:
                 return True
         return False
 
@@ -412,36 +388,25 @@ class Merge:
         Where payloads repeat, the message that was dropped then may have been another one.
         """
         key = feeder.stream, self._key(message)
-        return key in self._gone and key not in self._repeated_keys
+        return key in self._gone and key not in self._passed.repeated
 
     def _tell_dropped(
         self, feeder: MergeInput, dropped: list[tuple[Any, float]], since: float
     ) -> None:
-        now = self.now()
-        self._gone.update(((feeder.stream, self._key(one)), now) for one, _ in dropped)
-        self._dropped(since, dropped[-1][1], "messages came too late to be in order")
+        keys = [(feeder.stream, self._key(one)) for one, _ in dropped]
+        self._gone.add(keys, since, dropped[-1][1], self.now())
 
-    def _note(self, key: tuple[Hashable, Any]) -> int:
-        number = self._forgotten + len(self._passed)
-        self._passed.append((key, self.now()))
-        numbers = self._numbers.setdefault(key, [])
-        numbers.append(number)
-        if len(numbers) > 1:
-            self._repeated_keys.add(key)
-        if len(self._passed) > _MOST:
-            self._drop_first()
+    def _note(self, key: StreamKey) -> int:
+        first = self._passed.first
+        number = self._passed.add(key, self.now())
+        if self._passed.first != first:
+            self._tell_first()
         return number
 
     def _forget(self, limit: float) -> None:
-        while self._passed and self._passed[0][1] < limit:
-            self._drop_first()
+        self._passed.forget(limit)
+        self._tell_first()
 
-    def _drop_first(self) -> None:
-        key, _ = self._passed.popleft()
-        numbers = self._numbers[key]
-        del numbers[0]
-        if not numbers:
-            del self._numbers[key]
-        self._forgotten += 1
+    def _tell_first(self) -> None:
         for feeder in self.inputs.values():
-            feeder.forget(self._forgotten)
+            feeder.forget(self._passed.first)
