@@ -13,7 +13,8 @@ __all__ = ["HEADER", "Allowance", "Result", "complaints", "excesses", "result_of
 _COLUMNS = (
     ("fault", 36),
     ("accepted", 9),
-    ("lost", 5),
+    ("lost", 6),
+    ("strays", 7),
     ("twice", 6),
     ("order", 6),
     ("overtaken", 10),
@@ -33,7 +34,8 @@ class Result(msgspec.Struct, frozen=True):
     Attributes:
         title: the fault.
         accepted: messages that a server answered with an integer.
-        lost: accepted and never seen.
+        lost: accepted at the slot's owner and never seen.
+        strays: accepted at a replica or at a demoted primary and never seen.
         twice: seen more than once.
         disordered: seen after a later one of their channel.
         overtaken: the same, where another node of the shard had accepted the later one.
@@ -50,6 +52,7 @@ class Result(msgspec.Struct, frozen=True):
     title: str
     accepted: int = 0
     lost: int = 0
+    strays: int = 0
     twice: int = 0
     disordered: int = 0
     overtaken: int = 0
@@ -71,6 +74,7 @@ class Result(msgspec.Struct, frozen=True):
         cells = (
             str(self.accepted),
             str(self.lost),
+            str(self.strays),
             str(self.twice),
             str(self.disordered),
             str(self.overtaken),
@@ -98,11 +102,14 @@ class Allowance(msgspec.Struct, frozen=True):
 def result_of(fault: Fault, stage: Stage, complaints: list[str]) -> Result:
     """Return the row of a fault that was played."""
     verdict = stage.verdict
+    at_owner = set(AT_OWNER)
+    lost = [pair for pair in verdict.lost if pair[0] in at_owner]
     back = [seconds for seconds in stage.back().values() if seconds is not None]
     return Result(
         title=fault.title,
         accepted=verdict.accepted,
-        lost=len(verdict.lost),
+        lost=len(lost),
+        strays=len(verdict.lost) - len(lost),
         twice=len(verdict.twice),
         disordered=len(verdict.disordered),
         overtaken=len(verdict.overtaken),
