@@ -138,7 +138,7 @@ class Stage:
         self.began = time.time()
         await fault(self)
         self.ended = time.time()
-        await self.live("after the fault")
+        never = await self.live("after the fault")
         settled_at = time.time()
         await asyncio.sleep(self.after)
         self.report = await self.load.stop()
@@ -149,6 +149,7 @@ class Stage:
             self.arrivals.seen(_WORDS),
             self.arrivals.words,
             settled_at=settled_at,
+            never=never,
         )
         self.verdict = judge(
             _NUMBERED,
@@ -157,13 +158,15 @@ class Stage:
             touched=self.touched,
             interrupted=self.interrupted,
             settled_at=settled_at,
+            never=never,
         )
         return self.verdict
 
-    async def live(self, when: str) -> None:
-        """Wait until there is something new of each channel; what never comes, the verdict says."""
+    async def live(self, when: str) -> list[str]:
+        """Wait until there is something new of each channel; return those that stay silent."""
         silent = await self.arrivals.live()
         assert not silent or when != "before the fault", f"not live {when}: {silent}"
+        return silent
 
     # -- for faults --------------------------------------------------------------------------------
 

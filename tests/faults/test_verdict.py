@@ -21,7 +21,7 @@ def gap(name: str, since: float, until: float) -> Gap:
 
 
 def verdict(
-    a: list[int], *, gaps=(), touched=("a",), interrupted=("a",), accepted=ACCEPTED
+    a: list[int], *, gaps=(), touched=("a",), interrupted=("a",), accepted=ACCEPTED, never=()
 ) -> Verdict:
     seen = {"a": [(n, n + 0.01) for n in a], "b": [(n, n + 0.01) for n in range(10)]}
     report = Report(accepted, [], {})
@@ -32,6 +32,7 @@ def verdict(
         touched=touched,
         interrupted=interrupted,
         settled_at=8.0,
+        never=never,
     )
 
 
@@ -84,6 +85,12 @@ def test_what_was_never_answered_may_come_at_any_time():
 
 def test_a_channel_that_is_not_heard_of_at_the_end_is_silent():
     assert verdict([*range(9)]).silent == ["a"]
+    assert verdict([*range(10)], never=["a"]).silent == ["a"]
+
+
+def test_a_channel_of_which_nothing_was_sent_at_the_end_is_not_silent():
+    early = [message for message in ACCEPTED if message.sent < 8.0]
+    assert verdict([*range(8)], accepted=early).silent == []
 
 
 def test_a_gap_of_a_channel_that_was_never_interrupted_is_needless():

@@ -85,6 +85,7 @@ def judge(
     touched: Collection[str],
     interrupted: Collection[str],
     settled_at: float,
+    never: Collection[str] = (),
 ) -> Verdict:
     """Compare.
 
@@ -95,6 +96,7 @@ def judge(
         touched: channels that the fault may cost messages.
         interrupted: channels that may have a gap.
         settled_at: from when on every channel must have been live again.
+        never: channels that were not live again however long somebody waited.
     """
     gaps: dict[str, list[Gap]] = defaultdict(list)
     for gap in seen.gaps:
@@ -109,6 +111,7 @@ def judge(
     for message in report.accepted:
         ports[channels[message.channel]][message.number] = message.port
     late = [pair for name in channels for pair in _late(name, seen, ports[name])]
+    deaf = _deaf(channels, report, numbers, settled_at)
     return Verdict(
         accepted=len(report.accepted),
         lost=lost,
@@ -121,7 +124,7 @@ def judge(
         twice=[pair for name in channels for pair in _twice(name, seen)],
         disordered=[(name, number) for name, number, elsewhere in late if not elsewhere],
         overtaken=[(name, number) for name, number, elsewhere in late if elsewhere],
-        silent=_silent(channels, report, numbers, settled_at),
+        silent=[n for n in channels if n in never or n in deaf],
         gaps=len(gaps),
         longest_gap=max((gap.seconds for gap in seen.gaps), default=0.0),
         needless_gaps=[gap for gap in seen.gaps if gap.name not in interrupted],
@@ -149,17 +152,19 @@ def _late(name: str, seen: Seen, ports: Mapping[int, int]) -> list[tuple[str, in
     return found
 
 
-def _silent(
+def _deaf(
     channels: Sequence[str],
     report: Report,
     numbers: Mapping[str, set[int]],
     settled_at: float,
-) -> list[str]:
-    late: dict[str, list[int]] = {name: [] for name in channels}
+) -> set[str]:
+    """Return the channels of which a message that was sent after ``settled_at`` is missing."""
+    found = set()
     for message in report.accepted:
-        if message.sent >= settled_at:
-            late[channels[message.channel]].append(message.number)
-    return [name for name in channels if not late[name] or not set(late[name]) <= numbers[name]]
+        name = channels[message.channel]
+        if message.sent >= settled_at and message.number not in numbers[name]:
+            found.add(name)
+    return found
 
 
 def back_after(

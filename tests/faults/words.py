@@ -8,7 +8,7 @@ outside of gaps, or come from nowhere.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -29,6 +29,7 @@ def judge_words(
     words: dict[str, list[str]],
     *,
     settled_at: float,
+    never: Collection[str] = (),
 ) -> Verdict:
     """Compare what arrived with what was accepted.
 
@@ -38,6 +39,7 @@ def judge_words(
         seen: the consumer's; the numbers in it only count the messages of a channel.
         words: the words that arrived, by channel.
         settled_at: from when on every channel must have been live again.
+        never: channels that were not live again however long somebody waited.
     """
     gaps: dict[str, list[Gap]] = defaultdict(list)
     for gap in seen.gaps:
@@ -64,7 +66,8 @@ def judge_words(
         twice += [(name, n) for n in range(more)]
         # In another place than where it was accepted: nobody can order what is taken for a repeat.
         overtaken += [(name, n) for n in range(max(0, surplus - more))]
-        if not any(at >= settled_at for _, at in seen.messages[name]):
+        late = any(message.sent >= settled_at for message in mine)
+        if name in never or (late and not any(at >= settled_at for _, at in seen.messages[name])):
             silent.append(name)
     return Verdict(
         accepted=len(report.accepted),

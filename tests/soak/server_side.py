@@ -100,7 +100,7 @@ class ServerSide:
         await arrivals.live()
         await asyncio.sleep(_WARM)
         await _FAULTS[title](self._server, self._proxy)
-        await arrivals.live()
+        never = await arrivals.live()
         settled_at = time.time()
         await asyncio.sleep(_AFTER)
         report = await load.stop()
@@ -108,7 +108,12 @@ class ServerSide:
         self._arrivals = None
         if words:
             verdict = judge_words(
-                _CHANNELS, report, arrivals.seen(), arrivals.words, settled_at=settled_at
+                _CHANNELS,
+                report,
+                arrivals.seen(),
+                arrivals.words,
+                settled_at=settled_at,
+                never=never,
             )
         else:
             verdict = judge(
@@ -118,6 +123,7 @@ class ServerSide:
                 touched=_CHANNELS,
                 interrupted=_CHANNELS,
                 settled_at=settled_at,
+                never=never,
             )
         return Round("server", title, words, verdict, tuple(_wrongs(verdict)))
 

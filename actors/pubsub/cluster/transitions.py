@@ -13,9 +13,10 @@ from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 
-#: Seconds by which the cluster bus may be late. Observed under load: 32 ms until a replica
-#: delivered a message, 50 ms until a primary knew of its successor.
-BUS_LAG = 0.07
+#: Seconds by which the cluster bus may be late. Observed with an idle core: 32 ms until a replica
+#: delivered a message, 50 ms until a primary knew of its successor; with ten busy processes on two
+#: cores more than 70 ms. A gap begins so much earlier than the last word of a node.
+BUS_LAG = 0.2
 #: Seconds for which the channels of an unsettled slot are subscribed on all nodes of its shard: if
 #: the slot's owner delivers them already, and otherwise.
 _SETTLING, UNSETTLED = 0.5, 1.5

@@ -23,7 +23,9 @@ How a repeat is recognised. Messages carry no number, so a message's *key* is it
 channel, where the target is a pattern). From the moment when a node is live, it will deliver every
 message that passes: it *owes* those messages. The next message with the key of an owed one is taken
 for the owed one, for ``OWED`` seconds. A node may also repeat the end of what passed before it was
-live: in order for ``memory`` seconds, in any order for ``LAG`` seconds.
+live: in order for ``memory`` seconds, in any order for ``LAG`` seconds. On a busy machine the
+cluster bus is later than that: a payload that came only once is taken for a repeat for ``OWED``
+seconds, and reported as a doubt.
 
 Equal payloads. Where a key is known to come more than once, nobody can decide whether a node that
 has just become live repeats a message, or delivers a new one. Such a message is taken for a repeat,
@@ -219,8 +221,7 @@ class Merge:
                 return False
             end = feeder.joined
         # The one node may repeat what passed before it was live.
-        last = end - 1
-        return last < self._passed.first or self._passed.passed_at(last) < now - self._memory
+        return end <= self._passed.first
 
     def finish(self) -> None:
         """Drop what is overtaken, and pass everything else that is held: no node delivers more."""
@@ -250,9 +251,13 @@ class Merge:
         number = self._owed(feeder, numbers)
         if number is None:
             number = self._repeated(feeder, numbers)
+        if number is None and (feeder.stream, key) not in self._passed.repeated:
+            number = self._repeated_late(feeder, numbers[0])
         if number is None:
             return False
-        if (feeder.stream, key) in self._passed.repeated:
+        passed_at = self._passed.passed_at(number)
+        late = number < feeder.joined and passed_at < self.now() - self._memory
+        if late or (feeder.stream, key) in self._passed.repeated:
             self._may_be_new(feeder, number)
         feeder.deliver(number)
         # What is held from before this message: the leader delivers it late, or never.
@@ -299,6 +304,12 @@ class Merge:
             if late is None and at >= now - LAG and number not in feeder.delivered:
                 late = number
         return late
+
+    def _repeated_late(self, feeder: MergeInput, number: int) -> int | None:
+        """Return ``number``, of the only message of its payload, if the node may repeat it late."""
+        if not feeder.first <= number < feeder.joined or number in feeder.delivered:
+            return None
+        return number if self._passed.passed_at(number) >= self.now() - OWED else None
 
     def _pass(self, feeder: MergeInput, message: Any) -> None:
         key = self._key(message)

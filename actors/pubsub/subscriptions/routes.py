@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
-from actors.pubsub.delivery.merge import LAG, MEMORY, Merge
+from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge
 from actors.pubsub.model.types import Kind, NodeTarget, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId, TargetState
@@ -194,7 +194,7 @@ class FeedRoutes:
         recent = Recent()
         memory = MEMORY if target.kind is Kind.SHARD else LAG
         if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
-            recent = last.recent(target, self._now() - memory)
+            recent = last.recent(target, self._now() - OWED)
         if len(nodes) == 1 and not recent.keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL

@@ -384,6 +384,21 @@ def test_a_new_leader_brings_what_no_later_one_has_overtaken_or_what_no_gap_tell
     assert sink.got == [2, 1, 3], "it came from no node that passed anything later"
 
 
+def test_p7_a_bus_that_is_very_late_repeats_nothing_and_the_doubt_is_told():
+    merge, sink, clock, missed = make_telling()
+    merge.remember(["once", "often"], SHARD, ["often"])
+    passed_at = clock.time
+    new = merge.add("new", SHARD)
+    merge.lead("new")
+    clock.time += 3 * MEMORY
+    put(new, "once", "often")
+    assert sink.got == ["often"], "a word that comes often is another message"
+    assert missed[0][0] < passed_at < missed[0][1], "the one that was dropped may have been, too"
+    clock.time += OWED
+    put(new, "once")
+    assert sink.got == ["often", "once"]
+
+
 def test_one_that_stood_still_repeats_nothing():
     merge, sink, clock = make()
     leader, other = merge.add("leader", SHARD), merge.add("other", SHARD)
@@ -408,8 +423,9 @@ def test_it_is_over_when_the_one_node_left_owes_nothing_however_busy_it_is():
     merge.remove("old")
     merge.lead("new")
     put(new, 3)
-    assert not merge.expire(), "it may repeat the first"
     clock.time += 2 * MEMORY
+    assert not merge.expire(), "it may repeat the first"
+    clock.time += OWED
     put(new, 4)
     assert merge.expire()
 
