@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 4
 
 # Without bytecode on disk each start of a program compiles all that it imports, and the suite starts
 # hundreds of programs: they write it, even where the environment forbids that.
@@ -31,9 +31,12 @@ types: $(VENV)/.has-dev  ## mypy
 
 pytest: $(VENV)/.has-dev  ## the suite alone (ARGS="-k pubsub --servers=embedded,path,container")
 ifeq ($(strip $(ARGS)),)
-	@# Most tests wait most of their time: two processes halve it. Those marked `alone` come after.
+	@# Most tests wait most of their time: twice as many processes as cores keep those busy. Then
+	@# come the faults, on two servers at once, and what measures time and has to be alone.
 	@failed=0; \
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		-m "not alone and not staged" || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m staged tests/faults || failed=1; \
 	$(BIN)/python -m pytest -m alone || failed=1; \
 	exit $$failed
 else

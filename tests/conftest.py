@@ -150,7 +150,13 @@ def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> An
     return server
 
 
+#: Where the files are that take longest: they start clusters and programs.
+_LONGEST = ("tests/worker/process/", "tests/pubsub/cluster/", "tests/testing/", "tests/examples/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # First, so that several processes that take file after file end at about the same time.
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "full_speed" in fixtures or item.get_closest_marker("gate") is not None:

@@ -18,8 +18,10 @@ _BINARIES = {"embedded": wheel_binary, "path": path_binary}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "theatre" in metafunc.fixturenames:
         names = [name for name in available_backends(metafunc.config) if name in _BINARIES]
-        # One cluster after another, each for as many faults as it lasts.
-        metafunc.parametrize("theatre", names, indirect=True, scope="module")
+        # One cluster after another, each for as many faults as it lasts. Two processes may play,
+        # each on one server: a fault takes a third of a core, and waits most of its time.
+        params = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+        metafunc.parametrize("theatre", params, indirect=True, scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

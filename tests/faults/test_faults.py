@@ -19,7 +19,7 @@ from tests.faults.scenarios import FAULTS, Fault, runs_on
 from tests.faults.stage import Stage
 from tests.faults.theatre import Theatre
 
-pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.staged, pytest.mark.asyncio(loop_scope="module")]
 
 RATE, LEAST_RATE = 1500.0, 800.0
 # For a loaded machine with two cores.

@@ -18,7 +18,8 @@ from actors.testing.servers.binary import ServerBinary
 from actors.testing.servers.process import ServerProcess
 
 T = TypeVar("T")
-_POLL = 0.01
+# Seconds between two looks: at the beginning of a wait, and at most. Each look asks every node.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.05
 
 
 class ClusterTimeoutError(TimeoutError):
@@ -26,7 +27,9 @@ class ClusterTimeoutError(TimeoutError):
 
 
 async def wait_until(condition: Callable[[], Awaitable[T | None]], what: str, timeout: float) -> T:
-    """Call ``condition`` every 10 ms until it returns a true value, and return that value.
+    """Call ``condition`` until it returns a true value, and return that value.
+
+    The pauses between calls grow from 10 to 50 ms.
 
     Lost connections, error replies and AssertionError mean "not yet"; the error below has the last
     of them.
@@ -36,6 +39,7 @@ async def wait_until(condition: Callable[[], Awaitable[T | None]], what: str, ti
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    pause = _FIRST_PAUSE
     while True:
         state: object
         try:
@@ -47,7 +51,8 @@ async def wait_until(condition: Callable[[], Awaitable[T | None]], what: str, ti
                 return value
         if loop.time() >= deadline:
             raise ClusterTimeoutError(f"not within {timeout:g} s: {what}; last answer: {state}")
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.25, _LONGEST_PAUSE)
 
 
 class ClusterNode(ServerProcess):

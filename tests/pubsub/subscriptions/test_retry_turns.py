@@ -27,8 +27,8 @@ def test_many_more_are_asked_for_once_some_were_accepted():
     refused = list(range(10_000))
     rounds = 0
     while refused:
-        asked = turns.take(refused, set(range(10_000)).difference(refused).__contains__)
-        refused = [one for one in refused if one not in set(asked)]
+        asked = set(turns.take(refused, set(range(10_000)).difference(refused).__contains__))
+        refused = [one for one in refused if one not in asked]
         rounds += 1
         assert rounds == 1 or turns.pause == 0.05
     assert rounds < 9

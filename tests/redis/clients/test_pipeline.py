@@ -234,7 +234,7 @@ async def test_a_command_that_blocks_may_take_longer_than_a_reply(shared_server)
 async def test_nothing_waits_for_ever_on_a_dead_network(shared_server):
     async with (
         FaultProxy("127.0.0.1", shared_server.port) as net,
-        Redis("127.0.0.1", net.port, stream_timeout=0.3) as client,
+        Redis("127.0.0.1", net.port, stream_timeout=0.3, connect_timeout=1.0) as client,
     ):
         await client.ping()
         net.swallow()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -17,10 +18,17 @@ pytestmark = pytest.mark.embedded_only
 
 
 @asynccontextmanager
-async def serving(host: str) -> AsyncIterator[int]:
-    """Run the HTTP port of a worker that waits for its start; yields the number of the port."""
+async def serving(host: str, *, buffer: int | None = None) -> AsyncIterator[int]:
+    """Run the HTTP port of a worker that waits for its start; yields the number of the port.
+
+    With ``buffer``, so many bytes of answers wait in the system for each client that does not read.
+    """
     view = make_worker().worker_snapshot
     async with HttpServer((host, 0), endpoints(view)) as http:
+        if buffer is not None:
+            assert http._server is not None
+            for listening in http._server.sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         yield http.address[1]
 
 
@@ -65,12 +73,18 @@ async def test_live_is_answered_while_others_keep_connections_open(port):
                 assert (await get(("127.0.0.1", port), "/live")).status == 200
 
 
-async def test_live_is_answered_while_others_do_not_read(port):
+async def test_live_is_answered_while_others_do_not_read():
+    loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
+        # With such buffers the answers get stuck after a few of them.
+        port = await stack.enter_async_context(serving("127.0.0.1", buffer=4096))
         for _ in range(100):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            stack.callback(writer.close)
-            writer.write(b"GET /page.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500)
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            asking = b"GET /page.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500
+            await loop.sock_sendall(client, asking)
         async with asyncio.timeout(9):
             assert (await get(("127.0.0.1", port), "/live")).status == 200
 
