@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -23,6 +23,8 @@ from supervisor.log import get_logger
 
 log = get_logger("mailslot.pubsub")
 
+# Handlers that are spawned at once: about ten milliseconds of the event loop.
+_PORTION = 250
 # Seconds between two looks of a drain at the nodes that it waits for. It waits no longer for a node
 # that has sent no byte for so many seconds.
 _LOOK, _PATIENCE = 0.25, 2.0
@@ -87,7 +89,7 @@ class SubscriptionCalls:
         ]
         if not subscriptions:
             return
-        self._start_handlers(subscriptions, wanted.values())
+        await self._start_handlers(subscriptions, list(wanted.values()))
         if registry.nodes is not None:
             subscriptions = _on_each_node(registry, subscriptions)
         call = self._session.track(Call([one.target for one in subscriptions], tree.system.loop))
@@ -111,11 +113,19 @@ class SubscriptionCalls:
             tree.reconciler.calls.settle(call)
         FREEZER.added(len(subscriptions))
 
-    def _start_handlers(self, subscriptions: list[Subscription], callbacks: Iterable[Any]) -> None:
+    async def _start_handlers(
+        self, subscriptions: list[Subscription], callbacks: Sequence[Any]
+    ) -> None:
+        """Spawn the handlers, in portions between which the event loop gets its turn."""
+        pairs = zip(subscriptions, callbacks, strict=True)
+        wanted = [pair for pair in pairs if pair[1] is not None]
         try:
-            with collection_paused(len(subscriptions)):
-                for subscription, callback in zip(subscriptions, callbacks, strict=True):
-                    if callback is not None:
+            for start in range(0, len(wanted), _PORTION):
+                if start:
+                    await asyncio.sleep(0)
+                    self._session.require_open()
+                with collection_paused(len(wanted)):
+                    for subscription, callback in wanted[start : start + _PORTION]:
                         self.handler_factory.start(subscription, callback)
         except BaseException:
             for subscription in subscriptions:
