@@ -145,6 +145,30 @@ async def test_r5_replicas_of_the_slots_primary_have_the_entry(cluster):
         assert client.connection_pool.in_use == impatient.connection_pool.in_use == 0
 
 
+async def test_r5_acknowledged_entries_survive_their_primary(cluster):
+    await emptied(cluster)
+    owner = await cluster.primary_for("orders")
+    (replica,) = await cluster.replicas_of(owner)
+    await eventually(replica.in_sync, 20)
+    async with client_of(cluster) as client:
+        safe = History(replicas=1)
+        ids = [await client.publish("orders", number, history=safe) for number in range(100)]
+        cluster.kill(owner)
+        assert await cluster.successor(owner) is replica
+        assert [str(entry.id) for entry in await entries_at(replica)] == ids
+
+        async def accepted() -> str:
+            try:
+                return await client.publish("orders", "x", history=History())
+            except (exceptions.RedisError, TimeoutError):
+                return ""
+
+        assert (await eventually(accepted, 20)).endswith("-101")
+    await cluster.start(owner)
+    await cluster.settled()
+    await cluster.failover(owner)
+
+
 async def test_r1_after_a_failover_numbers_go_on(cluster):
     await emptied(cluster)
     owner = await cluster.primary_for("orders")
@@ -177,8 +201,9 @@ async def test_r1_a_cluster_that_is_down_refuses_where_it_accepts_a_bare_spublis
     assert SLOT > 0
     ask(lone_node, "CLUSTER", "ADDSLOTSRANGE", "1", str(SLOTS - 1))
     await eventually(lambda: "cluster_slots_assigned:16383" in ask(lone_node, "CLUSTER", "INFO"))
-    options = {"decode_responses": True, "retry_policy": NoRetryPolicy()}
-    async with RedisCluster("127.0.0.1", lone_node.port, **options) as client:
+    async with RedisCluster(
+        "127.0.0.1", lone_node.port, decode_responses=True, retry_policy=NoRetryPolicy()
+    ) as client:
         assert await client.spublish("orders", "x") == 0
         with pytest.raises(exceptions.ClusterDownError):
             await client.spublish("orders", "x", history=History())

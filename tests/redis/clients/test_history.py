@@ -301,8 +301,9 @@ async def test_r1_what_the_users_rules_must_allow(server):
     acl = (*("resetkeys", "resetchannels", "-@all", "+hello"), *rules.split())
     async with Redis.from_url(server.url, decode_responses=True) as root:
         await root.execute_command("ACL", "SETUSER", "pub", "on", ">secret", *acl)
-        login = {"username": "pub", "password": "secret", "decode_responses": True}
-        async with Redis.from_url(server.url, **login) as client:
+        async with Redis(
+            *(server.host, server.port), username="pub", password="secret", decode_responses=True
+        ) as client:
             await client.publish("orders", "1", history=History(max_age=60))
             await client.spublish("orders", "2", history=History())
             await root.execute_command("ACL", "SETUSER", "pub", "resetchannels", "&orders")

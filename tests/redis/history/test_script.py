@@ -36,7 +36,7 @@ APPEND = append_command("PUBLISH", b"orders", "x", History())
 def test_a_history_is_a_frozen_value_with_bounds_by_default():
     assert History() == History(maxlen=10_000, max_age=None, replicas=0)
     with pytest.raises(AttributeError):
-        History().maxlen = 5  # type: ignore[misc]
+        History().maxlen = 5
     assert msgspec.structs.replace(History(), maxlen=1) == History(maxlen=1)
     History(maxlen=None, max_age=0.001)
     History(maxlen=2**63 - 1, max_age=10**10, replicas=5)
