@@ -8,6 +8,7 @@ import pytest
 
 from actors import History, RedisCluster, exceptions
 from actors.redis.history.entries import parse_entries
+from actors.redis.history.script import SCRIPT
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.testing.clusters.node import ClusterNode
 from supervisor.retry_policy import NoRetryPolicy
@@ -63,6 +64,13 @@ async def test_r1_a_shard_channel_its_history_and_its_history_channel_are_in_one
                 await eventually(lambda: len(subscriber.payloads()) == 2)
                 assert subscriber.payloads() == [f"~{entry_id} 0 x".encode(), b"x"]
                 assert [str(entry.id) for entry in await entries_at(owner, key)] == [entry_id]
+
+
+async def test_r1_a_replica_takes_a_bare_spublish_and_sends_the_script_to_its_primary(cluster):
+    (replica,) = await cluster.replicas_of(await cluster.primary_for("orders"))
+    assert await replica.execute("SPUBLISH", "orders", "x") == 0
+    with pytest.raises(exceptions.MovedError):
+        await replica.execute("EVAL", SCRIPT, 1, KEY, "orders", "SPUBLISH", "x", 10)
 
 
 async def test_r1_moved_is_followed_also_to_a_node_that_does_not_know_the_script(cluster):

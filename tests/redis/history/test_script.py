@@ -121,8 +121,9 @@ def test_r1_the_first_append_of_each_group_brings_the_text(commands, grouped):
         ),
         ("ERR Invalid stream ID specified as stream", ResponseError, "no entry can follow"),
         ("ERR The stream has exhausted the last possible ID", ResponseError, "no entry can follow"),
-        ("ERR ACL failure in script: User u has no", AuthorizationError, "PUBLISH on the channels"),
+        ("ERR ACL failure in script: User u has no", AuthorizationError, "PUBLISH on the channel"),
         ("ERR The user executing the script can't run", AuthorizationError, "may be in the hist"),
+        ("NOPERM User u has no permissions to run", AuthorizationError, "not published: a user"),
     ],
 )
 def test_r1_a_refusal_is_told_with_its_cause_and_cure(reply, kind, says):
