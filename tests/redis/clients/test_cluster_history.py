@@ -136,7 +136,7 @@ async def test_r5_replicas_of_the_slots_primary_have_the_entry(cluster):
     owner = await cluster.primary_for("orders")
     (replica,) = await cluster.replicas_of(owner)
     await eventually(replica.in_sync, 20)
-    async with client_of(cluster) as client, client_of(cluster, stream_timeout=0.5) as impatient:
+    async with client_of(cluster) as client, client_of(cluster, stream_timeout=2) as impatient:
         entry_id = await client.publish("orders", "1", history=History(replicas=1))
         connection = await client.connection_pool.acquire(replica.id)
         try:

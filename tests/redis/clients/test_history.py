@@ -339,15 +339,15 @@ async def test_r5_replicas_have_the_entry_before_publish_returns(make_server):
     replica = make_server(("--replicaof", server.host, str(server.port)))
     safe = History(replicas=1)
     async with (
-        Redis.from_url(server.url, decode_responses=True) as client,
-        Redis.from_url(server.url, decode_responses=True, stream_timeout=0.5) as impatient,
+        Redis.from_url(server.url, decode_responses=True, stream_timeout=60) as client,
+        Redis.from_url(server.url, decode_responses=True, stream_timeout=2) as impatient,
         Redis.from_url(replica.url, decode_responses=True) as behind,
     ):
 
         async def replicates() -> bool:
             return "state=online" in await client.execute_command("INFO", "replication")
 
-        await eventually(replicates)
+        await eventually(replicates, 20)
         ids = []
         for number in range(9):
             ids.append(await client.publish("orders", number, history=safe))
