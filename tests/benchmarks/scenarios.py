@@ -235,6 +235,7 @@ def _publishing() -> list[Scenario]:
 
     def publish(play: str, title: str, burst: int, *more: Contestant) -> Scenario:
         players = [Contestant(label, module, play) for label, module in who.items()]
+        more = (*more, Contestant("mailslot, history", "publish_mailslot", f"{play}_history"))
         job = Job("", "", mode="publish", burst=burst, bursts=10)
         name = f"publish-{play.replace('_', '-')}"
         return Scenario(name, f"PUBLISH of 64 bytes, {title}", job, [*players, *more])

@@ -116,3 +116,16 @@ def test_publish_many_reaches_its_subscriber(own: bool):
         "pipeline: 1 (1, 1, 1)",
         "received: 3002",
     ]
+
+
+def test_r1_history_keeps_what_was_published():
+    done = run("examples.history")
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, refused = done.stdout.splitlines()
+    assert lines == [
+        "nobody listens; number 1",
+        "received: order 2",
+        "publish_many; numbers [3, 4, 5]",
+        f"the history: {[f'order {n}' for n in range(1, 7)]}",
+    ]
+    assert refused.startswith("refused: channel 'a}b' cannot have a history")

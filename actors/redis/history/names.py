@@ -7,6 +7,7 @@ on a cluster a shard channel, its history and the history's channel belong to on
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from actors.redis.exceptions import DataError
@@ -15,6 +16,7 @@ from actors.redis.topology.slots import hash_tag
 _SUFFIX: Final = b":history"
 
 
+@lru_cache(maxsize=1024)
 def history_name(channel: bytes) -> bytes:
     """Return the name of the history of ``channel``.
 

@@ -26,12 +26,16 @@ def explained(error: Exception, args: tuple[Argument, ...]) -> Exception:
     if not isinstance(error, ResponseError) or not is_append(args):
         return error
     text = str(error)
-    history = _shown(key_of(args))
+    history, channel = _shown(key_of(args)), _shown(args[4])
+    needed = (
+        f"a user who publishes with a history needs EVALSHA, EVAL, TIME, XREVRANGE, XADD and XTRIM "
+        f"with the key {history}, and {text_of(args[5])} on the channels {channel} and {history}"
+    )
     new: Exception
     if isinstance(error, WrongTypeError):
         new = WrongTypeError(
             f"the message was not published: the key {history} holds no stream, and the history of "
-            f"channel {_shown(args[4])} has this name; delete or rename the key"
+            f"channel {channel} has this name; delete or rename the key"
         )
     elif text.startswith(_NO_SUCCESSOR):
         new = ResponseError(
@@ -41,11 +45,11 @@ def explained(error: Exception, args: tuple[Argument, ...]) -> Exception:
         )
     elif text.startswith(_NOT_ALLOWED):
         new = AuthorizationError(
-            f"the user may not do all that publishing with history does: EVALSHA, EVAL, TIME, "
-            f"XREVRANGE, XADD and XTRIM with the key {history}, and {text_of(args[5])} on the "
-            f"channels {_shown(args[4])} and {history}; the message may be in the history without "
-            f"having reached all subscribers ({text})"
+            "the server has stopped the script; the message may be in the history without having "
+            f"reached all subscribers: {needed} ({text})"
         )
+    elif isinstance(error, AuthorizationError):
+        new = AuthorizationError(f"the message was not published: {needed} ({text})")
     else:
         return error
     new.__cause__ = error

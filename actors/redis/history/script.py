@@ -27,8 +27,7 @@ if ARGV[5] then
 end
 redis.call(ARGV[2], KEYS[1], '~' .. id .. ' ' .. last_ms .. ' ' .. ARGV[3])
 redis.call(ARGV[2], ARGV[1], ARGV[3])
-return id
-"""
+return id"""
 
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -50,14 +49,15 @@ def append_command(
     Raises:
         DataError: the channel cannot have a history.
     """
-    maxlen = _UNBOUNDED if history.maxlen is None else history.maxlen
-    args = ("EVALSHA", DIGEST, 1, history_name(channel), channel, publish, message, maxlen)
-    return args if history.max_age is None else (*args, round(history.max_age * 1000))
+    # Numbers as bytes: hiredis takes twice as long to pack an int.
+    maxlen = b"%d" % (_UNBOUNDED if history.maxlen is None else history.maxlen)
+    args = ("EVALSHA", DIGEST, b"1", history_name(channel), channel, publish, message, maxlen)
+    return args if history.max_age is None else (*args, b"%d" % round(history.max_age * 1000))
 
 
 def is_append(args: tuple[Argument, ...]) -> bool:
     """Whether ``args`` is a command of :func:`append_command`."""
-    return args[:2] == ("EVALSHA", DIGEST)
+    return args[0] == "EVALSHA" and len(args) > 7 and args[1] == DIGEST
 
 
 def with_text(args: tuple[Argument, ...]) -> tuple[Argument, ...]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from actors.worker.cli.history_option import HistoryCommand, parsed_history
 from actors.worker.declare.checks import actor_name
 from actors.worker.process import log_setup as logs
 from actors.worker.process.loader import load
@@ -142,7 +143,7 @@ def tail(
     return _guarded(lambda: _run_async(print_messages(what)))
 
 
-@app.command()
+@app.command(cls=HistoryCommand)
 def publish(
     url: Url,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel to publish on.")],
@@ -151,13 +152,23 @@ def publish(
     ],
     shard: Annotated[bool, typer.Option("--shard", help="CHANNEL is a shard channel.")] = False,
     cluster: Cluster = False,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[N]",
+            help="Keep the message in the channel's history, of N messages, by default 10000.",
+        ),
+    ] = None,
 ) -> int:
-    """Publish a message; print how many subscribers received it."""
+    """Publish a message; print how many subscribers received it, or its id in the history."""
     from actors.worker.cli.tail import publish_message  # noqa: PLC0415
 
+    kept = None if history is None else _parsed(parsed_history, history, "--history: ")
     payload = sys.stdin.buffer.read() if message == "-" else os.fsencode(message)
     logs.configure("console", level=logging.ERROR)
-    sending = publish_message(url, channel, payload, cluster=cluster or shard, shard=shard)
+    sending = publish_message(
+        url, channel, payload, cluster=cluster or shard, shard=shard, history=kept
+    )
     return _guarded(lambda: _run_async(sending))
 
 

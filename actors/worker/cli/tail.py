@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.model.types import Gap, PubSubMessage
+from actors.redis.history.history import History
 from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
@@ -105,13 +106,19 @@ def _say(text: str) -> None:
 
 
 async def publish_message(
-    url: str, channel: str, payload: bytes, *, cluster: bool, shard: bool
+    url: str,
+    channel: str,
+    payload: bytes,
+    *,
+    cluster: bool,
+    shard: bool,
+    history: History | None = None,
 ) -> int:
-    """Publish ``payload``; print how many subscribers received it."""
+    """Publish ``payload``; print how many subscribers received it, or its id in the history."""
     try:
         async with _client(url, cluster) as client, asyncio.timeout(10):
             send = client.spublish if shard else client.publish
-            print(await send(channel, payload))  # noqa: T201
+            print(await send(channel, payload, history=history))  # noqa: T201
     except Exception as error:
         _say(one_sentence(error))
         return exit_code(error, started=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors import Redis
+from actors import History, Redis
 from tests.benchmarks.contestants.publishing import (
     message_of,
     publish_at_once,
@@ -31,6 +31,32 @@ async def together(meter: Meter) -> None:
     message = message_of(meter.job)
     async with Redis.from_url(meter.job.url) as client:
         await publish_together(meter, lambda count: client.publish_many([message] * count))
+
+
+async def one_by_one_history(meter: Meter) -> None:
+    """Each message is kept in the history, too."""
+    channel, payload = message_of(meter.job)
+    kept = History()
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_one_by_one(meter, lambda: client.publish(channel, payload, history=kept))
+
+
+async def at_once_history(meter: Meter) -> None:
+    """Each message is kept in the history, too."""
+    channel, payload = message_of(meter.job)
+    kept = History()
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_at_once(meter, lambda: client.publish(channel, payload, history=kept))
+
+
+async def together_history(meter: Meter) -> None:
+    """publish_many(history=)."""
+    message = message_of(meter.job)
+    kept = History()
+    async with Redis.from_url(meter.job.url) as client:
+        await publish_together(
+            meter, lambda count: client.publish_many([message] * count, history=kept)
+        )
 
 
 async def pipeline(meter: Meter) -> None:

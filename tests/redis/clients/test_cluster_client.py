@@ -51,7 +51,9 @@ class Subscriber:
 
 
 @asynccontextmanager
-async def subscribed(node: ClusterNode, *commands: tuple[str, ...]) -> AsyncIterator[Subscriber]:
+async def subscribed(
+    node: ClusterNode, *commands: tuple[str | bytes, ...]
+) -> AsyncIterator[Subscriber]:
     connection = await connect(node)
     subscriber = Subscriber(connection)
     try:

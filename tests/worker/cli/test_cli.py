@@ -72,6 +72,9 @@ async def first(message): ...
         (["run", "options:app"], "subscription_timeout must be more than 0 seconds, not -1; "),
         (["tail", "x", "a"], "unknown URL scheme"),
         (["publish", "x", "a", "b"], "unknown URL scheme"),
+        (["publish", NOBODY, "a", "b", "--history", "0"], "maxlen must be from 1"),
+        (["publish", NOBODY, "a", "b", "--history=x"], "how many messages the history keeps"),
+        (["publish", NOBODY, "a", "b", "--history", "x"], "unexpected extra argument"),
         (["tail", NOBODY, "a", "--shard", "--pattern"], "--pattern or --shard"),
         (["top", "nowhere"], "HOST:PORT"),
     ],
@@ -285,6 +288,24 @@ async def test_tail_prints_what_publish_sends(shared_server):
     assert set(plain.out) <= {"plain hello", "plain there"}
     assert len(json.out) == 2
     assert '"channel":"plain","pattern":"pl*","data":"' in json.out[0]
+
+
+async def test_r1_publish_keeps_a_message_in_the_history(shared_server):
+    url = shared_server.url
+    for args in (
+        (url, "orders", "1", "--history"),
+        (url, "--history", "orders", "2"),
+        (url, "orders", "3", "--history", 500),
+        ("--history=500", url, "--", "orders", "--history"),
+    ):
+        program = await run_mailslot("publish", *args)
+        assert program.process.returncode == 0, program.err
+        assert program.out[0].endswith(f"-{ask(shared_server, 'XLEN', '{orders}:history')[1:]}")
+    kept = ask(shared_server, "XRANGE", "{orders}:history", "-", "+").split()
+    assert kept[2::3] == ["1", "2", "3", "--history"]
+    refused = await run_mailslot("publish", url, "{", "x", "--history")
+    assert refused.process.returncode != 0
+    assert "cannot have a history" in refused.err[0]
 
 
 async def test_tail_says_what_it_leaves_out(shared_server):
