@@ -35,7 +35,7 @@ class Counter(Actor[int]):
 class Heartbeat:
     """Beats every millisecond; remembers what was handled when it beat, and how late it was.
 
-    Late by the processor time of this process: what else the machine does is not what this is about.
+    Late by the processor time of this process: the time of other processes does not count.
     """
 
     def __init__(self, seen: list[int]) -> None:
