@@ -94,6 +94,7 @@ class Load:
             numbers.
         strays: so many of the channels, the first ones, are published at replicas and at primaries
             that were demoted; see ``publisher``.
+        script: appends each message to a history; empty: messages have none.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Load:
         *,
         words: int = 0,
         strays: int = 0,
+        script: str = "",
     ) -> None:
         self._plan = {
             "nodes": [(node.host, node.port) for node in nodes],
@@ -111,6 +113,7 @@ class Load:
             "rate": rate,
             "words": words,
             "strays": strays,
+            "script": script,
         }
         self._process: asyncio.subprocess.Process | None = None
 

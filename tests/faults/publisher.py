@@ -14,11 +14,15 @@ A message is
 Some channels may be *strays*: every second of them is published at a replica, the others stay with
 the node that they began with. Servers go on accepting that, also a primary that was demoted, and
 pass such messages on over the cluster bus. A stray changes its node when that refuses or fails.
+
+With a script in the plan each message is appended to the history of its channel, by that script
+(docs/recovery.md); then a message is accepted when a server answered with the entry's id.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
 import heapq
 import json
 import random
@@ -69,6 +73,8 @@ class Channel:
         #: Whether it is a stray, and the node that it stays with.
         self.stray = False
         self.home: Address | None = None
+        #: Whether the server that is asked next does not know the script.
+        self.unknown_script = False
 
     def payload(self) -> bytes:
         """Return the next message: its number, or one of two words in irregular order."""
@@ -77,11 +83,18 @@ class Channel:
         return (b"tick", b"tock")[(self.number * 2654435761 >> 16) & 1]
 
 
-class Peer:
-    """A connection to a node."""
+def encode(*args: bytes) -> bytes:
+    """Return a command as the protocol has it."""
+    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%s\r\n" % (len(a), a) for a in args)
 
-    def __init__(self, address: Address) -> None:
+
+class Peer:
+    """A connection to a node; ``script`` appends to histories, empty: there are none."""
+
+    def __init__(self, address: Address, script: bytes = b"") -> None:
         self.address = address
+        self._script = script
+        self._digest = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
         self.waiting: deque[tuple[Channel | None, float]] = deque()
         self._rest = b""
         self._socket = socket.create_connection(address, CONNECT_TIMEOUT)
@@ -97,8 +110,13 @@ class Peer:
         now = time.time()
         data = channel.payload()
         name = channel.name
-        command = b"*3\r\n$8\r\nSPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n"
-        command %= (len(name), name, len(data), data)
+        if self._script:
+            how = (b"EVAL", self._script) if channel.unknown_script else (b"EVALSHA", self._digest)
+            history = name + b":history"  # every name here has a hash tag
+            command = encode(*how, b"1", history, name, b"SPUBLISH", data, b"100000")
+            channel.unknown_script = False
+        else:
+            command = encode(b"SPUBLISH", name, data)
         if asking:
             command = b"*1\r\n$6\r\nASKING\r\n" + command
             self.waiting.append((None, now))
@@ -113,6 +131,8 @@ class Peer:
         *lines, self._rest = (self._rest + data).split(b"\r\n")
         answers = []
         for line in lines:
+            if line.startswith(b"$"):
+                continue  # the length of an entry's id, which is on the next line
             channel, sent = self.waiting.popleft()
             if channel is not None:
                 answers.append((channel, sent, line.decode()))
@@ -231,7 +251,9 @@ class Publisher:
         *,
         words: int = 0,
         strays: int = 0,
+        script: str = "",
     ) -> None:
+        self.script = script.encode()
         self.map = Map(nodes)
         self.peers: dict[Address, Peer] = {}
         self.period = len(names) / rate
@@ -297,7 +319,7 @@ class Publisher:
         peer = self.peers.get(address)
         if peer is None:
             try:
-                peer = self.peers[address] = Peer(address)
+                peer = self.peers[address] = Peer(address, self.script)
             except OSError as error:
                 self.note(type(error).__name__)
                 self.map.failed(address)
@@ -319,7 +341,7 @@ class Publisher:
             return
         now = time.time()
         for channel, sent, answer in answers:
-            if answer.startswith(":"):
+            if answer[0] not in "-+":
                 port = peer.address[1]
                 self.accepted.append((channel.index, channel.number, sent, now, port))
                 self.next(channel)
@@ -330,7 +352,10 @@ class Publisher:
         word, *rest = answer.split()
         self.note(word)
         channel.home = None
-        if word in ("-MOVED", "-ASK"):
+        if word == "-NOSCRIPT":
+            channel.unknown_script = True
+            self.again(channel, 0.001)
+        elif word in ("-MOVED", "-ASK"):
             host, _, port = rest[1].rpartition(":")
             address = (host or peer.address[0], int(port))
             if word == "-MOVED":
@@ -362,7 +387,12 @@ def main() -> None:
     plan = json.loads(STDIN.readline())
     nodes = [(host, port) for host, port in plan["nodes"]]
     publisher = Publisher(
-        nodes, plan["channels"], plan["rate"], words=plan["words"], strays=plan["strays"]
+        nodes,
+        plan["channels"],
+        plan["rate"],
+        words=plan["words"],
+        strays=plan["strays"],
+        script=plan["script"],
     )
     publisher.run()
     report = {
