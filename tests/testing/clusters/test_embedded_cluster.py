@@ -224,24 +224,27 @@ async def test_leaving_is_quick_whatever_the_nodes_do(binary):
     assert asyncio.get_running_loop().time() - began < 1
 
 
-async def test_a_slot_that_two_nodes_give_to_each_other_is_repaired(binary):
-    async with EmbeddedCluster(3, 1, binary=binary) as cluster:
-        source, target, _ = await cluster.primaries()
-        slot = (await cluster.slots_of(source))[0]
-        # The source says the target, and that says the source: as after moves back to back.
-        await source.execute("CLUSTER", "SETSLOT", slot, "NODE", target.id)
-        with pytest.raises(ClusterTimeoutError):
-            await cluster.agree(
-                "settled by itself", lambda view: owner_of(view, slot) == target.id, 2.0
-            )
-        await cluster._served_by([slot], target)
-        assert await cluster.primary_for(slot) is target
-        await cluster.settled()
-        await cluster.move_slots([slot], target, source)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_slot_that_two_nodes_give_to_each_other_is_repaired(cluster: EmbeddedCluster):
+    source, target, _ = await cluster.primaries()
+    slot = (await cluster.slots_of(source))[0]
+    # The source says the target, and that says the source: as after moves back to back.
+    await source.execute("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+    with pytest.raises(ClusterTimeoutError):
+        await cluster.agree(
+            "settled by itself", lambda view: owner_of(view, slot) == target.id, 2.0
+        )
+    await cluster._served_by([slot], target)
+    assert await cluster.primary_for(slot) is target
+    await cluster.settled()
+    await cluster.move_slots([slot], target, source)
 
 
-async def test_forty_moves_back_to_back_beside_a_consumer_and_a_publisher(binary):
-    async with EmbeddedCluster(3, 1, binary=binary) as cluster, client_of(cluster) as client:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_forty_moves_back_to_back_beside_a_consumer_and_a_publisher(
+    cluster: EmbeddedCluster,
+):
+    async with client_of(cluster) as client:
         source, target, _ = await cluster.primaries()
         slot = (await cluster.slots_of(source))[0]
         name = next(f"c{n}" for n in range(10**6) if key_slot(b"c%d" % n) == slot)
