@@ -1,0 +1,62 @@
+"""Which slots have a new primary, and whether the former one died (R5): topologies in, slots out.
+
+A primary that dies may take along messages that it had accepted, and that no replica and no
+consumer had seen. A planned failover loses nothing: the primary lives, and waits for its replica.
+After either, nodes relay no messages to each other for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from actors.pubsub.cluster.shard_roles import promoted
+from actors.pubsub.subscriptions.promotions import Promoted
+from actors.pubsub.table.state import NodeId
+from actors.redis.topology.model import Topology
+from actors.redis.topology.slots import SlotRange
+
+
+class NewPrimaries:
+    """Follows the topologies of one cluster.
+
+    Attributes:
+        troubled: primaries whose connection ended, or that did not answer, since the last topology
+            that shows them well.
+
+    Args:
+        topology: the first one.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self.troubled: set[NodeId] = set()
+
+    def take(self, topology: Topology, lost: Collection[NodeId] = ()) -> Promoted:
+        """Return the slots whose primary was replaced by a replica since the topology before.
+
+        Args:
+            topology: the latest one.
+            lost: nodes that have no connection at the moment, or do not answer.
+        """
+        before, self._topology = self._topology, topology
+        self.troubled.update(lost)
+        slots: list[SlotRange] = []
+        died: list[SlotRange] = []
+        for node, primary in promoted(before, topology).items():
+            shard = topology.shard_of(node)
+            runs = () if shard is None else shard.slots
+            slots += runs
+            if self._died(primary, before, topology):
+                died += runs
+        self.troubled = {
+            node
+            for node in self.troubled
+            if node in lost or (known := topology.nodes.get(node)) is None or known.failing
+        }
+        return Promoted(tuple(slots), tuple(died))
+
+    def _died(self, primary: NodeId, before: Topology, now: Topology) -> bool:
+        if primary in self.troubled or primary not in now.nodes:
+            return True
+        known = before.nodes.get(primary)
+        return now.nodes[primary].failing or (known is not None and known.failing)
