@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from actors.redis.config.locations import TCPLocation
+from actors.redis.history.script import SCRIPT
 from actors.redis.topology.slots import SLOTS, key_slot
 
 __all__ = ["Accepted", "Load", "Report", "Unknown", "even_channels", "part", "word_of"]
@@ -90,11 +91,12 @@ class Load:
         nodes: where it learns of the cluster; the real addresses, not those of proxies.
         channels: to publish to, in turn.
         rate: messages a second, over all channels.
-        words: so many of the channels, the last ones, have one of two words as payloads instead of
-            numbers.
+        words: so many of the channels, the last ones before those with a history, have one of two
+            words as payloads instead of numbers.
         strays: so many of the channels, the first ones, are published at replicas and at primaries
             that were demoted; see ``publisher``.
-        script: appends each message to a history; empty: messages have none.
+        histories: so many of the channels, the last ones, have a history.
+        history_rate: messages a second over these, beside ``rate`` over the others.
     """
 
     def __init__(
@@ -105,7 +107,8 @@ class Load:
         *,
         words: int = 0,
         strays: int = 0,
-        script: str = "",
+        histories: int = 0,
+        history_rate: float = 0.0,
     ) -> None:
         self._plan = {
             "nodes": [(node.host, node.port) for node in nodes],
@@ -113,7 +116,9 @@ class Load:
             "rate": rate,
             "words": words,
             "strays": strays,
-            "script": script,
+            "script": SCRIPT,
+            "histories": histories,
+            "history_rate": history_rate,
         }
         self._process: asyncio.subprocess.Process | None = None
 

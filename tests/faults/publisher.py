@@ -15,8 +15,8 @@ Some channels may be *strays*: every second of them is published at a replica, t
 the node that they began with. Servers go on accepting that, also a primary that was demoted, and
 pass such messages on over the cluster bus. A stray changes its node when that refuses or fails.
 
-With a script in the plan each message is appended to the history of its channel, by that script
-(docs/recovery.md); then a message is accepted when a server answered with the entry's id.
+The messages of some channels are appended to a history, by the script in the plan
+(docs/recovery.md): such a message is accepted when a server answered with its id.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ def slot_of(name: bytes) -> int:
 class Channel:
     """A channel, and the number of its next message."""
 
-    def __init__(self, index: int, name: bytes, due: float, *, words: bool) -> None:
+    def __init__(
+        self, index: int, name: bytes, due: float, period: float, *, words: bool, history: bool
+    ) -> None:
         self.index = index
+        self.period = period
+        self.history = history
         self.name = name
         self.slot = slot_of(name)
         self.number = 0
@@ -89,9 +93,9 @@ def encode(*args: bytes) -> bytes:
 
 
 class Peer:
-    """A connection to a node; ``script`` appends to histories, empty: there are none."""
+    """A connection to a node; ``script`` appends to histories."""
 
-    def __init__(self, address: Address, script: bytes = b"") -> None:
+    def __init__(self, address: Address, script: bytes) -> None:
         self.address = address
         self._script = script
         self._digest = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
@@ -110,7 +114,7 @@ class Peer:
         now = time.time()
         data = channel.payload()
         name = channel.name
-        if self._script:
+        if channel.history:
             how = (b"EVAL", self._script) if channel.unknown_script else (b"EVALSHA", self._digest)
             history = name + b":history"  # every name here has a hash tag
             command = encode(*how, b"1", history, name, b"SPUBLISH", data, b"100000")
@@ -252,16 +256,24 @@ class Publisher:
         words: int = 0,
         strays: int = 0,
         script: str = "",
+        histories: int = 0,
+        history_rate: float = 0.0,
     ) -> None:
         self.script = script.encode()
         self.map = Map(nodes)
         self.peers: dict[Address, Peer] = {}
-        self.period = len(names) / rate
+        others = len(names) - histories
+        period = others / rate
         begin = time.time() + 0.05
         self.channels = [
-            Channel(i, name.encode(), begin + i / rate, words=i >= len(names) - words)
-            for i, name in enumerate(names)
+            Channel(
+                i, name.encode(), begin + i / rate, period, words=i >= others - words, history=False
+            )
+            for i, name in enumerate(names[:others])
         ]
+        for i, name in enumerate(names[others:], others):
+            due, each = begin + (i - others) / history_rate, histories / history_rate
+            self.channels.append(Channel(i, name.encode(), due, each, words=False, history=True))
         for channel in self.channels[:strays]:
             channel.stray = True
         self.queue = [(channel.due, channel.index) for channel in self.channels]
@@ -330,7 +342,7 @@ class Publisher:
 
     def next(self, channel: Channel) -> None:
         channel.number += 1
-        channel.due = max(channel.due + self.period, time.time())
+        channel.due = max(channel.due + channel.period, time.time())
         heapq.heappush(self.queue, (channel.due, channel.index))
 
     def receive(self, peer: Peer) -> None:
@@ -393,6 +405,8 @@ def main() -> None:
         words=plan["words"],
         strays=plan["strays"],
         script=plan["script"],
+        histories=plan["histories"],
+        history_rate=plan["history_rate"],
     )
     publisher.run()
     report = {

@@ -15,6 +15,7 @@ _COLUMNS = (
     ("accepted", 9),
     ("lost", 6),
     ("strays", 7),
+    ("recovering", 11),
     ("twice", 6),
     ("order", 6),
     ("overtaken", 10),
@@ -36,6 +37,7 @@ class Result(msgspec.Struct, frozen=True):
         accepted: messages that a server answered with an integer.
         lost: accepted at the slot's owner and never seen.
         strays: accepted at a replica or at a demoted primary and never seen.
+        recovering: accepted with a history and never seen by a consumer with recovery.
         twice: seen more than once.
         disordered: seen after a later one of their channel.
         overtaken: the same, where another node of the shard had accepted the later one.
@@ -53,6 +55,7 @@ class Result(msgspec.Struct, frozen=True):
     accepted: int = 0
     lost: int = 0
     strays: int = 0
+    recovering: int = 0
     twice: int = 0
     disordered: int = 0
     overtaken: int = 0
@@ -75,6 +78,7 @@ class Result(msgspec.Struct, frozen=True):
             str(self.accepted),
             str(self.lost),
             str(self.strays),
+            str(self.recovering),
             str(self.twice),
             str(self.disordered),
             str(self.overtaken),
@@ -110,6 +114,7 @@ def result_of(fault: Fault, stage: Stage, complaints: list[str]) -> Result:
         accepted=verdict.accepted,
         lost=len(lost),
         strays=len(verdict.lost) - len(lost),
+        recovering=len(stage.verdict_of_recovery.lost),
         twice=len(verdict.twice),
         disordered=len(verdict.disordered),
         overtaken=len(verdict.overtaken),
@@ -129,7 +134,7 @@ def complaints(fault: Fault, stage: Stage) -> list[str]:
 
 def wrongs(fault: Fault, stage: Stage) -> list[str]:
     """Return what is wrong on any machine, however slow, in words."""
-    verdict = stage.verdict
+    verdict, recovery = stage.verdict, stage.verdict_of_recovery
     found: list[str] = []
 
     def check(bad: list[object], what: str) -> None:
@@ -151,6 +156,14 @@ def wrongs(fault: Fault, stage: Stage) -> list[str]:
     check([*verdict.unreported], "messages lost outside of a reported gap")
     check([*words.unreported], "messages lost outside of a reported gap, whose payloads repeat")
     check([*verdict.needless_gaps], "gaps of channels that were never interrupted")
+    check([*recovery.silent], "channels with recovery not live again")
+    check([*recovery.twice], "messages twice, with recovery")
+    check([*recovery.disordered, *recovery.overtaken], "messages out of order, with recovery")
+    check([*recovery.unreported], "messages lost outside of a reported gap, with recovery")
+    if not fault.forgets:
+        check([*recovery.lost], "messages lost, with recovery")
+        gaps = [gap for gap in stage.arrivals.gaps if gap.name in stage.recovering]
+        check([*gaps], "gaps of channels with recovery that lost nothing")
     return found
 
 

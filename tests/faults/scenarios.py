@@ -31,6 +31,7 @@ class Fault(msgspec.Struct, frozen=True):
         shape: primaries and replicas of the cluster that it is played on.
         spoils: the cluster has another shape afterwards.
         relays: nodes of a shard change roles, and relay to each other meanwhile; see ``verdict``.
+        forgets: servers may lose entries of histories: a primary dies, or all nodes do.
         most_lost: messages that may be lost at 3,000 a second; None: as many as lie in gaps.
         back_within: seconds within which what is timed must be back; None: not asserted.
     """
@@ -44,6 +45,7 @@ class Fault(msgspec.Struct, frozen=True):
     shape: tuple[int, int] = (3, 1)
     spoils: bool = False
     relays: bool = False
+    forgets: bool = False
     most_lost: int | None = None
     back_within: float | None = None
 
@@ -62,7 +64,15 @@ FAULTS: dict[str, Fault] = {
         Fault("atomic", "slots moved, MIGRATESLOTS", plays.atomic, atomic=True, most_lost=40),
         # 60 for each of the two.
         Fault("failover", "CLUSTER FAILOVER, and back", plays.failover, most_lost=120, relays=True),
-        Fault("killed", "primary killed", plays.killed, most_lost=60, back_within=0.1, relays=True),
+        Fault(
+            "killed",
+            "primary killed",
+            plays.killed,
+            most_lost=60,
+            back_within=0.1,
+            relays=True,
+            forgets=True,
+        ),
         Fault(
             "stopped",
             "primary stopped (silent)",
@@ -70,10 +80,17 @@ FAULTS: dict[str, Fault] = {
             most_lost=0,
             back_within=0.1,
             relays=True,
+            forgets=True,
         ),
         Fault("rolling", "rolling restart of all nodes", plays.rolling, most_lost=130, relays=True),
         Fault("network_cut", "network to one primary cut", plays.network_cut, proxied=True),
-        Fault("all_restarted", "all nodes restarted at once", plays.all_restarted, relays=True),
+        Fault(
+            "all_restarted",
+            "all nodes restarted at once",
+            plays.all_restarted,
+            relays=True,
+            forgets=True,
+        ),
         Fault("reparented", "replica re-parented", plays.reparented, most_lost=0),
         Fault("node_added", "node added, given slots", plays.node_added, spoils=True, most_lost=40),
         Fault("emptied", "primary emptied", plays.emptied, spoils=True, most_lost=40, relays=True),
@@ -83,6 +100,7 @@ FAULTS: dict[str, Fault] = {
             plays.shard_gone,
             shape=(3, 0),
             back_within=1.0,
+            forgets=True,
         ),
         Fault(
             "connections_killed_replicas",
@@ -92,7 +110,12 @@ FAULTS: dict[str, Fault] = {
             back_within=0.1,
         ),
         Fault(
-            "killed_replicas", "primary killed [replicas]", plays.killed, replicas=True, relays=True
+            "killed_replicas",
+            "primary killed [replicas]",
+            plays.killed,
+            replicas=True,
+            relays=True,
+            forgets=True,
         ),
         Fault(
             "stopped_replicas",
@@ -100,6 +123,7 @@ FAULTS: dict[str, Fault] = {
             plays.stopped,
             replicas=True,
             relays=True,
+            forgets=True,
         ),
         Fault(
             "failover_replicas",
@@ -129,6 +153,7 @@ FAULTS: dict[str, Fault] = {
             plays.all_restarted,
             replicas=True,
             relays=True,
+            forgets=True,
         ),
         Fault(
             "reparented_replicas", "replica re-parented [replicas]", plays.reparented, replicas=True

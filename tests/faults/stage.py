@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from actors.pubsub.api.cluster_pubsub import ShardedPubSub
 from actors.pubsub.api.options import DEFAULT_RETRY_POLICY
+from actors.pubsub.model.recover import Recover
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
@@ -21,7 +22,7 @@ from tests.faults.load import Load, Report, even_channels, part
 from tests.faults.verdict import Verdict, back_after, judge
 from tests.faults.words import judge_words
 
-__all__ = ["AT_OWNER", "CHANNELS", "Listen", "Stage"]
+__all__ = ["AT_OWNER", "CHANNELS", "RECOVERING", "Listen", "Stage"]
 
 AT_OWNER = even_channels(60)
 
@@ -35,6 +36,8 @@ def _beside(suffix: str, count: int) -> list[str]:
 _STRAYS, _WORDS = _beside("s", 20), _beside("w", 15)
 _NUMBERED = [*_STRAYS, *AT_OWNER]
 CHANNELS = [*_NUMBERED, *_WORDS]
+# Channels with a history, that are consumed with recovery.
+RECOVERING = _beside("h", 20)
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0
@@ -57,6 +60,8 @@ class Stage:
         listen: has the messages given to ``arrivals`` while it is entered; None: a pub/sub object
             made for this stage.
         after: seconds for which it goes on when all is live again.
+        recovering: channels that have a history and are consumed with recovery.
+        history_rate: messages a second over these; None: each has as many as one of the others.
     """
 
     def __init__(
@@ -68,22 +73,30 @@ class Stage:
         proxied: bool = False,
         listen: Listen | None = None,
         after: float = 0.5,
+        recovering: Sequence[str] = RECOVERING,
+        history_rate: float | None = None,
     ) -> None:
         self.cluster = cluster
         self.rate = rate
-        self.channels = CHANNELS
+        self.recovering = recovering
+        self.channels = [*CHANNELS, *recovering]
+        if history_rate is None:
+            history_rate = rate * len(recovering) / len(AT_OWNER)
+        self.history_rate = history_rate
         self.after = after
         #: Channels that the fault may cost messages, and those that may have a gap.
         self.touched: set[str] = set()
         self.interrupted: set[str] = set()
         #: What is timed: channels, since when, and on which nodes' word; see ``back_after``.
         self.timed: tuple[Collection[str], float, Collection[int] | None] | None = None
-        self.arrivals = Arrivals(CHANNELS, words=_WORDS)
+        self.arrivals = Arrivals(self.channels, words=_WORDS)
         self.began = self.ended = 0.0
         self.report: Report
         self.verdict: Verdict
         #: What became of the messages whose payloads repeat.
         self.verdict_of_words: Verdict
+        #: What became of the messages that have a history.
+        self.verdict_of_recovery: Verdict
         self.proxies: ClusterProxies | None = None
         self.read_from_replicas = read_from_replicas
         self._proxied = proxied
@@ -122,6 +135,8 @@ class Stage:
             self.rate * len(CHANNELS) / len(AT_OWNER),
             words=len(_WORDS),
             strays=len(_STRAYS),
+            histories=len(self.recovering),
+            history_rate=self.history_rate,
         )
         self._exit.push_async_callback(self.load.close)
         await self.load.start()
@@ -148,6 +163,15 @@ class Stage:
             part(self.report, len(_NUMBERED), len(CHANNELS)),
             self.arrivals.seen(_WORDS),
             self.arrivals.words,
+            settled_at=settled_at,
+            never=never,
+        )
+        self.verdict_of_recovery = judge(
+            self.recovering,
+            part(self.report, len(CHANNELS), len(self.channels)),
+            self.arrivals.seen(self.recovering),
+            touched=self.recovering,
+            interrupted=self.recovering,
             settled_at=settled_at,
             never=never,
         )
@@ -226,7 +250,8 @@ async def _listen(stage: Stage, options: dict[str, Any]) -> AsyncIterator[None]:
         ignore_subscribe_messages=True,
         retry_policy=DEFAULT_RETRY_POLICY,
         read_from_replicas=stage.read_from_replicas,
-        channels=stage.channels,
+        channels=CHANNELS,
+        channel_handlers=dict.fromkeys(stage.recovering, Recover()),
         on_gap=arrivals.gaps.append,
     )
 

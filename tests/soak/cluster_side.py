@@ -16,7 +16,7 @@ from actors.worker import Worker
 from tests.faults.arrivals import Arrivals
 from tests.faults.results import wrongs
 from tests.faults.scenarios import FAULTS, Fault, runs_on
-from tests.faults.stage import CHANNELS, Stage
+from tests.faults.stage import CHANNELS, RECOVERING, Stage
 from tests.soak.results import Round
 
 __all__ = ["ClusterSide"]
@@ -72,6 +72,8 @@ class ClusterSide:
         )
         for name in CHANNELS:
             app.shard_channel(name)(self._handler(name))
+        for name in RECOVERING:
+            app.shard_channel(name, recover=True)(self._handler(name))
         return app
 
     def _handler(self, name: str) -> Any:
