@@ -172,6 +172,15 @@ def _imports_are_not_collected() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_a_module_leaves_is_not_collected(_imports_are_not_collected: None) -> Iterator[None]:
+    """Freeze what pytest and libraries keep for good: it grows with each test."""
+    yield
+    # First without what is garbage, so that a warning about it comes.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _logging_unconfigured() -> Iterator[None]:
     """Each test begins with structlog as a program finds it: what one configures is its own."""

@@ -114,7 +114,7 @@ def pid_of_process(program: Program, index: int) -> int:
 
 
 @pytest.mark.parametrize("how", STARTS)
-async def test_a_killed_process_is_replaced_though_its_descendants_live(server, tmp_path, how):
+async def test_descendants_hold_up_neither_a_replacement_nor_a_stop(server, tmp_path, how):
     async with two_processes(server, tmp_path, how) as program:
         assert all_subscribed_once(server)
         index = owner(CHANNELS[0], 2, b"process")
@@ -122,13 +122,7 @@ async def test_a_killed_process_is_replaced_though_its_descendants_live(server, 
         # Its connection ends, too: the server would count two subscribers otherwise.
         await program.says('"running"', times=3, timeout=60)
         await eventually(lambda: all_subscribed_once(server), 60)
-        program.signal(signal.SIGTERM)
-        assert await program.ends(60) == 0
-
-
-@pytest.mark.parametrize("how", STARTS)
-async def test_a_stop_does_not_wait_for_descendants(server, tmp_path, how):
-    async with two_processes(server, tmp_path, how) as program:
+        # Those of both processes live, and that of the killed one.
         program.signal(signal.SIGTERM)
         assert await program.ends(60) == 0
 
