@@ -29,6 +29,7 @@ class Job(msgspec.Struct, frozen=True):
         warm: how many come before those.
         decode: whether payloads become str.
         sync: whether handlers are plain functions.
+        collections: whether the longest garbage collection of each burst is measured.
         rate: messages a second in the mode ``pace``.
         loop: asyncio or uvloop.
     """
@@ -48,6 +49,7 @@ class Job(msgspec.Struct, frozen=True):
     warm: int = 1
     decode: bool = False
     sync: bool = False
+    collections: bool = False
     rate: float = 1000.0
     loop: str = "asyncio"
 

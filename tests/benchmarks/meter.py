@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from time import perf_counter_ns, process_time_ns
@@ -52,17 +53,31 @@ class BurstMeter(Meter):
     def ready(self) -> int:
         burst = super().ready()
         self.results = {"cpu_us": [], "rate": []}
+        if self.job.collections:
+            self.results["collection_ms"] = []
+            gc.callbacks.append(self._on_collection)
         self._start()
         return burst
 
     def _start(self) -> None:
+        self._longest = self._collecting = 0
         self._wall = perf_counter_ns()
         self._cpu = process_time_ns()
+
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
+        now = perf_counter_ns()
+        if phase == "start":
+            self._collecting = now
+        else:
+            self._longest = max(self._longest, now - self._collecting)
 
     def done(self) -> int:
         cpu = process_time_ns()
         wall = perf_counter_ns()
         burst = self.job.burst
+        if self.job.collections:
+            self.results["collection_ms"].append(self._longest / 1e6)
+            self._longest = 0
         self.results["cpu_us"].append((cpu - self._cpu) / 1000 / burst)
         self.results["rate"].append(burst / ((wall - self._wall) / 1e9))
         self._cpu = cpu  # what other threads of the process read ahead counts too

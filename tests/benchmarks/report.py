@@ -30,6 +30,7 @@ _COLUMNS: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
     "bytes": ("bytes each", "{:,.0f}".format),
     "cpu_ms": ("CPU ms a second", "{:,.2f}".format),
     "median_ms": ("late, median ms", "{:,.2f}".format),
+    "collection_ms": ("longest collection ms", "{:,.1f}".format),
     "worst_ms": ("worst ms", "{:,.2f}".format),
     "import_ms": ("CPU ms", "{:,.0f}".format),
     "extras": ("extras loaded", "{:,.0f}".format),

@@ -178,6 +178,16 @@ def _many() -> list[Scenario]:
             ],
         ),
         Scenario(
+            "handlers-10000",
+            "10,000 handlers, a channel each, in a backlog of 100,000 messages of 64 bytes",
+            many.with_(burst=100_000, bursts=4, collections=True),
+            [
+                _bare("consume_each"),
+                _mailslot("handle_frozen", "mailslot, frozen"),
+                _mailslot("handle", "mailslot, not frozen"),
+            ],
+        ),
+        Scenario(
             "patterns",
             "a pattern over 1,000 channels, iterator, 64 bytes",
             many.with_(channels=1000, by="pattern"),
@@ -320,6 +330,23 @@ def _actors() -> list[Scenario]:
     ]
 
 
+def _scale() -> list[Scenario]:
+    def rows(play: str, title: str, url: bool = True) -> Scenario:
+        counts = (1000, 10_000, 50_000, 100_000)
+        players = [
+            Contestant(f"{count:,}", "scale", play, changes={"channels": count}) for count in counts
+        ]
+        job = Job("" if url else "actors", "", mode="alone")
+        return Scenario(f"scale-{play}", f"{title}, each; the ratio is to 1,000", job, players)
+
+    return [
+        rows("channels", "1,000 to 100,000 channels in one call"),
+        rows("handlers", "1,000 to 100,000 channels in one call, with a handler for each"),
+        rows("spawn", "1,000 to 100,000 actors, until all have started", url=False),
+        rows("tasks", "the same of bare tasks, which wait at queues", url=False),
+    ]
+
+
 def _supervision() -> list[Scenario]:
     def ours(play: str, label: str = MAILSLOT, **changes: Any) -> Contestant:
         return Contestant(label, "supervision", play, quick=True, changes=changes)
@@ -363,5 +390,6 @@ SCENARIOS: Final[list[Scenario]] = [
     *_publishing(),
     *_subscriptions(),
     *_actors(),
+    *_scale(),
     *_supervision(),
 ]

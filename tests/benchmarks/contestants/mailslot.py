@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import perf_counter, process_time
 from typing import Any
@@ -62,6 +64,23 @@ async def iterate_batches(meter: Meter) -> None:
 
 async def handle(meter: Meter) -> None:
     """A handler for each channel."""
+    await _handle(meter, lambda: None)
+
+
+async def handle_frozen(meter: Meter) -> None:
+    """The same, and what there is after the subscribe is out of garbage collection.
+
+    ``mailslot run`` does so, too.
+    """
+
+    def freeze() -> None:
+        gc.collect()
+        gc.freeze()
+
+    await _handle(meter, freeze)
+
+
+async def _handle(meter: Meter, subscribed: Callable[[], None]) -> None:
     left = 0
 
     async def on_message(message: Any) -> None:
@@ -80,6 +99,7 @@ async def handle(meter: Meter) -> None:
     handler = on_message_sync if job.sync else on_message
     async with client_of(job) as client, pubsub_of(client, job, handler):
         await asyncio.sleep(0)
+        subscribed()
         left = meter.ready()
         await asyncio.Event().wait()
 
