@@ -6,10 +6,10 @@ from typing import Any, AnyStr
 
 from actors.redis.clients.base_client import BaseClient
 from actors.redis.pools.connection_pool import ConnectionPool
-from actors.redis.wire.blocking_commands import execute_alone, execute_on_replicas
-from actors.redis.wire.command_kinds import blocking_seconds
+from actors.redis.shared.blocking_commands import execute_alone, execute_on_replicas
+from actors.redis.shared.command_kinds import blocking_seconds
+from actors.redis.shared.transaction import in_transaction, results_of
 from actors.redis.wire.resp import Argument, pack, words
-from actors.redis.wire.transaction import in_transaction, results_of
 
 
 class RedisClient(BaseClient[AnyStr]):

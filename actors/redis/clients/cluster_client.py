@@ -14,11 +14,11 @@ from actors.redis.cluster.key_routing import Route, Scope, route
 from actors.redis.cluster.node_batches import NodeBatches, connect_to_owners, transaction_call
 from actors.redis.cluster.redirects import MayHaveRunError, RedirectingCall, Seen
 from actors.redis.history.script import with_text
+from actors.redis.shared.command_kinds import blocking_seconds
+from actors.redis.shared.transaction import results_of
 from actors.redis.topology.model import Node
 from actors.redis.topology.slots import key_slot
-from actors.redis.wire.command_kinds import blocking_seconds
 from actors.redis.wire.resp import Argument, pack, words
-from actors.redis.wire.transaction import results_of
 
 
 class RedisClusterClient(BaseClient[AnyStr]):

@@ -11,7 +11,7 @@ from actors.redis.clients.appending import refuse_replicas
 from actors.redis.clients.replies import count, given, names, pairs
 from actors.redis.exceptions import DataError, ExecAbortError, ReplyTimeoutError
 from actors.redis.history.history import History
-from actors.redis.wire.command_kinds import blocking_seconds
+from actors.redis.shared.command_kinds import blocking_seconds
 from actors.redis.wire.resp import Argument, text_of, words
 
 T = TypeVar("T")

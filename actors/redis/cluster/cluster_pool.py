@@ -29,10 +29,10 @@ from actors.redis.config.settings import (
 )
 from actors.redis.pools.connections import Connections, to_its_end
 from actors.redis.pools.places import Limits
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
-from actors.redis.wire.shared_connection import SharedConnection
 
 _MAX_CONNECTIONS: Final = 32
 
@@ -40,9 +40,9 @@ _MAX_CONNECTIONS: Final = 32
 class ClusterConnectionPool:
     """Connections to the nodes of one cluster; an async context manager.
 
-    Commands to a node share one connection, see :mod:`actors.redis.wire.shared_connection`. Besides
-    those the pool lends connections to whoever needs one alone: subscriptions, commands that block,
-    and the callers of :meth:`acquire`.
+    Commands to a node share one connection, see :mod:`actors.redis.shared`. Besides those the pool
+    lends connections to whoever needs one alone: subscriptions, commands that block, and the
+    callers of :meth:`acquire`.
 
     The pool may be entered several times at once; the last exit closes it. The first entry finds
     the cluster. From then on :attr:`topology` is the latest known one; :meth:`refresh` asks the

@@ -11,7 +11,7 @@ from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
 from actors.redis.cluster.redirects import RedirectingCall, Seen
 from actors.redis.cluster.session import Owner
-from actors.redis.wire.transaction import in_transaction
+from actors.redis.shared.transaction import in_transaction
 
 # The node has surely not executed the command.
 _NOT_EXECUTED: Final = (

@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
+from actors.redis.shared.blocking_commands import execute_alone, execute_on_replicas
+from actors.redis.shared.reply_slots import DISCARD
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, Health, Node
-from actors.redis.wire.blocking_commands import execute_alone, execute_on_replicas
-from actors.redis.wire.reply_slots import DISCARD
 from actors.redis.wire.resp import Argument, pack
-from actors.redis.wire.shared_connection import SharedConnection
 
 _MAX_REDIRECTIONS: Final = 8
 _ASKING: Final = pack(("ASKING",))
@@ -57,7 +57,7 @@ class RedirectingCall:
         blocking: the seconds for which the command may block at the node, on a connection of its
             own; None: it does not block.
         replicas: how many replicas to wait for on that connection, see
-            :func:`actors.redis.wire.blocking_commands.execute_on_replicas`; 0: none.
+            :func:`actors.redis.shared.blocking_commands.execute_on_replicas`; 0: none.
         batch: a packed transaction to send instead of the command, which is only its name then; the
             result is the list of the replies.
 

@@ -11,9 +11,9 @@ from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.config.locations import Location, TCPLocation
 from actors.redis.pools.connections import Connections
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, AddressRemap, Health, Topology, is_address
 from actors.redis.topology.update import move_slot
-from actors.redis.wire.shared_connection import SharedConnection
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.redis")

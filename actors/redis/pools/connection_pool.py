@@ -20,9 +20,9 @@ from actors.redis.config.settings import (
 from actors.redis.config.url import read_url
 from actors.redis.pools.connections import Connections, to_its_end
 from actors.redis.pools.places import Limits
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
-from actors.redis.wire.shared_connection import SharedConnection
 
 _MAX_CONNECTIONS: Final = 64
 
@@ -30,7 +30,7 @@ _MAX_CONNECTIONS: Final = 64
 class ConnectionPool:
     """The connections to one server; an async context manager.
 
-    Commands share one connection, see :mod:`actors.redis.wire.shared_connection`. Besides that one
+    Commands share one connection, see :mod:`actors.redis.shared`. Besides that one
     the pool lends connections to whoever needs one alone: subscriptions, commands that block, and
     the callers of :meth:`acquire`. The pool may be entered several times at once; the last exit
     closes it.

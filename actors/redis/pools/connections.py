@@ -13,9 +13,9 @@ from actors.redis.config.locations import Location
 from actors.redis.config.settings import ConnectionSettings
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - the library's
 from actors.redis.pools.places import Idle, Limits, Places
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
-from actors.redis.wire.shared_connection import SharedConnection
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.redis")

@@ -30,12 +30,12 @@ from actors.redis.exceptions import (
     ReplyTimeoutError,
     UnansweredError,
 )
+from actors.redis.shared.command_queue import CommandQueue
+from actors.redis.shared.in_flight import InFlight
+from actors.redis.shared.reply_slots import DISCARD, Batch, ReplySlot
+from actors.redis.shared.reply_watch import ReplyWatch
 from actors.redis.wire.attempts import Attempts
-from actors.redis.wire.command_queue import CommandQueue
 from actors.redis.wire.connection import Connection
-from actors.redis.wire.in_flight import InFlight
-from actors.redis.wire.reply_slots import DISCARD, Batch, ReplySlot
-from actors.redis.wire.reply_watch import ReplyWatch
 
 #: How many bytes of commands may be in flight: more commands wait for replies.
 MAX_IN_FLIGHT: Final = 4 * 1024 * 1024

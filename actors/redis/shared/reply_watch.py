@@ -7,8 +7,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from actors.redis.shared.in_flight import InFlight
 from actors.redis.wire.connection import Connection
-from actors.redis.wire.in_flight import InFlight
 
 # Seconds without a reply after which the oldest command is late.
 _LATE: Final = 0.5

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from actors.redis.exceptions import DataError
-from actors.redis.wire.command_kinds import blocking_seconds
+from actors.redis.shared.command_kinds import blocking_seconds
 
 
 @pytest.mark.parametrize(

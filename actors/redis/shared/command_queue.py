@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from actors.redis.wire.reply_slots import ReplySlot
+from actors.redis.shared.reply_slots import ReplySlot
 
 
 class CommandQueue:

@@ -14,10 +14,10 @@ import pytest
 from actors.redis import exceptions
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
-from actors.redis.wire import shared_connection as module
+from actors.redis.shared import shared_connection as module
+from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.wire.connection import Connection
 from actors.redis.wire.resp import pack
-from actors.redis.wire.shared_connection import SharedConnection
 from actors.testing import FaultProxy
 from tests.redis.helpers import HELLO, peer
 from tests.support import eventually

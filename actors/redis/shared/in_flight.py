@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from actors.redis.exceptions import ProtocolError
-from actors.redis.wire.reply_slots import ReplySlot
+from actors.redis.shared.reply_slots import ReplySlot
 from actors.redis.wire.resp import INCOMPLETE, PushNotification
 
 
