@@ -100,7 +100,7 @@ class SubscriptionCalls:
         call = self._session.track(Call([one.target for one in subscriptions], tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
-            async with Patience(timeout, call.waits_for) as limit:
+            async with Patience(timeout, call.progress) as limit:
                 latest = inf if patience is None else tree.system.loop.time() + patience
                 call.on_refusal = partial(limit.extend, latest)
                 await call.future
@@ -174,7 +174,7 @@ class SubscriptionCalls:
         call = self._session.track(Call(targets, tree.system.loop))
         tree.manager.tell(Unsubscribe(targets, call))
         try:
-            async with Patience(timeout, call.waits_for):
+            async with Patience(timeout, call.progress):
                 await call.future
         except TimeoutError:
             log.warning("unsubscribe_not_acknowledged", targets=len(call.open))

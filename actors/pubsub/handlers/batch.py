@@ -31,10 +31,10 @@ class Batch(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         problems = []
-        if not 1 <= self.max <= _MOST:
-            problems.append(f"max must be 1 to {_MOST:,} messages, not {self.max}")
-        if not 0 <= self.wait <= 3600:
-            problems.append(f"wait must be 0 to 3600 seconds, not {self.wait}")
+        if type(self.max) is not int or not 1 <= self.max <= _MOST:
+            problems.append(f"max must be 1 to {_MOST:,} messages, not {self.max!r}")
+        if not isinstance(self.wait, int | float) or not 0 <= self.wait <= 3600:
+            problems.append(f"wait must be 0 to 3600 seconds, not {self.wait!r}")
         if problems:
             raise SpecError("batch", problems)
 

@@ -315,7 +315,8 @@ async def _in_portions(handle: Callable[[list[T], Call], None], items: list[T], 
 
     Connections may report in between: after each portion the reconciler is consistent.
     """
-    handle(items[:_PORTION], call)
-    for start in range(_PORTION, len(items), _PORTION):
-        await asyncio.sleep(0)
+    for start in range(0, len(items), _PORTION):
+        if start:
+            await asyncio.sleep(0)
         handle(items[start : start + _PORTION], call)
+        call.taken += _PORTION

@@ -19,25 +19,27 @@ class Call:
     Attributes:
         future: done with the call.
         open: the targets that it waits for.
+        taken: how many targets the manager has taken: large calls are carried out in portions.
         fresh: subscriptions of targets that nobody wanted before; given up if the call fails.
         swaps: subscriptions that replace an earlier one of their target if the call succeeds.
         refusal: the latest error of a server that refuses a target for the moment.
         on_refusal: called when there is one.
     """
 
-    __slots__ = ("fresh", "future", "on_refusal", "open", "refusal", "swaps")
+    __slots__ = ("fresh", "future", "on_refusal", "open", "refusal", "swaps", "taken")
 
     def __init__(self, targets: Iterable[Target], loop: asyncio.AbstractEventLoop) -> None:
         self.open = set(targets)
+        self.taken = 0
         self.fresh: dict[Target, Subscription] = {}
         self.swaps: dict[Target, Subscription] = {}
         self.refusal: RedisError | None = None
         self.on_refusal: Callable[[], None] = lambda: None
         self.future: asyncio.Future[None] = loop.create_future()
 
-    def waits_for(self) -> int:
-        """Return how many targets are not confirmed."""
-        return len(self.open)
+    def progress(self) -> tuple[int, int]:
+        """Return what changes while targets are taken, and while they are confirmed."""
+        return self.taken, len(self.open)
 
     def done(self, target: Target) -> None:
         """Take that ``target`` is confirmed; with the last one the call is done."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
-from itertools import islice
 from types import TracebackType
-from typing import Any, AnyStr, Final, Generic, Self, TypeAlias, overload
+from typing import Any, AnyStr, Generic, Self, overload
 
 from actors.redis.clients.appending import check_acknowledged, refuse_replicas, run_script
+from actors.redis.clients.message_batches import MessageBatch, in_batches
 from actors.redis.clients.pipeline import Pipeline, raise_first
 from actors.redis.clients.replies import count, given, names, pairs
 from actors.redis.exceptions import DataError
@@ -18,11 +18,6 @@ from actors.redis.history.refusals import explained
 from actors.redis.history.script import append_command, with_first_text
 from actors.redis.wire.resp import Argument, decode, encode
 from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
-
-_Batch: TypeAlias = list[tuple[str | bytes, Argument]]
-
-# How many messages publish_many() has in flight at the same time.
-_PUBLISH_BATCH: Final = 2000
 
 
 class BaseClient(ABC, Generic[AnyStr]):
@@ -213,16 +208,16 @@ class BaseClient(ABC, Generic[AnyStr]):
         Raises:
             DataError: a channel cannot have a history; or ``history`` asks for replicas, for which
                 publish() and spublish() can wait.
+            TypeError: ``messages`` are no pairs, but names or texts.
         """
         name = "SPUBLISH" if sharded else "PUBLISH"
         send = self._counts_of if history is None else partial(self._ids_of, history=history)
         results: list[Any] = []
-        rest = iter(messages)
-        while batch := list(islice(rest, _PUBLISH_BATCH)):
+        for batch in in_batches(messages):
             results += await send(name, batch)
         return results
 
-    async def _counts_of(self, name: str, batch: _Batch) -> list[int]:
+    async def _counts_of(self, name: str, batch: MessageBatch) -> list[int]:
         commands: list[tuple[Argument, ...]] = [
             (name, channel, message) for channel, message in batch
         ]
@@ -230,7 +225,7 @@ class BaseClient(ABC, Generic[AnyStr]):
         raise_first(replies, commands)
         return replies if not self.noreply else [0] * len(replies)
 
-    async def _ids_of(self, name: str, batch: _Batch, history: History) -> list[AnyStr]:
+    async def _ids_of(self, name: str, batch: MessageBatch, history: History) -> list[AnyStr]:
         refuse_replicas(history, "publish_many()")
         commands = [
             self._append_command(name, channel, message, history) for channel, message in batch

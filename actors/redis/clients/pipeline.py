@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, AnyStr, Generic, Protocol, Self, TypeVar, overload
 
 from actors.redis.clients.appending import refuse_replicas
 from actors.redis.clients.replies import count, given, names, pairs
-from actors.redis.exceptions import DataError, ExecAbortError, ReplyTimeoutError
+from actors.redis.exceptions import (
+    DataError,
+    ExecAbortError,
+    ReplyTimeoutError,
+    ResponseError,
+)
 from actors.redis.history.history import History
 from actors.redis.shared.command_kinds import blocking_seconds
+from actors.redis.wire.patience import Patience
 from actors.redis.wire.resp import Argument, text_of, words
 
 T = TypeVar("T")
@@ -128,7 +133,7 @@ class Pipeline(Generic[AnyStr]):
     async def _send(self) -> None:
         commands = [queued.args for queued in self._queued]
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with Patience(self._timeout) as limit:
                 replies = await self._send_all(commands, transaction=self._transaction)
         except TimeoutError:
             if not limit.expired():
@@ -248,13 +253,16 @@ class Pipeline(Generic[AnyStr]):
 
 
 def raise_first(replies: Sequence[Any], commands: list[tuple[Argument, ...]]) -> None:
-    """Raise the first error among ``replies``, with a note that says which command failed.
+    """Raise the first error among ``replies``; that of a server has a note with the command.
 
     That a transaction was discarded is the consequence of another error, if there is one.
     """
     failed = [number for number, reply in enumerate(replies) if isinstance(reply, Exception)]
     causes = [number for number in failed if not isinstance(replies[number], ExecAbortError)]
     for number in (*causes, *failed):
-        shown = " ".join(map(text_of, commands[number]))
-        replies[number].add_note(f"command {number + 1} of {len(commands)}: {shown:.80}")
-        raise replies[number]
+        error = replies[number]
+        if isinstance(error, ResponseError):
+            # The error of a connection may be that of other tasks, too.
+            shown = " ".join(map(text_of, commands[number]))
+            error.add_note(f"command {number + 1} of {len(commands)}: {shown:.80}")
+        raise error

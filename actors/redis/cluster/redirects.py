@@ -14,7 +14,6 @@ from actors.redis import exceptions
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.cluster.key_routing import Route, Scope
 from actors.redis.shared.blocking_commands import execute_alone, execute_on_replicas
-from actors.redis.shared.reply_slots import DISCARD
 from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, Health, Node
 from actors.redis.wire.resp import Argument, pack
@@ -230,10 +229,11 @@ class RedirectingCall:
             return await shared.post(*packed)
         if not asking:
             return await shared.submit(packed[0])
-        # If ASKING fails, the command fails, too, and its error is the one to raise.
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        shared.submit_all(packed, [DISCARD, future])
-        return await future
+        # One batch: ASKING never stays in the queue alone. If ASKING fails, the command fails, too.
+        _, reply = await shared.submit_batch(packed)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def _send_batch(self, shared: SharedConnection, batch: list[bytes], asking: bool) -> Any:
         if asking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import ssl as tls
 from collections.abc import Iterator, Mapping
@@ -116,11 +117,19 @@ class ConnectionSettings:
     async def get_credentials(self) -> UserPass | None:
         """Return the credentials for one connection; None: connect without any."""
         if self.credential_provider is not None:
-            found = await self.credential_provider.get_credentials()
+            asked = f"{type(self.credential_provider).__name__}.get_credentials"
+            try:
+                found = await self.credential_provider.get_credentials()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # The provider waited for something that others have cancelled.
+                raise RuntimeError(f"{asked} raised CancelledError; nobody cancelled it") from error
             if not (hasattr(found, "username") and hasattr(found, "password")):
                 raise TypeError(
-                    f"{type(self.credential_provider).__name__}.get_credentials returned "
-                    f"{type(found).__name__}: it must return a UserPass(username, password)"
+                    f"{asked} returned {type(found).__name__}: it must return a "
+                    "UserPass(username, password)"
                 )
             return found
         if self.username or self.password:

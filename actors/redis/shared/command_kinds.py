@@ -33,7 +33,9 @@ _CLIENT_REMEDIES: Final = {
     "REPLY": f"noreply=True, or {_OWN}",
     **dict.fromkeys(("TRACKING", "CACHING", "SETINFO", "CAPA", "IMPORT-SOURCE"), _OWN),
 }
-_SPECIAL: Final = {*_SECONDS_AT, *_STREAMS, *_REMEDIES, "CLIENT", "HELLO"}
+_SCRIPT_REMEDIES: Final = {"DEBUG": _OWN}
+_BY_SECOND_WORD: Final = {"CLIENT": _CLIENT_REMEDIES, "SCRIPT": _SCRIPT_REMEDIES}
+_SPECIAL: Final = {*_SECONDS_AT, *_STREAMS, *_REMEDIES, *_BY_SECOND_WORD, "HELLO"}
 
 
 def blocking_seconds(args: tuple[Argument, ...]) -> float | None:
@@ -52,10 +54,10 @@ def blocking_seconds(args: tuple[Argument, ...]) -> float | None:
     remedy = _REMEDIES.get(name)
     if name == "HELLO" and len(args) > 1:
         remedy = _OPTIONS
-    elif name == "CLIENT" and len(args) > 1:
-        remedy = _CLIENT_REMEDIES.get(text_of(args[1]).upper())
+    elif name in _BY_SECOND_WORD and len(args) > 1:
+        remedy = _BY_SECOND_WORD[name].get(text_of(args[1]).upper())
     if remedy is not None:
-        shown = " ".join(text_of(word).upper() for word in args[: 1 + (name == "CLIENT")])
+        shown = " ".join(text_of(word).upper() for word in args[: 1 + (name in _BY_SECOND_WORD)])
         raise DataError(
             f"{shown} is about the connection that it is sent on, and the commands of a client "
             f"share one: use {remedy}"

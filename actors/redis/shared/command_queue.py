@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from typing import Final
 
 from actors.redis.shared.reply_slots import ReplySlot
+
+# A queue of fewer commands is not searched for those whose callers were cancelled.
+_FIRST_LOOK: Final = 64
 
 
 class CommandQueue:
@@ -15,11 +20,13 @@ class CommandQueue:
         slots: one for each command, in the same order.
     """
 
-    __slots__ = ("commands", "slots")
+    __slots__ = ("_look_at", "commands", "slots")
 
     def __init__(self) -> None:
         self.commands: deque[bytes] = deque()
         self.slots: deque[ReplySlot] = deque()
+        # The length at which callers that are gone are looked for.
+        self._look_at = _FIRST_LOOK
 
     def __len__(self) -> int:
         return len(self.commands)
@@ -31,6 +38,8 @@ class CommandQueue:
             self.commands.clear()
             self.slots = deque()
             return data, slots
+        if len(self.commands) >= self._look_at:
+            self._drop_cancelled()
         taken: list[bytes] = []
         slots = deque()
         while self.commands and (len(self.commands[0]) <= room or (at_least_one and not taken)):
@@ -38,6 +47,17 @@ class CommandQueue:
             taken.append(self.commands.popleft())
             slots.append(self.slots.popleft())
         return b"".join(taken), slots
+
+    def _drop_cancelled(self) -> None:
+        """Forget the commands whose callers were cancelled while the commands had to wait."""
+        kept = [
+            (command, slot)
+            for command, slot in zip(self.commands, self.slots, strict=True)
+            if not (isinstance(slot, asyncio.Future) and slot.cancelled())
+        ]
+        self.commands = deque(command for command, _ in kept)
+        self.slots = deque(slot for _, slot in kept)
+        self._look_at = max(_FIRST_LOOK, 2 * len(kept))
 
     def fail(self, error: Exception) -> None:
         """Fail all commands."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - the library's
 from actors.redis.wire.connection import Connection
+
+# In the order in which they came.
+_Waiters: TypeAlias = dict[asyncio.Future[None], None]
 
 # Seconds before the next attempt: the first pause doubles up to the longest one.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
@@ -42,6 +46,8 @@ class Attempts:
         self._failures = 0
         self._not_before = 0.0
         self._left: ConnectionError | None = None
+        # Those of the attempt in hand.
+        self._waiters: _Waiters = {}
 
     @property
     def in_hand(self) -> bool:
@@ -66,19 +72,40 @@ class Attempts:
         """Wait for the end of an attempt, and raise its error if it failed."""
         if self._left is not None:
             raise self._left
-        attempt = self.begin()
-        # Not `await attempt`: the cancellation of one caller would cancel the attempt of all.
-        await asyncio.wait([attempt])
-        if attempt.cancelled():
-            raise self._left or ConnectionError("the attempt to connect was cancelled")
-        attempt.result()
+        self.begin()
+        # Not `await task`: the cancellation of one caller would cancel the attempt of all. And no
+        # callback of the task: to remove one takes longer the more there are.
+        waiters = self._waiters
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiters[waiter] = None
+        try:
+            await waiter
+        finally:
+            waiters.pop(waiter, None)
 
-    def begin(self) -> asyncio.Task[None]:
-        """Return the task of the attempt in hand; begin one where there is none."""
+    def begin(self) -> None:
+        """Begin an attempt where there is none in hand."""
         if self._task is None:
             self._task = self._loop.create_task(self._run())
-            self._task.add_done_callback(_retrieve)
-        return self._task
+            self._waiters = {}
+            self._task.add_done_callback(partial(self._tell, self._waiters))
+
+    def _tell(self, waiters: _Waiters, attempt: asyncio.Task[None]) -> None:
+        """Tell the callers that wait for ``attempt``, the first one first, how it ended."""
+        error: BaseException | None
+        if attempt.cancelled():
+            error = self._left or ConnectionError("the attempt to connect was cancelled")
+        else:
+            error = attempt.exception()  # retrieved also where all callers are gone
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+                waiter.exception()  # asyncio logs one that a cancelled caller does not retrieve
+        waiters.clear()
 
     async def _run(self) -> None:
         try:
@@ -105,9 +132,3 @@ class Attempts:
             task = self._task
             task.cancel()
             await asyncio.wait([task])
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Retrieve the error: asyncio logs one that nobody retrieves, and all callers may be gone."""
-    if not task.cancelled():
-        task.exception()

@@ -22,11 +22,11 @@ class Patience:
 
     Args:
         seconds: the limit; None: there is none.
-        progress: returns a number that changes while the server answers; the limit then counts from
+        progress: returns a value that changes while the server answers; the limit then counts from
             the latest change that is seen.
     """
 
-    def __init__(self, seconds: float | None, progress: Callable[[], int] | None = None) -> None:
+    def __init__(self, seconds: float | None, progress: Callable[[], object] | None = None) -> None:
         self._seconds = seconds
         self._progress = progress
         self._timeout = asyncio.timeout(None)
@@ -49,8 +49,8 @@ class Patience:
             self._begin(self._seconds)
         return self
 
-    def _count(self) -> int:
-        return 0 if self._progress is None else self._progress()
+    def _count(self) -> object:
+        return None if self._progress is None else self._progress()
 
     def _begin(self, seconds: float) -> None:
         """Count ``seconds`` from now, with as much to give back."""

@@ -376,7 +376,11 @@ def test_an_actor_takes_no_batches():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max": 0}, {"max": 100_001}, {"wait": -1}, {"wait": float("nan")}]
+    "wrong",
+    [
+        *({"max": 0}, {"max": 100_001}, {"max": 1.5}, {"max": True}, {"max": "5"}),
+        *({"wait": -1}, {"wait": float("nan")}, {"wait": "1"}),
+    ],
 )
 def test_a_batch_that_cannot_be(wrong):
     with pytest.raises(SpecError, match=next(iter(wrong))):

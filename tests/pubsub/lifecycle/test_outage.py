@@ -184,6 +184,23 @@ async def test_p1_subscribe_and_unsubscribe_in_an_outage_are_kept(server: AnySer
             assert gap.since <= asked_at < gap.until
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+async def test_p1_many_names_are_unsubscribed_in_an_outage_without_holding_the_loop(
+    server: AnyServer, ignored: bool
+):
+    names = [f"many:{n}" for n in range(20_000)]
+    async with (
+        client_of(server) as client,
+        client.pubsub(channels=names, ignore_subscribe_messages=ignored, retry_policy=QUICK) as p,
+    ):
+        server.kill()
+        await eventually(lambda: p.connection is None)
+        async with asyncio.timeout(10):  # it takes a tenth of a second
+            await p.unsubscribe(*names[::2])
+            await p.unsubscribe()
+        assert p.channels == {}
+
+
 async def test_p1_a_call_that_waits_when_the_connection_goes_is_kept_too(server: AnyServer):
     async with (
         client_of(server) as client,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors import Redis, exceptions
+from actors.testing import FaultProxy
 from tests.pubsub.helpers import (
     Gaps,
     Heard,
@@ -345,3 +346,16 @@ async def test_p1_calls_take_effect_in_their_order_however_many_channels_they_ar
         await p.subscribe(*names)
         assert len(p.channels) == 3001
         assert numsub(shared_server, names[0]) == numsub(shared_server, names[-1]) == 1
+
+
+async def test_p1_a_large_unsubscribe_is_carried_out_when_it_returns(shared_server: AnyServer):
+    """Its names are taken in portions, and the time of that is not the server's."""
+    names = [f"large:{n}" for n in range(20_000)]
+    async with (
+        FaultProxy(shared_server.host, shared_server.port) as network,
+        Redis(network.host, network.port) as client,
+        client.pubsub(channels=names, unsubscription_timeout=0.05) as p,
+    ):
+        network.swallow()  # no acknowledgement comes
+        await p.unsubscribe()
+        assert p.channels == {}

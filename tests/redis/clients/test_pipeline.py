@@ -46,6 +46,24 @@ async def test_a_pipeline_returns_its_results_in_order(client):
             pipe.ping()
 
 
+async def test_the_error_of_a_connection_names_no_command_of_another_task():
+    async def closes(reader, writer):
+        await reader.read(65536)
+        writer.write(HELLO)
+        await reader.read(65536)
+
+    async def send(client, name):
+        async with client.pipeline() as pipe:
+            pipe.publish(name, "x")
+
+    async with peer(closes) as port, Redis("127.0.0.1", port) as client:
+        await client.connection_pool.shared().connect()
+        both = await asyncio.gather(send(client, "a"), send(client, "b"), return_exceptions=True)
+        for error in both:
+            assert isinstance(error, exceptions.ConnectionError)
+            assert not hasattr(error, "__notes__")
+
+
 async def test_nothing_is_sent_where_the_block_raises_or_is_empty(client):
     with pytest.raises(LookupError):
         async with client.pipeline() as pipe:
@@ -192,6 +210,32 @@ async def test_publish_many_takes_messages_as_it_sends_them(client):
     with pytest.raises(exceptions.DataError, match="NoneType"):
         await client.publish_many(messages())
     assert 4500 <= taken <= 10_000
+
+
+async def test_publish_many_has_a_bounded_number_of_bytes_in_hand(client):
+    taken, seen = 0, []
+
+    def messages():
+        nonlocal taken
+        for _ in range(60):
+            taken += 1
+            yield ("a", bytes(1_000_000))
+
+    sending = asyncio.create_task(client.publish_many(messages()))
+    while not sending.done():
+        await asyncio.sleep(0)
+        seen.append(taken)
+    assert len(await sending) == 60
+    assert seen[0] <= 20  # of a batch of two thousand, all would be there at once
+    assert sorted({*seen}) != [60]
+
+
+@pytest.mark.parametrize("wrong", ["ab", ["ab", "cd"], {"ab": "x"}, [b"ab"]])
+async def test_publish_many_takes_no_text_for_a_pair(client, wrong):
+    async with client.pubsub(channels=["a"]):
+        with pytest.raises(TypeError, match="pairs of channel and message"):
+            await client.publish_many(wrong)
+        assert await client.publish_many([("a", 1), ("a", 2.5), ("a", "x")]) == [1, 1, 1]
 
 
 async def test_publish_many_without_replies(client, shared_server):

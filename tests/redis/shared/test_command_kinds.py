@@ -18,6 +18,7 @@ from actors.redis.shared.command_kinds import blocking_seconds
         (("HELLO",), None),
         (("CLIENT", "LIST"), None),
         (("CLIENT",), None),
+        (("SCRIPT", "LOAD", "return 1"), None),
         (("XREAD", "COUNT", 1, "STREAMS", "s", "0"), None),
         (("BLPOP", "a", "b", 5), 5.0),
         ((b"brpop", b"a", b"0"), math.inf),
@@ -52,6 +53,7 @@ def test_how_long_a_command_may_block(command, seconds):
         (("HELLO", 3), "options of the client"),
         (("CLIENT", "REPLY", "OFF"), "CLIENT REPLY is about .* noreply=True"),
         ((b"client", b"setname", b"x"), "CLIENT SETNAME is about"),
+        (("script", "debug", "yes"), "SCRIPT DEBUG is about .*connection_pool"),
     ],
 )
 def test_what_changes_its_connection_is_refused_with_what_to_use(command, remedy):

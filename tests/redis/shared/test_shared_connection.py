@@ -300,6 +300,23 @@ async def test_an_unused_connection_is_closed_after_its_time(shared_server):
             await eventually(lambda: not shared.connected)
 
 
+async def test_callers_that_wait_for_a_connection_get_it_in_their_order(shared_server):
+    """The commands of a batch that a node did not take wait for the next node like this."""
+    woken = []
+
+    async def call(shared: SharedConnection, number: int) -> None:
+        await shared.connect()
+        woken.append(number)
+
+    async with shared_to(shared_server.port) as shared:
+        callers = [asyncio.create_task(call(shared, number)) for number in range(1000)]
+        await asyncio.sleep(0)
+        for caller in callers[::2]:
+            caller.cancel()
+        await asyncio.wait(callers)
+    assert woken == list(range(1, 1000, 2))
+
+
 # --- back-pressure --------------------------------------------------------------------------------
 
 
@@ -322,6 +339,32 @@ async def test_the_bytes_in_flight_are_bounded(monkeypatch):
         assert not any(reply.done() for reply in replies)
         answer.set()
         assert await asyncio.gather(*replies) == [b"OK"] * 100
+
+
+async def test_a_command_whose_caller_is_gone_is_not_kept_while_it_has_to_wait(monkeypatch):
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT", 10_000)
+    echoed, answer = 0, asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal echoed
+        while data := await reader.read(1 << 20):
+            echoed += data.count(b"ECHO")
+            await answer.wait()
+            writer.write(b"+OK\r\n" * data.count(b"ECHO"))
+
+    async with peer(greets(slow)) as port, shared_to(port) as shared:
+        await shared.connect()
+        kept = [shared.submit(echo("x" * 1000)) for _ in range(20)]
+        for _ in range(50):
+            gone = [shared.submit(echo("y" * 1000)) for _ in range(100)]
+            await asyncio.sleep(0)
+            for reply in gone:
+                reply.cancel()
+            assert len(shared._queue) <= 1000
+        kept += [shared.submit(echo("z" * 1000)) for _ in range(20)]
+        answer.set()
+        assert await asyncio.gather(*kept) == [b"OK"] * 40
+        assert echoed < 1000
 
 
 async def test_a_command_larger_than_the_bound_is_sent_alone(shared_server, monkeypatch):

@@ -62,6 +62,16 @@ async def test_calls_of_a_pubsub_object(shared_server: AnyServer, turns):
         assert not pubsub.subscribed
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_pipeline(shared_server: AnyServer, turns):
+    async with Redis(shared_server.host, shared_server.port) as client:
+        holder = asyncio.create_task(held_after(turns))
+        async with client.pipeline(timeout=LIMIT) as pipe:
+            pong = pipe.ping()
+        assert await pong == b"PONG"
+        await holder
+
+
 @pytest.mark.parametrize("turns", [0, 3, 9])
 async def test_the_start_of_a_pubsub_object(shared_server: AnyServer, turns):
     async with Redis(shared_server.host, shared_server.port) as client:

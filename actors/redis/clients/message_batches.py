@@ -1,0 +1,46 @@
+"""What publish_many() sends at the same time: a batch is bounded in messages and in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeAlias
+
+from actors.redis.wire.resp import Argument
+
+#: Pairs of channel and message.
+MessageBatch: TypeAlias = list[tuple[str | bytes, Argument]]
+
+_MOST_MESSAGES: Final = 2000
+# A batch ends with the piece in which its payloads reach so many bytes.
+_MOST_BYTES: Final = 4 * 1024 * 1024
+_PIECE: Final = 20
+
+
+def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[MessageBatch]:
+    """Yield ``messages`` in batches; the next ones are taken when a batch is asked for.
+
+    Raises:
+        TypeError: ``messages`` are no pairs, but names or texts.
+    """
+    rest = iter(messages)
+    batch: MessageBatch = []
+    size = 0
+    while piece := list(islice(rest, _PIECE)):
+        if isinstance(piece[0], str | bytes):
+            # A text of two characters would pass as a pair.
+            raise TypeError(f"publish_many takes pairs of channel and message, not {piece[0]!r}")
+        batch += piece
+        size += _size(piece)
+        if len(batch) >= _MOST_MESSAGES or size >= _MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _size(piece: MessageBatch) -> int:
+    try:
+        return sum([len(message) for _, message in piece])  # type: ignore[arg-type, misc]
+    except TypeError:  # numbers have no length
+        return sum(len(message) for _, message in piece if isinstance(message, str | bytes))
