@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actors.pubsub.handlers.handler import Handler
     from actors.pubsub.api.pubsub import PubSub
     from actors.pubsub.handlers.failure_sinks import HandlerFailure, ListSink, LogSink, StreamSink
+    from actors.pubsub.model.recover import Recover
     from actors.pubsub.model.types import Gap, Kind, PubSubMessage, SubscriptionCallback
     from actors.redis import exceptions
     from actors.redis.clients.pipeline import Pipeline
@@ -77,6 +78,7 @@ __all__ = [
     "Pipeline",
     "PubSub",
     "PubSubMessage",
+    "Recover",
     "Redis",
     "RedisCluster",
     "ShardedPubSub",
@@ -98,6 +100,7 @@ _HOMES = {
     "actors.pubsub.handlers.handler": ("Handler",),
     "actors.pubsub.api.pubsub": ("PubSub",),
     "actors.pubsub.handlers.failure_sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
+    "actors.pubsub.model.recover": ("Recover",),
     "actors.pubsub.model.types": ("Gap", "Kind", "PubSubMessage", "SubscriptionCallback"),
     "actors.redis.clients.pipeline": ("Pipeline",),
     "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),

@@ -21,10 +21,11 @@ from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.reader import ReaderOptions
+from actors.pubsub.lifecycle.recoveries import HistoryAccess, Recoveries, check_first
 from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.names import handlers_in, names_in
+from actors.pubsub.model.names import consumers, encode_name, handlers_in, names_in
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
@@ -79,6 +80,7 @@ class BasePubSub(Generic[AnyStr]):
             ExceptionGroup: with the error: no connection, a wrong password, a TimeoutError for a
                 subscription that was not acknowledged in time, ...
         """
+        check_first(self._first_consumers(), self._options.recover, self.connection_pool.settings)
         await self.connection_pool.__aenter__()
         try:
             await self._session.open(self._make, self._start, self._subscribe_first)
@@ -122,6 +124,9 @@ class BasePubSub(Generic[AnyStr]):
         provider = pool.settings.credential_provider
         is_fixed = provider is None or isinstance(provider, UserPassCredentialProvider)
         tree = PubSubTree(system, name, registry, RefusingNodes(fresh=not is_fixed))
+        self._calls.recoveries = Recoveries(
+            tree, options.recover, self._history_access, pool.settings
+        )
         self._calls.handler_factory = HandlerFactory(
             tree, self._mailbox, options.on_failure, options.on_lagged
         )
@@ -129,6 +134,10 @@ class BasePubSub(Generic[AnyStr]):
 
     def _start(self, tree: PubSubTree) -> None:
         """Start the tree, with the manager of this kind of pub/sub object."""
+        raise NotImplementedError
+
+    def _history_access(self) -> HistoryAccess:
+        """Return how the histories of channels are read."""
         raise NotImplementedError
 
     def _reader_options(
@@ -197,6 +206,16 @@ class BasePubSub(Generic[AnyStr]):
     async def _unsubscribe(self, kind: Kind, names: tuple[str | bytes, ...]) -> None:
         silent, timeout = self.ignore_subscribe_messages, self.unsubscription_timeout
         await self._calls.unsubscribe(kind, names, timeout, silent=silent)
+
+    def _first_consumers(self) -> dict[tuple[Kind, bytes], Any]:
+        encoding = self.connection_pool.encoding
+        return {
+            (kind, name): one
+            for kind, names, handlers in self._first
+            for name, one in consumers(
+                names, handlers, lambda name: encode_name(name, encoding)
+            ).items()
+        }
 
     async def _subscribe_first(self) -> None:
         for kind, names, handlers in self._first:

@@ -20,6 +20,15 @@ class PubSubStats(msgspec.Struct, frozen=True):
         gaps: gaps reported.
         reconnects: connections replaced.
         revocations: subscriptions that a server ended by itself.
+        recovered: missed messages that were delivered out of a history.
+        lost: messages that a history did not have any more.
+        unknown: gaps of which nobody knows how many messages are lost for good, where the consumer
+            asked for recovery.
+        history_reads: commands that asked for a history.
+        held: messages that wait for what comes before them.
+        repeats: messages dropped because they had been delivered.
+        discarded: messages dropped because no history has them.
+        recovery_seconds: how long at least one channel was behind.
     """
 
     received: int
@@ -28,6 +37,14 @@ class PubSubStats(msgspec.Struct, frozen=True):
     gaps: int
     reconnects: int
     revocations: int
+    recovered: int = 0
+    lost: int = 0
+    unknown: int = 0
+    history_reads: int = 0
+    held: int = 0
+    repeats: int = 0
+    discarded: int = 0
+    recovery_seconds: float = 0.0
 
 
 def stats(tree: PubSubTree) -> PubSubStats:
@@ -35,6 +52,8 @@ def stats(tree: PubSubTree) -> PubSubStats:
     registry = tree.registry
     mailbox = registry.message_queue.mailbox
     subscribers = tree.reconciler.subscribers.values()
+    histories = registry.histories
+    counts = histories.counts
     return PubSubStats(
         received=sum(subscriber.received for subscriber in subscribers),
         waiting=len(mailbox.queue) - registry.queue_writer.notices(),
@@ -42,6 +61,14 @@ def stats(tree: PubSubTree) -> PubSubStats:
         gaps=registry.gaps,
         reconnects=registry.reconnects,
         revocations=registry.revocations,
+        recovered=counts.recovered,
+        lost=counts.lost,
+        unknown=counts.unknown,
+        history_reads=counts.reads,
+        held=histories.held,
+        repeats=counts.repeats,
+        discarded=counts.discarded,
+        recovery_seconds=histories.seconds,
     )
 
 
@@ -50,19 +77,21 @@ def sources(tree: PubSubTree) -> dict[str, list[Target]]:
     found: dict[str, list[Target]] = {}
     for target, row in tree.reconciler.table.rows.items():
         if row.source is not None and row.is_live(row.source):
-            found.setdefault(row.source, []).append(target)
+            own = tree.registry.names.own(target)
+            found.setdefault(row.source, []).append(own)
     return found
 
 
 def unconfirmed(tree: PubSubTree) -> list[Target]:
     """Return the desired targets that are live on no node, or on one that does not answer."""
     subscriptions = tree.registry.subscriptions
+    own = tree.registry.names.own
     if tree.latest_reconciler is None:
-        return list(subscriptions)
+        return list(map(own, subscriptions))
     rows, subscribers = tree.reconciler.table.rows, tree.reconciler.subscribers.items()
     silent = {node for node, subscriber in subscribers if subscriber.silent}
     return [
-        target
+        own(target)
         for target, subscription in subscriptions.items()
         if not subscription.draining
         and (

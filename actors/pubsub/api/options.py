@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias,
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.options import problems_of_hooks
+from actors.pubsub.model.recover import Recover, problems_of_recover
 from actors.pubsub.model.types import GapCallback, LagCallback, SubscriptionCallback
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor, ActorSpec
@@ -41,8 +42,8 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
 
 #: One name, or several.
 Names: TypeAlias = str | bytes | Iterable[str | bytes] | None
-#: Takes the messages of one name.
-AnyHandler: TypeAlias = SubscriptionCallback | Handler | type[Actor[Any]] | ActorSpec
+#: Takes the messages of one name. A Recover: the iterator takes them, with recovery.
+AnyHandler: TypeAlias = SubscriptionCallback | Handler | type[Actor[Any]] | ActorSpec | Recover
 Handlers: TypeAlias = Mapping[Any, AnyHandler | None] | None
 
 Owner = TypeVar("Owner")
@@ -60,6 +61,7 @@ class _Options:
     on_failure: HandlerFailureSink | None = None
     mailbox: MailboxSpec | int | None = None
     overflow: Overflow | str | None = None
+    recover: Recover | bool | None = None
     start_timeout: float | None = 5.0
     system: ActorSystem | None = None
 
@@ -69,6 +71,8 @@ class _Options:
         for problem in problems_of_hooks(
             on_gap=self.on_gap, on_lagged=self.on_lagged, on_failure=self.on_failure
         ):
+            raise TypeError(problem)
+        for problem in problems_of_recover(self.recover):
             raise TypeError(problem)
         policy = self.retry_policy
         if policy is not None and not isinstance(policy, RetryPolicy):
@@ -140,6 +144,7 @@ class ChannelKeywords(TypedDict, total=False):
     on_failure: HandlerFailureSink | None
     mailbox: MailboxSpec | int | None
     overflow: Overflow | str | None
+    recover: Recover | bool | None
     start_timeout: float | None
     system: ActorSystem | None
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import AnyStr
 
 from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.api.history_access import single_server_access
 from actors.pubsub.api.options import AnyHandler, ClusterPubSubOptions, PubSubOptions, constructor
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
+from actors.pubsub.lifecycle.recoveries import HistoryAccess
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.types import Kind
@@ -72,6 +74,9 @@ class PubSub(PatternPubSub[AnyStr]):
         mailbox: the bound of the iterator's queue and of each handler's; an int is a capacity.
         overflow: what happens at the bound: drop_oldest, drop_newest or block (the socket is not
             read until the consumer has caught up).
+        recover: get what was missed of the channels out of their histories: a Recover, or True for
+            its defaults; see docs/recovery.md. A Handler may say otherwise for its channel, and a
+            Recover in place of a handler has the iterator consume a channel with recovery.
         start_timeout: seconds for the first connection, and to wait while the server refuses the
             first subscriptions for the moment; None: as long as the retry policy goes on.
         system: the actor system to run in; by default the current one, or one of its own.
@@ -80,6 +85,9 @@ class PubSub(PatternPubSub[AnyStr]):
     @constructor(PubSubOptions)
     def __init__(self, options: PubSubOptions) -> None:
         super().__init__(options)
+
+    def _history_access(self) -> HistoryAccess:
+        return single_server_access(self.connection_pool)
 
     def _start(self, tree: PubSubTree) -> None:
         pool = self.connection_pool

@@ -10,9 +10,11 @@ from typing import Any
 
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.manager import Drain, GiveUp, Subscribe, Unsubscribe
+from actors.pubsub.lifecycle.recoveries import Recoveries
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.names import consumers
+from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
@@ -39,12 +41,14 @@ class SubscriptionCalls:
         channels: the subscribed channels, or shard channels, each with its handler or None.
         patterns: the subscribed patterns, in the same way.
         handler_factory: starts handlers; set when the session opens.
+        recoveries: makes channels recover; set when the session opens.
     """
 
     def __init__(self, session: Session) -> None:
         self.channels: dict[Any, Any] = {}
         self.patterns: dict[Any, Any] = {}
         self.handler_factory: HandlerFactory
+        self.recoveries: Recoveries
         self._session = session
 
     def clear(self) -> None:
@@ -83,9 +87,10 @@ class SubscriptionCalls:
         tree = self._session.require_open()
         registry = tree.registry
         wanted = consumers(names, handlers, registry.encode)
+        planned = [self.recoveries.target(kind, name, one) for name, one in wanted.items()]
         subscriptions = [
-            Subscription(Target(kind, name), registry.label(name), registry.queue_writer)
-            for name in wanted
+            self._subscription(registry, name, target, recover)
+            for name, (target, recover) in zip(wanted, planned, strict=True)
         ]
         if not subscriptions:
             return
@@ -113,12 +118,22 @@ class SubscriptionCalls:
             tree.reconciler.calls.settle(call)
         FREEZER.added(len(subscriptions))
 
+    def _subscription(
+        self, registry: SubscriptionRegistry, name: bytes, target: Target, recover: Recover | None
+    ) -> Subscription:
+        label = registry.label(name)
+        subscription = Subscription(target, label, registry.queue_writer)
+        if recover is not None:
+            subscription.intake = self.recoveries.intake(target, label, recover)
+            registry.names.add(target.kind, name, target.name)
+        return subscription
+
     async def _start_handlers(
         self, subscriptions: list[Subscription], callbacks: Sequence[Any]
     ) -> None:
         """Spawn the handlers, in portions between which the event loop gets its turn."""
         pairs = zip(subscriptions, callbacks, strict=True)
-        wanted = [pair for pair in pairs if pair[1] is not None]
+        wanted = [pair for pair in pairs if not (pair[1] is None or isinstance(pair[1], Recover))]
         try:
             for start in range(0, len(wanted), _PORTION):
                 if start:
@@ -145,7 +160,10 @@ class SubscriptionCalls:
         """
         tree = self._session.require_open()
         registry = tree.registry
-        given = [Target(kind, name) for name in consumers(names, {}, registry.encode)]
+        given = [
+            registry.names.wire(Target(kind, name))
+            for name in consumers(names, {}, registry.encode)
+        ]
         targets = [target for one in given for target in registry.spread(one)]
         targets = targets or registry.targets(kind)
         if not targets:
@@ -183,6 +201,7 @@ class SubscriptionCalls:
         try:
             async with asyncio.timeout(timeout) as limit:
                 if targets:
+                    await tree.registry.histories.settled()
                     tree.manager.tell(Drain(targets, call))
                     await _confirmed(tree, call)
                 for handler in handlers:

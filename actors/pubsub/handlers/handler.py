@@ -11,6 +11,7 @@ from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
+from actors.pubsub.model.recover import Recover, problems_of_recover
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.overflow import MailboxSpec, Overflow
@@ -64,6 +65,8 @@ class Handler:
         batch: give the function many messages in one call: lists instead of a payload and a
             message. A call that raises has failed for all of them, or for those that its BatchError
             names. ``timeout`` and ``breaker`` are about calls. None: one message a call.
+        recover: get what was missed out of the channel's history: a Recover, True for its defaults,
+            or False; None: as the pubsub's.
         shared: one mailbox for all names that are subscribed with this very Handler. Messages are
             handled in the order in which they came; with ``concurrency`` and without ``key``, those
             of one channel are. False: a mailbox for each name.
@@ -97,6 +100,7 @@ class Handler:
         "on_lagged",
         "overflow",
         "receive_times",
+        "recover",
         "shared",
         "timeout",
         "wants_message",
@@ -120,6 +124,7 @@ class Handler:
         breaker: Breaker | None = Breaker(),  # noqa: B008 - frozen
         batch: Batch | None = None,
         shared: bool = False,
+        recover: Recover | bool | None = None,
     ) -> None:
         self.fn = fn
         self.decode = decode
@@ -136,6 +141,7 @@ class Handler:
         self.breaker = breaker
         self.batch = batch
         self.shared = shared
+        self.recover = recover
         self.wants_message = False
         self.around: Around | None = None
         self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
@@ -181,6 +187,7 @@ class Handler:
         elif self.batch is not None and self.concurrency > 1:
             problems.append("batches are handled one after another: concurrency must be 1")
         problems += problems_of_bound(self.mailbox, self.overflow)
+        problems += problems_of_recover(self.recover)
         problems += problems_of_hooks(
             on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
         )

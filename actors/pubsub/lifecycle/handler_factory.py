@@ -93,7 +93,8 @@ class HandlerFactory:
             on_failure=failures,
             describe=status.describe if has_status else None,
         )
-        name = subscription.target.name.decode(errors="backslashreplace")
+        label = subscription.label
+        name = label if isinstance(label, str) else label.decode(errors="backslashreplace")
         if handler.shared:
             name = handler.name.replace("<locals>.", "")
         ref, writer = self._tree.spawn_handler(spec, name, handler.receive_times)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any, NamedTuple, Self, TypeAlias, TypedDict
+from typing import Any, NamedTuple, NotRequired, Self, TypeAlias, TypedDict
 
 import msgspec
 
@@ -57,12 +57,15 @@ class PubSubMessage(TypedDict):
         pattern: the pattern that the message matches; None for channels.
         channel: the channel's name; for acknowledgements of patterns the pattern.
         data: the payload; for acknowledgements how many subscriptions the connection has.
+        id: the id of the message's entry in the channel's history, where the consumer asked for
+            recovery.
     """
 
     type: str
     pattern: Any
     channel: Any
     data: Any
+    id: NotRequired[Any]
 
 
 #: Takes a message, as a function or a coroutine function.
@@ -84,6 +87,10 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
         reason: why the target was not live, in words.
         node: the address of the node whose messages may have been missed, where every primary of a
             cluster is subscribed on; None: whatever the nodes.
+        lost: how many messages were missed for good; None: nobody knows. Where the consumer asked
+            for recovery, the history may have shown the number.
+        recovered: how many of the missed messages the history still had, as far as they were read
+            when the gap was told. They come after the gap.
     """
 
     kind: Kind
@@ -92,6 +99,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     until: float
     reason: str
     node: str | None = None
+    lost: int | None = None
+    recovered: int = 0
 
     @property
     def seconds(self) -> float:

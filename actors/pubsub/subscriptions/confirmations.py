@@ -38,7 +38,7 @@ class Confirmations:
         if registry.ignore_subscribe_messages:
             registry.message_queue.pending_nones.add(1)
             return
-        label = registry.label(target.name)
+        label = registry.own_label(target)
         registry.queue_writer.put(
             {
                 "type": _TYPES[target.kind, subscribed],

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from actors.pubsub.model.types import Gap, NodeTarget, Target
-from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.pubsub.table.state import GapEnded, NodeId
 from actors.redis.exceptions import RedisError
 from supervisor.log import Throttle, get_logger
@@ -34,9 +34,13 @@ class GapReports:
         self._timer: asyncio.TimerHandle | None = None
         self._denials: list[tuple[Target, NodeId, RedisError]] = []
         self._throttle = Throttle(loop.time, _DELAYS_SECONDS)
+        registry.histories.tell = self._not_recovered
 
     def gap(self, ended: GapEnded) -> None:
-        """Report a gap to the consumer at once, and to the log within half a second."""
+        """Report a gap to the consumer at once, and to the log within half a second.
+
+        Where the consumer asked for recovery, the history is read first.
+        """
         subscription = self._registry.subscriptions.get(ended.target)
         if subscription is None:
             return
@@ -49,6 +53,20 @@ class GapReports:
             ended.reason,
             self._address(ended.target),
         )
+        if subscription.intake is None:
+            self._tell(subscription, gap)
+        else:
+            subscription.intake.interrupted(gap)
+
+    def _not_recovered(self, target: Target, gap: Gap) -> None:
+        """Report what a history does not have any more."""
+        subscriptions = self._registry.subscriptions
+        found = (subscriptions.get(one) for one in self._registry.spread(target))
+        subscription = next((one for one in found if one is not None), None)
+        if subscription is not None:
+            self._tell(subscription, gap)
+
+    def _tell(self, subscription: Subscription, gap: Gap) -> None:
         self._registry.gaps += 1
         self._gaps.append(gap)
         if self._timer is None:
@@ -71,7 +89,7 @@ class GapReports:
             log.warning(
                 "subscribe_refused_for_now",
                 targets=len(targets),
-                first=repr(self._registry.label(targets[0].name)),
+                first=repr(self._registry.own_label(targets[0])),
                 node=node,
                 error=str(error),
                 next_try="within half a second, until it is granted",
@@ -106,7 +124,7 @@ class GapReports:
         log.error(
             "resubscribe_refused",
             targets=len(denials),
-            first=repr(self._registry.label(target.name)),
+            first=repr(self._registry.own_label(target)),
             node=node,
             error=str(error),
             next_try="every now and then, until it is granted or unsubscribed",

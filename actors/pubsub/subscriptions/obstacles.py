@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.placement import Placement
@@ -15,10 +15,14 @@ class Obstacles:
 
     Args:
         placement: knows who serves what.
+        own: returns a target with the name that users know it by.
     """
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(
+        self, placement: Placement, own: Callable[[Target], Target] = lambda target: target
+    ) -> None:
         self._placement = placement
+        self._own = own
         self._refusals: dict[Target, tuple[NodeId, str]] = {}
 
     def note(self, node: NodeId, targets: Collection[Target], error: RedisError) -> None:
@@ -37,7 +41,7 @@ class Obstacles:
             row: what the table knows of it.
             up: the nodes with a connection.
         """
-        name = repr(target.name.decode(errors="backslashreplace"))
+        name = repr(self._own(target).name.decode(errors="backslashreplace"))
         said = ""
         if target in self._refusals:
             node, answer = self._refusals[target]

@@ -108,11 +108,20 @@ class PendingCalls:
                     del self._calls[target]
 
 
-def named(error: RedisError, targets: list[Target]) -> RedisError:
-    """Return ``error`` with the names that were asked for, which the server leaves out."""
+def named(error: RedisError, targets: list[Target], own: Callable[[Target], Target]) -> RedisError:
+    """Return ``error`` with the names that were asked for, which the server leaves out.
+
+    ``own`` returns a target with the name that users know it by.
+    """
     if not isinstance(error, AuthorizationError):
         return error
-    names = [target.name.decode(errors="backslashreplace") for target in targets[:3]]
     more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
-    asked = ", ".join(map(repr, names)) + more
+    asked = ", ".join(_both_names(target, own(target)) for target in targets[:3]) + more
     return AuthorizationError(f"{error} (asked for {asked}; ACL SETUSER gives the right)")
+
+
+def _both_names(asked: Target, own: Target) -> str:
+    shown = repr(own.name.decode(errors="backslashreplace"))
+    if asked == own:
+        return shown
+    return f"{shown} by way of {asked.name.decode(errors='backslashreplace')!r}"

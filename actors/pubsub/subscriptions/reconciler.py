@@ -183,7 +183,7 @@ class Reconciler:
             self.sender.reports.delay(targets, subscriber.node, error)
             self.retry_soon()
             return
-        error = named(error, targets)
+        error = named(error, targets, self.registry.names.own)
         unwaited = [target for target in targets if not self.calls.subscribing.fail(target, error)]
         for target in targets:
             if target in self.table.rows:

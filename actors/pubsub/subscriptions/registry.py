@@ -15,6 +15,9 @@ from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Gap, GapCallback, Kind, NodeTarget, Target
+from actors.pubsub.recovery.histories import Histories
+from actors.pubsub.recovery.intake import Intake
+from actors.pubsub.subscriptions.wire_names import WireNames
 from actors.runtime.cell import Cell
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
@@ -64,6 +67,8 @@ class Subscription:
         callback: the user's handler; None: the iterator consumes it.
         consumer: the handler's actor, which other subscriptions may feed, too.
         on_gap: hears of this target's gaps.
+        intake: what messages pass on their way to ``writer``, where the consumer asked for
+            recovery; None: nothing.
         draining: it ends, and what comes until then is handled.
     """
 
@@ -73,6 +78,7 @@ class Subscription:
         "callback",
         "consumer",
         "draining",
+        "intake",
         "label",
         "on_gap",
         "target",
@@ -88,12 +94,14 @@ class Subscription:
         self._left = False
         self.draining = False
         self.on_gap: GapCallback | None = None
+        self.intake: Intake | None = None
         self._untold: Sequence[GapNotice] = ()
 
     def on(self, target: Target) -> Subscription:
         """Return the subscription of another target that has the same name and consumer."""
         other = Subscription(target, self.label, self.writer)
         other.callback, other.on_gap, other.consumer = self.callback, self.on_gap, self.consumer
+        other.intake = self.intake
         if self.consumer is not None:
             self.consumer.users += 1
         return other
@@ -145,6 +153,8 @@ class SubscriptionRegistry:
         gaps: gaps reported so far.
         reconnects: connections that had to be replaced so far.
         revocations: subscriptions that a server took away by itself so far.
+        names: which channels are subscribed to for recovering ones.
+        histories: what the recovering channels share.
     """
 
     def __init__(
@@ -173,6 +183,10 @@ class SubscriptionRegistry:
         self.gaps = 0
         self.reconnects = 0
         self.revocations = 0
+        self.names = WireNames()
+        self.histories = Histories(
+            message_queue.loop, self.touched, encoding=encoding, decode=decode
+        )
 
     def _pause_for(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
@@ -184,8 +198,15 @@ class SubscriptionRegistry:
 
     def put(self, subscription: Subscription) -> None:
         """Make ``subscription`` the one of its target; a handler that it replaces drains."""
-        self.drop(subscription.target)
-        self.subscriptions[subscription.target] = subscription
+        target, intake = subscription.target, subscription.intake
+        former = self.subscriptions.get(target)
+        if intake is not None and former is not None and former.intake is not None:
+            intake.succeed(former.intake)
+        self.drop(target)
+        self.subscriptions[target] = subscription
+        if intake is not None:
+            self.names.add(target.kind, self.encode(subscription.label), target.name)
+            intake.attach(subscription.writer)
 
     def drop(self, target: Target) -> bool:
         """Forget ``target``'s subscription; its handler finishes what it has. False: none."""
@@ -193,6 +214,8 @@ class SubscriptionRegistry:
         if subscription is None:
             return False
         self._hide(subscription)
+        if subscription.intake is not None:
+            subscription.intake.detach(draining=subscription.draining)
         subscription.drain()
         return True
 
@@ -251,6 +274,10 @@ class SubscriptionRegistry:
             except UnicodeDecodeError:
                 return name
         return name
+
+    def own_label(self, target: Target) -> str | bytes:
+        """Return the name of ``target`` as users know it."""
+        return self.label(self.names.own(target).name)
 
     def targets(self, *kinds: Kind) -> list[Target]:
         """Return the desired targets of these kinds."""

@@ -3,7 +3,8 @@
 Where a target is live on one node, that node's messages go straight to the consumer. Where it is
 live on several, they go through a merge, which delivers each message once. A new source may repeat
 what the former source delivered before it was lost, so a merge begins with what was delivered
-lately.
+lately. Where the consumer asked for recovery, messages have numbers, and all nodes feed the
+channel's intake.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
 from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge
 from actors.pubsub.model.types import Kind, NodeTarget, Target
+from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
@@ -85,6 +87,9 @@ class FeedRoutes:
         if subscription is None or row is None or not (row.wanted or row.draining):
             self._forget(target, drained=subscription is not None)
             return
+        if subscription.intake is not None:
+            self._update_recovering(target, row, subscription.intake)
+            return
         # During a handover the former source leads.
         leader = row.leaving or row.source
         if leader is None:
@@ -114,6 +119,13 @@ class FeedRoutes:
             self._set(target, merge.inputs, subscription.label)
         if leader is not None:
             self._last[target] = self._subscribers[leader]
+
+    def _update_recovering(self, target: Target, row: TargetState, intake: Intake) -> None:
+        """Route a target whose messages have numbers: all nodes feed it, repeats are dropped."""
+        nodes = (node for node in row.nodes if row.feeds(node))
+        self._set(target, dict.fromkeys(nodes, intake), intake.label)
+        if row.source is not None:
+            intake.begin()
 
     def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
         """Route a target that one node delivers, or none, and that no other node has delivered."""

@@ -47,7 +47,7 @@ class UserCalls:
     ) -> None:
         self.subscribing = PendingCalls()
         self.unsubscribing = PendingCalls()
-        self.obstacles = Obstacles(placement)
+        self.obstacles = Obstacles(placement, registry.names.own)
         self._registry = registry
         self._table = table
         self._sender = sender
@@ -133,6 +133,7 @@ class UserCalls:
             if target not in self._table.rows:
                 if not was_live:
                     self._confirmations.surface(target, False, self._confirmations.total(target))
+                self._forget_name(target)
                 self.unsubscribing.done(target)
         self._sender.execute(commands)
         flush(self._registry.touched)
@@ -190,8 +191,15 @@ class UserCalls:
             self._registry.drop(target)
             self._refusals.forgive(target)
             commands += self._table.unwant(target)
+            self._forget_name(target)
         self._sender.execute(commands)
         flush(self._registry.touched)
+
+    def _forget_name(self, target: Target) -> None:
+        """Forget for which channel ``target`` is subscribed to, once no node has it any more."""
+        registry, rows = self._registry, self._table.rows
+        if not any(one in rows or one in registry.subscriptions for one in registry.spread(target)):
+            registry.names.forget(target)
 
     def _overtake(self, targets: Sequence[Target]) -> None:
         """``targets`` end: what ``subscribe`` calls before this asked for them is void."""
@@ -216,6 +224,7 @@ class UserCalls:
         self._registry.drop(target)
         total = self._confirmations.total(target) if count is None else count
         self._confirmations.surface(target, False, total)
+        self._forget_name(target)
         self.unsubscribing.done(target)
         if not self._registry.subscriptions:
             self._registry.message_queue.wake_all()  # iteration ends: nothing is subscribed

@@ -1,0 +1,310 @@
+"""A recovering channel's way to its consumer: each message passes once, in order.
+
+The route of such a channel leads into its intake from every node that the channel is live on. An
+envelope that follows the one before it passes at once: that is decided here, by two comparisons,
+and the position is told only when something else comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from actors.pubsub.delivery.mailbox_writer import MailboxWriter
+from actors.pubsub.model.recover import Recover
+from actors.pubsub.model.types import Gap, Target
+from actors.pubsub.recovery.histories import Histories
+from actors.pubsub.recovery.position import Lost, Output, Position, Wish
+from actors.redis.history.entries import BEFORE_FIRST, Entry, EntryId, Envelope, parse_envelope
+
+# Stands for the number of the next entry where none may pass without the position.
+_NONE = -1
+
+
+class Intake:
+    """One recovering channel.
+
+    Attributes:
+        target: the channel that is subscribed to: that of the history.
+        label: the channel's own name, as messages show it.
+        recover: what the consumer asked for.
+        writer: the way to the consumer.
+        position: where the consumer is in the history.
+        users: how many subscriptions feed through this intake; none: it is closed.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_dash",
+        "_gap",
+        "_histories",
+        "_ms",
+        "_next",
+        "_recovered",
+        "_space",
+        "_started",
+        "label",
+        "position",
+        "recover",
+        "target",
+        "users",
+        "writer",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        label: Any,
+        recover: Recover,
+        histories: Histories,
+        writer: MailboxWriter,
+    ) -> None:
+        self.target = target
+        self.label = label
+        self.recover = recover
+        self.writer = writer
+        self.position = _beginning(recover)
+        self.users = 0
+        self._histories = histories
+        self._space: Any = " " if histories.decode else b" "
+        self._dash: Any = "-" if histories.decode else b"-"
+        # The last entry's time as text, and the number of the entry that follows it.
+        self._ms: str | bytes | None = None
+        self._next = _NONE
+        self._started = False
+        # When the end of the history became known as the beginning, and the last entry then.
+        self._begun: tuple[float, EntryId | None] = (0.0, None)
+        # The gap that the read under way is about, and what the read has brought so far.
+        self._gap: Gap | None = None
+        self._recovered = 0
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def put(self, message: Any) -> None:
+        """Take a message of the history's channel."""
+        try:
+            head, before, payload = message["data"].split(self._space, 2)
+            if before == self._ms:
+                name = head[1:]
+                ms, _, n = name.partition(self._dash)
+                if int(n) == self._next:
+                    self._ms = ms
+                    self._next += 1
+                    message["data"] = payload
+                    message["id"] = name
+                    put = self.writer.put
+                    put(message)
+                    return
+        except (TypeError, ValueError):
+            pass  # no envelope, or bytes where text is expected
+        self._put_other(message["data"])
+
+    def _put_other(self, data: str | bytes) -> None:
+        raw = data.encode(self._histories.encoding) if isinstance(data, str) else data
+        envelope = parse_envelope(raw)
+        if envelope is None:
+            self._histories.counts.discarded += 1  # anybody may publish on the history's channel
+            return
+        self._halt()
+        self._deliver(partial(self.position.envelope, envelope))
+        self._go_on()
+
+    # -- facts -------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Take that the channel is live: its position begins."""
+        if not self._started:
+            self._started = True
+            self._go_on()
+
+    def interrupted(self, gap: Gap) -> None:
+        """Take that the subscription had ``gap``: the history is read for what it has."""
+        first = self._gap
+        if first is not None:
+            since, until = min(first.since, gap.since), max(first.until, gap.until)
+            gap = Gap(gap.kind, gap.name, since, until, gap.reason, gap.node)
+        self._gap = gap
+        self._halt()
+        begun_at, beginning = self._begun
+        if gap.since < begun_at and self.position.last == beginning:
+            # The subscription was interrupted before the position was known: it began too late.
+            self.position = Position(since_ms=_milliseconds(gap.since))
+        else:
+            self.position.interrupted(_milliseconds(gap.since))
+        self._go_on()
+
+    def promoted(self, reason: str) -> None:
+        """Take that the channel's primary died and a replica took its place (R5)."""
+        self._halt()
+        if self.recover.replicated:
+            self.position.interrupted()
+        else:
+            self.position.doubt(reason)
+        self._go_on()
+
+    # -- for the reader ----------------------------------------------------------------------------
+
+    @property
+    def wish(self) -> Wish | None:
+        """What has to be read."""
+        return self.position.wish if self.users else None
+
+    def begin_read(self) -> EntryId:
+        """Note that the wish is being read; return the entry from which to read."""
+        self._halt()
+        self.position.begin_read()
+        return self.position.start
+
+    def took_last(self, last: EntryId | None) -> None:
+        """Take the id of the history's last entry; None: the history is empty."""
+        self._halt()
+        known = self.position.last is not None
+        self._deliver(partial(self.position.last_entry, last))
+        if not known:
+            self._begun = time.time(), self.position.last
+        self._arm()
+
+    def took_page(self, start: EntryId, entries: Sequence[Entry], *, complete: bool) -> None:
+        """Take the entries from ``start`` on; ``complete``: these are all."""
+        self._halt()
+        self._deliver(partial(self.position.page, start, entries, complete=complete))
+        self._arm()
+
+    def unreadable(self, error: str) -> None:
+        """Take that the history cannot be read, and why."""
+        self._halt()
+        self._deliver(partial(self.position.unreadable, error))
+        self._arm()
+
+    def read_again(self) -> None:
+        """Take that a read came to nothing: the wish is what it was."""
+        self._halt()
+        self.position.interrupted()
+
+    def caught_up(self) -> None:
+        """Take that nothing is left to be read."""
+        counts, position = self._histories.counts, self.position
+        counts.repeats += position.repeats
+        counts.discarded += position.discarded
+        position.repeats = position.discarded = 0
+        recovered, self._recovered, self._gap = self._recovered, 0, None
+        self._histories.done(self, recovered)
+
+    # -- its subscriptions -------------------------------------------------------------------------
+
+    def attach(self, writer: MailboxWriter) -> None:
+        """Take that a subscription feeds through this intake."""
+        self.users += 1
+        self.writer = writer
+        self._go_on()
+
+    def detach(self, *, draining: bool) -> None:
+        """Take that a subscription ended; ``draining``: what is held is delivered."""
+        self.users -= 1
+        if self.users:
+            return
+        if draining and self.position.held:
+            self.unreadable("the subscription ended")
+        self._next = _NONE
+        self._histories.done(self, self._recovered)
+
+    def succeed(self, former: Intake) -> None:
+        """Go on where ``former`` is: another consumer takes over its channel."""
+        if self.position is former.position or self.recover.word != "now":
+            return
+        former._halt()
+        self.position, self._gap = former.position, former._gap
+        self.position.interrupted()  # the read under way was for the former consumer
+        self._started, self._begun = former._started, former._begun
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def _halt(self) -> None:
+        """Tell the position where the envelopes that followed have got to."""
+        if self._next != _NONE and self._ms is not None:
+            self.position.last = EntryId(int(self._ms), self._next - 1)
+
+    def _arm(self) -> None:
+        """Let envelopes pass that follow the position, unless something is held."""
+        last = self.position.last
+        if last is None or self.position.held:
+            self._next = _NONE
+            self._ms = None
+            return
+        text = str(last.ms)
+        self._ms = text if self._histories.decode else text.encode()
+        self._next = last.n + 1
+
+    def _go_on(self) -> None:
+        self._arm()
+        if self._started and self.users and self.position.wish is not None:
+            self._histories.want(self)
+
+    def _deliver(self, take: Callable[[], Output]) -> None:
+        """Give the consumer what follows from a fact."""
+        before = self.position.last
+        output = take()
+        read = sum(type(one) is Entry for one in output)
+        for one in output:
+            if isinstance(one, Lost):
+                self._tell(one, before, read)
+            else:
+                put = self.writer.put
+                put(self._message(one))
+        self._recovered += read
+        self._histories.counts.recovered += read
+
+    def _message(self, entry: Entry | Envelope) -> dict[str, Any]:
+        data: Any = entry.payload
+        name: Any = str(entry.id)
+        if self._histories.decode:
+            try:
+                data = data.decode(self._histories.encoding)
+            except UnicodeDecodeError:
+                pass  # a payload that is not text stays bytes
+        else:
+            name = name.encode()
+        return {
+            "type": "message",
+            "pattern": None,
+            "channel": self.label,
+            "data": data,
+            "id": name,
+        }
+
+    def _tell(self, loss: Lost, before: EntryId | None, recovered: int) -> None:
+        counts = self._histories.counts
+        if loss.count is None:
+            counts.unknown += 1
+        else:
+            counts.lost += loss.count
+        now = time.time()
+        since, until, reason, node = now, now, loss.reason, None
+        if before is not None and before != BEFORE_FIRST:
+            since = min(now, before.ms / 1000)
+        if (gap := self._gap) is not None:
+            since, until, node = gap.since, gap.until, gap.node
+            reason = f"{gap.reason}; {loss.reason}"
+        kind, label = self.target.kind, self.label
+        gap = Gap(kind, label, since, until, reason, node, loss.count, recovered)
+        self._histories.tell(self.target, gap)
+
+
+def _beginning(recover: Recover) -> Position:
+    """Return the position that the consumer asks for."""
+    back = recover.seconds_back
+    if back is not None:
+        return Position(since_ms=_milliseconds(time.time() - back))
+    match recover.word:
+        case None | "now":
+            return Position()
+        case "all":
+            return Position(since_ms=0)
+        case entry:
+            return Position(EntryId.parse(entry.encode()))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1000))

@@ -1,0 +1,286 @@
+"""A channel's position in its history: what to deliver, what to read, what is lost (pure).
+
+Facts come in as method calls: an envelope that a node delivered, a page of the history, a gap of
+the subscription. Each call returns what follows for the consumer, in order: entries to deliver, and
+losses to tell before the entry behind them. What the position needs next from the server is its
+*wish*. The rules:
+
+- An envelope whose predecessor is the last delivered entry follows: it is delivered.
+- One with an id that is no newer, in number and in time, is a repeat: it is dropped.
+- Any other one is *held*, and the history is read from the last delivered entry on, that entry
+  included. A gap of the subscription starts such a read, too, and live envelopes that follow are
+  delivered meanwhile.
+- Entries of the history are numbered without holes. A number that is left out was trimmed: so many
+  are lost. An older number with a later time is another history's, as after FLUSHALL or after the
+  promotion of a replica that lacked the end: nobody knows how much is lost. A history that has
+  nothing from the last delivered entry on is another one, too: the position is at its end then.
+- What is held, and neither follows at the end of a read nor came after it was begun, is not in the
+  history: a primary published it that was replaced. It is dropped. If it was newer than all that
+  the history has, that is an unknown loss.
+
+The position begins with the last entry of the history, or with the predecessor of an envelope that
+came before the answer, if that is older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from actors.redis.history.entries import BEFORE_FIRST, Entry, EntryId, Envelope
+
+#: Envelopes that one channel holds at the most: they are in the history, and can be read later.
+MOST_HELD: Final = 1024
+
+
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """A loss, before the entry that follows.
+
+    Attributes:
+        count: how many entries; None: nobody knows.
+        reason: why, in words.
+    """
+
+    count: int | None
+    reason: str
+
+
+class Wish(Enum):
+    """What a position needs from the history."""
+
+    #: The id of the last entry.
+    LAST = "last"
+    #: The entries from :attr:`Position.start` on.
+    PAGE = "page"
+
+
+#: What follows for the consumer, in order: entries that were read, envelopes, losses.
+Output: TypeAlias = list[Entry | Envelope | Lost]
+
+TRIMMED = "entries were trimmed before they were read"
+ANOTHER = "the history is another one: it was deleted, or a primary was replaced"
+UNREADABLE = "the history could not be read"
+REPLACED = "a primary was replaced that had published messages which no other one has"
+
+
+class Position:
+    """Where the consumer of one channel is in the channel's history.
+
+    Attributes:
+        last: the last entry that was delivered, or the one before the first; None: unknown.
+        held: envelopes that wait for their predecessor, by the predecessor's id.
+        repeats: envelopes dropped because they had been delivered.
+        discarded: envelopes dropped because the history does not have them.
+
+    Args:
+        last: where to begin; None: at the end of the history.
+        since_ms: begin with the entries from this time on, in milliseconds, instead.
+    """
+
+    __slots__ = (
+        "_displaced",
+        "_doubt",
+        "_next_begins",
+        "_since",
+        "_unread",
+        "discarded",
+        "held",
+        "last",
+        "repeats",
+    )
+
+    def __init__(self, last: EntryId | None = None, *, since_ms: int | None = None) -> None:
+        self.last = last
+        self.held: dict[EntryId, Envelope] = {}
+        self.repeats = self.discarded = 0
+        self._since = None if since_ms is None else EntryId(since_ms, 0)
+        # Whether something has happened that no read was begun after.
+        self._unread = True
+        # Whether the history had nothing from the last entry on.
+        self._displaced = False
+        # Why messages may be lost though the history looks whole.
+        self._doubt = ""
+        # Whether the next envelope is the beginning: the history could not be read.
+        self._next_begins = False
+
+    # -- what is needed ----------------------------------------------------------------------------
+
+    @property
+    def wish(self) -> Wish | None:
+        """What has to be read; None: nothing."""
+        if not self._unread:
+            return None
+        if self.last is None:
+            return Wish.LAST if self._since is None else Wish.PAGE
+        return Wish.LAST if self._displaced else Wish.PAGE
+
+    @property
+    def start(self) -> EntryId:
+        """The entry from which the history is to be read, that entry included."""
+        return self.last or self._since or BEFORE_FIRST
+
+    def begin_read(self) -> None:
+        """Note that the wish is being read: what happens from now on wants another read."""
+        self._unread = False
+
+    # -- facts -------------------------------------------------------------------------------------
+
+    def envelope(self, envelope: Envelope) -> Output:
+        """Take what a node delivered."""
+        if self.last is None and self._next_begins:
+            self.last = envelope.previous
+        last = self.last
+        if last is not None:
+            if envelope.previous == last:
+                return self._follow(envelope)
+            if _is_no_newer(envelope.id, last):
+                self.repeats += 1
+                return []
+        self._unread = True
+        if len(self.held) >= MOST_HELD:
+            self.held.clear()  # the history has them
+        self.held.setdefault(envelope.previous, envelope)
+        return []
+
+    def interrupted(self, since_ms: int | None = None) -> None:
+        """Take that the subscription had a gap; ``since_ms``: since when, if nothing was known.
+
+        A position that has not begun begins with the entries from then on.
+        """
+        self._unread = True
+        if self.last is None and self._since is None and since_ms is not None:
+            self._since = EntryId(since_ms, 0)
+
+    def doubt(self, reason: str) -> None:
+        """Take that entries may be lost though the history may look whole."""
+        if self.last is not None:
+            self._doubt = reason
+            self._unread = True
+
+    def last_entry(self, last: EntryId | None) -> Output:
+        """Take the id of the history's last entry; None: the history is empty."""
+        if self.last is None and self._since is not None:
+            self._unread = True  # an answer from before it was known where to begin
+            return []
+        found = last or BEFORE_FIRST
+        output: Output = []
+        if self.last is not None:
+            self._displaced = False
+            if found >= self.last:  # there is something to read again
+                self._unread = True
+                return []
+            self._doubt = ""
+            output.append(Lost(None, ANOTHER))
+        self.last = min([found, *self.held])
+        output += self._release()
+        if self.held or self.last < found:
+            self._unread = True
+        return output
+
+    def page(self, start: EntryId, entries: Sequence[Entry], *, complete: bool) -> Output:
+        """Take the entries from ``start`` on, which was :attr:`start`; ``complete``: all of them.
+
+        Envelopes may have followed since then.
+        """
+        if self.last is None:
+            if start != self.start:
+                self._unread = True  # an answer from before it was known where to begin
+                return []
+            if not entries:
+                self._since = None  # nothing since then: begin at the end
+                self._unread = True
+                return []
+            first = entries[0].id
+            self.last = EntryId(first.ms, first.n - 1)
+        elif not entries and self.last != BEFORE_FIRST:
+            self._displaced = self._unread = True
+            return []
+        output: Output = []
+        if self._doubt:
+            output.append(Lost(None, self._doubt))
+            self._doubt = ""
+        self._append(entries, output)
+        output += self._release()
+        if not complete:
+            self._unread = True
+        elif not self._unread:
+            self._discard(output)
+        return output
+
+    def unreadable(self, error: str) -> Output:
+        """Take that the history cannot be read, and why: what is held is delivered."""
+        held = sorted(self.held.values(), key=_id_of)
+        output: Output = []
+        if self.last is not None or held:
+            output.append(Lost(None, f"{UNREADABLE}: {error}"))
+        self.held.clear()
+        self._since = None
+        self._unread = self._displaced = False
+        self._doubt = ""
+        if held:
+            self.last = held[-1].id
+            output += held
+        self._next_begins = True
+        return output
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def _follow(self, envelope: Envelope) -> Output:
+        self.last = envelope.id
+        return [envelope, *self._release()]
+
+    def _release(self) -> Output:
+        """Take out of what is held what follows the last entry."""
+        output: Output = []
+        held = self.held
+        while held and self.last in held:
+            envelope = held.pop(self.last)
+            self.last = envelope.id
+            output.append(envelope)
+        return output
+
+    def _append(self, entries: Iterable[Entry], output: Output) -> None:
+        previous = {envelope.id: before for before, envelope in self.held.items()}
+        assert self.last is not None
+        last = self.last
+        for entry in entries:
+            if _is_no_newer(entry.id, last):
+                continue  # the first one, or delivered live since the read was begun
+            missing = entry.id.n - last.n - 1
+            # A number that follows proves nothing where an envelope says what came before.
+            other = missing == 0 and previous.get(entry.id, last) != last
+            if missing < 0 or other:
+                _lose(output, Lost(None, ANOTHER))
+            elif missing > 0:
+                _lose(output, Lost(missing, TRIMMED))
+            last = entry.id
+            if entry.payload is not None:
+                output.append(entry)
+        self.last = last
+
+    def _discard(self, output: Output) -> None:
+        """Drop what is held after a complete read: the history does not have it."""
+        assert self.last is not None
+        unknown = [one for one in self.held.values() if not _is_no_newer(one.id, self.last)]
+        self.repeats += len(self.held) - len(unknown)
+        self.discarded += len(unknown)
+        self.held.clear()
+        if any(envelope.id.n > self.last.n for envelope in unknown):
+            _lose(output, Lost(None, REPLACED))
+
+
+def _lose(output: Output, loss: Lost) -> None:
+    """Put ``loss`` into ``output``, unless an unknown loss says as much already."""
+    if loss.count is not None or Lost(None, loss.reason) not in output:
+        output.append(loss)
+
+
+def _is_no_newer(one: EntryId, last: EntryId) -> bool:
+    return one.n <= last.n and one.ms <= last.ms
+
+
+def _id_of(envelope: Envelope) -> EntryId:
+    return envelope.id
