@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.pubsub.cluster.node_picker import NodePicker
+from actors.pubsub.cluster.promotions import PRIMARY_DIED, Promotions
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import BUS_LAG
 from actors.pubsub.lifecycle.manager import ReaderKeeper
@@ -31,6 +32,7 @@ class AnyNodeRole:
         self.placement = self.events = SinglePlacement(BUS_LAG)
         self._picker = picker
         self._requests = requests
+        self._promotions = Promotions(picker.pool.topology)
         self._keeper: ReaderKeeper
 
     def start(self, keeper: ReaderKeeper) -> None:
@@ -75,6 +77,7 @@ class AnyNodeRole:
 
     def _topology_checked(self, checked: TopologyChecked) -> None:
         reconciler, current = self._keeper.reconciler, self._picker.current or ""
+        reconciler.promoted(self._promotions.take(checked.topology), PRIMARY_DIED)
         subscriber, contacts = reconciler.subscribers.get(SERVER), self._picker.pool.contacts
         why = _why_left(checked.topology.nodes.get(current), current in contacts.cut_off)
         if subscriber is not None and why is not None:

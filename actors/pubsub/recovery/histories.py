@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Gap, Target
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
-if TYPE_CHECKING:
-    from actors.pubsub.recovery.intake import Intake
-
 log = get_logger("mailslot.pubsub")
 
 #: Seconds for which recoveries are collected into one line of the log.
 _LOG_SECONDS = 0.5
+
+
+class Recovering(Protocol):
+    """A recovering channel."""
+
+    @property
+    def held(self) -> int:
+        """How many of its messages are held back."""
+
+
+C = TypeVar("C", bound=Recovering)
 
 
 class RecoveryCounts:
@@ -49,7 +57,7 @@ class Wanted:
 WANTED = Wanted()
 
 
-class Histories:
+class Histories(Generic[C]):
     """Connects the channels that want their histories read with the reader that reads them.
 
     Attributes:
@@ -80,8 +88,8 @@ class Histories:
         self.encoding = encoding
         self.decode = decode
         self.counts = RecoveryCounts()
-        self.behind: dict[Intake, float] = {}
-        self.fresh: list[Intake] = []
+        self.behind: dict[C, float] = {}
+        self.fresh: list[C] = []
         self.reader: ActorRef[Any] | None = None
         self.tell: Callable[[Target, Gap], None] = lambda _target, _gap: None
         self._behind_since = 0.0
@@ -93,7 +101,7 @@ class Histories:
     @property
     def held(self) -> int:
         """How many messages are held back at the moment."""
-        return sum(len(intake.position.held) for intake in self.behind)
+        return sum(intake.held for intake in self.behind)
 
     @property
     def seconds(self) -> float:
@@ -101,7 +109,7 @@ class Histories:
         open_for = self.loop.time() - self._behind_since if self.behind else 0.0
         return self.counts.seconds + open_for
 
-    def want(self, intake: Intake) -> None:
+    def want(self, intake: C) -> None:
         """Have the history of ``intake`` read, if that is not under way."""
         if intake in self.behind:
             return
@@ -113,12 +121,12 @@ class Histories:
         if len(self.fresh) == 1 and self.reader is not None:
             self.reader.tell(WANTED)
 
-    def take(self) -> list[Intake]:
+    def take(self) -> list[C]:
         """Return the channels that want something read and were not returned before."""
         fresh, self.fresh = self.fresh, []
         return fresh
 
-    def done(self, intake: Intake, recovered: int) -> None:
+    def done(self, intake: C, recovered: int) -> None:
         """Take that nothing more is to be read for ``intake``.
 
         Args:

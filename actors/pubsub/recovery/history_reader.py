@@ -54,7 +54,7 @@ class HistoryReaderOptions(msgspec.Struct, frozen=True):
         group: returns the same for histories that are read together: those of one node.
     """
 
-    histories: Histories
+    histories: Histories[Intake]
     send: SendAll
     group: Callable[[bytes], Hashable]
 

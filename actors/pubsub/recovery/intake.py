@@ -36,7 +36,7 @@ class Intake:
     """
 
     __slots__ = (
-        "_begun",
+        "_begun_at",
         "_dash",
         "_gap",
         "_histories",
@@ -58,7 +58,7 @@ class Intake:
         target: Target,
         label: Any,
         recover: Recover,
-        histories: Histories,
+        histories: Histories[Intake],
         writer: MailboxWriter,
     ) -> None:
         self.target = target
@@ -74,8 +74,8 @@ class Intake:
         self._ms: str | bytes | None = None
         self._next = _NONE
         self._started = False
-        # When the end of the history became known as the beginning, and the last entry then.
-        self._begun: tuple[float, EntryId | None] = (0.0, None)
+        # When the answer came that the position began with.
+        self._begun_at = 0.0
         # The gap that the read under way is about, and what the read has brought so far.
         self._gap: Gap | None = None
         self._recovered = 0
@@ -127,22 +127,23 @@ class Intake:
             gap = Gap(gap.kind, gap.name, since, until, gap.reason, gap.node)
         self._gap = gap
         self._halt()
-        begun_at, beginning = self._begun
-        if gap.since < begun_at and self.position.last == beginning:
-            # The subscription was interrupted before the position was known: it began too late.
-            self.position = Position(since_ms=_milliseconds(gap.since))
-        else:
-            self.position.interrupted(_milliseconds(gap.since))
+        early = gap.since < self._begun_at
+        self.position.interrupted(_milliseconds(gap.since), early=early)
         self._go_on()
 
     def promoted(self, reason: str) -> None:
         """Take that the channel's primary died and a replica took its place (R5)."""
         self._halt()
         if self.recover.replicated:
-            self.position.interrupted()
+            self.position.read_again()
         else:
             self.position.doubt(reason)
         self._go_on()
+
+    @property
+    def held(self) -> int:
+        """How many messages are held back."""
+        return len(self.position.held)
 
     # -- for the reader ----------------------------------------------------------------------------
 
@@ -160,10 +161,9 @@ class Intake:
     def took_last(self, last: EntryId | None) -> None:
         """Take the id of the history's last entry; None: the history is empty."""
         self._halt()
-        known = self.position.last is not None
+        if self.position.last is None:
+            self._begun_at = time.time()
         self._deliver(partial(self.position.last_entry, last))
-        if not known:
-            self._begun = time.time(), self.position.last
         self._arm()
 
     def took_page(self, start: EntryId, entries: Sequence[Entry], *, complete: bool) -> None:
@@ -181,7 +181,7 @@ class Intake:
     def read_again(self) -> None:
         """Take that a read came to nothing: the wish is what it was."""
         self._halt()
-        self.position.interrupted()
+        self.position.read_again()
 
     def caught_up(self) -> None:
         """Take that nothing is left to be read."""
@@ -216,8 +216,8 @@ class Intake:
             return
         former._halt()
         self.position, self._gap = former.position, former._gap
-        self.position.interrupted()  # the read under way was for the former consumer
-        self._started, self._begun = former._started, former._begun
+        self.position.read_again()  # the read under way was for the former consumer
+        self._started, self._begun_at = former._started, former._begun_at
 
     # -- what follows ------------------------------------------------------------------------------
 
@@ -227,9 +227,9 @@ class Intake:
             self.position.last = EntryId(int(self._ms), self._next - 1)
 
     def _arm(self) -> None:
-        """Let envelopes pass that follow the position, unless something is held."""
+        """Let envelopes pass that follow the position, unless it has to look at each."""
         last = self.position.last
-        if last is None or self.position.held:
+        if last is None or not self.position.is_open:
             self._next = _NONE
             self._ms = None
             return

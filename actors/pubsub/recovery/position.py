@@ -18,8 +18,8 @@ losses to tell before the entry behind them. What the position needs next from t
   history: a primary published it that was replaced. It is dropped. If it was newer than all that
   the history has, that is an unknown loss.
 
-The position begins with the last entry of the history, or with the predecessor of an envelope that
-came before the answer, if that is older.
+The position begins with the last entry of the history, or with the predecessor of the first
+envelope that comes, if that is older.
 """
 
 from __future__ import annotations
@@ -81,8 +81,10 @@ class Position:
     """
 
     __slots__ = (
+        "_beginning",
         "_displaced",
         "_doubt",
+        "_floor",
         "_next_begins",
         "_since",
         "_unread",
@@ -97,6 +99,10 @@ class Position:
         self.held: dict[EntryId, Envelope] = {}
         self.repeats = self.discarded = 0
         self._since = None if since_ms is None else EntryId(since_ms, 0)
+        # The last entry that was delivered of a former history: nothing older is a new message.
+        self._floor = BEFORE_FIRST
+        # The end of the history that was taken for the beginning, if nothing was delivered then.
+        self._beginning: EntryId | None = None
         # Whether something has happened that no read was begun after.
         self._unread = True
         # Whether the history had nothing from the last entry on.
@@ -122,6 +128,11 @@ class Position:
         """The entry from which the history is to be read, that entry included."""
         return self.last or self._since or BEFORE_FIRST
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an envelope that follows the last entry can be delivered at once."""
+        return self.last is not None and not self.held and self.last >= self._floor
+
     def begin_read(self) -> None:
         """Note that the wish is being read: what happens from now on wants another read."""
         self._unread = False
@@ -134,7 +145,12 @@ class Position:
             self.last = envelope.previous
         last = self.last
         if last is not None:
-            if envelope.previous == last:
+            if envelope.previous == last and envelope.id > self._floor:
+                return self._follow(envelope)
+            if envelope.id <= last and last == self._beginning and envelope.id > self._floor:
+                # Published since the subscription; the answer with the last id was faster.
+                self.last, self._beginning = envelope.previous, None
+                self._unread = True
                 return self._follow(envelope)
             if _is_no_newer(envelope.id, last):
                 self.repeats += 1
@@ -145,13 +161,24 @@ class Position:
         self.held.setdefault(envelope.previous, envelope)
         return []
 
-    def interrupted(self, since_ms: int | None = None) -> None:
-        """Take that the subscription had a gap; ``since_ms``: since when, if nothing was known.
+    def read_again(self) -> None:
+        """Take that a read came to nothing."""
+        self._unread = True
 
-        A position that has not begun begins with the entries from then on.
+    def interrupted(self, since_ms: int, *, early: bool = False) -> None:
+        """Take that the subscription had a gap.
+
+        A position that has not begun begins with the entries since then.
+
+        Args:
+            since_ms: when the subscription was surely live last, in milliseconds.
+            early: that was before the answer that the position began with: it may have begun too
+                late.
         """
         self._unread = True
-        if self.last is None and self._since is None and since_ms is not None:
+        if early and self.last is not None and self.last == self._beginning:
+            self.last = self._beginning = None
+        if self.last is None and self._since is None:
             self._since = EntryId(since_ms, 0)
 
     def doubt(self, reason: str) -> None:
@@ -173,9 +200,15 @@ class Position:
                 self._unread = True
                 return []
             self._doubt = ""
+            self._floor = max(self._floor, self.last)
             output.append(Lost(None, ANOTHER))
-        self.last = min([found, *self.held])
-        output += self._release()
+        begins = self.last is None
+        newer = (before for before, one in self.held.items() if one.id > self._floor)
+        self.last = min([found, *newer])
+        released = self._release()
+        if begins and not released:
+            self._beginning = self.last
+        output += released
         if self.held or self.last < found:
             self._unread = True
         return output
@@ -194,6 +227,11 @@ class Position:
                 self._unread = True
                 return []
             first = entries[0].id
+            earliest = min(self.held, default=first)
+            if earliest < first:  # an envelope came that is older
+                self.last = earliest
+                self._unread = True
+                return self._release()
             self.last = EntryId(first.ms, first.n - 1)
         elif not entries and self.last != BEFORE_FIRST:
             self._displaced = self._unread = True
@@ -235,36 +273,53 @@ class Position:
     def _release(self) -> Output:
         """Take out of what is held what follows the last entry."""
         output: Output = []
-        held = self.held
-        while held and self.last in held:
-            envelope = held.pop(self.last)
-            self.last = envelope.id
+        held, last = self.held, self.last
+        assert last is not None
+        while (envelope := held.get(last)) is not None and envelope.id > self._floor:
+            del held[last]
+            last = self.last = envelope.id
             output.append(envelope)
+        for before in [before for before, one in held.items() if _is_no_newer(one.id, last)]:
+            del held[before]
+            self.repeats += 1
         return output
 
     def _append(self, entries: Iterable[Entry], output: Output) -> None:
-        previous = {envelope.id: before for before, envelope in self.held.items()}
         assert self.last is not None
         last = self.last
+        previous = {envelope.id: before for before, envelope in self.held.items()}
+        other = any(one.n <= last.n and one > last for one in previous)
         for entry in entries:
-            if _is_no_newer(entry.id, last):
-                continue  # the first one, or delivered live since the read was begun
-            missing = entry.id.n - last.n - 1
-            # A number that follows proves nothing where an envelope says what came before.
-            other = missing == 0 and previous.get(entry.id, last) != last
-            if missing < 0 or other:
-                _lose(output, Lost(None, ANOTHER))
-            elif missing > 0:
-                _lose(output, Lost(missing, TRIMMED))
-            last = entry.id
-            if entry.payload is not None:
-                output.append(entry)
-        self.last = last
+            last = self.last
+            if entry.id <= last:  # the first one, or delivered live since the read was begun
+                # A higher number with an earlier time: the page is of a history that is gone.
+                self._unread |= entry.id.n > last.n
+                continue
+            if other or entry.id.n != last.n + 1 or previous.get(entry.id, last) != last:
+                # What the history has no more may have come live.
+                for envelope in sorted(self.held.values(), key=_id_of):
+                    if max(last, self._floor) < envelope.id < entry.id:
+                        self._step(envelope, envelope.previous, output)
+            self._step(entry, previous.get(entry.id), output)
+
+    def _step(self, one: Entry | Envelope, before: EntryId | None, output: Output) -> None:
+        """Go on to ``one``, and tell what is missing; ``before``: what came before it, if known."""
+        last = self.last
+        assert last is not None
+        missing = one.id.n - last.n - 1
+        if missing < 0 or (missing == 0 and before not in (None, last)):
+            self._floor = max(self._floor, last)
+            _lose(output, Lost(None, ANOTHER))
+        elif missing > 0:
+            _lose(output, Lost(missing, TRIMMED))
+        self.last = one.id
+        if one.payload is not None:
+            output.append(one)
 
     def _discard(self, output: Output) -> None:
         """Drop what is held after a complete read: the history does not have it."""
         assert self.last is not None
-        unknown = [one for one in self.held.values() if not _is_no_newer(one.id, self.last)]
+        unknown = [one for one in self.held.values() if one.id > self._floor]
         self.repeats += len(self.held) - len(unknown)
         self.discarded += len(unknown)
         self.held.clear()
@@ -273,8 +328,9 @@ class Position:
 
 
 def _lose(output: Output, loss: Lost) -> None:
-    """Put ``loss`` into ``output``, unless an unknown loss says as much already."""
-    if loss.count is not None or Lost(None, loss.reason) not in output:
+    """Put ``loss`` into ``output``, unless the entry before says already that nobody knows."""
+    before = output[-1] if output else None
+    if not (isinstance(before, Lost) and before.count is None):
         output.append(loss)
 
 

@@ -8,7 +8,7 @@ takes time, connecting, asking the cluster, waiting, is the manager's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from actors.pubsub.connection.backpressure import Backpressure
 from actors.pubsub.connection.subscriber import Subscriber
@@ -24,6 +24,7 @@ from actors.pubsub.table.state import Command, Handover, NodeId, SetSource
 from actors.pubsub.table.table import Table
 from actors.redis.error_meaning import will_pass
 from actors.redis.exceptions import RedisError
+from actors.redis.topology.slots import SlotRange, key_slot
 
 
 class Reconciler:
@@ -244,6 +245,16 @@ class Reconciler:
         """What was accepted of ``targets`` between these times may have reached nobody."""
         self.sender.execute(self.table.missed(targets, since, until, reason))
         flush(self.registry.touched)
+
+    def promoted(self, slots: Collection[SlotRange], reason: str) -> None:
+        """The primaries of ``slots`` died: their replicas may lack what was published last (R5)."""
+        if not slots:
+            return
+        for target, subscription in self.registry.subscriptions.items():
+            if subscription.intake is not None:
+                slot = key_slot(target.name)
+                if any(run.start <= slot <= run.end for run in slots):
+                    subscription.intake.promoted(reason)
 
     def update_routes(self) -> None:
         """The placement trusts another node than before, or no longer."""

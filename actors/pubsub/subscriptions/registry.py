@@ -115,7 +115,7 @@ class Subscription:
         if self._untold:
             self._untold = [notice for notice in self._untold if not notice.reported]
         if len(self._untold) < _MOST_GAPS:
-            notice = GapNotice(gap, self.on_gap or on_gap)
+            notice = GapNotice(gap, on_gap if self.on_gap is None else self.on_gap)
             self._untold = [*self._untold, notice]
             self.writer.put_gap(notice)
         else:
@@ -184,7 +184,7 @@ class SubscriptionRegistry:
         self.reconnects = 0
         self.revocations = 0
         self.names = WireNames()
-        self.histories = Histories(
+        self.histories: Histories[Intake] = Histories(
             message_queue.loop, self.touched, encoding=encoding, decode=decode
         )
 
