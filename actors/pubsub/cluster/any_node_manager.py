@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_picker import NodePicker
-from actors.pubsub.cluster.promotions import PRIMARY_DIED, Promotions
+from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import BUS_LAG
 from actors.pubsub.lifecycle.manager import ReaderKeeper
@@ -32,7 +33,7 @@ class AnyNodeRole:
         self.placement = self.events = SinglePlacement(BUS_LAG)
         self._picker = picker
         self._requests = requests
-        self._promotions = Promotions(picker.pool.topology)
+        self._new_primaries = NewPrimaries(picker.pool.topology)
         self._keeper: ReaderKeeper
 
     def start(self, keeper: ReaderKeeper) -> None:
@@ -77,7 +78,7 @@ class AnyNodeRole:
 
     def _topology_checked(self, checked: TopologyChecked) -> None:
         reconciler, current = self._keeper.reconciler, self._picker.current or ""
-        reconciler.promoted(self._promotions.take(checked.topology), PRIMARY_DIED)
+        reconciler.promoted(self._new_primaries.take(checked.topology), RELAYED)
         subscriber, contacts = reconciler.subscribers.get(SERVER), self._picker.pool.contacts
         why = _why_left(checked.topology.nodes.get(current), current in contacts.cut_off)
         if subscriber is not None and why is not None:

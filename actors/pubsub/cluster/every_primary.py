@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from actors.pubsub.cluster.promotions import PRIMARY_DIED, Promotions
+from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.shard_manager import NodeFailed
+from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.model.types import NodeTarget, Target
@@ -118,7 +119,7 @@ class EveryPrimaryRole:
         self.events: PlacementEvents = self.placement
         self._pool = pool
         self._requests = requests
-        self._promotions = Promotions(pool.topology)
+        self._new_primaries = NewPrimaries(pool.topology)
         self._keeper: ReaderKeeper
         # When the cluster was asked for the look before the latest one, and for the latest one.
         self._asked_before = self._asked_at = 0.0
@@ -184,8 +185,8 @@ class EveryPrimaryRole:
 
     def _follow(self, topology: Topology) -> None:
         """Have everything on the nodes that are primaries now."""
-        lost = self._promotions.take(topology, self.placement.down)
-        self._keeper.reconciler.promoted(lost, PRIMARY_DIED)
+        promoted = self._new_primaries.take(topology, self.placement.down)
+        self._keeper.reconciler.promoted(promoted, RELAYED)
         former, nodes = self.placement.nodes, _primaries(topology)
         if nodes != former:
             registry = self._keeper.tree.registry

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_readers import NodeReaders
-from actors.pubsub.cluster.promotions import PRIMARY_DIED, Promotions
 from actors.pubsub.cluster.shard_placement import ShardPlacement
-from actors.pubsub.cluster.shard_roles import promoted
+from actors.pubsub.cluster.shard_roles import RELAYED, promoted
 from actors.pubsub.cluster.shard_state import ShardState
 from actors.pubsub.cluster.topology_watch import TopologyRequests
 from actors.pubsub.model.types import Target
@@ -65,7 +65,7 @@ class ShardEvents:
         self._pool = pool
         self._requests = requests
         self._compared = state.topology
-        self._promotions = Promotions(state.topology)
+        self._new_primaries = NewPrimaries(state.topology)
 
     # -- connections -------------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class ShardEvents:
         self._leave_cut_off(topology)
         self._compared = topology
         lost = {*state.down, *state.silent.silent, *state.cut_off}
-        self._owner.reconciler.promoted(self._promotions.take(topology, lost), PRIMARY_DIED)
+        self._owner.reconciler.promoted(self._new_primaries.take(topology, lost), RELAYED)
         if topology != old or topology != state.topology:
             slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))
             topology = state.steady(topology, slots)

@@ -131,14 +131,18 @@ class Intake:
         self.position.interrupted(_milliseconds(gap.since), early=early)
         self._go_on()
 
+    def check(self) -> None:
+        """Have the history read: messages may be missing without a later one to show it."""
+        self._halt()
+        self.position.read_again()
+        self._go_on()
+
     def promoted(self, reason: str) -> None:
         """Take that the channel's primary died and a replica took its place (R5)."""
         self._halt()
-        if self.recover.replicated:
-            self.position.read_again()
-        else:
+        if not self.recover.replicated:
             self.position.doubt(reason)
-        self._go_on()
+        self.check()
 
     @property
     def held(self) -> int:

@@ -8,7 +8,7 @@ takes time, connecting, asking the cluster, waiting, is the manager's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from actors.pubsub.connection.backpressure import Backpressure
 from actors.pubsub.connection.subscriber import Subscriber
@@ -16,6 +16,7 @@ from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import named
 from actors.pubsub.subscriptions.placement import Placement, PlacementEvents
+from actors.pubsub.subscriptions.promotions import Promoted, PromotionReads
 from actors.pubsub.subscriptions.refusals import Refusals
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.subscriptions.sender import Sender
@@ -24,7 +25,6 @@ from actors.pubsub.table.state import Command, Handover, NodeId, SetSource
 from actors.pubsub.table.table import Table
 from actors.redis.error_meaning import will_pass
 from actors.redis.exceptions import RedisError
-from actors.redis.topology.slots import SlotRange, key_slot
 
 
 class Reconciler:
@@ -60,6 +60,7 @@ class Reconciler:
         self._paused = Backpressure(self.subscribers, loop)
         self.sender = Sender(registry, self.table, self.subscribers, placement, self.refusals, loop)
         self.calls = UserCalls(registry, self.table, self.sender, placement, self.refusals, loop)
+        self._promotions = PromotionReads(registry, loop)
         registry.pause = self._paused.add
         for target, subscription in list(registry.subscriptions.items()):
             if subscription.draining:  # its connections ended with the last manager
@@ -246,15 +247,9 @@ class Reconciler:
         self.sender.execute(self.table.missed(targets, since, until, reason))
         flush(self.registry.touched)
 
-    def promoted(self, slots: Collection[SlotRange], reason: str) -> None:
-        """The primaries of ``slots`` died: their replicas may lack what was published last (R5)."""
-        if not slots:
-            return
-        for target, subscription in self.registry.subscriptions.items():
-            if subscription.intake is not None:
-                slot = key_slot(target.name)
-                if any(run.start <= slot <= run.end for run in slots):
-                    subscription.intake.promoted(reason)
+    def promoted(self, promoted: Promoted, relayed: float) -> None:
+        """Slots have other primaries; see :meth:`PromotionReads.take`."""
+        self._promotions.take(promoted, relayed)
 
     def update_routes(self) -> None:
         """The placement trusts another node than before, or no longer."""
@@ -271,6 +266,7 @@ class Reconciler:
         """Report what has not been reported, and read on everywhere."""
         self.registry.pause = lambda _: None
         self.sender.reports.close()
+        self._promotions.cancel()
         self._paused.cancel()
 
     # -- questions ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors import PubSubMessage
+from tests.support import eventually
 
 __all__ = ["SCRIPT", "Got", "history", "publish"]
 
@@ -39,11 +40,7 @@ async def publish(
             pipe.execute_command(
                 "EVAL", SCRIPT, 1, history(channel), channel, command, payload, maxlen, "="
             )
-    return [id if isinstance(id, str) else id.decode() for id in pipe.results]
-
-
-def trimmed_to(maxlen: int) -> tuple[str, str, int]:
-    return ("MAXLEN", "=", maxlen)
+    return [one if isinstance(one, str) else one.decode() for one in pipe.results]
 
 
 class Got(list[PubSubMessage]):
@@ -51,6 +48,9 @@ class Got(list[PubSubMessage]):
 
     def __call__(self, message: PubSubMessage) -> None:
         self.append(message)
+
+    async def wait(self, count: int, timeout: float = 5.0) -> None:
+        await eventually(lambda: len(self) >= count, timeout)
 
     def data(self) -> list[Any]:
         return [message["data"] for message in self]

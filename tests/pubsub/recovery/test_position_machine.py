@@ -52,12 +52,12 @@ class PositionMachine(RuleBasedStateMachine):
 
     def publish(self, count: int) -> None:
         last = self.stream[-1].id if self.stream else BEFORE_FIRST
-        id = EntryId(max(self.now, last.ms), last.n + 1)
+        entry = EntryId(max(self.now, last.ms), last.n + 1)
         self.payloads += 1
         payload = b"%d" % self.payloads
-        self.stream.append(Entry(id, payload))
+        self.stream.append(Entry(entry, payload))
         self.appended.append(payload)
-        self.coming.append(Envelope(id, last.ms, payload))
+        self.coming.append(Envelope(entry, last.ms, payload))
 
     # A position that has delivered nothing yet cannot know what a damaged history had. And where a
     # history is deleted, and the next one trimmed before it was read, the numbers may go on by

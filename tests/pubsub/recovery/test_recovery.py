@@ -11,7 +11,7 @@ from actors import Batch, Gap, Handler, Recover
 from actors.redis.exceptions import DataError
 from supervisor import SpecError
 from tests.pubsub.helpers import QUICK, Gaps, client_of, data_of, kill_subscribers, take
-from tests.pubsub.recovery.helpers import Got, history, publish
+from tests.pubsub.recovery.helpers import Got, publish
 from tests.servers import AnyServer, ask
 from tests.support import eventually
 
@@ -36,7 +36,7 @@ async def test_r2_what_was_published_while_the_connection_was_lost_is_delivered(
             kill_subscribers(server)
             await publish(client, "handled", *range(first + 10, first + 20))
             await publish(client, "it", *range(first + 10, first + 20))
-            await eventually(lambda: len(got) == first + 20)
+            await got.wait(first + 20)
         assert await data_of(pubsub, 60) == got.data() == [str(number) for number in range(60)]
         assert gaps == []
         stats = pubsub.stats()
@@ -50,7 +50,7 @@ async def test_names_are_the_channels_own(server: AnyServer):
         client.pubsub(channels=["a"], recover=True) as pubsub,
     ):
         assert pubsub.channels == {"a": None}
-        [id] = await publish(client, "a", "x")
+        [name] = await publish(client, "a", "x")
         subscribed, message = await take(pubsub, 2)
         assert subscribed["channel"] == "a"
         assert message == {
@@ -58,7 +58,7 @@ async def test_names_are_the_channels_own(server: AnyServer):
             "pattern": None,
             "channel": "a",
             "data": "x",
-            "id": id,
+            "id": name,
         }
         assert [target.name for target in pubsub.sources()["server"]] == [b"a"]
         await pubsub.unsubscribe("a")
@@ -74,13 +74,13 @@ async def test_bytes_stay_bytes(server: AnyServer):
             channels=["a"], recover=True, retry_policy=QUICK, ignore_subscribe_messages=True
         ) as pubsub,
     ):
-        [id] = await publish(client, "a", b"\xff 1 ~")
+        [name] = await publish(client, "a", b"\xff 1 ~")
         [live] = await take(pubsub, 1)
-        assert (live["channel"], live["data"], live["id"]) == (b"a", b"\xff 1 ~", id.encode())
+        assert (live["channel"], live["data"], live["id"]) == (b"a", b"\xff 1 ~", name.encode())
         kill_subscribers(server)
-        [id] = await publish(client, "a", b"\xff 2 ~")
+        [name] = await publish(client, "a", b"\xff 2 ~")
         [recovered] = await take(pubsub, 1)
-        assert (recovered["data"], recovered["id"]) == (b"\xff 2 ~", id.encode())
+        assert (recovered["data"], recovered["id"]) == (b"\xff 2 ~", name.encode())
 
 
 async def test_a_payload_that_is_no_text_stays_bytes_live_and_recovered(server: AnyServer):
@@ -190,7 +190,7 @@ async def test_some_channels_recover_and_others_do_not(server: AnyServer):
             channel_handlers={
                 "a": Handler(with_it, recover=True),
                 "b": without,
-                "c": Handler(lambda many: batches.extend(many), batch=Batch(size=10), recover=True),
+                "c": Handler(lambda many: batches.extend(many), batch=Batch(max=10), recover=True),
                 "d": Recover(),
             },
             channels=["e"],

@@ -1,7 +1,8 @@
-"""Which slots have a new primary because the former one died (pure): topologies in, slots out (R5).
+"""Which slots have a new primary, and whether the former one died (R5): topologies in, slots out.
 
 A primary that dies may take along messages that it had accepted, and that no replica and no
 consumer had seen. A planned failover loses nothing: the primary lives, and waits for its replica.
+After either, nodes relay no messages to each other for a while.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from actors.pubsub.cluster.shard_roles import promoted
+from actors.pubsub.subscriptions.promotions import Promoted
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 from actors.redis.topology.slots import SlotRange
 
-#: Why messages may be lost, in words.
-PRIMARY_DIED = "a primary died, and its replica may lack what it had published last"
 
-
-class Promotions:
+class NewPrimaries:
     """Follows the topologies of one cluster.
 
     Attributes:
@@ -32,8 +31,8 @@ class Promotions:
         self._topology = topology
         self.troubled: set[NodeId] = set()
 
-    def take(self, topology: Topology, lost: Collection[NodeId] = ()) -> list[SlotRange]:
-        """Return the slots whose primary died and was replaced since the topology before.
+    def take(self, topology: Topology, lost: Collection[NodeId] = ()) -> Promoted:
+        """Return the slots whose primary was replaced by a replica since the topology before.
 
         Args:
             topology: the latest one.
@@ -41,19 +40,20 @@ class Promotions:
         """
         before, self._topology = self._topology, topology
         self.troubled.update(lost)
-        former = promoted(before, topology)
-        slots = [
-            run
-            for node, primary in former.items()
-            if self._died(primary, before, topology) and (shard := topology.shard_of(node))
-            for run in shard.slots
-        ]
+        slots: list[SlotRange] = []
+        died: list[SlotRange] = []
+        for node, primary in promoted(before, topology).items():
+            shard = topology.shard_of(node)
+            runs = () if shard is None else shard.slots
+            slots += runs
+            if self._died(primary, before, topology):
+                died += runs
         self.troubled = {
             node
             for node in self.troubled
             if node in lost or (known := topology.nodes.get(node)) is None or known.failing
         }
-        return slots
+        return Promoted(tuple(slots), tuple(died))
 
     def _died(self, primary: NodeId, before: Topology, now: Topology) -> bool:
         if primary in self.troubled or primary not in now.nodes:
