@@ -53,7 +53,7 @@ class MessageQueue:
         #: Whether the yield marker is in the queue.
         self.marked = False
         self._since = 0.0
-        self.loop = self._loop = loop
+        self._loop = loop
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     # -- writers -----------------------------------------------------------------------------------
