@@ -129,3 +129,15 @@ def test_r1_history_keeps_what_was_published():
         f"the history: {[f'order {n}' for n in range(1, 7)]}",
     ]
     assert refused.startswith("refused: channel 'a}b' cannot have a history")
+
+
+def test_r2_recovery_delivers_what_was_missed():
+    done = run("examples.recovery")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "connection lost: ['order 1', 'order 2']",
+        "a late joiner: order 1 is number 1",
+        "and goes on: ['order 2', 'order 3']",
+        "orders has lost 4 and recovered 2",
+        "came too late: ['order 6', 'order 7']",
+    ]

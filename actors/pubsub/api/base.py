@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, AnyStr, ClassVar, Final, Generic, Self
+from typing import TYPE_CHECKING, Any, AnyStr, ClassVar, Final, Generic, Self
 
 from actors.pubsub.api import introspection
 from actors.pubsub.api.introspection import PubSubStats
@@ -21,11 +21,10 @@ from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.reader import ReaderOptions
-from actors.pubsub.lifecycle.recoveries import HistoryAccess, Recoveries, check_first
 from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.names import consumers, encode_name, handlers_in, names_in
+from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import Kind, PubSubMessage, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
@@ -34,6 +33,9 @@ from actors.redis.config.settings import DEFAULT_STREAM_TIMEOUT
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
+
+if TYPE_CHECKING:
+    from actors.pubsub.lifecycle.recoveries import HistoryAccess, Recoveries
 
 # Seconds for the answer to a PING, unless the pool was given a stream_timeout.
 _PING_DEADLINE: Final = 1.0
@@ -64,7 +66,7 @@ class BasePubSub(Generic[AnyStr]):
             )
         ]
         self._session = Session(self._kind, options.system, options.start_timeout)
-        self._calls = SubscriptionCalls(self._session)
+        self._calls = SubscriptionCalls(self._session, options.recover)
         #: Subscribed channels and patterns, each with its handler or None.
         self.channels: dict[AnyStr, AnyHandler | None] = self._calls.channels
         self.patterns: dict[AnyStr, AnyHandler | None] = self._calls.patterns
@@ -80,7 +82,7 @@ class BasePubSub(Generic[AnyStr]):
             ExceptionGroup: with the error: no connection, a wrong password, a TimeoutError for a
                 subscription that was not acknowledged in time, ...
         """
-        check_first(self._first_consumers(), self._options.recover, self.connection_pool.settings)
+        self._check_first()
         await self.connection_pool.__aenter__()
         try:
             await self._session.open(self._make, self._start, self._subscribe_first)
@@ -124,9 +126,7 @@ class BasePubSub(Generic[AnyStr]):
         provider = pool.settings.credential_provider
         is_fixed = provider is None or isinstance(provider, UserPassCredentialProvider)
         tree = PubSubTree(system, name, registry, RefusingNodes(fresh=not is_fixed))
-        self._calls.recoveries = Recoveries(
-            tree, options.recover, self._history_access, pool.settings
-        )
+        self._calls.make_recoveries = lambda: self._recoveries(tree)
         self._calls.handler_factory = HandlerFactory(
             tree, self._mailbox, options.on_failure, options.on_lagged
         )
@@ -135,6 +135,20 @@ class BasePubSub(Generic[AnyStr]):
     def _start(self, tree: PubSubTree) -> None:
         """Start the tree, with the manager of this kind of pub/sub object."""
         raise NotImplementedError
+
+    def _check_first(self) -> None:
+        """Check the first subscriptions, if one of them recovers."""
+        callbacks = (one for _, _, handlers in self._first for one in handlers.values())
+        if self._calls.recovers(callbacks):
+            from actors.pubsub.recovery.wanted import check_first  # noqa: PLC0415 - few need it
+
+            check_first(self._first, self._options.recover, self.connection_pool.settings)
+
+    def _recoveries(self, tree: PubSubTree) -> Recoveries:
+        from actors.pubsub.lifecycle.recoveries import Recoveries  # noqa: PLC0415 - as above
+
+        settings = self.connection_pool.settings
+        return Recoveries(tree, self._options.recover, self._history_access, settings)
 
     def _history_access(self) -> HistoryAccess:
         """Return how the histories of channels are read."""
@@ -206,16 +220,6 @@ class BasePubSub(Generic[AnyStr]):
     async def _unsubscribe(self, kind: Kind, names: tuple[str | bytes, ...]) -> None:
         silent, timeout = self.ignore_subscribe_messages, self.unsubscription_timeout
         await self._calls.unsubscribe(kind, names, timeout, silent=silent)
-
-    def _first_consumers(self) -> dict[tuple[Kind, bytes], Any]:
-        encoding = self.connection_pool.encoding
-        return {
-            (kind, name): one
-            for kind, names, handlers in self._first
-            for name, one in consumers(
-                names, handlers, lambda name: encode_name(name, encoding)
-            ).items()
-        }
 
     async def _subscribe_first(self) -> None:
         for kind, names, handlers in self._first:

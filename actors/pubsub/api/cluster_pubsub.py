@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, AnyStr, Never
+from typing import TYPE_CHECKING, Any, AnyStr, Never
 
 from actors.pubsub.api.base import BasePubSub
-from actors.pubsub.api.history_access import cluster_access
 from actors.pubsub.api.options import ClusterPubSubOptions, ShardedPubSubOptions, constructor
 from actors.pubsub.api.pubsub import PatternPubSub
 from actors.pubsub.cluster.any_node_manager import AnyNodeRole
@@ -19,12 +18,13 @@ from actors.pubsub.connection.primary_subscriber import PrimarySubscriber
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
 from actors.pubsub.lifecycle.manager import ManagerOptions, ManagerRole, SubscriptionManager
 from actors.pubsub.lifecycle.reader import ReaderOptions
-from actors.pubsub.lifecycle.recoveries import HistoryAccess
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Kind
-from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
+
+if TYPE_CHECKING:
+    from actors.pubsub.lifecycle.recoveries import HistoryAccess
 
 
 class ClusterPubSub(PatternPubSub[AnyStr]):
@@ -44,9 +44,10 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
     """
 
     _kind = "cluster-pubsub"
-    connection_pool: ClusterConnectionPool
 
     def _history_access(self) -> HistoryAccess:
+        from actors.pubsub.api.history_access import cluster_access  # noqa: PLC0415 - few need it
+
         return cluster_access(self.connection_pool)
 
     @constructor(ClusterPubSubOptions)
@@ -93,9 +94,10 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     _kind = "sharded-pubsub"
     _channel_kind = Kind.SHARD
-    connection_pool: ClusterConnectionPool
 
     def _history_access(self) -> HistoryAccess:
+        from actors.pubsub.api.history_access import cluster_access  # noqa: PLC0415 - few need it
+
         return cluster_access(self.connection_pool)
 
     @constructor(ShardedPubSubOptions)

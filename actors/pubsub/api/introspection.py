@@ -52,8 +52,6 @@ def stats(tree: PubSubTree) -> PubSubStats:
     registry = tree.registry
     mailbox = registry.message_queue.mailbox
     subscribers = tree.reconciler.subscribers.values()
-    histories = registry.histories
-    counts = histories.counts
     return PubSubStats(
         received=sum(subscriber.received for subscriber in subscribers),
         waiting=len(mailbox.queue) - registry.queue_writer.notices(),
@@ -61,14 +59,7 @@ def stats(tree: PubSubTree) -> PubSubStats:
         gaps=registry.gaps,
         reconnects=registry.reconnects,
         revocations=registry.revocations,
-        recovered=counts.recovered,
-        lost=counts.lost,
-        unknown=counts.unknown,
-        history_reads=counts.reads,
-        held=histories.held,
-        repeats=counts.repeats,
-        discarded=counts.discarded,
-        recovery_seconds=histories.seconds,
+        **({} if registry.histories is None else registry.histories.stats()),
     )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import AnyStr
+from typing import TYPE_CHECKING, AnyStr
 
 from actors.pubsub.api.base import BasePubSub
-from actors.pubsub.api.history_access import single_server_access
 from actors.pubsub.api.options import AnyHandler, ClusterPubSubOptions, PubSubOptions, constructor
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.lifecycle.manager import ManagerOptions, SubscriptionManager
-from actors.pubsub.lifecycle.recoveries import HistoryAccess
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.types import Kind
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
+
+if TYPE_CHECKING:
+    from actors.pubsub.lifecycle.recoveries import HistoryAccess
 
 
 class PatternPubSub(BasePubSub[AnyStr]):
@@ -87,6 +88,8 @@ class PubSub(PatternPubSub[AnyStr]):
         super().__init__(options)
 
     def _history_access(self) -> HistoryAccess:
+        from actors.pubsub.api.history_access import single_server_access  # noqa: PLC0415 - few need it
+
         return single_server_access(self.connection_pool)
 
     def _start(self, tree: PubSubTree) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.lifecycle.handler_factory import HandlerFactory
 from actors.pubsub.lifecycle.manager import Drain, GiveUp, Subscribe, Unsubscribe
-from actors.pubsub.lifecycle.recoveries import Recoveries
 from actors.pubsub.lifecycle.session import Session
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.names import consumers
@@ -22,6 +22,9 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
 from actors.runtime.collector import FREEZER, collection_paused
 from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.lifecycle.recoveries import Recoveries
 
 log = get_logger("mailslot.pubsub")
 
@@ -41,15 +44,24 @@ class SubscriptionCalls:
         channels: the subscribed channels, or shard channels, each with its handler or None.
         patterns: the subscribed patterns, in the same way.
         handler_factory: starts handlers; set when the session opens.
-        recoveries: makes channels recover; set when the session opens.
+        make_recoveries: makes what recovering channels need; set when the session opens.
+
+    Args:
+        session: the pub/sub object's.
+        recover: whether consumers recover that say nothing.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, recover: Recover | bool | None) -> None:
         self.channels: dict[Any, Any] = {}
         self.patterns: dict[Any, Any] = {}
         self.handler_factory: HandlerFactory
-        self.recoveries: Recoveries
+        self.make_recoveries: Callable[[], Recoveries]
+        self.recover = recover
         self._session = session
+
+    @cached_property
+    def _recoveries(self) -> Recoveries:
+        return self.make_recoveries()
 
     def clear(self) -> None:
         """Forget all subscriptions: the session is closed."""
@@ -87,11 +99,13 @@ class SubscriptionCalls:
         tree = self._session.require_open()
         registry = tree.registry
         wanted = consumers(names, handlers, registry.encode)
-        planned = [self.recoveries.target(kind, name, one) for name, one in wanted.items()]
-        subscriptions = [
-            self._subscription(registry, name, target, recover)
-            for name, (target, recover) in zip(wanted, planned, strict=True)
-        ]
+        if registry.names or self.recovers(wanted.values()):
+            subscriptions = self._recoveries.subscriptions(kind, wanted)
+        else:
+            subscriptions = [
+                Subscription(Target(kind, name), registry.label(name), registry.queue_writer)
+                for name in wanted
+            ]
         if not subscriptions:
             return
         await self._start_handlers(subscriptions, list(wanted.values()))
@@ -118,24 +132,19 @@ class SubscriptionCalls:
             tree.reconciler.calls.settle(call)
         FREEZER.added(len(subscriptions))
 
-    def _subscription(
-        self, registry: SubscriptionRegistry, name: bytes, target: Target, recover: Recover | None
-    ) -> Subscription:
-        label = registry.label(name)
-        subscription = Subscription(target, label, registry.queue_writer)
-        if recover is not None:
-            subscription.intake = self.recoveries.intake(target, label, recover)
-            registry.names.add(target.kind, name, target.name)
-        return subscription
+    def recovers(self, callbacks: Iterable[Any]) -> bool:
+        """Whether a consumer asks for recovery."""
+        return bool(self.recover) or any(
+            isinstance(one, Recover) or (isinstance(one, Handler) and one.recover)
+            for one in callbacks
+        )
 
     async def _start_handlers(
         self, subscriptions: list[Subscription], callbacks: Sequence[Any]
     ) -> None:
         """Spawn the handlers, in portions between which the event loop gets its turn."""
         pairs = zip(subscriptions, callbacks, strict=True)
-        wanted = [
-            pair for pair in pairs if pair[1] is not None and not isinstance(pair[1], Recover)
-        ]
+        wanted = [pair for pair in pairs if not (pair[1] is None or isinstance(pair[1], Recover))]
         try:
             for start in range(0, len(wanted), _PORTION):
                 if start:
@@ -203,7 +212,8 @@ class SubscriptionCalls:
         try:
             async with asyncio.timeout(timeout) as limit:
                 if targets:
-                    await tree.registry.histories.settled()
+                    if tree.registry.histories is not None:
+                        await tree.registry.histories.settled()
                     tree.manager.tell(Drain(targets, call))
                     await _confirmed(tree, call)
                 for handler in handlers:

@@ -11,6 +11,7 @@ from typing import Any
 
 from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_picker import NodePicker
+from actors.pubsub.cluster.promotion_reads import PromotionReads
 from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import BUS_LAG
@@ -39,6 +40,7 @@ class AnyNodeRole:
     def start(self, keeper: ReaderKeeper) -> None:
         """Take reports."""
         self._keeper = keeper
+        self._promotion_reads = PromotionReads(keeper.tree.registry, keeper.loop)
         self._requests.report = keeper.tell
         self._requests.used = lambda: (
             () if self._picker.current is None else (self._picker.current,)
@@ -47,6 +49,7 @@ class AnyNodeRole:
     def stop(self) -> None:
         """Take no more reports."""
         self._requests.report = lambda _: None
+        self._promotion_reads.cancel()
 
     def place_readers(self) -> None:
         """Have the one reader."""
@@ -78,7 +81,7 @@ class AnyNodeRole:
 
     def _topology_checked(self, checked: TopologyChecked) -> None:
         reconciler, current = self._keeper.reconciler, self._picker.current or ""
-        reconciler.promoted(self._new_primaries.take(checked.topology), RELAYED)
+        self._promotion_reads.take(self._new_primaries.take(checked.topology), RELAYED)
         subscriber, contacts = reconciler.subscribers.get(SERVER), self._picker.pool.contacts
         why = _why_left(checked.topology.nodes.get(current), current in contacts.cut_off)
         if subscriber is not None and why is not None:

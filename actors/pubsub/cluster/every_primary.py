@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.pubsub.cluster.new_primaries import NewPrimaries
+from actors.pubsub.cluster.promotion_reads import PromotionReads
 from actors.pubsub.cluster.shard_manager import NodeFailed
 from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
@@ -129,6 +130,7 @@ class EveryPrimaryRole:
     def start(self, keeper: ReaderKeeper) -> None:
         """Take reports."""
         self._keeper = keeper
+        self._promotion_reads = PromotionReads(keeper.tree.registry, keeper.loop)
         self._asked_before = self._asked_at = keeper.loop.time()
         self._requests.report = keeper.tell
         self._requests.used = lambda: list(keeper.reconciler.subscribers)
@@ -138,6 +140,7 @@ class EveryPrimaryRole:
     def stop(self) -> None:
         """Take no more reports."""
         self._requests.report = lambda _: None
+        self._promotion_reads.cancel()
 
     def place_readers(self) -> None:
         """Have a reader for each primary, and for no other node."""
@@ -186,7 +189,7 @@ class EveryPrimaryRole:
     def _follow(self, topology: Topology) -> None:
         """Have everything on the nodes that are primaries now."""
         promoted = self._new_primaries.take(topology, self.placement.down)
-        self._keeper.reconciler.promoted(promoted, RELAYED)
+        self._promotion_reads.take(promoted, RELAYED)
         former, nodes = self.placement.nodes, _primaries(topology)
         if nodes != former:
             registry = self._keeper.tree.registry

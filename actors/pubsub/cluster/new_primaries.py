@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from actors.pubsub.cluster.promotion_reads import Promoted
 from actors.pubsub.cluster.shard_roles import promoted
-from actors.pubsub.subscriptions.promotions import Promoted
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
 from actors.redis.topology.slots import SlotRange

@@ -6,10 +6,12 @@ show who serves what. Each report alone is enough to act on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_readers import NodeReaders
+from actors.pubsub.cluster.promotion_reads import Promoted
 from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.shard_roles import RELAYED, promoted
 from actors.pubsub.cluster.shard_state import ShardState
@@ -47,6 +49,7 @@ class ShardEvents:
         readers: what follows for connections.
         pool: knows addresses, and keeps the topology.
         requests: takes requests for looks at the topology.
+        promoted: has histories read when replicas have become primaries.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ShardEvents:
         readers: NodeReaders,
         pool: ClusterConnectionPool,
         requests: TopologyRequests,
+        promoted: Callable[[Promoted, float], None],
     ) -> None:
         self._owner = owner
         self._state = state
@@ -65,6 +69,7 @@ class ShardEvents:
         self._pool = pool
         self._requests = requests
         self._compared = state.topology
+        self._promoted = promoted
         self._new_primaries = NewPrimaries(state.topology)
 
     # -- connections -------------------------------------------------------------------------------
@@ -232,7 +237,7 @@ class ShardEvents:
         self._leave_cut_off(topology)
         self._compared = topology
         lost = {*state.down, *state.silent.silent, *state.cut_off}
-        self._owner.reconciler.promoted(self._new_primaries.take(topology, lost), RELAYED)
+        self._promoted(self._new_primaries.take(topology, lost), RELAYED)
         if topology != old or topology != state.topology:
             slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))
             topology = state.steady(topology, slots)

@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from actors.pubsub.cluster.node_readers import NodeReaders
+from actors.pubsub.cluster.promotion_reads import PromotionReads
 from actors.pubsub.cluster.shard_events import ShardEvents
 from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.shard_state import ShardState
@@ -90,7 +91,10 @@ class ShardRole:
         self.placement = ShardPlacement(
             state, lambda: len(registry.subscriptions), readers.place_soon
         )
-        self.events = ShardEvents(self, state, self.placement, readers, self._pool, self._requests)
+        reads = self._promotion_reads = PromotionReads(registry, keeper.loop)
+        self.events = ShardEvents(
+            self, state, self.placement, readers, self._pool, self._requests, reads.take
+        )
         self._received_at = keeper.loop.time()
         self._requests.report = keeper.tell
         self._requests.used = self._nodes_with_subscriptions
@@ -100,6 +104,7 @@ class ShardRole:
     def stop(self) -> None:
         """Take no more reports."""
         self._requests.report = lambda _: None
+        self._promotion_reads.cancel()
 
     def place_readers(self) -> None:
         """Have a reader for each node in use."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.recover import Recover, as_recover
-from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.model.recover import Recover
+from actors.pubsub.model.types import Gap, Kind, Target
+from actors.pubsub.recovery.histories import Histories
 from actors.pubsub.recovery.history_reader import HistoryReader, HistoryReaderOptions, SendAll
 from actors.pubsub.recovery.intake import Intake
-from actors.pubsub.subscriptions.registry import SubscriptionRegistry
+from actors.pubsub.recovery.wanted import check_recovery, wanted_recovery
+from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
 from actors.redis.history.names import history_name
 from actors.runtime.actor import ActorSpec
 from supervisor import ExponentialBackoffRetryPolicy
@@ -58,14 +59,41 @@ class Recoveries:
         self._access = access
         self._settings = settings
         self._reading = False
+        registry = tree.registry
+        self._histories: Histories[Intake] = Histories(
+            tree.system.loop,
+            registry.touched,
+            self._tell,
+            encoding=registry.encoding,
+            decode=registry.decode,
+        )
+        registry.histories = self._histories
 
-    def target(self, kind: Kind, name: bytes, callback: Any) -> tuple[Target, Recover | None]:
-        """Return what to subscribe to for a channel, and what its consumer asks for, if anything.
+    def _tell(self, target: Target, gap: Gap) -> None:
+        self._tree.registry.not_recovered(target, gap)
+
+    def subscriptions(self, kind: Kind, wanted: Mapping[bytes, Any]) -> list[Subscription]:
+        """Return the subscriptions of the names in ``wanted``, each with its consumer.
 
         Raises:
-            ValueError: the channel is subscribed to otherwise already.
-            DataError, TypeError: the channel cannot have a history.
+            ValueError: a channel is subscribed to otherwise already.
+            DataError, TypeError: a channel cannot have a history.
         """
+        registry = self._tree.registry
+        planned = [(name, *self._target(kind, name, one)) for name, one in wanted.items()]
+        if len({target for _, target, _ in planned}) < len(planned):
+            raise ValueError("two of the channels have the same history: subscribe to one of them")
+        made = []
+        for name, target, recover in planned:
+            subscription = Subscription(target, registry.label(name), registry.queue_writer)
+            if recover is not None:
+                subscription.intake = self._intake(target, subscription.label, recover)
+                registry.names.add(kind, name, target.name)
+            made.append(subscription)
+        return made
+
+    def _target(self, kind: Kind, name: bytes, callback: Any) -> tuple[Target, Recover | None]:
+        """Return what to subscribe to for a channel, and what its consumer asks for."""
         registry = self._tree.registry
         own = Target(kind, name)
         recover = wanted_recovery(kind, name, callback, self._default)
@@ -84,75 +112,19 @@ class Recoveries:
             )
         return wire, recover
 
-    def intake(self, target: Target, label: Any, recover: Recover) -> Intake:
+    def _intake(self, target: Target, label: Any, recover: Recover) -> Intake:
         """Return the intake of a recovering channel; the reader runs from now on."""
         tree = self._tree
         if not self._reading:
             self._reading = True
             check_recovery(self._settings)
             access = self._access()
-            options = HistoryReaderOptions(tree.registry.histories, access.send, access.group)
+            options = HistoryReaderOptions(self._histories, access.send, access.group)
             spec = ActorSpec(
                 HistoryReader, (options,), restart="permanent", retry_policy=_RESTARTED
             )
             tree.spawn_beside(spec, "histories")
-        registry = tree.registry
-        return Intake(target, label, recover, registry.histories, registry.queue_writer)
-
-
-def wanted_recovery(
-    kind: Kind, name: bytes, callback: Any, default: Recover | bool | None
-) -> Recover | None:
-    """Return what the consumer of a name asks for; None: no recovery.
-
-    Args:
-        kind: the name's kind.
-        name: the name.
-        callback: the handler, a :class:`Recover` in its place, or None.
-        default: the pub/sub object's option.
-
-    Raises:
-        DataError: the channel cannot have a history; says why.
-        TypeError: a pattern cannot be recovered.
-    """
-    own = callback.recover if isinstance(callback, Handler) else None
-    recover = as_recover(callback if isinstance(callback, Recover) else own, default)
-    if recover is None:
-        return None
-    if kind is Kind.PATTERN:
-        raise TypeError(
-            f"pattern {name.decode(errors='backslashreplace')!r} cannot be recovered: each channel "
-            "has a history of its own, and a pattern names none; subscribe to the channels by "
-            "name, or to the pattern in a pub/sub object without recover="
-        )
-    history_name(name)
-    return recover
-
-
-def check_recovery(settings: Any) -> None:
-    """Raise ValueError where a pool's settings leave no way to recover; says what to change."""
-    if settings.noreply:
-        raise ValueError("recovery reads replies of the server: use a client without noreply")
-    if "~1-0 ".encode(settings.encoding) != b"~1-0 ":
-        raise ValueError(
-            f"recovery needs an encoding in which ASCII is what it is, not {settings.encoding!r}"
-        )
-
-
-def check_first(
-    subscriptions: Mapping[tuple[Kind, bytes], Any], default: Recover | bool | None, settings: Any
-) -> None:
-    """Check the first subscriptions of a pub/sub object, before anything is sent.
-
-    Raises:
-        DataError, TypeError, ValueError: see :func:`wanted_recovery`, :func:`check_recovery`.
-    """
-    wanted = [
-        wanted_recovery(kind, name, callback, default)
-        for (kind, name), callback in subscriptions.items()
-    ]
-    if any(recover is not None for recover in wanted):
-        check_recovery(settings)
+        return Intake(target, label, recover, self._histories, tree.registry.queue_writer)
 
 
 def _is_subscribed(registry: SubscriptionRegistry, target: Target) -> bool:

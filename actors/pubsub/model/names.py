@@ -1,12 +1,16 @@
 """From what users give as names to names as a server has them (pure).
 
 A name is a channel, a pattern or a shard channel. The same name may be given as str and as bytes.
+A recovering channel is subscribed to by way of its history's channel: servers, the table and the
+routes know that one, and users see the channel's own name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from actors.pubsub.model.types import Kind, NodeTarget, Target
 
 _ONE_NAME = (str, bytes, bytearray, memoryview)
 
@@ -88,3 +92,42 @@ def _check(name: Any, where: str = "") -> None:
     raise TypeError(
         f"{where}a name must be str or bytes, not {type(name).__name__}: {name!r}{cure}"
     )
+
+
+class WireNames:
+    """The recovering channels of one pub/sub object, from the call that asks for them to their end.
+
+    Both questions have an answer for every other target, too: the target itself.
+    """
+
+    def __init__(self) -> None:
+        self._wire: dict[tuple[Kind, bytes], bytes] = {}
+        self._own: dict[tuple[Kind, bytes], bytes] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._own)
+
+    def add(self, kind: Kind, own: bytes, wire: bytes) -> None:
+        """Take that ``wire`` is subscribed to for the channel ``own``."""
+        self._wire[kind, own] = wire
+        self._own[kind, wire] = own
+
+    def forget(self, target: Target) -> None:
+        """Take that ``target``, as servers know it, is not subscribed to any more."""
+        own = self._own.pop((target.kind, target.name), None)
+        if own is not None:
+            self._wire.pop((target.kind, own), None)
+
+    def wire(self, target: Target) -> Target:
+        """Return what is subscribed to for ``target``, which is named as users do."""
+        name = self._wire.get((target.kind, target.name))
+        return target if name is None else Target(target.kind, name)
+
+    def own(self, target: Target) -> Target:
+        """Return ``target``, which is named as servers do, with the channel's own name."""
+        name = self._own.get((target.kind, target.name))
+        if name is None:
+            return target
+        if isinstance(target, NodeTarget):
+            return NodeTarget(target.kind, name, target.node)
+        return Target(target.kind, name)

@@ -49,19 +49,21 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
         if problems:
             raise SpecError("recover", problems)
 
-    @property
-    def seconds_back(self) -> float | None:
-        """How many seconds ago to begin; None: ``since`` says something else."""
-        if isinstance(self.since, timedelta):
-            return self.since.total_seconds()
-        return self.since if isinstance(self.since, int | float) else None
 
-    @property
-    def word(self) -> str | None:
-        """``now``, ``all`` or an id; None: ``since`` says something else."""
-        if isinstance(self.since, bytes):
-            return self.since.decode("ascii", "replace")
-        return self.since if isinstance(self.since, str) else None
+def seconds_back(recover: Recover) -> float | None:
+    """Return how many seconds ago to begin; None: ``since`` says something else."""
+    since = recover.since
+    if isinstance(since, timedelta):
+        return since.total_seconds()
+    return since if isinstance(since, int | float) else None
+
+
+def beginning(recover: Recover) -> str | None:
+    """Return ``now``, ``all`` or an id, where to begin; None: so many seconds ago."""
+    since = recover.since
+    if isinstance(since, bytes):
+        return since.decode("ascii", "replace")
+    return since if isinstance(since, str) else None
 
 
 def problems_of_recover(recover: Any) -> list[str]:

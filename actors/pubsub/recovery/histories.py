@@ -65,12 +65,12 @@ class Histories(Generic[C]):
         behind: the channels that want something read, each with the time since when.
         fresh: those of them that the reader has not taken yet.
         reader: the actor that reads; None while it does not run.
-        tell: called with a channel's target and a gap that its consumer has to hear of.
         touched: the writers that deliveries outside of a read of a connection touched.
 
     Args:
         loop: the event loop.
         touched: see above.
+        tell: called with a channel's target and a gap that its consumer has to hear of.
         encoding: the codec of names and payloads.
         decode: whether payloads become str.
     """
@@ -79,6 +79,7 @@ class Histories(Generic[C]):
         self,
         loop: asyncio.AbstractEventLoop,
         touched: list[MailboxWriter],
+        tell: Callable[[Target, Gap], None],
         *,
         encoding: str,
         decode: bool,
@@ -91,7 +92,7 @@ class Histories(Generic[C]):
         self.behind: dict[C, float] = {}
         self.fresh: list[C] = []
         self.reader: ActorRef[Any] | None = None
-        self.tell: Callable[[Target, Gap], None] = lambda _target, _gap: None
+        self.tell = tell
         self._behind_since = 0.0
         self._settled: list[asyncio.Future[None]] = []
         # For the next line of the log: channels, messages, the longest time.
@@ -108,6 +109,20 @@ class Histories(Generic[C]):
         """How long a channel was behind so far, whichever it was."""
         open_for = self.loop.time() - self._behind_since if self.behind else 0.0
         return self.counts.seconds + open_for
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters, by the names that users see."""
+        counts = self.counts
+        return {
+            "recovered": counts.recovered,
+            "lost": counts.lost,
+            "unknown": counts.unknown,
+            "history_reads": counts.reads,
+            "held": self.held,
+            "repeats": counts.repeats,
+            "discarded": counts.discarded,
+            "recovery_seconds": self.seconds,
+        }
 
     def want(self, intake: C) -> None:
         """Have the history of ``intake`` read, if that is not under way."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
-from actors.pubsub.model.recover import Recover
+from actors.pubsub.model.recover import Recover, beginning, seconds_back
 from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.recovery.histories import Histories
 from actors.pubsub.recovery.position import Lost, Output, Position, Wish
@@ -216,7 +216,7 @@ class Intake:
 
     def succeed(self, former: Intake) -> None:
         """Go on where ``former`` is: another consumer takes over its channel."""
-        if self.position is former.position or self.recover.word != "now":
+        if self.position is former.position or beginning(self.recover) != "now":
             return
         former._halt()
         self.position, self._gap = former.position, former._gap
@@ -298,10 +298,10 @@ class Intake:
 
 def _beginning(recover: Recover) -> Position:
     """Return the position that the consumer asks for."""
-    back = recover.seconds_back
+    back = seconds_back(recover)
     if back is not None:
         return Position(since_ms=_milliseconds(time.time() - back))
-    match recover.word:
+    match beginning(recover):
         case None | "now":
             return Position()
         case "all":

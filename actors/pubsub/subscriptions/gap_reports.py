@@ -34,7 +34,7 @@ class GapReports:
         self._timer: asyncio.TimerHandle | None = None
         self._denials: list[tuple[Target, NodeId, RedisError]] = []
         self._throttle = Throttle(loop.time, _DELAYS_SECONDS)
-        registry.histories.tell = self._not_recovered
+        registry.not_recovered = self._not_recovered
 
     def gap(self, ended: GapEnded) -> None:
         """Report a gap to the consumer at once, and to the log within half a second.

@@ -16,7 +16,6 @@ from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import named
 from actors.pubsub.subscriptions.placement import Placement, PlacementEvents
-from actors.pubsub.subscriptions.promotions import Promoted, PromotionReads
 from actors.pubsub.subscriptions.refusals import Refusals
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.subscriptions.sender import Sender
@@ -60,7 +59,6 @@ class Reconciler:
         self._paused = Backpressure(self.subscribers, loop)
         self.sender = Sender(registry, self.table, self.subscribers, placement, self.refusals, loop)
         self.calls = UserCalls(registry, self.table, self.sender, placement, self.refusals, loop)
-        self._promotions = PromotionReads(registry, loop)
         registry.pause = self._paused.add
         for target, subscription in list(registry.subscriptions.items()):
             if subscription.draining:  # its connections ended with the last manager
@@ -247,10 +245,6 @@ class Reconciler:
         self.sender.execute(self.table.missed(targets, since, until, reason))
         flush(self.registry.touched)
 
-    def promoted(self, promoted: Promoted, relayed: float) -> None:
-        """Slots have other primaries; see :meth:`PromotionReads.take`."""
-        self._promotions.take(promoted, relayed)
-
     def update_routes(self) -> None:
         """The placement trusts another node than before, or no longer."""
         self.sender.routes.update_all()
@@ -266,7 +260,6 @@ class Reconciler:
         """Report what has not been reported, and read on everywhere."""
         self.registry.pause = lambda _: None
         self.sender.reports.close()
-        self._promotions.cancel()
         self._paused.cancel()
 
     # -- questions ---------------------------------------------------------------------------------

@@ -6,22 +6,23 @@ It outlives every connection and every restart of the manager; only the user's c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
 from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
 from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
-from actors.pubsub.model.names import encode_name
+from actors.pubsub.model.names import WireNames, encode_name
 from actors.pubsub.model.types import Gap, GapCallback, Kind, NodeTarget, Target
-from actors.pubsub.recovery.histories import Histories
-from actors.pubsub.recovery.intake import Intake
-from actors.pubsub.subscriptions.wire_names import WireNames
 from actors.runtime.cell import Cell
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.pubsub.recovery.histories import Histories
+    from actors.pubsub.recovery.intake import Intake
 
 log = get_logger("mailslot.pubsub")
 
@@ -154,7 +155,8 @@ class SubscriptionRegistry:
         reconnects: connections that had to be replaced so far.
         revocations: subscriptions that a server took away by itself so far.
         names: which channels are subscribed to for recovering ones.
-        histories: what the recovering channels share.
+        histories: what the recovering channels share; None: there has been none.
+        not_recovered: called with a target and a gap that its history could not fill.
     """
 
     def __init__(
@@ -184,9 +186,8 @@ class SubscriptionRegistry:
         self.reconnects = 0
         self.revocations = 0
         self.names = WireNames()
-        self.histories: Histories[Intake] = Histories(
-            message_queue.loop, self.touched, encoding=encoding, decode=decode
-        )
+        self.histories: Histories[Intake] | None = None
+        self.not_recovered: Callable[[Target, Gap], None] = lambda _target, _gap: None
 
     def _pause_for(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)

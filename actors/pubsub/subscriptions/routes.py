@@ -13,17 +13,18 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from itertools import combinations
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
 from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge
 from actors.pubsub.model.types import Kind, NodeTarget, Target
-from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
 
+if TYPE_CHECKING:
+    
 #: Seconds for which it counts that a node has ended a subscription by itself.
 _REMEMBERED = 10.0
 # What tells the messages of one target apart.

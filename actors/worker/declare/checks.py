@@ -14,6 +14,7 @@ import msgspec
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.handler import PayloadDecoder
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
+from actors.pubsub.model.recover import problems_of_recover
 from actors.runtime.actor import ActorSpec
 from actors.runtime.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
@@ -68,6 +69,8 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     breaker = options.get("breaker")
     if breaker is not None and not isinstance(breaker, Breaker):
         yield "breaker", f"breaker must be a Breaker, or None, not {breaker!r}"
+    for problem in problems_of_recover(options.get("recover")):
+        yield "recover", problem
     if not isinstance(options.get("in_thread", False), bool):
         yield "in_thread", f"in_thread must be True or False, not {options['in_thread']!r}"
     if (why := _not_decodable(options.get("decode"))) is not None:

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.model.types import Kind
-from actors.worker.declare.routes import Route, on_the_wire
+from actors.pubsub.recovery.wanted import wanted_recovery
+from actors.redis.exceptions import DataError
+from actors.worker.declare.routes import KINDS, Route, on_the_wire
 from supervisor import SpecError
 
 
@@ -78,6 +80,17 @@ def _name_problems(names: Iterable[Any]) -> list[str]:
     return [f"each name must be a str or bytes with something in it: {name!r}" for name in wrong]
 
 
+def _recovery_problems(one: Route | Group, route: Route, name: bytes) -> list[str]:
+    recover = route.options.get("recover")
+    if not recover or route.kind not in KINDS:
+        return []
+    try:
+        wanted_recovery(KINDS[route.kind], name, None, recover)
+    except (DataError, TypeError) as error:
+        return [f"{one}: {error}"]
+    return []
+
+
 def subscription_problems(
     routes: Sequence[Route], groups: Sequence[Group], context: type | None, *, cluster: bool
 ) -> list[str]:
@@ -94,6 +107,7 @@ def subscription_problems(
         for name in one.names if isinstance(one, Group) else (route.name,):
             if (wire := on_the_wire(name)) is not None:
                 handlers.setdefault((route.kind, wire), []).append((name, route.handler_name))
+                found += _recovery_problems(one, route, wire)
     for (kind, _), same in handlers.items():
         if len(same) > 1:
             names = ", ".join(handler for _, handler in same)

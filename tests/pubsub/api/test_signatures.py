@@ -56,6 +56,7 @@ FACTORIES: dict[Any, tuple[type[Any], dict[str, Any]]] = {
 }
 OURS = {
     "on_gap": None,
+    "recover": None,
     "on_lagged": None,
     "on_failure": None,
     "mailbox": None,

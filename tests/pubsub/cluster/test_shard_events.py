@@ -45,7 +45,9 @@ class Stage:
         readers: Any = SimpleNamespace(place_soon=lambda: None)
         pool: Any = Pool(self.state)
         placement = ShardPlacement(self.state, lambda: 2, lambda: None)
-        self.events = ShardEvents(self, self.state, placement, readers, pool, TopologyRequests())
+        self.events = ShardEvents(
+            self, self.state, placement, readers, pool, TopologyRequests(), lambda *_: None
+        )
 
     def look_soon(self) -> None:
         self.looks += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,12 @@ async def test_r2_a_late_joiner_begins_earlier(server: AnyServer, by: str):
     got, gaps = Got(), Gaps()
     async with client_of(server) as client:
         ids = await publish(client, "a", *range(1000))
-        since = {"all": "all", "id": ids[699], "seconds": 60, "timedelta": timedelta(minutes=1)}[by]
+        since: Any = {
+            "all": "all",
+            "id": ids[699],
+            "seconds": 60,
+            "timedelta": timedelta(minutes=1),
+        }[by]
         recover = Recover(since=since)
         async with client.pubsub(
             channel_handlers={"a": Handler(got, recover=recover, on_gap=gaps)}

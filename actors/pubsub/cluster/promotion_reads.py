@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.redis.topology.slots import SlotRange, key_slot
+
+if TYPE_CHECKING:
+    from actors.pubsub.recovery.intake import Intake
 
 #: Why messages may be lost, in words.
 _PRIMARY_DIED = "a primary died, and its replica may lack what it had published last"
