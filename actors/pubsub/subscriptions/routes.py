@@ -24,7 +24,8 @@ from actors.pubsub.table.state import NodeId, TargetState
 from actors.pubsub.table.table import Table
 
 if TYPE_CHECKING:
-    
+    from actors.pubsub.recovery.intake import Intake
+
 #: Seconds for which it counts that a node has ended a subscription by itself.
 _REMEMBERED = 10.0
 # What tells the messages of one target apart.
