@@ -128,6 +128,9 @@ class ShardEvents:
     def revoked(self, node: NodeId, target: Target) -> Revocation:
         """Take that a node ended a subscription: its slot moved, or its shard changed (P5)."""
         state, slot, now = self._state, self._placement.slots[target], self._state.now()
+        primary = state.topology.primary_for(slot)
+        if primary is not None and primary.id == node and node not in state.silent:
+            self._new_primaries.resign(node, slot)
         missed = state.lost_slot(node, slot)
         new = state.topology.migrating.get(slot)
         self._look_everywhere()
@@ -236,7 +239,9 @@ class ShardEvents:
         self._leave_forgotten(topology)
         self._leave_cut_off(topology)
         self._compared = topology
-        lost = {*state.down, *state.silent.silent, *state.cut_off}
+        # A consumer of replicas does not hear that a primary hands over before it restarts: that a
+        # primary died only the other nodes can say.
+        lost = () if state.replicas_first else {*state.down, *state.silent.silent, *state.cut_off}
         self._promoted(self._new_primaries.take(topology, lost), RELAYED)
         if topology != old or topology != state.topology:
             slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))
