@@ -151,7 +151,7 @@ def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> An
 
 
 #: Where the files are that take longest: they start clusters and programs.
-_LONGEST = ("tests/worker/process/", "tests/pubsub/cluster/", "tests/testing/", "tests/examples/")
+_LONGEST = ("tests/worker/", "tests/pubsub/cluster/", "tests/testing/", "tests/examples/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

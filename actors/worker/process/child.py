@@ -59,12 +59,11 @@ class ChildProcess:
 
     def exit_code(self) -> int:
         """Return the exit code of the last incarnation, which was asked to stop."""
-        if self.code is None:  # it was not started again
+        # It was not started again, or it ended before it had a worker: there was nothing to drain.
+        if self.code is None or self.seen_at is None:
             return ExitCode.DRAINED
-        if self.code >= 0:
-            return self.code
-        # It was killed: the messages in hand are lost, if there was a sign of life before.
-        return ExitCode.DRAINED if self.seen_at is None else ExitCode.DEADLINE
+        # A process that was killed has lost the messages in hand.
+        return self.code if self.code >= 0 else ExitCode.DEADLINE
 
     def state(self) -> ProcessState:
         """Return its state for the worker's snapshot."""

@@ -36,9 +36,10 @@ def launch(options: RunOptions) -> int:
     Raises:
         UsageError, SpecError: the app cannot be run.
     """
-    # First of all, so that a signal during a slow import of the app's module is handled too.
-    signals = Signals().install()
+    signals = Signals()
     try:
+        # First of all, so that a signal during a slow import of the app's module is handled too.
+        signals.install()
         return _launch(options, signals)
     except StopAsked:
         stages = signals.stages

@@ -108,7 +108,7 @@ class Signals:
         self._before_fork = threading.local()
         self._read, self._write = os.pipe()
 
-    def install(self) -> Signals:
+    def install(self) -> None:
         """Install the handlers, in the main thread; they stay until the process exits."""
         os.set_blocking(self._write, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -120,7 +120,6 @@ class Signals:
         os.register_at_fork(
             before=self._hold, after_in_parent=self._release, after_in_child=self._forget
         )
-        return self
 
     def attach(self, acts: Acts) -> None:
         """Have the running event loop react to signals, also to those that came before."""

@@ -68,11 +68,13 @@ class Publisher:
 
     Attributes:
         sent: what was accepted.
+        slowest: seconds of the longest round trip.
     """
 
     def __init__(self, channels: list[str], source: ClusterNode, target: ClusterNode) -> None:
         self.channels = channels
         self.sent: list[Sent] = []
+        self.slowest = 0.0
         self._nodes = [source, target]
         self._done = False
 
@@ -103,6 +105,7 @@ class Publisher:
             self._connections.reverse()
         else:
             self.sent.append(Sent(channel, data, since, time.time()))
+        self.slowest = max(self.slowest, time.time() - since)
 
     async def more(self, count: int = 20) -> bool:
         """Wait until so many more messages were accepted on each channel."""

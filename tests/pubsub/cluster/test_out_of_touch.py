@@ -183,7 +183,7 @@ async def _sharded(
         assert (await node.execute("PUBSUB", "SHARDNUMSUB", "orders"))[1] == 1
         await cut_bus(node)
         cut_at = time.time()
-        await eventually(lambda: bool(numbers.gaps), 30)
+        await eventually(lambda: bool(numbers.gaps), 60)
         await eventually(lambda: numbers.arriving, 20)
         assert min(gap.since for gap in numbers.gaps) <= cut_at
         await cut_bus(node, off=False)
@@ -232,6 +232,6 @@ async def test_p10_a_replica_that_the_others_have_forgotten_is_left(binary: Serv
             assert (await replica.execute("PUBSUB", "SHARDNUMSUB", "orders"))[1] == 1
             for one in others_of(cluster, replica):
                 await one.execute("CLUSTER", "FORGET", replica.id)
-            await eventually(lambda: bool(numbers.gaps), 30)
+            await eventually(lambda: bool(numbers.gaps), 60)
             await eventually(lambda: numbers.arriving, 20)
         numbers.check()

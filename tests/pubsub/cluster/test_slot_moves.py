@@ -21,10 +21,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SLOT = key_slot(b"a")
 #: Seconds in which a channel whose slot has moved is subscribed at its new owner.
-FOLLOWED = 1.0
-#: Seconds that a gap takes at most, when a slot moves: a round trip, and what the bus may be late
-#: (0.1 s; 0.3 s of 300 channels in debug mode).
-SHORT = 0.5
+FOLLOWED = 5.0
+#: Seconds that a gap takes at most, when a slot moves, beside the round trips: what the bus may be
+#: late (0.1 s; 0.3 s of 300 channels in debug mode).
+SHORT, ROUND_TRIPS = 0.5, 3
 #: Seconds in which a look at the topology comes, and what it shows is done. While nothing is
 #: subscribed, and until the look after that, two nodes are asked every five seconds.
 LOOKED = 12.0
@@ -67,7 +67,8 @@ async def check(p: BasePubSub[Any], publisher: Publisher, gaps: Gaps) -> None:
         came = set(heard)
         assert heard == [one.data for one in sent if one.data in came]
         assert [one for one in sent if one.data not in came and not one.is_in(gaps)] == []
-    assert [gap for gap in gaps if gap.until - gap.since > SHORT] == []
+    longest = SHORT + ROUND_TRIPS * publisher.slowest  # much on a busy machine
+    assert [gap for gap in gaps if gap.until - gap.since > longest] == []
 
 
 @pytest.mark.parametrize("count", [1, 300])

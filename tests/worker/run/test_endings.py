@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from actors.worker.process.child import ChildProcess
 from actors.worker.process.hard_exit import HardEnd
+from actors.worker.run.partition import Partition
 from tests.pubsub.helpers import numsub
 from tests.servers import AnyServer, ask
 from tests.support import eventually
@@ -186,6 +190,34 @@ if {several} == (os.getpid() == os.getsid(0)):  # which the parent is not
         program.signal(signal.SIGTERM)
         assert await program.ends(3) == 0
     assert program.err == []
+
+
+async def test_a_signal_while_its_handler_is_installed_ends_it_with_0(tmp_path):
+    text = """
+import os, signal, sys, threading
+from actors.worker.process.launch import launch
+from actors.worker.process.runner import RunOptions
+begin = threading.Thread.start
+def start(thread):
+    if thread.name == "mailslot-signals":
+        os.kill(os.getpid(), signal.SIGTERM)
+    begin(thread)
+threading.Thread.start = start
+sys.exit(launch(RunOptions("shop:app")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_process_that_ends_before_it_has_a_worker_has_nothing_to_drain():
+    process = ChildProcess(0, Partition(), [])
+    for code in (-signal.SIGTERM, 143):  # in Python's own start, and in that of the command
+        process.code = code
+        assert process.exit_code() == 0
+    process.seen_at = 1.0
+    assert process.exit_code() == 143
 
 
 async def test_signals_of_others_do_not_get_in_the_way(server, tmp_path):
