@@ -24,7 +24,7 @@ channel, where the target is a pattern). From the moment when a node is live, it
 message that passes: it *owes* those messages. The next message with the key of an owed one is taken
 for the owed one, for ``OWED`` seconds. A node may also repeat the end of what passed before it was
 live: in order for ``memory`` seconds, in any order for ``LAG`` seconds. On a busy machine the
-cluster bus is later than that: a payload that came only once is taken for a repeat for ``OWED``
+cluster bus is later than that: a payload that came only once is taken for a repeat for ``late``
 seconds, and reported as a doubt.
 
 Equal payloads. Where a key is known to come more than once, nobody can decide whether a node that
@@ -68,6 +68,7 @@ class Merge:
         now: returns the time in seconds.
         key: returns the key of a message.
         memory: seconds for which a node may repeat what passed before it was live.
+        late: the same on a busy machine, ``OWED`` at most.
         dropped: called with the times between which messages were accepted that did not pass, or
             may not have, and with the reason.
     """
@@ -79,11 +80,13 @@ class Merge:
         *,
         key: Callable[[Any], Any] = itemgetter("data"),
         memory: float = MEMORY,
+        late: float = OWED,
         dropped: Callable[[float, float, str], None] = lambda _since, _until, _why: None,
     ) -> None:
         self.writer = writer
         self._key = key
         self._memory = memory
+        self._late = late
         self.inputs: dict[Hashable, MergeInput] = {}
         self.leader: MergeInput | None = None
         self.now = now
@@ -309,7 +312,7 @@ class Merge:
         """Return ``number``, of the only message of its payload, if the node may repeat it late."""
         if not feeder.first <= number < feeder.joined or number in feeder.delivered:
             return None
-        return number if self._passed.passed_at(number) >= self.now() - OWED else None
+        return number if self._passed.passed_at(number) >= self.now() - self._late else None
 
     def _pass(self, feeder: MergeInput, message: Any) -> None:
         key = self._key(message)

@@ -206,9 +206,9 @@ class FeedRoutes:
     def _new_merge(self, target: Target, leader: NodeId, nodes: list[NodeId]) -> Merge | None:
         last = self._last.get(target)
         recent = Recent()
-        memory = MEMORY if target.kind is Kind.SHARD else LAG
+        memory, late = (MEMORY, OWED) if target.kind is Kind.SHARD else (LAG, LAG)
         if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
-            recent = last.recent(target, self._now() - OWED)
+            recent = last.recent(target, self._now() - late)
         if len(nodes) == 1 and not recent.keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
@@ -217,6 +217,7 @@ class FeedRoutes:
             self._now,
             key=key,
             memory=memory,
+            late=late,
             dropped=partial(self._missed, target),
         )
         if last is not None:
