@@ -142,9 +142,11 @@ class RespProtocol(asyncio.BufferedProtocol):
 
     def _feed_carefully(self, data: bytes) -> None:
         """Parse ``data``, but nothing that announces too much; see :mod:`.announcements`."""
+        # Before the end there is nothing to fear, and the ids of a history look like headers.
+        searched = 0 if self._held else max(0, len(data) - SEARCHED)
         self._held = b""
         start = 0
-        for suspect in ALL_TYPES.finditer(data):
+        for suspect in ALL_TYPES.finditer(data, searched):
             self._feed(data, start, suspect.start() - start)
             self.drain(self._gets)
             start = suspect.start()
