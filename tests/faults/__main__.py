@@ -30,6 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("faults", nargs="*", help=f"of {', '.join([*FAULTS, 'mass'])}; all")
     parser.add_argument("--rate", type=float, default=RATE, help="messages a second (%(default)g)")
+    parser.add_argument(
+        "--history-rate",
+        type=float,
+        help="messages a second over 60 channels with recovery, beside --rate (over 20 channels, as"
+        " many for each as for the others)",
+    )
     parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--log", type=Path, help="write what the library logs to this file")
@@ -76,7 +82,7 @@ async def play(
                 continue
             await theatre.cluster(fault.shape)  # what it logs is no part of the fault
             journal.begin(fault.title)
-            stage = await theatre.play(fault, rate)
+            stage = await theatre.play(fault, rate, options.history_rate)
             note(result_of(fault, stage, complaints(fault, stage)))
     if "mass" in names:
         journal.begin("mass")

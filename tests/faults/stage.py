@@ -22,7 +22,7 @@ from tests.faults.load import Load, Report, even_channels, part
 from tests.faults.verdict import Verdict, back_after, judge
 from tests.faults.words import judge_words
 
-__all__ = ["AT_OWNER", "CHANNELS", "RECOVERING", "Listen", "Stage"]
+__all__ = ["AT_OWNER", "CHANNELS", "MANY_RECOVERING", "RECOVERING", "Listen", "Stage"]
 
 AT_OWNER = even_channels(60)
 
@@ -38,6 +38,7 @@ _NUMBERED = [*_STRAYS, *AT_OWNER]
 CHANNELS = [*_NUMBERED, *_WORDS]
 # Channels with a history, that are consumed with recovery.
 RECOVERING = _beside("h", 20)
+MANY_RECOVERING = [f"{name}h" for name in AT_OWNER]
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0

@@ -8,7 +8,7 @@ from typing import Self
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.servers.binary import ServerBinary
 from tests.faults.scenarios import Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import MANY_RECOVERING, RECOVERING, Stage
 
 __all__ = ["STRAYS", "Theatre"]
 
@@ -39,8 +39,15 @@ class Theatre:
     ) -> None:
         await self.clear()
 
-    async def play(self, fault: Fault, rate: float) -> Stage:
-        """Play a fault, and return the stage with what it showed."""
+    async def play(self, fault: Fault, rate: float, history_rate: float | None = None) -> Stage:
+        """Play a fault, and return the stage with what it showed.
+
+        Args:
+            fault: what is played.
+            rate: messages a second.
+            history_rate: messages a second over 60 channels with recovery, beside these; None: over
+                20 channels, as many for each as for the others.
+        """
         cluster = await self.cluster(fault.shape)
         try:
             async with Stage(
@@ -48,6 +55,8 @@ class Theatre:
                 rate,
                 read_from_replicas=fault.replicas,
                 proxied=fault.proxied,
+                recovering=RECOVERING if history_rate is None else MANY_RECOVERING,
+                history_rate=history_rate,
             ) as stage:
                 await stage.play(fault.play)
             if not fault.spoils:
