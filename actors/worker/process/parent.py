@@ -97,6 +97,9 @@ class Processes:
                 if code == ExitCode.DEADLINE and process.code != code:
                     log.error("not_drained", process=process.index, reason=process.how)
         if not child.stopping:
+            if process.code is not None and process.code < 0:
+                # Somebody killed the process: that says nothing about whether it can start.
+                child.started()
             raise ProcessDied(process)
 
     # -- run and stop ------------------------------------------------------------------------------

@@ -90,6 +90,28 @@ async def a(message): ...
         assert await program.ends(60) == 7
 
 
+async def test_a_process_that_is_killed_before_it_runs_is_replaced(server, tmp_path):
+    text = """
+import os, signal
+from pathlib import Path
+app = Worker()
+@app.on_startup
+async def begin():
+    if app.process == 1 and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+@app.channel("a")
+async def a(message): ...
+"""
+    write_app(tmp_path, text)
+    args = ("run", "shop:app", "--url", server.url, "--processes", 2)
+    async with mailslot(*args, cwd=tmp_path) as program:
+        await program.says("running", times=2)
+        assert (tmp_path / "killed").exists()
+        program.signal(signal.SIGTERM)
+        assert await program.ends() == 0
+
+
 async def test_one_of_three_is_killed_and_the_others_carry_on(server, tmp_path):
     write_app(tmp_path, APP)
     args = ("run", "shop:app", "--url", server.url, "--processes", 3, "--log-format", "json")
