@@ -7,13 +7,22 @@ go to the methods of the subclass.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter, flush
 from actors.pubsub.model.types import Kind, Target
+from actors.redis.exceptions import ProtocolError
 from actors.redis.wire.resp import INCOMPLETE, PushNotification
 
+# The parts of a push of three parts or more; every other one has a kind at least.
+_FEWEST: Final = {
+    b"pmessage": 4,
+    **dict.fromkeys((b"message", b"smessage"), 3),
+    **dict.fromkeys((b"subscribe", b"psubscribe", b"ssubscribe"), 3),
+    **dict.fromkeys((b"unsubscribe", b"punsubscribe", b"sunsubscribe"), 3),
+}
 #: A consumer, and the target's name as it appears in messages.
 Route = tuple[Any, Any]
 
@@ -59,7 +68,11 @@ class Dispatcher:
             # tenth of what a message costs. Replies before a parse error are dispatched.
             replies.extend(iter(gets, INCOMPLETE))
         finally:
-            self._take(replies)
+            try:
+                self._take(replies)
+            except LookupError:
+                _check_pushes(replies)
+                raise
             touched = self._touched
             if touched:
                 flush(touched)
@@ -165,6 +178,15 @@ class Dispatcher:
     def _batch_done(self) -> None:
         """Called after each batch in which there were replies that are no messages."""
         raise NotImplementedError
+
+
+def _check_pushes(replies: list[Any]) -> None:
+    """Raise ProtocolError for the first push that lacks parts."""
+    for reply in replies:
+        if type(reply) is PushNotification and len(reply) < _FEWEST.get(
+            reply[0] if reply else b"", 1
+        ):
+            raise ProtocolError(f"the server sent a push that lacks parts: {reprlib.repr(reply)}")
 
 
 def _decoder(encoding: str | None) -> Callable[[bytes], str]:

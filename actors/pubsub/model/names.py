@@ -71,13 +71,13 @@ def consumers(
 
     Raises:
         TypeError: a name is no str or bytes.
-        ValueError: a name has two handlers: one given for the str, one for the bytes.
+        ValueError: a name has two different handlers: one given for the str, one for the bytes.
     """
     wanted: dict[bytes, Any] = dict.fromkeys(map(encode, names))
     given: set[bytes] = set()
     for name, handler in handlers.items():
         encoded = encode(name)
-        if encoded in given:
+        if encoded in given and wanted[encoded] is not handler:
             raise ValueError(f"{name!r} has two handlers, one as str and one as bytes: give it one")
         given.add(encoded)
         wanted[encoded] = handler

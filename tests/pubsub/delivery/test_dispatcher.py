@@ -11,6 +11,7 @@ import pytest
 from actors.pubsub.delivery.dispatcher import Dispatcher
 from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.model.types import Kind, Target
+from actors.redis.exceptions import ProtocolError
 from actors.redis.wire.resp import reader
 from actors.runtime.overflow import MailboxSpec
 
@@ -134,3 +135,14 @@ async def test_what_came_before_a_broken_reply_is_delivered():
         dispatcher.feed(push(b"message", b"name", b"1"), b"+PONG\r\n?what\r\n")
     assert [message["data"] for message in dispatcher.message_queue.mailbox.queue] == [b"1"]
     assert (dispatcher.received, dispatcher.batches) == (1, 1)
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8"])
+@pytest.mark.parametrize("parts", [(b"message", b"name"), (b"pmessage", b"n*", b"name")])
+async def test_a_push_that_lacks_parts_is_a_protocol_error(
+    encoding: str | None, parts: tuple[bytes, ...]
+):
+    dispatcher = dispatcher_with(encoding)
+    with pytest.raises(ProtocolError, match="a push that lacks parts"):
+        dispatcher.feed(push(b"message", b"name", b"1"), push(*parts))
+    assert len(dispatcher.message_queue.mailbox.queue) == 1, "what came before is delivered"
