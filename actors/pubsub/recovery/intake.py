@@ -19,9 +19,6 @@ from actors.pubsub.recovery.histories import Histories
 from actors.pubsub.recovery.position import Lost, Output, Position, Wish
 from actors.redis.history.entries import BEFORE_FIRST, Entry, EntryId, Envelope, parse_envelope
 
-# Stands for the number of the next entry where none may pass without the position.
-_NONE = -1
-
 
 class Intake:
     """One recovering channel.
@@ -37,16 +34,16 @@ class Intake:
 
     __slots__ = (
         "_begun_at",
-        "_dash",
         "_gap",
         "_histories",
         "_ms",
-        "_next",
+        "_n",
+        "_number",
         "_recovered",
-        "_space",
         "_started",
         "label",
         "position",
+        "put",
         "recover",
         "target",
         "users",
@@ -68,11 +65,13 @@ class Intake:
         self.position = _beginning(recover)
         self.users = 0
         self._histories = histories
-        self._space: Any = " " if histories.decode else b" "
-        self._dash: Any = "-" if histories.decode else b"-"
-        # The last entry's time as text, and the number of the entry that follows it.
-        self._ms: str | bytes | None = None
-        self._next = _NONE
+        #: Takes a message of the history's channel.
+        self.put = self._put_text if histories.decode else self._put_bytes
+        # The last entry's time as text; None: the position has to look at each envelope. And the
+        # number of the entry that follows it, as a number and as it stands in an id.
+        self._ms: Any = None
+        self._n = 0
+        self._number: Any = None
         self._started = False
         # When the answer came that the position began with.
         self._begun_at = 0.0
@@ -82,24 +81,42 @@ class Intake:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def put(self, message: Any) -> None:
-        """Take a message of the history's channel."""
+    # The two methods below differ in types only, and are written out: they run for every message.
+    # Until the year 2286 milliseconds have 13 digits; other ids take the way of the position.
+
+    def _put_text(self, message: Any) -> None:
+        data = message["data"]
         try:
-            head, before, payload = message["data"].split(self._space, 2)
-            if before == self._ms:
-                name = head[1:]
-                ms, _, n = name.partition(self._dash)
-                if int(n) == self._next:
-                    self._ms = ms
-                    self._next += 1
-                    message["data"] = payload
-                    message["id"] = name
-                    put = self.writer.put
-                    put(message)
-                    return
+            head, before, payload = data.split(" ", 2)
+            if before == self._ms and head[14:] == self._number:
+                self._ms = head[1:14]
+                self._n = n = self._n + 1
+                self._number = f"-{n}"
+                message["data"] = payload
+                message["id"] = head[1:]
+                put = self.writer.put
+                put(message)
+                return
         except (TypeError, ValueError):
-            pass  # no envelope, or bytes where text is expected
-        self._put_other(message["data"])
+            pass  # no envelope, or bytes: no text in the encoding
+        self._put_other(data)
+
+    def _put_bytes(self, message: Any) -> None:
+        data = message["data"]
+        try:
+            head, before, payload = data.split(b" ", 2)
+            if before == self._ms and head[14:] == self._number:
+                self._ms = head[1:14]
+                self._n = n = self._n + 1
+                self._number = b"-%d" % n
+                message["data"] = payload
+                message["id"] = head[1:]
+                put = self.writer.put
+                put(message)
+                return
+        except ValueError:
+            pass  # no envelope
+        self._put_other(data)
 
     def _put_other(self, data: str | bytes) -> None:
         raw = data.encode(self._histories.encoding) if isinstance(data, str) else data
@@ -211,7 +228,7 @@ class Intake:
             return
         if draining and self.position.held:
             self.unreadable("the subscription ended")
-        self._next = _NONE
+        self._ms = None
         self._histories.done(self, self._recovered)
 
     def succeed(self, former: Intake) -> None:
@@ -227,19 +244,19 @@ class Intake:
 
     def _halt(self) -> None:
         """Tell the position where the envelopes that followed have got to."""
-        if self._next != _NONE and self._ms is not None:
-            self.position.last = EntryId(int(self._ms), self._next - 1)
+        if self._ms is not None:
+            self.position.last = EntryId(int(self._ms), self._n - 1)
 
     def _arm(self) -> None:
         """Let envelopes pass that follow the position, unless it has to look at each."""
         last = self.position.last
         if last is None or not self.position.is_open:
-            self._next = _NONE
             self._ms = None
             return
-        text = str(last.ms)
-        self._ms = text if self._histories.decode else text.encode()
-        self._next = last.n + 1
+        self._n = last.n + 1
+        self._ms, self._number = str(last.ms), f"-{self._n}"
+        if not self._histories.decode:
+            self._ms, self._number = self._ms.encode(), self._number.encode()
 
     def _go_on(self) -> None:
         self._arm()

@@ -119,15 +119,17 @@ class RespProtocol(asyncio.BufferedProtocol):
         search = _search_pushes if quick else _search_all
         try:
             end = nbytes - SEARCHED if nbytes > SEARCHED else 0
-            if search(self._buffer, end, nbytes) or self._held:
+            if self._held:
                 self._feed_carefully(self._held + self._view[:nbytes])
+            elif search(self._buffer, end, nbytes):
+                # Before the end there is nothing to fear.
+                self._feed_slices(end)
+                self._feed_carefully(bytes(self._view[end:nbytes]))
             elif nbytes <= _SLICE:
                 self._feed(self._buffer, 0, nbytes)
                 self.drain(self._gets)
             else:
-                for start in range(0, nbytes, _SLICE):
-                    self._feed(self._buffer, start, min(_SLICE, nbytes - start))
-                    self.drain(self._gets)
+                self._feed_slices(nbytes)
             if not quick and self._unparsed() > LONGEST_STRING:
                 raise exceptions.ProtocolError(
                     f"{self.location} sends a string of more than {LONGEST_STRING} bytes"
@@ -140,13 +142,16 @@ class RespProtocol(asyncio.BufferedProtocol):
             self._buffer = bytearray(2 * nbytes)
             self._view = memoryview(self._buffer)
 
+    def _feed_slices(self, nbytes: int) -> None:
+        for start in range(0, nbytes, _SLICE):
+            self._feed(self._buffer, start, min(_SLICE, nbytes - start))
+            self.drain(self._gets)
+
     def _feed_carefully(self, data: bytes) -> None:
         """Parse ``data``, but nothing that announces too much; see :mod:`.announcements`."""
-        # Before the end there is nothing to fear, and the ids of a history look like headers.
-        searched = 0 if self._held else max(0, len(data) - SEARCHED)
         self._held = b""
         start = 0
-        for suspect in ALL_TYPES.finditer(data, searched):
+        for suspect in ALL_TYPES.finditer(data):
             self._feed(data, start, suspect.start() - start)
             self.drain(self._gets)
             start = suspect.start()
