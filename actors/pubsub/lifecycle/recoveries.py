@@ -10,7 +10,7 @@ import msgspec
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import Gap, Kind, Target
-from actors.pubsub.recovery.histories import Histories
+from actors.pubsub.recovery.histories import READER_NAME, Histories
 from actors.pubsub.recovery.history_reader import HistoryReader, HistoryReaderOptions, SendAll
 from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.recovery.wanted import check_recovery, wanted_recovery
@@ -123,7 +123,7 @@ class Recoveries:
             spec = ActorSpec(
                 HistoryReader, (options,), restart="permanent", retry_policy=_RESTARTED
             )
-            tree.spawn_beside(spec, "histories")
+            tree.spawn_beside(spec, READER_NAME)
         return Intake(target, label, recover, self._histories, tree.registry.queue_writer)
 
 

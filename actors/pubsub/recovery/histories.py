@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Gap, Target
@@ -13,6 +13,8 @@ from supervisor.log import get_logger
 
 log = get_logger("mailslot.pubsub")
 
+#: The name of the actor that reads histories; the actor is a child of the handlers' supervisor.
+READER_NAME: Final = "mailslot:histories"
 #: Seconds for which recoveries are collected into one line of the log.
 _LOG_SECONDS = 0.5
 

@@ -150,6 +150,9 @@ class HistoryReader(Actor[Wanted]):
                 replies = await self.options.send([read.command for read in reads])
         except (RedisError, TimeoutError, OSError) as error:
             replies = [error] * len(reads)
+            # The node is not asked for each of thousands of histories in vain.
+            for turn in turns.take_all():
+                self._failed(turn, error, turns)
         for read, reply in zip(reads, replies, strict=True):
             if read.turn.what in self.histories.behind:
                 self._take(read, reply, turns)

@@ -8,7 +8,7 @@ and the position is told only when something else comes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,9 @@ from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.recover import Recover, beginning, seconds_back
 from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.recovery.histories import Histories
-from actors.pubsub.recovery.position import Lost, Output, Position, Wish
-from actors.redis.history.entries import BEFORE_FIRST, Entry, EntryId, Envelope, parse_envelope
+from actors.pubsub.recovery.outlet import Outlet
+from actors.pubsub.recovery.position import Position, Wish
+from actors.redis.history.entries import Entry, EntryId, parse_envelope
 
 
 class Intake:
@@ -25,29 +26,25 @@ class Intake:
 
     Attributes:
         target: the channel that is subscribed to: that of the history.
-        label: the channel's own name, as messages show it.
         recover: what the consumer asked for.
-        writer: the way to the consumer.
+        outlet: gives the consumer what follows from a fact.
         position: where the consumer is in the history.
         users: how many subscriptions feed through this intake; none: it is closed.
     """
 
     __slots__ = (
         "_begun_at",
-        "_gap",
         "_histories",
         "_ms",
         "_n",
         "_number",
-        "_recovered",
         "_started",
-        "label",
+        "outlet",
         "position",
         "put",
         "recover",
         "target",
         "users",
-        "writer",
     )
 
     def __init__(
@@ -59,9 +56,8 @@ class Intake:
         writer: MailboxWriter,
     ) -> None:
         self.target = target
-        self.label = label
         self.recover = recover
-        self.writer = writer
+        self.outlet = Outlet(target, label, histories, writer)
         self.position = _beginning(recover)
         self.users = 0
         self._histories = histories
@@ -75,9 +71,6 @@ class Intake:
         self._started = False
         # When the answer came that the position began with.
         self._begun_at = 0.0
-        # The gap that the read under way is about, and what the read has brought so far.
-        self._gap: Gap | None = None
-        self._recovered = 0
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -94,7 +87,7 @@ class Intake:
                 self._number = f"-{n}"
                 message["data"] = payload
                 message["id"] = head[1:]
-                put = self.writer.put
+                put = self.outlet.writer.put
                 put(message)
                 return
         except (TypeError, ValueError):
@@ -111,7 +104,7 @@ class Intake:
                 self._number = b"-%d" % n
                 message["data"] = payload
                 message["id"] = head[1:]
-                put = self.writer.put
+                put = self.outlet.writer.put
                 put(message)
                 return
         except ValueError:
@@ -125,7 +118,7 @@ class Intake:
             self._histories.counts.discarded += 1  # anybody may publish on the history's channel
             return
         self._halt()
-        self._deliver(partial(self.position.envelope, envelope))
+        self.outlet.deliver(self.position, partial(self.position.envelope, envelope))
         self._go_on()
 
     # -- facts -------------------------------------------------------------------------------------
@@ -138,11 +131,7 @@ class Intake:
 
     def interrupted(self, gap: Gap) -> None:
         """Take that the subscription had ``gap``: the history is read for what it has."""
-        first = self._gap
-        if first is not None:
-            since, until = min(first.since, gap.since), max(first.until, gap.until)
-            gap = Gap(gap.kind, gap.name, since, until, gap.reason, gap.node)
-        self._gap = gap
+        self.outlet.interrupted(gap)
         self._halt()
         early = gap.since < self._begun_at
         self.position.interrupted(_milliseconds(gap.since), early=early)
@@ -160,6 +149,16 @@ class Intake:
         if not self.recover.replicated:
             self.position.doubt(reason)
         self.check()
+
+    @property
+    def label(self) -> Any:
+        """The channel's own name, as messages show it."""
+        return self.outlet.label
+
+    @property
+    def writer(self) -> MailboxWriter:
+        """The way to the consumer."""
+        return self.outlet.writer
 
     @property
     def held(self) -> int:
@@ -184,19 +183,21 @@ class Intake:
         self._halt()
         if self.position.last is None:
             self._begun_at = time.time()
-        self._deliver(partial(self.position.last_entry, last))
+        self.outlet.deliver(self.position, partial(self.position.last_entry, last))
         self._arm()
 
     def took_page(self, start: EntryId, entries: Sequence[Entry], *, complete: bool) -> None:
         """Take the entries from ``start`` on; ``complete``: these are all."""
         self._halt()
-        self._deliver(partial(self.position.page, start, entries, complete=complete))
+        self.outlet.deliver(
+            self.position, partial(self.position.page, start, entries, complete=complete)
+        )
         self._arm()
 
     def unreadable(self, error: str) -> None:
         """Take that the history cannot be read, and why."""
         self._halt()
-        self._deliver(partial(self.position.unreadable, error))
+        self.outlet.deliver(self.position, partial(self.position.unreadable, error))
         self._arm()
 
     def read_again(self) -> None:
@@ -206,19 +207,14 @@ class Intake:
 
     def caught_up(self) -> None:
         """Take that nothing is left to be read."""
-        counts, position = self._histories.counts, self.position
-        counts.repeats += position.repeats
-        counts.discarded += position.discarded
-        position.repeats = position.discarded = 0
-        recovered, self._recovered, self._gap = self._recovered, 0, None
-        self._histories.done(self, recovered)
+        self._histories.done(self, self.outlet.settle())
 
     # -- its subscriptions -------------------------------------------------------------------------
 
     def attach(self, writer: MailboxWriter) -> None:
         """Take that a subscription feeds through this intake."""
         self.users += 1
-        self.writer = writer
+        self.outlet.writer = writer
         self._go_on()
 
     def detach(self, *, draining: bool) -> None:
@@ -229,14 +225,14 @@ class Intake:
         if draining and self.position.held:
             self.unreadable("the subscription ended")
         self._ms = None
-        self._histories.done(self, self._recovered)
+        self._histories.done(self, self.outlet.settle())
 
     def succeed(self, former: Intake) -> None:
         """Go on where ``former`` is: another consumer takes over its channel."""
         if self.position is former.position or beginning(self.recover) != "now":
             return
         former._halt()
-        self.position, self._gap = former.position, former._gap
+        self.position, self.outlet.gap = former.position, former.outlet.gap
         self.position.read_again()  # the read under way was for the former consumer
         self._started, self._begun_at = former._started, former._begun_at
 
@@ -262,55 +258,6 @@ class Intake:
         self._arm()
         if self._started and self.users and self.position.wish is not None:
             self._histories.want(self)
-
-    def _deliver(self, take: Callable[[], Output]) -> None:
-        """Give the consumer what follows from a fact."""
-        before = self.position.last
-        output = take()
-        read = sum(type(one) is Entry for one in output)
-        for one in output:
-            if isinstance(one, Lost):
-                self._tell(one, before, read)
-            else:
-                put = self.writer.put
-                put(self._message(one))
-        self._recovered += read
-        self._histories.counts.recovered += read
-
-    def _message(self, entry: Entry | Envelope) -> dict[str, Any]:
-        data: Any = entry.payload
-        name: Any = str(entry.id)
-        if self._histories.decode:
-            try:
-                data = data.decode(self._histories.encoding)
-            except UnicodeDecodeError:
-                pass  # a payload that is not text stays bytes
-        else:
-            name = name.encode()
-        return {
-            "type": "message",
-            "pattern": None,
-            "channel": self.label,
-            "data": data,
-            "id": name,
-        }
-
-    def _tell(self, loss: Lost, before: EntryId | None, recovered: int) -> None:
-        counts = self._histories.counts
-        if loss.count is None:
-            counts.unknown += 1
-        else:
-            counts.lost += loss.count
-        now = time.time()
-        since, until, reason, node = now, now, loss.reason, None
-        if before is not None and before != BEFORE_FIRST:
-            since = min(now, before.ms / 1000)
-        if (gap := self._gap) is not None:
-            since, until, node = gap.since, gap.until, gap.node
-            reason = f"{gap.reason}; {loss.reason}"
-        kind, label = self.target.kind, self.label
-        gap = Gap(kind, label, since, until, reason, node, loss.count, recovered)
-        self._histories.tell(self.target, gap)
 
 
 def _beginning(recover: Recover) -> Position:

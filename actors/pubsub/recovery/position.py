@@ -105,7 +105,7 @@ class Position:
         self._beginning: EntryId | None = None
         # Whether something has happened that no read was begun after.
         self._unread = True
-        # Whether the history had nothing from the last entry on.
+        # Whether the history had nothing from the entry on that was asked for.
         self._displaced = False
         # Why messages may be lost though the history looks whole.
         self._doubt = ""
@@ -119,9 +119,8 @@ class Position:
         """What has to be read; None: nothing."""
         if not self._unread:
             return None
-        if self.last is None:
-            return Wish.LAST if self._since is None else Wish.PAGE
-        return Wish.LAST if self._displaced else Wish.PAGE
+        known = self.last is not None or self._since is not None
+        return Wish.PAGE if known and not self._displaced else Wish.LAST
 
     @property
     def start(self) -> EntryId:
@@ -177,7 +176,7 @@ class Position:
         """
         self._unread = True
         if early and self.last is not None and self.last == self._beginning:
-            self.last = self._beginning = None
+            self.last = self._beginning = self._since = None
         if self.last is None and self._since is None:
             self._since = EntryId(since_ms, 0)
 
@@ -189,10 +188,13 @@ class Position:
 
     def last_entry(self, last: EntryId | None) -> Output:
         """Take the id of the history's last entry; None: the history is empty."""
-        if self.last is None and self._since is not None:
-            self._unread = True  # an answer from before it was known where to begin
-            return []
         found = last or BEFORE_FIRST
+        if self.last is None and self._since is not None:
+            if not self._displaced or found >= max(self._since, EntryId(0, 1)):
+                # An answer from before it was known where to begin, or there is something by now.
+                self._displaced, self._unread = False, True
+                return []
+            self._displaced = False
         output: Output = []
         if self.last is not None:
             self._displaced = False
@@ -222,9 +224,8 @@ class Position:
             if start != self.start:
                 self._unread = True  # an answer from before it was known where to begin
                 return []
-            if not entries:
-                self._since = None  # nothing since then: begin at the end
-                self._unread = True
+            if not entries:  # nothing since then: begin at the end
+                self._displaced = self._unread = True
                 return []
             first = entries[0].id
             earliest = min(self.held, default=first)

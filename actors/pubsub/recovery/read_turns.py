@@ -69,6 +69,12 @@ class ReadTurns(Generic[T]):
             self._ready.append(heapq.heappop(self._later)[2])
         return [self._ready.popleft() for _ in range(min(len(self._ready), MOST_IN_BATCH))]
 
+    def take_all(self) -> list[Turn[T]]:
+        """Return all turns that would come next, however many."""
+        ready = list(self._ready)
+        self._ready.clear()
+        return ready
+
     def due(self) -> float | None:
         """Return when the next turn comes that was postponed; None: none was."""
         return self._later[0][0] if self._later else None

@@ -10,6 +10,7 @@ from typing import Final
 
 from actors.pubsub.handlers.concurrent_actor import ConcurrentActor
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
+from actors.pubsub.recovery.histories import READER_NAME
 from actors.runtime.cell import Cell
 from actors.runtime.overflow import Overflow
 from actors.runtime.system import ActorSystem
@@ -18,7 +19,7 @@ from actors.worker.run.delivery_probe import PROBE_PREFIX
 from supervisor import Status
 
 _HANDLERS: Final = "/handlers/"
-_NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX)
+_NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX, READER_NAME)
 #: The most messages that an actor handles before it counts them.
 _LONGEST_TURN: Final = 64
 _ALIVE: Final = (Status.RUNNING, Status.STOPPING)

@@ -10,6 +10,7 @@ import msgspec
 
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.model.types import Kind
+from actors.pubsub.recovery.histories import READER_NAME
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
 from actors.worker.observe.counters import Counters
@@ -99,7 +100,7 @@ class Observer:
             for handlers in pubsub.children
             if handlers.id == "handlers"
             for node in handlers.children
-            if not node.id.startswith((PROBE_PREFIX, WRITER_PREFIX))
+            if not node.id.startswith((PROBE_PREFIX, WRITER_PREFIX, READER_NAME))
         )
 
     def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:

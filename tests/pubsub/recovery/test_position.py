@@ -165,6 +165,33 @@ def test_r2_a_gap_that_began_before_the_answer_is_recovered():
     ]
 
 
+@pytest.mark.parametrize("since", [0, 1500])
+def test_r2_what_comes_while_a_beginning_is_looked_for_is_not_jumped_over(since):
+    position = Position(since_ms=since)
+    position.begin_read()
+    assert position.page(EntryId(since, 0), [], complete=True) == []
+    assert position.wish is Wish.LAST
+    position.begin_read()
+    assert position.last_entry(EntryId(1600, 6)) == []
+    assert (position.wish, position.start) == (Wish.PAGE, EntryId(since, 0))
+    position.begin_read()
+    output = position.page(EntryId(since, 0), entries(5, 6, ms=1600), complete=True)
+    assert shown(output) == ["5", "6"]
+
+
+@pytest.mark.parametrize(
+    ("since", "last", "then"),
+    [(0, None, BEFORE_FIRST), (1500, TEN, TEN), (1500, None, BEFORE_FIRST)],
+)
+def test_r2_a_beginning_after_all_entries_is_the_end_of_the_history(since, last, then):
+    position = Position(since_ms=since)
+    position.begin_read()
+    position.page(EntryId(since, 0), [], complete=True)
+    position.begin_read()
+    assert position.last_entry(last) == []
+    assert (position.last, position.wish) == (then, None)
+
+
 def test_r5_a_doubt_is_told_though_the_history_looks_whole():
     position = at_ten()
     position.doubt("a primary died")
