@@ -90,14 +90,14 @@ def test_what_the_worker_page_declares_can_run():
         r"```python\n(.*?)```", (ROOT / "docs/worker.md").read_text(), re.DOTALL
     )
     names = {name: getattr(actors, name) for name in actors.__all__}
-    for name in ("Order", "Entry", "Rate", "Click"):
+    for name in ("Order", "Entry", "Rate", "Click", "Payment"):
         names[name] = msgspec.defstruct(name, [("customer", str)])
     names["Shop"] = type("Shop", (), {})
     exec(compile(snippet, "docs/worker.md", "exec"), names)
     app = names["app"]
     app.validate()
     kinds = [route.kind for route in app.routes]
-    assert kinds == ["channel", "pattern", "channel", "shard_channel"]
+    assert kinds == ["channel", "pattern", "channel", "channel", "shard_channel"]
     assert [len(group.names) for group in app.groups] == [2]
     assert (len(app.actors), len(app.startup_hooks), len(app.shutdown_hooks)) == (1, 1, 1)
     assert len(app.middlewares) == 1
