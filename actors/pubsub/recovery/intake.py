@@ -35,10 +35,10 @@ class Intake:
     __slots__ = (
         "_begun_at",
         "_histories",
+        "_live_at",
         "_ms",
         "_n",
         "_number",
-        "_started",
         "outlet",
         "position",
         "put",
@@ -68,7 +68,8 @@ class Intake:
         self._ms: Any = None
         self._n = 0
         self._number: Any = None
-        self._started = False
+        # When the channel was live for the first time; None: it has never been.
+        self._live_at: float | None = None
         # When the answer came that the position began with.
         self._begun_at = 0.0
 
@@ -125,16 +126,17 @@ class Intake:
 
     def begin(self) -> None:
         """Take that the channel is live: its position begins."""
-        if not self._started:
-            self._started = True
+        if self._live_at is None:
+            self._live_at = time.time()
             self._go_on()
 
     def interrupted(self, gap: Gap) -> None:
         """Take that the subscription had ``gap``: the history is read for what it has."""
         self.outlet.interrupted(gap)
         self._halt()
+        since = gap.since if self._live_at is None else min(gap.since, self._live_at)
         early = gap.since < self._begun_at
-        self.position.interrupted(_milliseconds(gap.since), early=early)
+        self.position.interrupted(_milliseconds(since), early=early)
         self._go_on()
 
     def check(self) -> None:
@@ -234,7 +236,7 @@ class Intake:
         former._halt()
         self.position, self.outlet.gap = former.position, former.outlet.gap
         self.position.read_again()  # the read under way was for the former consumer
-        self._started, self._begun_at = former._started, former._begun_at
+        self._live_at, self._begun_at = former._live_at, former._begun_at
 
     # -- what follows ------------------------------------------------------------------------------
 
@@ -256,7 +258,7 @@ class Intake:
 
     def _go_on(self) -> None:
         self._arm()
-        if self._started and self.users and self.position.wish is not None:
+        if self._live_at is not None and self.users and self.position.wish is not None:
             self._histories.want(self)
 
 
