@@ -1,0 +1,59 @@
+"""Which member owns which name: rendezvous hashing.
+
+Each pair of a name and a member has a score, and the member with the highest one owns the name. So
+a member that comes takes names from all others and none between others, and the names of one that
+goes are spread over all that stay. The scores are the same in every process and on every version
+of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+
+import msgspec
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A name that changes its owner; None stands for nobody."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+def score(name: str, id: str) -> bytes:
+    """Return the score of the member ``id`` for ``name``."""
+    pair = f"{id}/{name}".encode("utf-8", "surrogateescape")
+    return blake2b(pair, digest_size=8).digest()
+
+
+def owner(name: str, ids: Iterable[str]) -> str | None:
+    """Return the id of the member that owns ``name``; None where there are no members."""
+    return max(ids, key=lambda each: (score(name, each), each), default=None)
+
+
+@lru_cache(maxsize=16)
+def owners(names: frozenset[str], ids: tuple[str, ...]) -> Mapping[str, str | None]:
+    """Return the owner of each name. The last few answers are kept: views are asked repeatedly."""
+    return {name: owner(name, ids) for name in names}
+
+
+def owner_of(name: str, names: frozenset[str], ids: tuple[str, ...]) -> str | None:
+    """Return the owner of ``name``, at once where ``name`` is one of ``names``."""
+    known = owners(names, ids)
+    return known[name] if name in known else owner(name, ids)
+
+
+def owned(names: frozenset[str], ids: tuple[str, ...], id: str) -> frozenset[str]:
+    """Return the names that the member ``id`` owns."""
+    if id not in ids:
+        return frozenset()
+    return frozenset(name for name, at in owners(names, ids).items() if at == id)
+
+
+def moves(names: frozenset[str], before: tuple[str, ...], after: tuple[str, ...]) -> list[Move]:
+    """Return what changes its owner when the members ``after`` follow the members ``before``."""
+    old, new = owners(names, before), owners(names, after)
+    return [Move(name, old[name], new[name]) for name in sorted(names) if old[name] != new[name]]
