@@ -19,7 +19,7 @@ from actors.worker.fleet.decisions import (
     Unsubscribe,
 )
 from actors.worker.fleet.members import Member
-from actors.worker.fleet.owners import owned, owner_of
+from actors.worker.fleet.owners import owned
 from actors.worker.fleet.views import NodeViews, View
 
 
@@ -38,15 +38,12 @@ class Holdings:
         self._names = names
         self._may_kill = may_kill
         self._subscribed: frozenset[str] = frozenset()
+        # By the last view in force at each node.
+        self._owns: dict[str, frozenset[str]] = {}
 
     def delivers(self, name: str, node: str) -> bool:
         """Whether the member owns ``name`` by the view in force at ``node``."""
-        view = self.views.at(node)
-        return (
-            view is not None
-            and self._me in view.members
-            and owner_of(name, self._names, view.ids) == self._me.id
-        )
+        return self.views.at(node) is not None and name in self._owns.get(node, ())
 
     def announce(self, view: View) -> list[Decision]:
         """``view`` is announced: subscribe to what it gives to the member."""
@@ -60,8 +57,9 @@ class Holdings:
         """``node`` commits ``view``. A node without a connection commits nothing."""
         if not self.views.knows(node):
             return []
-        before, after = self._owned(self.views.last(node)), self._owned(view)
+        before, after = self._owns.get(node, frozenset()), self._owned(view)
         self.views.committed(node, view)
+        self._owns[node] = after
         if self.announced is not None and self.announced.number <= view.number:
             self.announced = None
         decisions: list[Decision] = []
@@ -76,9 +74,9 @@ class Holdings:
 
     def stop(self) -> list[Decision]:
         """Own nothing, and take nothing that comes on today's connections."""
-        owned_at = {node: self._owned(self.views.last(node)) for node in self.views.nodes()}
-        lost = [Lost(node, names) for node, names in owned_at.items() if names]
+        lost = [Lost(node, names) for node, names in self._owns.items() if names]
         self.views.forget()
+        self._owns.clear()
         self.announced = None
         return [StopDelivering(), *lost, *self._subscribe()]
 

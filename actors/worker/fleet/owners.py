@@ -40,12 +40,6 @@ def owners(names: frozenset[str], ids: tuple[str, ...]) -> Mapping[str, str | No
     return {name: owner(name, ids) for name in names}
 
 
-def owner_of(name: str, names: frozenset[str], ids: tuple[str, ...]) -> str | None:
-    """Return the owner of ``name``, at once where ``name`` is one of ``names``."""
-    known = owners(names, ids)
-    return known[name] if name in known else owner(name, ids)
-
-
 def owned(names: frozenset[str], ids: tuple[str, ...], id: str) -> frozenset[str]:
     """Return the names that the member ``id`` owns."""
     if id not in ids:

@@ -7,7 +7,9 @@ call, and publishes what follows on the control channel:
 - Members that are gone are taken out of the committed view at once: nobody has to prepare for that,
   since they deliver nothing any longer.
 - Where the members that stay differ from the committed view, the next view is announced
-  (``prepare``). While one is under way, the next one waits, unless a member of it is gone.
+  (``prepare``). While a change is under way, members that join or leave wait for the next one.
+  Where a member of the announced view is gone, the others of it are announced anew, without those
+  that wait: members that never prepare so hold up each change once.
 - When all members of the announced view have said that they are prepared, it is committed.
 """
 
@@ -163,24 +165,26 @@ local function remove_who_left()
     end
   end
 end
-local left = {}
-for _, text in ipairs(views.committed.members) do
-  if is_alive(text) then left[#left + 1] = text end
+local function those_alive(members)
+  local alive = {}
+  for _, text in ipairs(members) do
+    if is_alive(text) then alive[#alive + 1] = text end
+  end
+  return alive
 end
+local owners = those_alive(views.committed.members)
 remove_who_left()
 local stay = members_that_stay()
-local is_broken = false
-for _, text in ipairs(views.announced.members) do
-  is_broken = is_broken or (is_under_way() and not is_alive(text))
-end
-local was_lost = #left < #views.committed.members
-if was_lost or (is_broken and is_same(stay, left)) then
-  local without = new_view(left, gone)
+local next = stay
+if is_under_way() then next = those_alive(views.announced.members) end
+local is_broken = is_under_way() and #next < #views.announced.members
+if #owners < #views.committed.members or (is_broken and is_same(next, owners)) then
+  local without = new_view(owners, gone)
   store_view('announced', without)
-  if not is_same(stay, left) then announce(stay) end
+  if not is_same(next, owners) then announce(next) end
   commit(without)
 elseif is_broken then
-  announce(stay)
+  announce(next)
 end
 while true do
   if not is_under_way() then

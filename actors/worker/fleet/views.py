@@ -67,10 +67,6 @@ class NodeViews:
         """Return the views in force, and the last ones where the view in force is not known."""
         return iter(self._last.values())
 
-    def nodes(self) -> list[str]:
-        """Return the nodes that had a view in force."""
-        return list(self._last)
-
     def last(self, node: str) -> View | None:
         """Return the last view that was in force at ``node``."""
         return self._last.get(node)

@@ -46,7 +46,7 @@ class Record:
             if not self.under_way:
                 if self.stay == self.committed.members:
                     break
-                self.announce()
+                self.announce(self.stay)
             if not self.prepared.issuperset(self.announced.members):
                 break
             self.commit(self.announced)
@@ -88,15 +88,18 @@ class Record:
         return Verdict.OK, ""
 
     def follow_up(self, alive: tuple[Member, ...], gone: tuple[Gone, ...]) -> None:
-        broken = self.under_way and not all(map(self.is_alive, self.announced.members))
-        if alive != self.committed.members or (broken and self.stay == alive):
+        following = self.stay
+        if self.under_way:
+            following = tuple(filter(self.is_alive, self.announced.members))
+        broken = self.under_way and following != self.announced.members
+        if alive != self.committed.members or (broken and following == alive):
             without = self.new_view(alive, gone)
             self.announced = without
-            if self.stay != alive:
-                self.announce()
+            if following != alive:
+                self.announce(following)
             self.commit(without)
         elif broken:
-            self.announce()
+            self.announce(following)
 
     def remove_who_left(self, me: Member, verdict: Verdict) -> Verdict:
         for lease in list(self.leases.values()):
@@ -105,8 +108,8 @@ class Record:
                 verdict = Verdict.LEFT if lease.member == me else verdict
         return verdict
 
-    def announce(self) -> None:
-        self.announced = self.new_view(self.stay)
+    def announce(self, members: tuple[Member, ...]) -> None:
+        self.announced = self.new_view(members)
         self.announced_at = self.now
         self.prepared = set()
         self.published.append(Prepare(self.announced))
