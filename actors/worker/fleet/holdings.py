@@ -1,9 +1,9 @@
 """What one member owns, is subscribed to, and delivers, as views are announced and committed.
 
 A member is subscribed to all names that it owns by a view in force at any node, and to those that
-it will own by the announced view. It delivers a message where it is the owner by the view in force
-at the node that the message comes from, and drops it otherwise. So nothing has to be held back
-during a change: what comes before the commit is the old owner's.
+it will own by a view that is announced or on its way to a node. It delivers a message where it is
+the owner by the view in force at the node that the message comes from, and drops it otherwise. So
+nothing has to be held back during a change: what comes before the commit is the old owner's.
 """
 
 from __future__ import annotations
@@ -40,14 +40,24 @@ class Holdings:
         self._subscribed: frozenset[str] = frozenset()
         # By the last view in force at each node.
         self._owns: dict[str, frozenset[str]] = {}
+        # By the number of a view that was announced, or committed by some nodes, and that is not
+        # in force at all nodes yet: a slow node may be several views behind.
+        self._coming: dict[int, frozenset[str]] = {}
 
     def delivers(self, name: str, node: str) -> bool:
         """Whether the member owns ``name`` by the view in force at ``node``."""
         return self.views.at(node) is not None and name in self._owns.get(node, ())
 
     def announce(self, view: View) -> list[Decision]:
-        """``view`` is announced: subscribe to what it gives to the member."""
+        """``view`` is announced: subscribe to what it gives to the member.
+
+        Each node brings the announcement once, and a slow one brings it after later ones.
+        """
+        known = [*self.views.remembered(), *([self.announced] if self.announced else [])]
+        if any(view.number <= each.number for each in known):
+            return []
         self.announced = view
+        self._coming[view.number] = self._share(view)
         decisions = self._subscribe()
         if self._me in view.members:
             decisions.append(ReportLive(view.number))
@@ -57,12 +67,14 @@ class Holdings:
         """``node`` commits ``view``. A node without a connection commits nothing."""
         if not self.views.knows(node):
             return []
-        before, after = self._owns.get(node, frozenset()), self._owned(view)
+        before, after = self._owns.get(node, frozenset()), self._share(view)
         self.views.committed(node, view)
-        self._owns[node] = after
+        self._owns[node] = self._coming[view.number] = after
         if self.announced is not None and self.announced.number <= view.number:
             self.announced = None
-        decisions: list[Decision] = []
+        oldest = min(each.number for each in self.views.remembered())
+        self._coming = {number: own for number, own in self._coming.items() if number > oldest}
+        decisions = self._forget_nodes()
         if lost := before - after:
             decisions.append(Lost(node, lost))
         if gained := after - before:
@@ -74,21 +86,25 @@ class Holdings:
 
     def stop(self) -> list[Decision]:
         """Own nothing, and take nothing that comes on today's connections."""
-        lost = [Lost(node, names) for node, names in self._owns.items() if names]
         self.views.forget()
-        self._owns.clear()
         self.announced = None
-        return [StopDelivering(), *lost, *self._subscribe()]
+        self._coming.clear()
+        return [StopDelivering(), *self._forget_nodes(), *self._subscribe()]
 
-    def _owned(self, view: View | None) -> frozenset[str]:
-        if view is None or self._me not in view.members:
+    def _share(self, view: View) -> frozenset[str]:
+        if self._me not in view.members:
             return frozenset()
         return owned(self._names, view.ids, self._me.id)
 
+    def _forget_nodes(self) -> list[Decision]:
+        """Own nothing at nodes that no view is remembered of."""
+        nodes = [node for node in self._owns if self.views.last(node) is None]
+        forgotten = [(node, self._owns.pop(node)) for node in nodes]
+        return [Lost(node, names) for node, names in forgotten if names]
+
     def _subscribe(self) -> list[Decision]:
         """Subscribe to what the member owns or will own, and to nothing else."""
-        views = [*self.views.remembered(), self.announced]
-        wanted = frozenset().union(*(self._owned(view) for view in views))
+        wanted = frozenset().union(*self._owns.values(), *self._coming.values())
         decisions: list[Decision] = []
         if new := wanted - self._subscribed:
             decisions.append(Subscribe(new))

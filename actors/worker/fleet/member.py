@@ -95,6 +95,8 @@ class FleetMember:
         if self.phase is Phase.NEW:
             self.phase = Phase.JOINING
             self._lease.due = self._look_due = now
+        elif self.phase is Phase.JOINING:
+            self._lease.at_once(now)
         return [*decisions, Call("look", "", now), *self.tick(now)]
 
     def disconnected(self, node: str, now: float) -> list[Decision]:
@@ -135,7 +137,7 @@ class FleetMember:
             self._said_prepared = int(call.value)
         elif call.action in _LEASE_CALLS.values():
             decisions += self._lease_reply(call, reply, now) + self._doubt(reply, now)
-            decisions += self._end_if_out()
+            decisions += self._say_prepared(now) + self._end_if_out()
         return decisions + self.tick(now)
 
     def unanswered(self, call: Call, now: float) -> list[Decision]:
@@ -228,11 +230,14 @@ class FleetMember:
         self._doubts = frozenset() if again else frozenset(doubts)
         if again:
             return [Call("look", "", now)]
-        if doubts:
+        if doubts and self.phase is not Phase.JOINING:
             self._lease.hasten(now)
-        return self._say_prepared(now)
+        return []
 
     def _say_prepared(self, now: float) -> list[Decision]:
+        """Say so once all names are live, and the lease holds: a commit may follow at once."""
+        if self._lease.is_over(now):
+            return []
         announced = self._holdings.announced
         if announced is None or not announced.number == self._live != self._said_prepared:
             return []

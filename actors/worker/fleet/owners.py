@@ -8,7 +8,8 @@ of Python.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -29,25 +30,34 @@ def score(name: str, id: str) -> bytes:
     return blake2b(pair, digest_size=8).digest()
 
 
-def owner(name: str, ids: Iterable[str]) -> str | None:
+def owner(name: str, ids: tuple[str, ...]) -> str | None:
     """Return the id of the member that owns ``name``; None where there are no members."""
     return max(ids, key=lambda each: (score(name, each), each), default=None)
 
 
 @lru_cache(maxsize=16)
-def owners(names: frozenset[str], ids: tuple[str, ...]) -> Mapping[str, str | None]:
-    """Return the owner of each name. The last few answers are kept: views are asked repeatedly."""
-    return {name: owner(name, ids) for name in names}
+def shares(names: frozenset[str], ids: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
+    """Return what each member owns. The last few answers are kept: views are asked repeatedly."""
+    owned_by: dict[str | None, set[str]] = defaultdict(set)
+    for name in names:
+        owned_by[owner(name, ids)].add(name)
+    return {member: frozenset(owned_by[member]) for member in ids}
 
 
 def owned(names: frozenset[str], ids: tuple[str, ...], id: str) -> frozenset[str]:
     """Return the names that the member ``id`` owns."""
-    if id not in ids:
-        return frozenset()
-    return frozenset(name for name, at in owners(names, ids).items() if at == id)
+    return shares(names, ids).get(id, frozenset())
 
 
 def moves(names: frozenset[str], before: tuple[str, ...], after: tuple[str, ...]) -> list[Move]:
     """Return what changes its owner when the members ``after`` follow the members ``before``."""
     old, new = owners(names, before), owners(names, after)
     return [Move(name, old[name], new[name]) for name in sorted(names) if old[name] != new[name]]
+
+
+def owners(names: frozenset[str], ids: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the owner of each name."""
+    found: dict[str, str | None] = dict.fromkeys(names)
+    for member, share in shares(names, ids).items():
+        found.update(dict.fromkeys(share, member))
+    return found

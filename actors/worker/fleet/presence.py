@@ -8,6 +8,7 @@ whatever else is true of it: it is suspected.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 
 from actors.worker.fleet.members import Member
@@ -18,19 +19,21 @@ _EVERYBODY = 50
 _NEIGHBOURS = 3
 
 
-def _place(member: Member) -> bytes:
-    return blake2b(str(member).encode(), digest_size=8).digest()
+@lru_cache(maxsize=8)
+def _ring(members: frozenset[Member]) -> list[Member]:
+    """Return ``members`` in an order by chance, the same at each member."""
+    places = {member: blake2b(str(member).encode(), digest_size=8).digest() for member in members}
+    return sorted(members, key=lambda member: (places[member], member))
 
 
 def looked_after(me: Member, members: Iterable[Member]) -> list[Member]:
     """Return the members that ``me`` looks after: all others, or the next ones on the hash ring."""
-    others = {member for member in members if member != me}
-    if len(others) < _EVERYBODY:
-        return sorted(others)
-    ring = sorted(others, key=lambda member: (_place(member), member))
-    mine = (_place(me), me)
-    after = [member for member in ring if (_place(member), member) > mine]
-    return (after + ring)[:_NEIGHBOURS]
+    everybody = frozenset(members) | {me}
+    if len(everybody) <= _EVERYBODY:
+        return sorted(everybody - {me})
+    ring = _ring(everybody)
+    after = ring.index(me) + 1
+    return (ring[after:] + ring)[:_NEIGHBOURS]
 
 
 class Presence:

@@ -22,7 +22,8 @@ from actors.worker.fleet.members import FleetSettings, Member
 
 #: join: ask for a lease. renew: prolong it; the value is up to when all that came is handled.
 #: leave: prolong it, and own nothing in the next view. prepared: the value is the view's number.
-#: suspect: the value is the member. look: publish the committed and the announced view once more.
+#: suspect: the value is the member. look: publish the committed and the announced view once more;
+#: a record without a committed view takes nothing from owners that had one in an earlier record.
 Action = Literal["join", "renew", "leave", "prepared", "suspect", "look"]
 
 SCRIPT: Final = """\
@@ -41,6 +42,33 @@ local function publish(type, view)
   redis.call('PUBLISH', channel, '{"type":"' .. type .. '","view":' .. view.text .. '}')
 end
 
+local function reply(verdict, committed, announced, by)
+  return string.format('{"verdict":"%s","now":%.0f,"committed":%.0f,"announced":%.0f,"by":"%s"}',
+    verdict, now, committed, announced, by)
+end
+local function read_lease(text)
+  local ends, handled, leaving, of = text:match('^(%d+) (%d+) (%d) (.*)$')
+  return {ends = tonumber(ends), handled = tonumber(handled), leaving = leaving == '1',
+    incarnation = of}
+end
+local function write_lease(member, lease)
+  redis.call('HSET', KEYS[1], 'member ' .. member, string.format('%.0f %.0f %d %s',
+    lease.ends, lease.handled, lease.leaving and 1 or 0, lease.incarnation))
+end
+
+-- Most calls renew a lease while nothing else can be due: those read and write this lease alone.
+if action == 'renew' then
+  local quiet, text = unpack(redis.call('HMGET', KEYS[1], 'quiet', 'member ' .. id))
+  local lease = text and read_lease(text)
+  local ends, committed = (quiet or '0 0'):match('^(%d+) (%d+)$')
+  if now < tonumber(ends) and lease and lease.incarnation == incarnation then
+    lease.ends, lease.handled = now + ttl, tonumber(value)
+    write_lease(id, lease)
+    redis.call('PEXPIRE', KEYS[1], math.max(10 * ttl, 60000))
+    return reply('ok', committed, committed, '')
+  end
+end
+
 -- The record: a field for each member, and the two views.
 local leases, views, announced_at = {}, {}, now
 local fields = redis.call('HGETALL', KEYS[1])
@@ -48,12 +76,10 @@ for i = 1, #fields, 2 do
   local name, text = fields[i], fields[i + 1]
   local member = name:match('^member (.*)$')
   if member then
-    local ends, handled, leaving, of = text:match('^(%d+) (%d+) (%d) (.*)$')
-    leases[member] = {ends = tonumber(ends), handled = tonumber(handled),
-      leaving = leaving == '1', incarnation = of}
+    leases[member] = read_lease(text)
   elseif name == 'announced at' then
     announced_at = tonumber(text)
-  else
+  elseif name ~= 'quiet' then
     views[name] = cjson.decode(text)
     views[name].text = text
   end
@@ -64,8 +90,7 @@ local function store_view(name, view)
 end
 local function store_lease(member, lease)
   leases[member] = lease
-  redis.call('HSET', KEYS[1], 'member ' .. member, string.format('%.0f %.0f %d %s',
-    lease.ends, lease.handled, lease.leaving and 1 or 0, lease.incarnation))
+  write_lease(member, lease)
 end
 local function remove(member)
   leases[member] = nil
@@ -198,14 +223,16 @@ while true do
   remove_who_left()
 end
 if action == 'look' then
-  publish('commit', views.committed)
+  if views.committed ~= none then publish('commit', views.committed) end
   if is_under_way() then publish('prepare', views.announced) end
 end
+local first_end = is_under_way() and 0 or now + ttl
+for _, lease in pairs(leases) do first_end = math.min(first_end, lease.ends) end
+redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f %.0f', first_end, views.committed.number))
 for _, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, math.max(10 * ttl, 60000))
 end
-return string.format('{"verdict":"%s","now":%.0f,"committed":%.0f,"announced":%.0f,"by":"%s"}',
-  verdict, now, views.committed.number, views.announced.number, by)"""
+return reply(verdict, views.committed.number, views.announced.number, by)"""
 
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 

@@ -91,6 +91,6 @@ class NodeViews:
         self._last.clear()
 
     def settled_without(self, member: Member) -> bool:
-        """Whether the view in force is known at all nodes, and ``member`` is in none of them."""
+        """Whether ``member`` is in no view that is known to be in force."""
         views = self._in_force.values()
-        return all(view is not None and member not in view.members for view in views)
+        return all(view is None or member not in view.members for view in views)

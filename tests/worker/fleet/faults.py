@@ -8,6 +8,7 @@ from actors.worker.fleet.members import FleetSettings
 from tests.worker.fleet.process import Process
 from tests.worker.fleet.world import World
 
+
 #: Seconds after the last fault within which every name has an owner: leases of dead members end
 #: (ttl), somebody calls the script (ttl / 4), members that prepare forever are dropped, and so
 #: once more for who fails while that goes on.
@@ -21,7 +22,7 @@ def run_with_faults(seed: int, on_trace: Callable[[str], None] | None = None) ->
     world = World(seed, nodes=1 + seed % 3, settings=settings, on_trace=on_trace)
     rng, faults = world.rng, Faults(world)
     for n in range(rng.randrange(1, 7)):
-        world.scheduler.after(rng.random() * 0.5, lambda n=n: world.start(f"host-{n}"))
+        world.start_after(rng.random() * 0.5, f"host-{n}")
     world.run(1 + rng.random())
     for _ in range(rng.randrange(1, 12)):
         for _ in range(rng.choice([1, 1, 1, 3])):

@@ -106,9 +106,9 @@ class Process:
             return
         node = connection.node.name
         if isinstance(item, tuple):
-            name, id = item
+            name, number = item
             if self.member.delivers(name, node, self.clock):
-                self.world.delivered(self, name, id)
+                self.world.delivered(self, name, number)
         else:
             self._carry_out(self.member.told(node, item, self.clock))
 

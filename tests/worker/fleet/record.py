@@ -11,6 +11,8 @@ from actors.worker.fleet.members import FleetSettings, Gone, Member
 from actors.worker.fleet.messages import Commit, Prepare, Reply, Verdict
 from actors.worker.fleet.views import View
 
+NO_VIEW = View(0)
+
 Published = list[Prepare | Commit]
 
 
@@ -28,13 +30,14 @@ class Record:
 
     settings: FleetSettings
     leases: dict[str, Lease] = field(default_factory=dict)
-    committed: View = View(0)
-    announced: View = View(0)
+    committed: View = NO_VIEW
+    announced: View = NO_VIEW
     announced_at: int = 0
     prepared: set[Member] = field(default_factory=set)
 
     def call(self, now: int, me: Member, action: str, value: str = "") -> tuple[Reply, Published]:
-        self.now, self.published = now, []
+        self.now = now
+        self.published: Published = []
         if action == "prepared" and int(value) == self.announced.number and self.is_alive(me):
             self.prepared.add(me)
         gone = self.drop(value if action == "suspect" else "")
@@ -52,7 +55,8 @@ class Record:
             self.commit(self.announced)
             verdict = self.remove_who_left(me, verdict)
         if action == "look":
-            self.published.append(Commit(self.committed))
+            if self.committed.number:
+                self.published.append(Commit(self.committed))
             if self.under_way:
                 self.published.append(Prepare(self.announced))
         reply = Reply(verdict, now, self.committed.number, self.announced.number, by)

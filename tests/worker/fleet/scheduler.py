@@ -15,12 +15,12 @@ class Scheduler:
         self.now = 0.0
         self.rng = random.Random(seed)
         self._order = count()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
 
-    def at(self, time: float, do: Callable[[], None]) -> None:
+    def at(self, time: float, do: Callable[[], object]) -> None:
         heapq.heappush(self._due, (max(time, self.now), next(self._order), do))
 
-    def after(self, seconds: float, do: Callable[[], None]) -> None:
+    def after(self, seconds: float, do: Callable[[], object]) -> None:
         self.at(self.now + seconds, do)
 
     def run(self, until: float) -> None:
@@ -38,7 +38,7 @@ class Wire:
         self._delay = scheduler.rng.choice([0.001, 0.001, 0.002, 0.03])
         self._last = 0.0
 
-    def send(self, arrive: Callable[[], None]) -> None:
+    def send(self, arrive: Callable[[], object]) -> None:
         rng = self._scheduler.rng
         delay = self._delay * (0.5 + rng.random())
         self._last = max(self._last, self._scheduler.now + delay)

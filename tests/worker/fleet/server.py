@@ -102,9 +102,7 @@ class Servers:
         reply, published = self.record.call(self.now_ms, me, action, value)
         for lease in self.record.leases.values():
             # A record that lost its data does not take back what it granted.
-            self.lease_ends[lease.member] = max(
-                lease.ends, self.lease_ends.get(lease.member, 0)
-            )
+            self.lease_ends[lease.member] = max(lease.ends, self.lease_ends.get(lease.member, 0))
         self.on_call(me, action, value, reply, published)
         for message in published:
             self.nodes[0].publish_control(message)

@@ -71,6 +71,9 @@ class World:
         self.processes.append(process)
         return process
 
+    def start_after(self, seconds: float, id: str) -> None:
+        self.scheduler.after(seconds, lambda: self.start(id))
+
     def run(self, seconds: float) -> None:
         self.scheduler.run(self.scheduler.now + seconds)
 
@@ -86,28 +89,28 @@ class World:
 
     # --- what must hold ----------------------------------------------------------------------
 
-    def delivered(self, process: Process, name: str, id: int) -> None:
+    def delivered(self, process: Process, name: str, number: int) -> None:
         """``process`` delivers a message: nobody else has, and its lease holds."""
-        self.handled[id].append(process)
-        if len(self.handled[id]) > 1:
-            who = " and ".join(str(each.me) for each in self.handled[id])
-            raise Broken(f"{who} delivered message {id} of {name}: {self.replay}")
+        self.handled[number].append(process)
+        if len(self.handled[number]) > 1:
+            who = " and ".join(str(each.me) for each in self.handled[number])
+            raise Broken(f"{who} delivered message {number} of {name}: {self.replay}")
         ends = self.servers.lease_ends.get(process.me, 0)
         if (EPOCH + self.scheduler.now) * 1000 > ends:
-            raise Broken(f"{process.me} delivered message {id} after its lease: {self.replay}")
+            raise Broken(f"{process.me} delivered message {number} after its lease: {self.replay}")
 
     def lost(self, since: float, until: float) -> list[int]:
         """Return the messages of a time that nobody has delivered."""
         return [
-            id
-            for id, (time, _) in enumerate(self.published)
-            if since <= time < until and not self.handled[id]
+            number
+            for number, (time, _) in enumerate(self.published)
+            if since <= time < until and not self.handled[number]
         ]
 
     def check_recovered(self, since: float, until: float) -> None:
         """Every name has an owner: of what was published in that time, nothing is lost."""
         if lost := self.lost(since, until):
-            names = sorted({self.published[id][1] for id in lost})
+            names = sorted({self.published[each][1] for each in lost})
             time = self.published[lost[0]][0]
             raise Broken(f"nobody owns {names} at {time:.3f} s and later: {self.replay}")
 
