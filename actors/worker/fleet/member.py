@@ -71,7 +71,7 @@ class FleetMember:
         self._said_prepared: int | None = None
         self._doubts: frozenset[tuple[str, int | None]] = frozenset()
         self._other: Member | None = None
-        self._is_out = False
+        self._has_joined = self._is_out = False
 
     # --- what the caller asks ----------------------------------------------------------------
 
@@ -97,7 +97,9 @@ class FleetMember:
             self._lease.due = self._look_due = now
         elif self.phase is Phase.JOINING:
             self._lease.at_once(now)
-        return [*decisions, Call("look", "", now), *self.tick(now)]
+        if self._has_joined:  # Before, the first commit that comes is the one that counts.
+            decisions.append(Call("look", "", now))
+        return decisions + self.tick(now)
 
     def disconnected(self, node: str, now: float) -> list[Decision]:
         """The connection to ``node`` has ended: what it would have brought may be lost."""
@@ -207,6 +209,7 @@ class FleetMember:
         self._other = None
         if reply.verdict is Verdict.OK:
             self._lease.granted(call.sent, now)
+            self._has_joined = True
             if self.phase is Phase.JOINING:
                 self.phase = Phase.JOINED
         else:
@@ -223,7 +226,7 @@ class FleetMember:
         announced = self._holdings.announced
         number = None if announced is None else announced.number
         numbers = self._holdings.views.numbers()
-        doubts = {(node, at) for node, at in numbers.items() if at != reply.committed}
+        doubts = {(node, at) for node, at in numbers.items() if (at or 0) != reply.committed}
         if reply.announced not in (reply.committed, number):
             doubts.add(("announced", number))
         again = doubts & self._doubts

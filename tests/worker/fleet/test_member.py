@@ -75,9 +75,11 @@ def test_f1_a_member_joins_when_the_control_channel_is_subscribed():
     member = make()
     assert member.tick(0.0) == []
     assert member.wake_at() == inf
-    assert member.connected("n1", 1.0) == [call("look", sent=1.0), call("join", sent=1.0)]
+    assert member.connected("n1", 1.0) == [call("join", sent=1.0)]
     assert member.phase is Phase.JOINING
-    assert of(Call, member.connected("n2", 1.1)) == [call("look", sent=1.1)]
+    assert member.connected("n2", 1.1) == []
+    member.replied(call("join", sent=1.0), ok(), 1.2)
+    assert of(Call, member.connected("n3", 1.3)) == [call("look", sent=1.3)]
 
 
 def test_f3_a_lease_is_renewed_every_quarter_of_its_time():
