@@ -18,8 +18,6 @@ from __future__ import annotations
 import hashlib
 from typing import Final, Literal
 
-from actors.worker.fleet.members import FleetSettings, Member
-
 #: join: ask for a lease. renew: prolong it; the value is up to when all that came is handled.
 #: leave: prolong it, and own nothing in the next view. prepared: the value is the view's number.
 #: suspect: the value is the member. look: publish the committed and the announced view once more;
@@ -38,10 +36,9 @@ end
 local function is_same(a, b)
   return table.concat(a, ' ') == table.concat(b, ' ')
 end
-local function publish(type, view)
-  redis.call('PUBLISH', channel, '{"type":"' .. type .. '","view":' .. view.text .. '}')
+local function publish(kind, view)
+  redis.call('PUBLISH', channel, '{"type":"' .. kind .. '","view":' .. view.text .. '}')
 end
-
 local function reply(verdict, committed, announced, by)
   return string.format('{"verdict":"%s","now":%.0f,"committed":%.0f,"announced":%.0f,"by":"%s"}',
     verdict, now, committed, announced, by)
@@ -200,16 +197,16 @@ end
 local owners = those_alive(views.committed.members)
 remove_who_left()
 local stay = members_that_stay()
-local next = stay
-if is_under_way() then next = those_alive(views.announced.members) end
-local is_broken = is_under_way() and #next < #views.announced.members
-if #owners < #views.committed.members or (is_broken and is_same(next, owners)) then
+local following = stay
+if is_under_way() then following = those_alive(views.announced.members) end
+local is_broken = is_under_way() and #following < #views.announced.members
+if #owners < #views.committed.members or (is_broken and is_same(following, owners)) then
   local without = new_view(owners, gone)
   store_view('announced', without)
-  if not is_same(next, owners) then announce(next) end
+  if not is_same(following, owners) then announce(following) end
   commit(without)
 elseif is_broken then
-  announce(next)
+  announce(following)
 end
 while true do
   if not is_under_way() then
@@ -235,31 +232,3 @@ end
 return reply(verdict, views.committed.number, views.announced.number, by)"""
 
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-
-def record_keys(fleet: str) -> tuple[str, str]:
-    """Return the keys of the fleet's record; a cluster keeps both of them in one slot."""
-    return f"fleet:{{{fleet}}}", f"fleet:{{{fleet}}}:prepared"
-
-
-def control_channel(fleet: str) -> str:
-    """Return the channel on which the script tells the members of views."""
-    return f"fleet:{{{fleet}}}:control"
-
-
-def presence_channel(fleet: str, member: Member) -> str:
-    """Return the channel that ``member`` subscribes to, to show that it is connected."""
-    return f"fleet:{{{fleet}}}:presence:{member}"
-
-
-def call_arguments(
-    fleet: str, me: Member, settings: FleetSettings, action: Action, value: str
-) -> tuple[str, ...]:
-    """Return what follows EVALSHA and the digest, or EVAL and the text, for a call of ``me``."""
-    times = (settings.ttl, settings.prepare_within)
-    return (
-        *("2", *record_keys(fleet)),
-        *(action, me.id, me.incarnation, value),
-        *(str(round(seconds * 1000)) for seconds in times),
-        control_channel(fleet),
-    )

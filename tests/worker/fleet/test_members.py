@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from actors.redis.slots import key_slot
+from actors.worker.fleet.calls import control_channel, presence_channel, record_keys
 from actors.worker.fleet.members import FleetSettings, Gone, Member
 from actors.worker.fleet.messages import (
     Commit,
@@ -87,6 +89,13 @@ def test_f2_messages_of_the_control_channel():
 def test_what_the_script_did_not_publish_is_told(payload):
     with pytest.raises(FleetFormatError, match="no message of a fleet"):
         decode_message(payload)
+
+
+def test_f1_a_cluster_keeps_the_record_in_one_slot():
+    slots = {key_slot(key.encode()) for key in record_keys("shop")}
+    assert slots == {key_slot(b"shop")}
+    names = {control_channel("shop"), presence_channel("shop", A), presence_channel("shop", B)}
+    assert len(names | set(record_keys("shop"))) == 5
 
 
 def test_replies():

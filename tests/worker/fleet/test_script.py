@@ -8,15 +8,10 @@ import msgspec
 import pytest
 
 from actors import Redis
+from actors.worker.fleet.calls import call_arguments, control_channel, record_keys
 from actors.worker.fleet.members import FleetSettings, Member
 from actors.worker.fleet.messages import Commit, decode_message, decode_reply
-from actors.worker.fleet.script import (
-    DIGEST,
-    SCRIPT,
-    call_arguments,
-    control_channel,
-    record_keys,
-)
+from actors.worker.fleet.script import DIGEST, SCRIPT
 from tests.worker.fleet.record import Record
 
 SETTINGS = FleetSettings()
