@@ -4,7 +4,8 @@ A member is
 
 - ``NEW`` until the control channel is subscribed for the first time;
 - ``JOINING`` while it has no place in the record: it asks for one;
-- ``JOINED`` while it renews its lease. Whether it owns names is a matter of views (holdings.py);
+- ``JOINED`` while it renews its lease, which it does while any node is connected. Whether it owns
+  names is a matter of views (holdings.py);
 - ``LEAVING`` from :meth:`FleetMember.leave` until no view has it any longer;
 - ``ENDED`` then.
 
@@ -144,13 +145,15 @@ class FleetMember:
 
     def unanswered(self, call: Call, now: float) -> list[Decision]:
         """No reply to ``call`` came in time, or an error: whether it ran is not known."""
-        if call.action in _LEASE_CALLS.values():
+        if self.phase is not Phase.ENDED and call.action in _LEASE_CALLS.values():
             self._lease.failed(now)
         return self.tick(now)
 
     def counted(self, subscribers: Mapping[Member, int] | None, now: float) -> list[Decision]:
         """So many are subscribed to the presence channels; None where the server did not say."""
         decisions = self._check_lease(now)
+        if self.phase is Phase.ENDED:
+            return decisions
         if subscribers is None:
             self._presence.forget()
             suspects = []
@@ -166,8 +169,8 @@ class FleetMember:
         """Time has passed: do what is due."""
         decisions = self._check_lease(now)
         if now >= self._lease.due and self.phase in _LEASE_CALLS:
-            if self.phase is Phase.JOINING and not self._holdings.views:
-                self._lease.failed(now)  # Deaf: a place in a view would be of no use.
+            if self.phase is not Phase.LEAVING and not self._holdings.views:
+                self._lease.failed(now)  # Deaf: others shall own what it would own.
             else:
                 self._lease.called()
                 decisions.append(Call(_LEASE_CALLS[self.phase], "", now))
