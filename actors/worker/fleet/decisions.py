@@ -19,8 +19,8 @@ class Call(msgspec.Struct, frozen=True):
 
     Attributes:
         action: what to call for.
-        value: the script's fourth argument. For ``renew`` the caller sets it: the server's time
-            up to which all that came is handled.
+        value: the script's fourth argument. For ``renew`` it is empty, and the caller puts in the
+            server's time, in milliseconds, up to which all that came is handled.
         sent: when the call was decided.
     """
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final, Literal
 
-#: join: ask for a lease. renew: prolong it; the value is up to when all that came is handled.
+#: join: ask for a lease. renew: prolong it; the value is up to when all that came is handled, or
+#: empty where that is as before.
 #: leave: prolong it, and own nothing in the next view. prepared: the value is the view's number.
 #: suspect: the value is the member. look: publish the committed and the announced view once more;
 #: a record without a committed view takes nothing from owners that had one in an earlier record.
@@ -59,7 +60,7 @@ if action == 'renew' then
   local lease = text and read_lease(text)
   local ends, committed = (quiet or '0 0'):match('^(%d+) (%d+)$')
   if now < tonumber(ends) and lease and lease.incarnation == incarnation then
-    lease.ends, lease.handled = now + ttl, tonumber(value)
+    lease.ends, lease.handled = now + ttl, tonumber(value) or lease.handled
     write_lease(id, lease)
     redis.call('PEXPIRE', KEYS[1], math.max(10 * ttl, 60000))
     return reply('ok', committed, committed, '')
@@ -162,7 +163,8 @@ elseif action == 'renew' or action == 'leave' then
     verdict = 'unknown'
   else
     mine.ends = now + ttl
-    if action == 'renew' then mine.handled = tonumber(value) else mine.leaving = true end
+    if action == 'leave' then mine.leaving = true end
+    if action == 'renew' then mine.handled = tonumber(value) or mine.handled end
     store_lease(id, mine)
   end
 end

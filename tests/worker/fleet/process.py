@@ -170,7 +170,6 @@ class Process:
 
     def _call(self, call: d.Call) -> None:
         answered = False
-        value = "0" if call.action == "renew" else call.value
 
         def finish(reply: Reply | None) -> None:
             nonlocal answered
@@ -181,7 +180,7 @@ class Process:
                 else:
                     self._carry_out(self.member.replied(call, reply, self.clock))
 
-        self._ask(lambda: self.world.servers.call(self.me, call.action, value), finish)
+        self._ask(lambda: self.world.servers.call(self.me, call.action, call.value), finish)
         self.scheduler.after(_CALL_TIMEOUT, lambda: self.do(lambda: finish(None)))
 
     def _ask(self, question: Callable[[], Any], take: Callable[[Any], None]) -> None:

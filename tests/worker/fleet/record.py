@@ -87,7 +87,7 @@ class Record:
                 return Verdict.UNKNOWN, ""
             mine.ends = self.now + round(self.settings.ttl * 1000)
             mine.leaving = mine.leaving or action == "leave"
-            if action == "renew":
+            if action == "renew" and value:
                 mine.handled = int(value)
         return Verdict.OK, ""
 

@@ -61,7 +61,7 @@ def random_call(rng: random.Random, record: Record):
         return rng.choice(unprepared), "prepared", str(record.announced.number)
     alive = [lease.member for lease in record.leases.values()]
     if alive and rng.random() < 0.6:
-        return rng.choice(alive), "renew", str(rng.choice([0, START]))
+        return rng.choice(alive), "renew", rng.choice(["", "0", str(START)])
     me = rng.choice(MEMBERS)
     action = rng.choice(["join", "join", "join", "renew", "prepared", "suspect", "leave", "look"])
     if action == "renew":
