@@ -212,8 +212,8 @@ class SubscriptionCalls:
         try:
             async with asyncio.timeout(timeout) as limit:
                 if targets:
-                    if tree.registry.histories is not None:
-                        await tree.registry.histories.settled()
+                    if tree.registry.names:
+                        await self._recoveries.catch_up()
                     tree.manager.tell(Drain(targets, call))
                     await _confirmed(tree, call)
                 for handler in handlers:

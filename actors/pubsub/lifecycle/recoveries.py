@@ -77,6 +77,13 @@ class Recoveries:
         )
         registry.histories = self._histories
 
+    async def catch_up(self) -> None:
+        """Have all histories read, and wait until no channel is behind."""
+        for subscription in self._tree.registry.subscriptions.values():
+            if subscription.intake is not None:
+                subscription.intake.check()
+        await self._histories.settled()
+
     def _tell(self, target: Target, gap: Gap) -> None:
         self._tree.registry.not_recovered(target, gap)
 
