@@ -5,9 +5,11 @@
     python -m examples.demo --url redis://...   on a server of your own
 
 The last line is for programs: ``demo: published=N delivered=N restarts=N gaps=N failures=N``; on a
-cluster the losses of each fault follow, `` lost: kill-connections=N setslot=N ...``.
+cluster the losses of each fault follow, without recovery and with it:
+`` lost: kill-connections=N setslot=N ... with-recovery: kill-connections=N ...``.
 
-The exit code is 0 if every loss lies inside a reported gap and nothing else went wrong; 1 with one
+The exit code is 0 if every loss lies inside a reported gap, the consumer with recovery was told of
+each of its losses, and nothing else went wrong; 1 with one
 sentence on stderr if not; 2 for wrong arguments.
 """
 
@@ -115,6 +117,10 @@ def _report(outcome: Outcome, *, by_fault: bool) -> int:
     if balance.twice:
         when = ", ".join(f"{n} in {fault}" for fault, n in balance.twice_by_fault.items())
         problems.append(f"{balance.twice} messages arrived twice ({when})")
+    if balance.recovering_untold:
+        problems.append(f"with recovery {balance.recovering_untold} messages were lost untold")
+    if balance.recovering_twice:
+        problems.append(f"with recovery {balance.recovering_twice} messages arrived twice")
     if outcome.book != outcome.handed_to_book:
         problems.append(f"book has {outcome.book}, but was sent {outcome.handed_to_book}")
     if not balance.delivered:
@@ -127,6 +133,8 @@ def _report(outcome: Outcome, *, by_fault: bool) -> int:
             f"{balance.unanswered} publishes failed or got no answer and do not count as published"
             f" ({balance.unanswered_arrived} of these messages arrived nevertheless)."
         )
+    recovering = sum(balance.recovering_lost.values())
+    _say(f"a second consumer, which recovers, lost {recovering}.")
     explained = balance.lost - balance.unexplained
     where = "all inside reported gaps" if not balance.unexplained else f"{explained} inside gaps"
     _say(
@@ -141,6 +149,8 @@ def _report(outcome: Outcome, *, by_fault: bool) -> int:
     )
     if by_fault:
         last += " lost: " + " ".join(f"{fate.fault}={fate.lost}" for fate in outcome.fates)
+        last += " with-recovery: "
+        last += " ".join(f"{fate.fault}={fate.recovering}" for fate in outcome.fates)
     print(last, flush=True)
     return 1 if problems else 0
 

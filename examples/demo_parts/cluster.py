@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from actors import ActorSystem, RedisCluster
@@ -10,6 +11,7 @@ from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.slot_moves import can_migrate_atomically
 from examples.demo_parts.display import Display
+from examples.demo_parts.recovering import HISTORY
 from examples.demo_parts.stage import RETRY, Fault, Outcome, Stage
 from examples.demo_parts.story import Story
 
@@ -42,13 +44,24 @@ async def on_embedded_cluster(display: Display, seconds: float) -> Outcome:
                 system=system,
             )
 
+        def recover(handlers: dict[str, Any], on_gap: Any, system: ActorSystem) -> Any:
+            return consumer.sharded_pubsub(
+                channel_handlers=handlers,
+                recover=True,
+                on_gap=on_gap,
+                retry_policy=RETRY,
+                max_idle_seconds=1,
+                system=system,
+            )
+
         async with publisher, consumer:
             faults = await _Breaker(cluster).faults()
             stage = Stage(
                 title,
                 display,
                 subscribe=subscribe,
-                publish=publisher.spublish,
+                recover=recover,
+                publish=partial(publisher.spublish, history=HISTORY),
                 channels=CHANNELS,
                 rate=RATE,
                 calm=max(0.3, (seconds - FAULT_SECONDS) / (len(faults) + 1)),

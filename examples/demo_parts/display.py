@@ -49,13 +49,23 @@ class Fate:
     gaps: int
     restarts: int
     lost: int
+    recovering: int
 
-    HEAD = ("fault", "back after", "gaps", "restarts", "lost", "what was done")
+    HEAD = (
+        "fault",
+        "back after",
+        "gaps",
+        "restarts",
+        "lost",
+        "with recovery",
+        "what was done",
+    )
 
     def cells(self) -> tuple[str, ...]:
         """Return the row as text."""
         back = f"{self.back:.2f} s"
-        return (self.fault, back, str(self.gaps), str(self.restarts), str(self.lost), self.what)
+        counts = (self.gaps, self.restarts, self.lost, self.recovering)
+        return (self.fault, back, *map(str, counts), self.what)
 
 
 #: From this many columns on there is room for why an actor last ended.

@@ -36,6 +36,9 @@ class Channel:
     accepted: dict[int, Publish] = field(default_factory=dict)
     arrived: set[int] = field(default_factory=set)
     gaps: list[Gap] = field(default_factory=list)
+    recovered: set[int] = field(default_factory=set)
+    recovered_twice: int = 0
+    not_recovered: bool = False
     next_number: int = 1
     newest: int = 0
     unanswered: int = 0
@@ -70,6 +73,9 @@ class Balance:
         unanswered_arrived: those of them that were delivered nevertheless.
         gaps: gaps reported, one for each channel and interruption.
         lost_by_fault: the lost ones by the fault during which they were published.
+        recovering_lost: the messages that the consumer with recovery did not get, by fault.
+        recovering_untold: those of them on channels of which it was not told that it lost some.
+        recovering_twice: those that it got twice.
         twice_by_fault: second deliveries, by the fault during which they came.
     """
 
@@ -83,6 +89,9 @@ class Balance:
     unanswered_arrived: int
     gaps: int
     lost_by_fault: dict[str, int]
+    recovering_lost: dict[str, int]
+    recovering_untold: int
+    recovering_twice: int
     twice_by_fault: dict[str, int]
 
 
@@ -136,6 +145,16 @@ class Ledger:
             books.late.append(number)
         books.newest = max(books.newest, number)
 
+    def recovered(self, channel: str, number: int) -> None:
+        """A handler with recovery was called with a message."""
+        books = self.channels[channel]
+        books.recovered_twice += number in books.recovered
+        books.recovered.add(number)
+
+    def not_recovered(self, gap: Gap) -> None:
+        """The library reported a gap that a history could not fill."""
+        self.channels[gap.name].not_recovered = True
+
     def reported(self, gap: Gap) -> None:
         """The library reported a gap."""
         self.channels[gap.name].gaps.append(gap)
@@ -152,9 +171,10 @@ class Ledger:
         return [name for name, books in self.channels.items() if books.newest < mark[name]]
 
     def all_settled(self) -> bool:
-        """Whether the newest accepted message of every channel was delivered."""
+        """Whether the newest accepted message of every channel was delivered, to both consumers."""
         return all(
-            books.newest >= max(books.accepted, default=0) for books in self.channels.values()
+            min(books.newest, max(books.recovered, default=0)) >= max(books.accepted, default=0)
+            for books in self.channels.values()
         )
 
     def balance(self) -> Balance:
@@ -162,12 +182,17 @@ class Ledger:
         books = list(self.channels.values())
         delivered = sum(len(one.accepted.keys() & one.arrived) for one in books)
         by_fault: Counter[str] = Counter({fault: 0 for _, fault in self._chapters})
-        lost = unexplained = 0
+        lost = unexplained = untold = 0
+        recovering: Counter[str] = Counter({fault: 0 for _, fault in self._chapters})
         for one in books:
             for sent in one.lost():
                 lost += 1
                 unexplained += not one.explains(sent)
                 by_fault[self._chapter_of(sent)] += 1
+            for number, sent in one.accepted.items():
+                if number not in one.recovered:
+                    recovering[self._chapter_of(sent)] += 1
+                    untold += not one.not_recovered
         published = sum(len(one.accepted) for one in books)
         return Balance(
             published=published,
@@ -180,6 +205,9 @@ class Ledger:
             unanswered_arrived=sum(len(one.arrived - one.accepted.keys()) for one in books),
             gaps=sum(len(one.gaps) for one in books),
             lost_by_fault=dict(by_fault),
+            recovering_lost=dict(recovering),
+            recovering_untold=untold,
+            recovering_twice=sum(one.recovered_twice for one in books),
             twice_by_fault=dict(self._twice),
         )
 

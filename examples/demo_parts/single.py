@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from actors import ActorSystem, Redis
 from actors.redis.exceptions import RedisError, ResponseError
 from actors.testing import EmbeddedServer
 from examples.demo_parts.display import Display
+from examples.demo_parts.recovering import HISTORY
 from examples.demo_parts.stage import RETRY, DemoError, Fault, Outcome, Stage
 from examples.demo_parts.story import Story
 
@@ -84,6 +87,16 @@ async def _play(
             system=system,
         )
 
+    def recover(handlers: dict[str, Any], on_gap: Any, system: ActorSystem) -> Any:
+        return consumer.pubsub(
+            channel_handlers=handlers,
+            recover=True,
+            on_gap=on_gap,
+            retry_policy=RETRY,
+            max_idle_seconds=1,
+            system=system,
+        )
+
     # Not the URL itself: it may have a password in it.
     title = title or f"mailslot demo on your own server, {publisher.connection_pool.location}"
     async with publisher, consumer:
@@ -92,7 +105,8 @@ async def _play(
             title,
             display,
             subscribe=subscribe,
-            publish=publisher.publish,
+            recover=recover,
+            publish=partial(publisher.publish, history=HISTORY),
             channels=channels,
             rate=RATE,
             calm=0.3,
@@ -105,15 +119,19 @@ async def _play(
                 "event",
                 "only the demo's own connection is broken; restart the server if you like",
             )
-        return await stage.play(faults)
+        try:
+            return await stage.play(faults)
+        finally:
+            await _forget(publisher, channels)
 
 
 def _connection_faults(stage: Stage, client: Any) -> list[Fault]:
     async def kill() -> None:
         # The reader may still be reconnecting after the kill before: wait for its connection.
         async with asyncio.timeout(2):
-            while not await _kill_reader(stage, client):
-                await asyncio.sleep(0.01)
+            for pubsub in (stage.pubsub, stage.recovering.pubsub):
+                while not await _kill_reader(stage, pubsub, client):
+                    await asyncio.sleep(0.01)
 
     async def kill_five() -> None:
         await _spaced(kill, times=5, seconds=0.2)
@@ -124,8 +142,8 @@ def _connection_faults(stage: Stage, client: Any) -> list[Fault]:
     ]
 
 
-async def _kill_reader(stage: Stage, client: Any) -> bool:
-    connection = stage.pubsub.connection
+async def _kill_reader(stage: Stage, pubsub: Any, client: Any) -> bool:
+    connection = pubsub.connection
     if connection is None:
         return False
     try:
@@ -143,6 +161,13 @@ async def _spaced(act: Callable[[], Awaitable[None]], times: int, seconds: float
         await act()
         if left:
             await asyncio.sleep(seconds)
+
+
+async def _forget(client: Any, channels: list[str]) -> None:
+    """Delete the histories, as far as the server lets itself be asked."""
+    for channel in channels:
+        with suppress(RedisError, TimeoutError, OSError):
+            await client.execute_command("DEL", f"{{{channel}}}:history")
 
 
 async def _check(client: Any) -> None:

@@ -13,6 +13,7 @@ from actors import ActorSystem, Gap
 from actors.redis.exceptions import RedisError
 from examples.demo_parts.display import Display, Fate, Status
 from examples.demo_parts.ledger import Balance, Ledger
+from examples.demo_parts.recovering import Recovering, SubscribeRecovering
 from examples.demo_parts.story import Story
 from examples.demo_parts.view import Figures, Meter, tree_rows
 from examples.demo_parts.worker import Worker
@@ -71,6 +72,7 @@ class Stage:
         title: the headline of the display.
         display: shows the story.
         subscribe: takes handlers by channel and the story; returns the pubsub object to enter.
+        recover: subscribes the second consumer, which recovers.
         publish: sends a payload to a channel and returns the server's answer.
         channels: the channels to use.
         rate: messages a second over all channels.
@@ -83,7 +85,8 @@ class Stage:
         display: Display,
         *,
         subscribe: Callable[[dict[str, Any], Story, ActorSystem], Any],
-        publish: Callable[[str, bytes], Awaitable[int]],
+        recover: SubscribeRecovering,
+        publish: Callable[[str, bytes], Awaitable[Any]],
         channels: list[str],
         rate: float,
         calm: float,
@@ -98,6 +101,7 @@ class Stage:
         self.ledger = Ledger()
         self.story = Story(self.ledger, display.show)
         self.pubsub: Any = None
+        self.recovering = Recovering(self.ledger, recover)
         self._meter = Meter()
         self._figures = Figures(
             rate_of=self._rate_of,
@@ -122,7 +126,7 @@ class Stage:
                 self.ledger.open(channel)
             handlers = {channel: worker.handler(channel) for channel in self.channels}
             self.pubsub = self.subscribe(handlers, self.story, system)
-            async with self.pubsub, self._drawn():
+            async with self.recovering.consuming(self.channels), self.pubsub, self._drawn():
                 await worker.begin_publishing(self.publish, self.channels, self.rate)
                 self.story.say(
                     "title",
@@ -169,21 +173,26 @@ class Stage:
         gaps = story.gaps_of_fault()
         story.say("good", f"{receives}; {_in_words(gaps)}")
         self._fates.append(
-            Fate(fault.name, fault.what, back, len(gaps), story.restarts - restarts, lost=0)
+            Fate(fault.name, fault.what, back, len(gaps), story.restarts - restarts, 0, 0)
         )
 
     async def _wait_for_stragglers(self) -> None:
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 5.0
         while not self.ledger.all_settled() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await asyncio.sleep(STRAGGLERS_SECONDS)
 
     async def _add_up(self, worker: Worker) -> Outcome:
         balance = self.ledger.balance()
-        lost = balance.lost_by_fault
+        lost, recovering = balance.lost_by_fault, balance.recovering_lost
         return Outcome(
             balance=balance,
-            fates=[replace(fate, lost=lost.get(fate.fault, 0)) for fate in self._fates],
+            fates=[
+                replace(
+                    fate, lost=lost.get(fate.fault, 0), recovering=recovering.get(fate.fault, 0)
+                )
+                for fate in self._fates
+            ],
             restarts=self.story.restarts,
             failures=self.story.failures,
             book=await worker.book_total(),

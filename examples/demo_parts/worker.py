@@ -98,7 +98,7 @@ class Publisher(Actor[str]):
     def __init__(
         self,
         channel: str,
-        publish: Callable[[str, bytes], Awaitable[int]],
+        publish: Callable[[str, bytes], Awaitable[Any]],
         ledger: Ledger,
         numbers: itertools.count[int],
         interval: float,
@@ -134,7 +134,7 @@ class Publisher(Actor[str]):
             # Not sent again: the server may have executed it.
             self.ledger.unanswered(self.channel)
             return False
-        if isinstance(answer, int):
+        if answer is not None:
             self.ledger.accepted(self.channel, number, asked)
         return True
 
@@ -171,7 +171,7 @@ class Worker:
             raise Declined(f"payment {payment.number}")
 
     async def begin_publishing(
-        self, publish: Callable[[str, bytes], Awaitable[int]], channels: list[str], rate: float
+        self, publish: Callable[[str, bytes], Awaitable[Any]], channels: list[str], rate: float
     ) -> None:
         """Publish ``rate`` messages a second to all ``channels`` together."""
         numbers = {kind: itertools.count(1) for kind in ("orders", "payments", "quotes")}

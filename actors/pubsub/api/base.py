@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, ClassVar, Final, Generic, Self
 
@@ -35,6 +35,7 @@ from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.progress import Progress
     from actors.pubsub.lifecycle.recoveries import HistoryAccess, Recoveries
 
 # Seconds for the answer to a PING, unless the pool was given a stream_timeout.
@@ -148,7 +149,12 @@ class BasePubSub(Generic[AnyStr]):
         from actors.pubsub.lifecycle.recoveries import Recoveries  # noqa: PLC0415 - as above
 
         settings = self.connection_pool.settings
-        return Recoveries(tree, self._options.recover, self._history_access, settings)
+        access = self._history_access
+        return Recoveries(tree, self._options.recover, access, settings, self._track)
+
+    def _track(self, progress: Mapping[Any, Progress]) -> None:
+        """Have the iterator note which messages its reader has handled."""
+        self._popleft = self._queue.track(progress)
 
     def _history_access(self) -> HistoryAccess:
         """Return how the histories of channels are read."""

@@ -20,7 +20,12 @@ class PubSubStats(msgspec.Struct, frozen=True):
         gaps: gaps reported.
         reconnects: connections replaced.
         revocations: subscriptions that a server ended by itself.
+        recovering: channels that recover.
+        behind: those of them that read what they have missed, or wait to.
+        behind_seconds: for how long one of them has been behind, at the most.
         recovered: missed messages that were delivered out of a history.
+        resumed: those of them that came between a position that was kept and the end of the history
+            when the consumer began; some of them may have been handled before.
         lost: messages that a history did not have any more.
         unknown: gaps of which nobody knows how many messages are lost for good, where the consumer
             asked for recovery.
@@ -37,7 +42,11 @@ class PubSubStats(msgspec.Struct, frozen=True):
     gaps: int
     reconnects: int
     revocations: int
+    recovering: int = 0
+    behind: int = 0
+    behind_seconds: float = 0.0
     recovered: int = 0
+    resumed: int = 0
     lost: int = 0
     unknown: int = 0
     history_reads: int = 0

@@ -220,6 +220,8 @@ class SubscriptionCalls:
                     await handler.stopped()
                 if tree.written is not None:
                     await tree.written()
+                if tree.keep_positions is not None:
+                    await tree.keep_positions()
         except ConnectionError:  # the pub/sub object ended meanwhile, and with it all subscriptions
             return not any(handler.alive for handler in handlers)
         except (TimeoutError, asyncio.CancelledError) as error:

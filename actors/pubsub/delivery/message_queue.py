@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.delivery.notices import GapNotice
 from actors.pubsub.delivery.pending_hooks import PendingHooks, RunningHook
 from actors.pubsub.delivery.pending_nones import PendingNones
+from actors.pubsub.delivery.progress import InHand, Progress
 from actors.pubsub.delivery.user_hooks import start_hook
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.envelopes import Envelope, Lagged
@@ -55,6 +56,21 @@ class MessageQueue:
         self._since = 0.0
         self.loop = self._loop = loop
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._popleft: Callable[[], Any] = self.mailbox.queue.popleft
+        self._in_hand: InHand | None = None
+
+    def track(self, progress: Mapping[Any, Progress]) -> Callable[[], Any]:
+        """Note which messages the reader has in hand, and has handled, from now on.
+
+        Args:
+            progress: the progress of each channel that resumes.
+
+        Returns:
+            the function that takes the next entry out of the queue.
+        """
+        self._in_hand = InHand(self.mailbox.queue, progress)
+        self._popleft = self._in_hand.popleft
+        return self._popleft
 
     # -- writers -----------------------------------------------------------------------------------
 
@@ -102,6 +118,8 @@ class MessageQueue:
         Waits for the first message only. A notice, such as a gap, ends a batch: its hook is called
         before the message that follows it.
         """
+        if self._in_hand is not None:
+            self._in_hand.asked()
         await self._let_run()
         batch = [await self.next()]
         # Nothing more is awaited: a call that is cancelled takes no message with it.
@@ -110,6 +128,8 @@ class MessageQueue:
         batch += [popleft() for _ in range(min(len(queue), most - 1))]
         if {*map(type, batch)} != _ONLY_MESSAGES:
             self._cut(batch)
+        if self._in_hand is not None:
+            self._in_hand.gave(batch[1:])
         return batch
 
     def _cut(self, batch: list[Any]) -> None:
@@ -126,6 +146,8 @@ class MessageQueue:
         deadline = None if timeout is None else self._loop.time() + timeout
         nones = self.pending_nones
         nones.note_call()
+        if self._in_hand is not None:
+            self._in_hand.asked()
         while True:
             try:
                 message = await self._take(deadline)
@@ -151,7 +173,7 @@ class MessageQueue:
         """
         queue = self.mailbox.queue
         while queue:
-            message = queue.popleft()
+            message = self._popleft()
             if type(message) is dict:
                 return cast(PubSubMessage, message)
             if type(message) is GapNotice and message.callback is None:

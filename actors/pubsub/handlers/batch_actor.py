@@ -19,6 +19,7 @@ from actors.pubsub.handlers.pipeline import (
     make_call,
     make_message_decode,
 )
+from actors.pubsub.handlers.tracked import ProgressOf, tracked_batch
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from supervisor import ExitReason
@@ -38,6 +39,7 @@ class BatchActor(FunctionActor):
         time: Callable[[], float],
         on_lagged: LagCallback | None,
         thread: WorkerThread | None,
+        progress: ProgressOf | None = None,
     ) -> None:
         assert handler.batch is not None
         super().__init__(self.receive_first, on_lagged)
@@ -53,6 +55,8 @@ class BatchActor(FunctionActor):
             self._handle = partial(handle, run, decode)
         else:
             self._handle = partial(handle_around, run, decode, handler.around)
+        if progress is not None:
+            self._handle = tracked_batch(self._handle, progress)
 
     async def on_start(self) -> None:
         """Find the mailbox."""

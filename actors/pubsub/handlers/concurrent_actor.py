@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
+from actors.pubsub.delivery.progress import shed, taken
 from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.function_actor import (
     HANDLER_RETRY_POLICY,
@@ -19,6 +20,7 @@ from actors.pubsub.handlers.function_actor import (
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
 from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_decode, make_run
+from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
@@ -50,6 +52,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         time: the clock of the breaker.
         on_lagged: the user's hook.
         on_failure: takes the failures of the workers.
+        progress: where it is noted what the workers have handled; None: nowhere.
     """
 
     resilient = True
@@ -61,6 +64,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         time: Callable[[], float],
         on_lagged: LagCallback | None,
         on_failure: FailureSink,
+        progress: ProgressOf | None = None,
     ) -> None:
         self.handler = handler
         self.scheduler = status.scheduler = KeyScheduler(handler.concurrency)
@@ -68,6 +72,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self._time = time
         self._on_lagged = on_lagged
         self._on_failure = on_failure
+        self._progress = progress
         self._decode = make_decode(handler)
         self._key = _key_function(handler.key)
         # A handler of many channels keeps the order of each, unless it has a key of its own.
@@ -93,6 +98,8 @@ class ConcurrentActor(Actor[PubSubMessage]):
             self._threads.append(thread)
         run = make_run(self.handler, make_call(self.handler, thread), thread)
         run = guard(run, self._status.breaker, self._time)
+        if self._progress is not None:
+            run = tracked(run, self._progress)
         return self.context.spawn(
             ActorSpec(
                 FunctionActor,
@@ -125,6 +132,8 @@ class ConcurrentActor(Actor[PubSubMessage]):
 
     async def receive(self, message: PubSubMessage) -> None:
         """Give ``message`` to a worker, or park it."""
+        if self._progress is not None:
+            taken(message, self._progress)
         scheduler = self.scheduler
         while scheduler.full:
             await self._wait_worker()
@@ -158,9 +167,11 @@ class ConcurrentActor(Actor[PubSubMessage]):
                 await self._wait_worker()
             return
         if spec.overflow is Overflow.DROP_NEWEST:
-            scheduler.shed_newest()
+            work = scheduler.shed_newest()
         else:
-            scheduler.shed_oldest()
+            work = scheduler.shed_oldest()
+        if self._progress is not None:
+            shed(work.message, self._progress)
         self._set_limit()
         self._mailbox.shed += 1
         if self._throttle.passes(None) is not None:

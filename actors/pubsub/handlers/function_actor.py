@@ -87,21 +87,27 @@ class HandlerStatus:
 
     Attributes:
         breaker: the handler's breaker; None: it has none.
+        recovery: describes the handler's place in its channel's history; None: it has none.
         scheduler: what orders a concurrent handler's messages; None: it is not concurrent, or has
             not started.
         threads: those that the function runs in.
     """
 
-    __slots__ = ("breaker", "scheduler", "threads")
+    __slots__ = ("breaker", "recovery", "scheduler", "threads")
 
-    def __init__(self, breaker: BreakerState | None) -> None:
+    def __init__(
+        self,
+        breaker: BreakerState | None,
+        recovery: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
         self.breaker = breaker
+        self.recovery = recovery
         self.scheduler: KeyScheduler | None = None
         self.threads: list[WorkerThread] = []
 
     def describe(self) -> Mapping[str, Any]:
         """Return what is worth showing; mostly nothing."""
-        detail: dict[str, Any] = {}
+        detail: dict[str, Any] = {} if self.recovery is None else dict(self.recovery())
         if self.scheduler is not None and self.scheduler.parked:
             detail["parked"] = self.scheduler.parked
         if self.breaker is not None and self.breaker.status is not BreakerStatus.CLOSED:

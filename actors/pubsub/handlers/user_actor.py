@@ -16,19 +16,27 @@ from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.pipeline import awaited, guard, is_undecodable, make_run
+from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.runtime.actor import Actor, ActorSpec
 
 
 def actor_spec(
-    handler: Handler, breaker: BreakerState | None, time: Callable[[], float]
+    handler: Handler,
+    breaker: BreakerState | None,
+    time: Callable[[], float],
+    progress: ProgressOf | None = None,
 ) -> ActorSpec:
-    """Return the spec of the user's actor, with the steps of ``handler`` before its ``receive``."""
+    """Return the spec of the user's actor, with the steps of ``handler`` before its ``receive``.
+
+    ``progress``: where it is noted what the actor has handled; None: nowhere.
+    """
     given = handler.fn if isinstance(handler.fn, ActorSpec) else None
     make: Any = handler.fn if given is None else given.actor
 
     def actor(*args: Any, **kwargs: Any) -> Actor[Any]:
         made: Actor[Any] = make(*args, **kwargs)
-        made.__dict__["receive"] = _receive(made, handler, breaker, time)
+        receive = _receive(made, handler, breaker, time)
+        made.__dict__["receive"] = receive if progress is None else tracked(receive, progress)
         return made
 
     actor.__name__ = getattr(make, "__name__", "actor")

@@ -13,6 +13,7 @@ from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
 from actors.pubsub.handlers.function_actor import FunctionActor, HandlerStatus, ThreadActor
 from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, make_call, make_receive, make_run
+from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox
@@ -85,10 +86,16 @@ class HandlerFactory:
         failures = FailureRoute(
             handler.name, subscription.label, breaker, self._clock, sink, self._writer_for
         )
-        status = HandlerStatus(breaker)
+        intake = subscription.intake
+        progress = None
+        if intake is not None and intake.resume is not None:
+            progress = self._tree.registry.progress
+        recovery = None if intake is None or handler.shared else intake.describe
+        status = HandlerStatus(breaker, recovery)
         has_status = breaker is not None or handler.concurrency > 1 or handler.in_thread
+        has_status |= recovery is not None
         spec = msgspec.structs.replace(
-            self._spec(handler, status, failures),
+            self._spec(handler, status, failures, progress),
             mailbox=consumer_mailbox(handler.mailbox, handler.overflow, self._mailbox),
             on_failure=failures,
             describe=status.describe if has_status else None,
@@ -103,31 +110,40 @@ class HandlerFactory:
         LoopWatch.watch(self._tree.system.loop, self._tree.child)
         return Consumer(ref, writer, concurrent=handler.concurrency > 1)
 
-    def _spec(self, handler: Handler, status: HandlerStatus, on_failure: FailureSink) -> ActorSpec:
+    def _spec(
+        self,
+        handler: Handler,
+        status: HandlerStatus,
+        on_failure: FailureSink,
+        progress: ProgressOf | None,
+    ) -> ActorSpec:
         on_lagged = handler.on_lagged or self._on_lagged
         clock, breaker = self._clock, status.breaker
         # Imported when a handler needs them: most programs need none or one.
         if handler.is_actor:
             from actors.pubsub.handlers.user_actor import actor_spec  # noqa: PLC0415
 
-            return actor_spec(handler, breaker, clock)
+            return actor_spec(handler, breaker, clock, progress)
         kind: Callable[..., Any] = FunctionActor
         args: tuple[Any, ...]
         if handler.concurrency > 1:
             from actors.pubsub.handlers.concurrent_actor import ConcurrentActor  # noqa: PLC0415
 
-            kind, args = ConcurrentActor, (handler, status, clock, on_lagged, on_failure)
+            kind = ConcurrentActor
+            args = (handler, status, clock, on_lagged, on_failure, progress)
         elif handler.batch is not None:
             from actors.pubsub.handlers.batch_actor import BatchActor  # noqa: PLC0415
 
             batch_thread = self._thread(handler, status) if handler.in_thread else None
-            kind, args = BatchActor, (handler, breaker, clock, on_lagged, batch_thread)
+            args = (handler, breaker, clock, on_lagged, batch_thread, progress)
+            kind = BatchActor
         elif handler.in_thread:
             thread = self._thread(handler, status)
             run = make_run(handler, make_call(handler, thread), thread)
-            kind, args = ThreadActor, (guard(run, breaker, clock), on_lagged, thread)
+            receive = _tracked(guard(run, breaker, clock), progress)
+            kind, args = ThreadActor, (receive, on_lagged, thread)
         else:
-            args = (make_receive(handler, breaker, clock), on_lagged)
+            args = (_tracked(make_receive(handler, breaker, clock), progress), on_lagged)
         return ActorSpec(kind, args, restart="permanent")
 
     def _thread(self, handler: Handler, status: HandlerStatus) -> WorkerThread:
@@ -147,3 +163,7 @@ class HandlerFactory:
             self._sink_writers = SinkWriters(self._tree)
             self._tree.written = self._sink_writers.written
         return self._sink_writers.writer_of(sink, handler)
+
+
+def _tracked(receive: Callable[..., Any], progress: ProgressOf | None) -> Callable[..., Any]:
+    return receive if progress is None else tracked(receive, progress)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from actors.pubsub.delivery.progress import Progress
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import Gap, Kind, Target
 from actors.pubsub.recovery.histories import READER_NAME, Histories
 from actors.pubsub.recovery.history_reader import HistoryReader, HistoryReaderOptions, SendAll
 from actors.pubsub.recovery.intake import Intake
+from actors.pubsub.recovery.kept_positions import KeptPositions
+from actors.pubsub.recovery.position_store import WRITER_NAME, PositionStore, PositionWriter
 from actors.pubsub.recovery.wanted import check_recovery, wanted_recovery
 from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegistry
-from actors.redis.history.names import history_name
-from actors.runtime.actor import ActorSpec
+from actors.redis.history.names import history_name, positions_name
+from actors.runtime.actor import Actor, ActorSpec
 from supervisor import ExponentialBackoffRetryPolicy
 
 # A reader that crashed is not what handlers are restarted for: its restarts do not count there.
@@ -45,6 +49,7 @@ class Recoveries:
         default: what consumers ask for that say nothing.
         access: returns how histories are read.
         settings: those of the connections.
+        track: has the iterator note what its reader has handled of channels that resume.
     """
 
     def __init__(
@@ -53,12 +58,15 @@ class Recoveries:
         default: Recover | bool | None,
         access: Callable[[], HistoryAccess],
         settings: Any,
+        track: Callable[[Mapping[Any, Progress]], None],
     ) -> None:
         self._tree = tree
         self._default = default
         self._access = access
         self._settings = settings
-        self._reading = False
+        self._track = track
+        self._used_access: HistoryAccess | None = None
+        self._positions: KeptPositions | None = None
         registry = tree.registry
         self._histories: Histories[Intake] = Histories(
             tree.system.loop,
@@ -114,17 +122,40 @@ class Recoveries:
 
     def _intake(self, target: Target, label: Any, recover: Recover) -> Intake:
         """Return the intake of a recovering channel; the reader runs from now on."""
-        tree = self._tree
-        if not self._reading:
-            self._reading = True
+        if self._used_access is None:
             check_recovery(self._settings)
-            access = self._access()
+            self._used_access = access = self._access()
             options = HistoryReaderOptions(self._histories, access.send, access.group)
-            spec = ActorSpec(
-                HistoryReader, (options,), restart="permanent", retry_policy=_RESTARTED
-            )
-            tree.spawn_beside(spec, READER_NAME)
-        return Intake(target, label, recover, self._histories, tree.registry.queue_writer)
+            self._spawn(READER_NAME, HistoryReader, options, describe=self._histories.describe)
+        kept = None
+        if recover.resume is not None:
+            if self._positions is None:
+                self._positions = self._keep_positions(self._used_access)
+            kept = self._positions.of(label, positions_name(target.name), recover.resume)
+        writer = self._tree.registry.queue_writer
+        return Intake(target, label, recover, self._histories, writer, kept)
+
+    def _keep_positions(self, access: HistoryAccess) -> KeptPositions:
+        """Return the positions of consumers that resume; they are written from now on."""
+        tree, positions = self._tree, KeptPositions()
+        store = PositionStore(positions, access.send, access.group, tree.system.loop.time)
+        tree.registry.progress = positions.progress
+        tree.keep_positions = partial(store.write, last=True)
+        self._track(positions.progress)
+        self._spawn(WRITER_NAME, PositionWriter, store, positions)
+        return positions
+
+    def _spawn(
+        self,
+        name: str,
+        actor: Callable[..., Actor[Any]],
+        *args: Any,
+        describe: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
+        spec = ActorSpec(
+            actor, args, restart="permanent", retry_policy=_RESTARTED, describe=describe
+        )
+        self._tree.spawn_beside(spec, name)
 
 
 def _is_subscribed(registry: SubscriptionRegistry, target: Target) -> bool:

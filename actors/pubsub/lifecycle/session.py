@@ -151,6 +151,8 @@ class Session:
                 await self.tree.stop()
         finally:
             self.tree.registry.message_queue.close(closed)
+            if self.tree.keep_positions is not None:
+                await self.tree.keep_positions()
 
     def reraise(self, error: BaseException | None) -> None:
         """Raise the failure of the session, if it is why the body ended with ``error``."""

@@ -67,6 +67,8 @@ class PubSubTree:
         failed: called with the error that the pub/sub object cannot survive.
         latest_reconciler: that of the manager that runs or ran last; None: none has run.
         written: waits until the failure sinks have all failures so far; None: no sink is awaited.
+        keep_positions: writes to the servers what consumers have handled; None: none of them
+            resumes.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class PubSubTree:
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
         self.written: Callable[[], Awaitable[None]] | None = None
+        self.keep_positions: Callable[[], Awaitable[None]] | None = None
         self.latest_reconciler: Reconciler | None = None
         self._handlers: Supervisor | None = None
         self._readers: Supervisor | None = None

@@ -24,6 +24,9 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
         since: where to begin: ``"now"``, with the first message after the subscription; ``"all"``,
             with the oldest message that the history has; an entry's id, with the message after it;
             seconds or a timedelta, with the messages of so long ago.
+        resume: the consumer's name. The position of what it has handled is kept at the server under
+            this name, and the next consumer with the name goes on there; ``since`` counts for the
+            first one. None: each consumer begins anew.
         replicated: the publishers wait for a replica (``History(replicas=1)``): the promotion of a
             replica whose primary died is then no gap.
 
@@ -33,6 +36,7 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
 
     patience: float = 15.0
     since: str | bytes | float | timedelta = "now"
+    resume: str | None = None
     replicated: bool = False
 
     def __post_init__(self) -> None:
@@ -44,6 +48,8 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
                 'since must be "now", "all", the id of an entry ("1700000000000-5"), seconds, or a '
                 f"timedelta, not {self.since!r}"
             )
+        if self.resume is not None and (not isinstance(self.resume, str) or not self.resume):
+            problems.append(f"resume must be a name, or None, not {self.resume!r}")
         if not isinstance(self.replicated, bool):
             problems.append(f"replicated must be True or False, not {self.replicated!r}")
         if problems:

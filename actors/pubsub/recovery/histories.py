@@ -38,15 +38,26 @@ class RecoveryCounts:
         lost: messages that were trimmed before they could be read.
         unknown: losses of which nobody knows the number.
         reads: commands that asked for a history.
+        resumed: those of them that came between a position that was kept and the end of the history
+            when the consumer began; some of them may have been handled before.
         repeats: messages dropped because they had been delivered.
         discarded: messages dropped because no history has them, or that were none.
         seconds: how long a channel was behind, whichever it was.
     """
 
-    __slots__ = ("discarded", "lost", "reads", "recovered", "repeats", "seconds", "unknown")
+    __slots__ = (
+        "discarded",
+        "lost",
+        "reads",
+        "recovered",
+        "repeats",
+        "resumed",
+        "seconds",
+        "unknown",
+    )
 
     def __init__(self) -> None:
-        self.recovered = self.lost = self.unknown = self.reads = 0
+        self.recovered = self.resumed = self.lost = self.unknown = self.reads = 0
         self.repeats = self.discarded = 0
         self.seconds = 0.0
 
@@ -64,6 +75,7 @@ class Histories(Generic[C]):
 
     Attributes:
         counts: the counters.
+        channels: how many channels recover.
         behind: the channels that want something read, each with the time since when.
         fresh: those of them that the reader has not taken yet.
         reader: the actor that reads; None while it does not run.
@@ -91,6 +103,7 @@ class Histories(Generic[C]):
         self.encoding = encoding
         self.decode = decode
         self.counts = RecoveryCounts()
+        self.channels = 0
         self.behind: dict[C, float] = {}
         self.fresh: list[C] = []
         self.reader: ActorRef[Any] | None = None
@@ -112,11 +125,27 @@ class Histories(Generic[C]):
         open_for = self.loop.time() - self._behind_since if self.behind else 0.0
         return self.counts.seconds + open_for
 
+    @property
+    def behind_seconds(self) -> float:
+        """For how long the channel has been behind that has been so for the longest time."""
+        return self.loop.time() - min(self.behind.values()) if self.behind else 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the tree shows: how many channels recover, and how many are behind."""
+        detail: dict[str, Any] = {"channels": self.channels, "behind": len(self.behind)}
+        if self.behind:
+            detail |= {"held": self.held, "behind_seconds": round(self.behind_seconds, 1)}
+        return detail
+
     def stats(self) -> dict[str, Any]:
         """Return the counters, by the names that users see."""
         counts = self.counts
         return {
+            "recovering": self.channels,
+            "behind": len(self.behind),
+            "behind_seconds": self.behind_seconds,
             "recovered": counts.recovered,
+            "resumed": counts.resumed,
             "lost": counts.lost,
             "unknown": counts.unknown,
             "history_reads": counts.reads,

@@ -70,6 +70,10 @@ class _Read(msgspec.Struct, frozen=True):
     @property
     def command(self) -> tuple[Argument, ...]:
         key = self.turn.what.target.name
+        if self.wish is Wish.KEPT:
+            resume = self.turn.what.resume
+            assert resume is not None
+            return ("HGET", resume.kept.key, resume.kept.name)
         if self.wish is Wish.LAST:
             return ("XREVRANGE", key, "+", "-", "COUNT", 1)
         return ("XRANGE", key, str(self.start), "+", "COUNT", self.most)
@@ -188,16 +192,10 @@ class HistoryReader(Actor[Wanted]):
         try:
             if isinstance(reply, Exception):
                 raise reply
-            entries = parse_entries(reply)
+            progress = _give(read, reply)
         except (RedisError, TimeoutError, OSError, ValueError) as error:
             self._failed(turn, error, turns)
             return
-        progress = True
-        if read.wish is Wish.LAST:
-            intake.took_last(entries[0].id if entries else None)
-        else:
-            intake.took_page(read.start, entries, complete=len(entries) < read.most)
-            progress = len(entries) > 1 or intake.wish is Wish.LAST
         if intake.wish is None:
             intake.caught_up()
         elif progress:
@@ -228,7 +226,28 @@ class HistoryReader(Actor[Wanted]):
                 seconds=round(waited, 3),
                 suppressed=suppressed,
             )
-        intake.caught_up()
+        if intake.wish is None:
+            intake.caught_up()
+        else:  # the kept position could not be read: the consumer begins without it
+            turns.add(turn)
+
+
+def _give(read: _Read, reply: Any) -> bool:
+    """Give a reply to its channel; return whether it has got on by that.
+
+    Raises:
+        ValueError: it is no reply to what was asked.
+    """
+    intake = read.turn.what
+    if read.wish is Wish.KEPT:
+        intake.took_kept(reply)
+        return True
+    entries = parse_entries(reply)
+    if read.wish is Wish.LAST:
+        intake.took_last(entries[0].id if entries else None)
+        return True
+    intake.took_page(read.start, entries, complete=len(entries) < read.most)
+    return len(entries) > 1 or intake.wish is Wish.LAST
 
 
 async def _wait(added: asyncio.Event, due: float | None) -> None:

@@ -16,8 +16,10 @@ from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.recover import Recover, beginning, seconds_back
 from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.recovery.histories import Histories
+from actors.pubsub.recovery.kept_positions import KeptPosition
 from actors.pubsub.recovery.outlet import Outlet
-from actors.pubsub.recovery.position import Position, Wish
+from actors.pubsub.recovery.position import Lost, Position, Wish
+from actors.pubsub.recovery.resume import NOT_READ, Resume
 from actors.redis.history.entries import Entry, EntryId, parse_envelope
 
 
@@ -29,6 +31,7 @@ class Intake:
         recover: what the consumer asked for.
         outlet: gives the consumer what follows from a fact.
         position: where the consumer is in the history.
+        resume: the position that is kept for the consumer; None: it keeps none.
         users: how many subscriptions feed through this intake; none: it is closed.
     """
 
@@ -43,6 +46,7 @@ class Intake:
         "position",
         "put",
         "recover",
+        "resume",
         "target",
         "users",
     )
@@ -54,6 +58,7 @@ class Intake:
         recover: Recover,
         histories: Histories[Intake],
         writer: MailboxWriter,
+        kept: KeptPosition | None = None,
     ) -> None:
         self.target = target
         self.recover = recover
@@ -61,6 +66,9 @@ class Intake:
         self.position = _beginning(recover)
         self.users = 0
         self._histories = histories
+        self.resume = self.outlet.resume = None if kept is None else Resume(kept, self.outlet.shown)
+        if self.resume is not None and (known := self.resume.beginning) is not None:
+            self.position.begin_behind(known)
         #: Takes a message of the history's channel.
         self.put = self._put_text if histories.decode else self._put_bytes
         # The last entry's time as text; None: the position has to look at each envelope. And the
@@ -137,6 +145,8 @@ class Intake:
         since = gap.since if self._live_at is None else min(gap.since, self._live_at)
         early = gap.since < self._begun_at
         self.position.interrupted(_milliseconds(since), early=early)
+        if self.resume is not None:
+            self.resume.kept.progress.touch()  # a replica that took over may lack the latest write
         self._go_on()
 
     def check(self) -> None:
@@ -167,18 +177,43 @@ class Intake:
         """How many messages are held back."""
         return len(self.position.held)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the tree shows: the position, and whether it is live."""
+        self._halt()
+        last = self.position.last
+        state = "live"
+        if self in self._histories.behind:
+            state = "reading" if self.wish is None else "behind"
+        return {"position": None if last is None else str(last), "recovery": state}
+
     # -- for the reader ----------------------------------------------------------------------------
 
     @property
     def wish(self) -> Wish | None:
         """What has to be read."""
-        return self.position.wish if self.users else None
+        if not self.users:
+            return None
+        if self.resume is not None and not self.resume.is_known:
+            return Wish.KEPT
+        return self.position.wish
 
     def begin_read(self) -> EntryId:
         """Note that the wish is being read; return the entry from which to read."""
         self._halt()
-        self.position.begin_read()
+        if self.wish is not Wish.KEPT:
+            self.position.begin_read()
         return self.position.start
+
+    def took_kept(self, position: bytes | None) -> None:
+        """Take the position that is kept at the server; None: none is.
+
+        Raises:
+            ValueError: that is no position.
+        """
+        assert self.resume is not None
+        beginning = self.resume.took(position)
+        if beginning is not None:
+            self.position.begin_behind(beginning)
 
     def took_last(self, last: EntryId | None) -> None:
         """Take the id of the history's last entry; None: the history is empty."""
@@ -199,6 +234,10 @@ class Intake:
     def unreadable(self, error: str) -> None:
         """Take that the history cannot be read, and why."""
         self._halt()
+        if self.resume is not None and not self.resume.is_known:
+            self.resume.is_known = True
+            self.outlet.tell(Lost(None, f"{NOT_READ}: {error}"))
+            return
         self.outlet.deliver(self.position, partial(self.position.unreadable, error))
         self._arm()
 
@@ -216,7 +255,10 @@ class Intake:
     def attach(self, writer: MailboxWriter) -> None:
         """Take that a subscription feeds through this intake."""
         self.users += 1
+        self._histories.channels += self.users == 1
         self.outlet.writer = writer
+        if self.resume is not None:
+            self.resume.kept.join()
         self._go_on()
 
     def detach(self, *, draining: bool) -> None:
@@ -224,14 +266,20 @@ class Intake:
         self.users -= 1
         if self.users:
             return
-        if draining and self.position.held:
+        self._histories.channels -= 1
+        known = self.resume is None or self.resume.is_known  # else what is held comes again
+        if draining and known and self.position.held:
             self.unreadable("the subscription ended")
         self._ms = None
         self._histories.done(self, self.outlet.settle())
+        if self.resume is not None:
+            self.resume.kept.leave(self.writer.mailbox)
 
     def succeed(self, former: Intake) -> None:
         """Go on where ``former`` is: another consumer takes over its channel."""
         if self.position is former.position or beginning(self.recover) != "now":
+            return
+        if self.resume is not None:  # the former one may not have handled all that it was given
             return
         former._halt()
         self.position, self.outlet.gap = former.position, former.outlet.gap
@@ -258,7 +306,7 @@ class Intake:
 
     def _go_on(self) -> None:
         self._arm()
-        if self._live_at is not None and self.users and self.position.wish is not None:
+        if self._live_at is not None and self.wish is not None:
             self._histories.want(self)
 
 

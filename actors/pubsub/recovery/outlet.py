@@ -10,6 +10,7 @@ from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.recovery.histories import Histories
 from actors.pubsub.recovery.position import Lost, Output, Position
+from actors.pubsub.recovery.resume import Resume
 from actors.redis.history.entries import BEFORE_FIRST, Entry, EntryId, Envelope
 
 
@@ -19,10 +20,11 @@ class Outlet:
     Attributes:
         label: the channel's own name, as messages show it.
         writer: the way to the consumer.
+        resume: the position that is kept for the consumer; None: it keeps none.
         gap: the gap that the reads under way are about; None: none is.
     """
 
-    __slots__ = ("_histories", "_recovered", "_target", "gap", "label", "writer")
+    __slots__ = ("_histories", "_recovered", "_target", "gap", "label", "resume", "writer")
 
     def __init__(
         self, target: Target, label: Any, histories: Histories[Any], writer: MailboxWriter
@@ -30,6 +32,7 @@ class Outlet:
         self.label = label
         self.writer = writer
         self.gap: Gap | None = None
+        self.resume: Resume | None = None
         self._target = target
         self._histories = histories
         # How much the reads under way have brought.
@@ -47,10 +50,12 @@ class Outlet:
         """Give the consumer what follows from ``fact``, a call of ``position``."""
         before, counts = position.last, self._histories.counts
         output = fact()
+        if self.resume is not None:
+            self.resume.delivered(before, position.last, output)
         read = sum(type(one) is Entry for one in output)
         for one in output:
             if isinstance(one, Lost):
-                self._tell(one, before, read)
+                self.tell(one, before, read)
             else:
                 put = self.writer.put
                 put(self._message(one))
@@ -63,27 +68,38 @@ class Outlet:
     def settle(self) -> int:
         """Take that all is read; return how many messages that has brought."""
         recovered, self._recovered, self.gap = self._recovered, 0, None
+        if self.resume is not None and self.resume.counts:
+            self.resume.counts = False
+            self._histories.counts.resumed += recovered
         return recovered
 
     def _message(self, entry: Entry | Envelope) -> dict[str, Any]:
         data: Any = entry.payload
-        name: Any = str(entry.id)
         if self._histories.decode:
             try:
                 data = data.decode(self._histories.encoding)
             except UnicodeDecodeError:
                 pass  # a payload that is not text stays bytes
-        else:
-            name = name.encode()
         return {
             "type": "message",
             "pattern": None,
             "channel": self.label,
             "data": data,
-            "id": name,
+            "id": self.shown(entry.id),
         }
 
-    def _tell(self, loss: Lost, before: EntryId | None, recovered: int) -> None:
+    def shown(self, entry: EntryId) -> Any:
+        """Return an entry's id as messages show it."""
+        return str(entry) if self._histories.decode else str(entry).encode()
+
+    def tell(self, loss: Lost, before: EntryId | None = None, recovered: int = 0) -> None:
+        """Tell the consumer of ``loss``.
+
+        Args:
+            loss: what is lost.
+            before: the last entry before that; None: unknown.
+            recovered: how many messages behind it are read already.
+        """
         counts = self._histories.counts
         if loss.count is None:
             counts.unknown += 1

@@ -51,6 +51,8 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 class Wish(Enum):
     """What a position needs from the history."""
 
+    #: The position that is kept at the server.
+    KEPT = "kept"
     #: The id of the last entry.
     LAST = "last"
     #: The entries from :attr:`Position.start` on.
@@ -159,6 +161,10 @@ class Position:
             self.held.clear()  # the history has them
         self.held.setdefault(envelope.previous, envelope)
         return []
+
+    def begin_behind(self, last: EntryId) -> None:
+        """Take where to begin, before anything was delivered: behind ``last``."""
+        self.last, self._since, self._unread = last, None, True
 
     def read_again(self) -> None:
         """Take that a read came to nothing."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
 from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.delivery.notices import GapNotice
+from actors.pubsub.delivery.progress import Progress
 from actors.pubsub.delivery.shed_count import ShedCount
 from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.names import WireNames, encode_name
@@ -156,6 +157,7 @@ class SubscriptionRegistry:
         revocations: subscriptions that a server took away by itself so far.
         names: which channels are subscribed to for recovering ones.
         histories: what the recovering channels share; None: there has been none.
+        progress: what the consumers that resume have handled, by the name that messages show.
         not_recovered: called with a target and a gap that its history could not fill.
     """
 
@@ -187,6 +189,7 @@ class SubscriptionRegistry:
         self.revocations = 0
         self.names = WireNames()
         self.histories: Histories[Intake] | None = None
+        self.progress: Mapping[Any, Progress] = {}
         self.not_recovered: Callable[[Target, Gap], None] = lambda _target, _gap: None
 
     def _pause_for(self, mailbox: Mailbox) -> None:

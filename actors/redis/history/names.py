@@ -14,6 +14,7 @@ from actors.redis.exceptions import DataError
 from actors.redis.topology.slots import hash_tag
 
 _SUFFIX: Final = b":history"
+_POSITIONS: Final = b":positions"
 
 
 @lru_cache(maxsize=1024)
@@ -38,3 +39,8 @@ def history_name(channel: bytes) -> bytes:
             "}: use a name without braces or with a hash tag"
         )
     return b"{%b}%b" % (channel, _SUFFIX)
+
+
+def positions_name(history: bytes) -> bytes:
+    """Return the name of the hash that keeps consumers' positions in ``history``, in its slot."""
+    return history + _POSITIONS

@@ -53,6 +53,10 @@ def _head(look: Look, problem: str) -> Text:
         for name in ("received", "failed", "gaps", "restarts", "reconnects")
     }
     shown = "  ".join(f"{name} {count}" for name, count in counts.items())
+    recoveries = [of for one in snapshots for of in one.recoveries]
+    if recoveries:
+        for name in ("recovered", "lost", "unknown", "behind"):
+            shown += f"  {name} {sum(getattr(one, name) for one in recoveries)}"
     text.append(f"  {rate:.0f}/s  {shown}", style="not bold")
     if stats.worker.processes:
         up = sum(process.pid is not None for process in stats.worker.processes)

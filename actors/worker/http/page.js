@@ -97,6 +97,25 @@ function showPaths(stats) {
   byId("paths").tBodies[0].replaceChildren(...rows);
 }
 
+function showRecoveries(stats) {
+  const rows = stats.worker.snapshots.flatMap((one) => one.recoveries.map((of) => {
+    const row = element("tr");
+    row.append(
+      element("td", of.pubsub),
+      element("td", of.channels),
+      element("td", of.behind ? `${of.behind}, ${seconds(of.behind_seconds)}` : "0"),
+      element("td", of.held),
+      element("td", of.recovered),
+      element("td", of.resumed),
+      element("td", of.lost, of.lost ? "bad" : ""),
+      element("td", of.unknown, of.unknown ? "bad" : ""),
+    );
+    return row;
+  }));
+  byId("recoveries").tBodies[0].replaceChildren(...rows);
+  byId("recovery").hidden = rows.length === 0;
+}
+
 function showLogs(stats) {
   const all = (name) => stats.worker.snapshots.flatMap((one) => one[name]);
   const gaps = all("recent_gaps").sort((a, b) => b.until - a.until).slice(0, 20);
@@ -139,6 +158,7 @@ function show(stats) {
     + ` ${sum("gaps")} gaps, ${sum("restarts")} restarts, ${sum("reconnects")} reconnects`;
   showHandlers();
   showPaths(stats);
+  showRecoveries(stats);
   showLogs(stats);
   const list = element("ul");
   list.append(branch(stats.worker.tree));

@@ -1,7 +1,7 @@
 """A worker's snapshot as Prometheus metrics (extra ``metrics``).
 
-The only labels are the process, and the handler or the node. Channels are no label: a worker cannot
-bound their number.
+The only labels are the process, and the handler, the pub/sub object, or the node. Channels are no
+label: a worker cannot bound their number.
 """
 
 from __future__ import annotations
@@ -28,6 +28,20 @@ _HANDLER_COUNTERS = {
     "shed": "Messages that full mailboxes dropped.",
     "restarts": "Restarts of handlers.",
 }
+_RECOVERY_COUNTERS = {
+    "recovered": ("recovered", "Missed messages that were delivered out of a history."),
+    "resumed": ("resumed", "Messages between a kept position and the consumer's beginning."),
+    "lost": ("recovery_lost", "Messages that a history did not have any more."),
+    "unknown": ("recovery_unknown", "Losses of which nobody knows the number."),
+    "reads": ("history_reads", "Commands that asked for a history."),
+    "seconds": ("recovery_seconds", "How long at least one channel was behind."),
+}
+_RECOVERY_GAUGES = {
+    "channels": ("recovering_channels", "Channels that recover."),
+    "behind": ("recovery_behind_channels", "Channels that read what they have missed."),
+    "behind_seconds": ("recovery_behind_seconds", "How long the slowest of them has been behind."),
+    "held": ("recovery_held_messages", "Messages that wait for what comes before them."),
+}
 _HANDLER_GAUGES = {
     "depth": ("mailbox_messages", "Messages that wait in mailboxes."),
     "age": ("mailbox_oldest_seconds", "How long the oldest waiting message has waited."),
@@ -52,6 +66,7 @@ class _Collector(Collector):
         yield from _of_processes(self._worker.snapshots)
         yield from _of_handlers(self._worker.snapshots)
         yield from _of_paths(self._worker.snapshots)
+        yield from _of_recoveries(self._worker.snapshots)
 
 
 def _gauge(name: str, text: str, labels: list[str], samples: _Samples) -> Metric:
@@ -114,3 +129,12 @@ def _of_paths(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
     restarts = [(key, path.restarts) for key, path in paths]
     text = "Connections replaced: no probe came back."
     yield _counter("silent_paths_restarted", text, labels, restarts)
+
+
+def _of_recoveries(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
+    labels = ["process", "pubsub"]
+    found = [([str(one.process), of.pubsub], of) for one in snapshots for of in one.recoveries]
+    for name, (metric, text) in _RECOVERY_COUNTERS.items():
+        yield _counter(metric, text, labels, [(key, getattr(one, name)) for key, one in found])
+    for name, (metric, text) in _RECOVERY_GAUGES.items():
+        yield _gauge(metric, text, labels, [(key, getattr(one, name)) for key, one in found])

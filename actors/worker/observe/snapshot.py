@@ -50,6 +50,22 @@ class PathState(msgspec.Struct, frozen=True):
     restarts: int  # how often the connection was replaced because no probe came back
 
 
+class RecoveryState(msgspec.Struct, frozen=True):
+    """The recovering channels of one pub/sub object."""
+
+    pubsub: str  # the name of the pub/sub object
+    channels: int  # channels that recover
+    behind: int  # those of them that read what they have missed, or wait to
+    behind_seconds: float  # for how long one of them has been behind, at the most
+    held: int  # messages that wait for what comes before them
+    recovered: int  # missed messages that were delivered out of a history
+    resumed: int  # those that came between a kept position and the consumer's beginning
+    lost: int  # messages that a history did not have any more
+    unknown: int  # losses of which nobody knows the number
+    reads: int  # commands that asked for a history
+    seconds: float  # how long at least one channel was behind
+
+
 class GapNote(msgspec.Struct, frozen=True):
     """A gap that was reported."""
 
@@ -94,6 +110,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         recent_gaps: the latest gaps, newest last.
         recent_failures: the latest failures, newest last.
         tree: the supervision tree.
+        recoveries: the recovering channels, by pub/sub object.
         refusing: what nodes said that refuse new connections, each with its pub/sub object.
     """
 
@@ -118,6 +135,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     recent_failures: tuple[FailureNote, ...]
     tree: TreeNode
     refusing: tuple[str, ...] = ()
+    recoveries: tuple[RecoveryState, ...] = ()
 
 
 class ProcessState(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Final
 from actors.pubsub.handlers.concurrent_actor import ConcurrentActor
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.recovery.histories import READER_NAME
+from actors.pubsub.recovery.position_store import WRITER_NAME
 from actors.runtime.cell import Cell
 from actors.runtime.overflow import Overflow
 from actors.runtime.system import ActorSystem
@@ -19,7 +20,8 @@ from actors.worker.run.delivery_probe import PROBE_PREFIX
 from supervisor import Status
 
 _HANDLERS: Final = "/handlers/"
-_NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX, READER_NAME)
+#: What the names of actors begin with that are beside the handlers, and are none.
+NOT_HANDLERS: Final = (PROBE_PREFIX, WRITER_PREFIX, READER_NAME, WRITER_NAME)
 #: The most messages that an actor handles before it counts them.
 _LONGEST_TURN: Final = 64
 _ALIVE: Final = (Status.RUNNING, Status.STOPPING)
@@ -76,7 +78,7 @@ class Backlog:
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
             before, is_handler, rest = cell.path.partition(_HANDLERS)
-            if is_handler and not rest.startswith(_NOT_HANDLERS):
+            if is_handler and not rest.startswith(NOT_HANDLERS):
                 path = f"{before}{is_handler}{rest.partition('/')[0]}"
                 handler = self._cells.get(path)
                 if handler is not None:

@@ -8,15 +8,14 @@ from typing import Final
 
 import msgspec
 
-from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
+from actors.pubsub.api.introspection import PubSubStats
 from actors.pubsub.model.types import Kind
-from actors.pubsub.recovery.histories import READER_NAME
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
-from actors.worker.observe.snapshot import HandlerState, Snapshot, State, as_text
-from actors.worker.run.backlog import Backlog
+from actors.worker.observe.snapshot import HandlerState, RecoveryState, Snapshot, State, as_text
+from actors.worker.run.backlog import NOT_HANDLERS, Backlog
 from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
 from supervisor import TreeNode
@@ -51,6 +50,7 @@ class Observer:
         running = components if state in (State.RUNNING, State.DRAINING) else None
         pubsubs = [] if running is None else running.pubsubs
         paths = [] if running is None else running.paths
+        stats = {pubsub.name: pubsub.stats() for pubsub in pubsubs}
         return Snapshot(
             name=self._name,
             process=self.process,
@@ -73,7 +73,7 @@ class Observer:
             probe_interval=None if settings is None else settings.probe_interval,
             received=self._received_shown,
             gaps=counters.gaps,
-            reconnects=sum(pubsub.stats().reconnects for pubsub in pubsubs),
+            reconnects=sum(one.reconnects for one in stats.values()),
             restarts=counters.restarts,
             failed=counters.failed.total(),
             recent_gaps=tuple(counters.recent_gaps),
@@ -83,6 +83,11 @@ class Observer:
                 f"{pubsub.name}: {said}"
                 for pubsub in pubsubs
                 for said in pubsub.refusing().values()
+            ),
+            recoveries=tuple(
+                _recovery(name, one)
+                for name, one in stats.items()
+                if one.recovering or one.history_reads
             ),
         )
 
@@ -100,7 +105,7 @@ class Observer:
             for handlers in pubsub.children
             if handlers.id == "handlers"
             for node in handlers.children
-            if not node.id.startswith((PROBE_PREFIX, WRITER_PREFIX, READER_NAME))
+            if not node.id.startswith(NOT_HANDLERS)
         )
 
     def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:
@@ -135,6 +140,22 @@ class Observer:
         received -= sum(paths.came_back for _, paths in components.paths)
         # A probe is received a moment before it is recognised as one.
         self._received_shown = max(self._received_shown, received)
+
+
+def _recovery(name: str, stats: PubSubStats) -> RecoveryState:
+    return RecoveryState(
+        pubsub=name,
+        channels=stats.recovering,
+        behind=stats.behind,
+        behind_seconds=stats.behind_seconds,
+        held=stats.held,
+        recovered=stats.recovered,
+        resumed=stats.resumed,
+        lost=stats.lost,
+        unknown=stats.unknown,
+        reads=stats.history_reads,
+        seconds=stats.recovery_seconds,
+    )
 
 
 def cut(tree: TreeNode, levels: int) -> TreeNode:

@@ -154,3 +154,60 @@ async def test_every_primary_with_recovery_delivers_each_message_once(cluster: E
             await cluster.kill_clients("pubsub")
         await numbers.all_arrived(got)
         assert gaps == []
+
+
+@KINDS
+async def test_r4_a_consumer_resumes_after_a_failover_in_between(
+    cluster: EmbeddedCluster, kind: str
+):
+    primary = await cluster.primary_for(SLOT)
+    [replica, *_] = await cluster.replicas_of(primary)
+    name = f"worker {kind}"
+    recover = Recover(resume=name)
+    async with consumer(cluster, kind, recover) as (numbers, got, _):
+        await numbers.client.execute_command("DEL", f"{history(CHANNEL)}:positions")
+        async with numbers.flowing():
+            pass
+        await numbers.all_arrived(got)
+    handled, sharded = [one["id"] for one in got], kind == "sharded"
+    async with client_of(cluster, stream_timeout=1.0) as client:
+        await publish(client, CHANNEL, "before the failover", sharded=sharded)
+        await cluster.failover(replica)
+        await publish(client, CHANNEL, "after", sharded=sharded)
+        later, gaps = Got(), Gaps()
+        make = client.sharded_pubsub if sharded else client.pubsub
+        async with make(channel_handlers={CHANNEL: later}, recover=recover, on_gap=gaps) as pubsub:
+            await later.wait(2)
+            await publish(client, CHANNEL, "live", sharded=sharded)
+            await later.wait(3)
+            # The positions follow the slot, while the consumer runs, too.
+            await cluster.failover(primary)
+            [last] = await publish(client, CHANNEL, "live again", sharded=sharded)
+            await later.wait(4)
+            assert await pubsub.drain()
+        kept = await client.execute_command("HGET", f"{history(CHANNEL)}:positions", name)
+        assert kept == last
+        assert gaps == []
+        assert later.data() == ["before the failover", "after", "live", "live again"]
+        assert not {one["id"] for one in later} & set(handled)
+
+
+async def test_r4_positions_of_many_channels_are_written_to_their_nodes(cluster: EmbeddedCluster):
+    names = [f"many{number}" for number in range(300)]
+    async with client_of(cluster) as client:
+
+        async def publish_all(payload: str) -> None:
+            await asyncio.gather(*(publish(client, name, payload, sharded=True) for name in names))
+
+        for round_ in range(2):
+            got, expected = Got(), 300 + 300 * round_
+            async with client.sharded_pubsub(
+                channel_handlers=dict.fromkeys(names, got), recover=Recover(resume="worker")
+            ) as pubsub:
+                await got.wait(300 * round_, 20)
+                await eventually(lambda: pubsub.stats().history_reads >= 600, 20)
+                await publish_all("live")
+                await got.wait(expected, 20)
+                assert await pubsub.drain()
+            assert len(got) == expected
+            await publish_all("between")

@@ -12,6 +12,8 @@ import pytest
 from actors import Breaker, Redis
 from actors.worker.http.endpoints import endpoints
 from actors.worker.http.server import HttpServer
+from tests.pubsub.helpers import kill_subscribers
+from tests.pubsub.recovery.helpers import publish
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 
@@ -95,6 +97,33 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
         await server.start()
         await eventually(lambda: app.snapshot().gaps > 0, 15)
         await shows("#gaps", "channel orders")
+    assert page.errors == []
+
+
+async def test_the_page_shows_what_recovers(server, page):
+    app = make_worker(server, probe_interval=None)
+
+    @app.channel("orders", recover=True)
+    async def on_order(message: Any) -> None: ...
+
+    async def shown(*cells: str) -> bool:
+        rows: list[list[str]] = await page.locator("#recoveries tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].slice(1).map(cell => cell.innerText))"
+        )
+        return rows == [list(cells)]
+
+    async with (
+        HttpServer(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
+        app,
+        Redis(server.host, server.port) as client,
+    ):
+        await page.goto(http.url)
+        await eventually(lambda: shown("1", "0", "0", "0", "0", "0", "0"), 20, 0.05)
+        await publish(client, "orders", "before")
+        kill_subscribers(server)
+        await publish(client, "orders", *range(10), maxlen=4)
+        await eventually(lambda: shown("1", "0", "0", "4", "0", "6", "0"), 20, 0.05)
+        assert "recovery=live" in await page.inner_text("#tree")
     assert page.errors == []
 
 

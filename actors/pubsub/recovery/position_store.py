@@ -1,0 +1,156 @@
+"""Writes positions to the server: about once a second, in pipelined batches, and at every end.
+
+A position that cannot be written is written again with pauses that grow; the log says so once, and
+once more when all of them are written. Meanwhile consumers go on: more would come again if the
+process were killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+from actors.pubsub.recovery.kept_positions import KeptPosition, KeptPositions
+from actors.redis.exceptions import RedisError
+from actors.redis.wire.resp import Argument
+from actors.runtime.actor import Actor
+from supervisor import ExitReason
+from supervisor.log import get_logger
+
+log = get_logger("mailslot.pubsub")
+
+#: The name of the actor that writes positions; it is a child of the handlers' supervisor.
+WRITER_NAME: Final = "mailslot:positions"
+#: Seconds between two writes; between a change after a quiet time and its write.
+_INTERVAL, _SOON = 1.0, 0.05
+#: Positions in one batch, and seconds in which it must be answered.
+_MOST, _DEADLINE = 512, 2.0
+
+_SendAll: TypeAlias = Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]]]
+
+
+class PositionStore:
+    """Writes the positions of one pub/sub object.
+
+    Args:
+        positions: what to write.
+        send: sends commands to where each key is; errors are values among the replies.
+        group: returns the same for keys that one node serves.
+        time: the loop's clock.
+    """
+
+    def __init__(
+        self,
+        positions: KeptPositions,
+        send: _SendAll,
+        group: Callable[[bytes], Hashable],
+        time: Callable[[], float],
+    ) -> None:
+        self._positions = positions
+        self._send = send
+        self._group = group
+        self._time = time
+        self._failing: set[KeptPosition] = set()
+        self._turn = asyncio.Lock()
+
+    async def write(self, *, last: bool = False) -> None:
+        """Write what has changed.
+
+        Args:
+            last: also what could not be written a moment ago: this is the end.
+        """
+        async with self._turn:  # a drain also waits for the write that is under way
+            groups: dict[Hashable, list[KeptPosition]] = {}
+            for kept in self._positions.take_changed(None if last else self._time()):
+                groups.setdefault(self._group(kept.key), []).append(kept)
+            await asyncio.gather(*map(self._write_group, groups.values()))
+            self._positions.forget_left()
+
+    async def _write_group(self, group: list[KeptPosition]) -> None:
+        """Write the positions that one node keeps, batch after batch."""
+        start, written = 0, []
+        try:
+            while start < len(group):
+                batch = group[start : start + _MOST]
+                replies = await self._ask(batch)
+                start += len(batch)
+                done = [
+                    kept
+                    for kept, reply in zip(batch, replies, strict=True)
+                    if not isinstance(reply, Exception)
+                ]
+                written += done
+                if len(done) < len(batch):
+                    failed = [kept for kept in batch if kept not in done]
+                    if not done:  # the node does not answer: the rest would wait in vain
+                        failed, start = failed + group[start:], len(group)
+                    error = next(reply for reply in replies if isinstance(reply, Exception))
+                    self._failed(failed, error)
+        finally:
+            for kept in group[start:]:  # the write was cancelled
+                kept.progress.touch()
+        self._succeeded(written)
+
+    async def _ask(self, batch: list[KeptPosition]) -> list[Any]:
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                return await self._send([kept.command for kept in batch])
+        except (RedisError, TimeoutError, OSError) as error:
+            return [error] * len(batch)
+
+    def _failed(self, failed: list[KeptPosition], error: Exception) -> None:
+        now = self._time()
+        for kept in failed:
+            kept.failed(now)
+        if not self._failing:
+            log.error(
+                "positions_not_written",
+                key=failed[0].key.decode(errors="backslashreplace"),
+                positions=len(failed),
+                error=str(error) or type(error).__name__,
+                consequence="if this process is killed, more messages come again",
+            )
+        self._failing.update(failed)
+
+    def _succeeded(self, written: list[KeptPosition]) -> None:
+        for kept in written:
+            kept.written()
+        if self._failing:
+            self._failing.difference_update(written)
+            if not self._failing:
+                log.info("positions_written", consequence="all positions are at the server again")
+
+
+class PositionWriter(Actor[None]):
+    """Has ``store`` write about once a second while something has changed."""
+
+    def __init__(self, store: PositionStore, positions: KeptPositions) -> None:
+        self._store = store
+        self._positions = positions
+        self._task: asyncio.Task[None]
+
+    async def on_start(self) -> None:
+        """Begin to write."""
+        self._task = self.context.system.loop.create_task(self._run())
+        self._task.add_done_callback(self._ended)
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """End the write under way; what was not written is written at the end."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        positions = self._positions
+        while True:
+            await positions.some_changed.wait()
+            await asyncio.sleep(_SOON)  # more will change with it
+            await self._store.write()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL):
+                    await positions.some_began.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self.context.crash(error)
