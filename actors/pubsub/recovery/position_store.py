@@ -70,28 +70,26 @@ class PositionStore:
 
     async def _write_group(self, group: list[KeptPosition]) -> None:
         """Write the positions that one node keeps, batch after batch."""
-        start, written = 0, []
+        rest = group
         try:
-            while start < len(group):
-                batch = group[start : start + _MOST]
+            while rest:
+                batch = rest[:_MOST]
                 replies = await self._ask(batch)
-                start += len(batch)
-                done = [
-                    kept
+                rest = rest[_MOST:]
+                errors = {
+                    kept: reply
                     for kept, reply in zip(batch, replies, strict=True)
-                    if not isinstance(reply, Exception)
-                ]
-                written += done
-                if len(done) < len(batch):
-                    failed = [kept for kept in batch if kept not in done]
-                    if not done:  # the node does not answer: the rest would wait in vain
-                        failed, start = failed + group[start:], len(group)
-                    error = next(reply for reply in replies if isinstance(reply, Exception))
-                    self._failed(failed, error)
+                    if isinstance(reply, Exception)
+                }
+                self._succeeded([kept for kept in batch if kept not in errors])
+                if errors:
+                    failed = list(errors)
+                    if len(failed) == len(batch):  # the node does not answer: nor would the rest
+                        failed, rest = failed + rest, []
+                    self._failed(failed, errors[failed[0]])
         finally:
-            for kept in group[start:]:  # the write was cancelled
+            for kept in rest:  # the write was cancelled
                 kept.progress.touch()
-        self._succeeded(written)
 
     async def _ask(self, batch: list[KeptPosition]) -> list[Any]:
         try:

@@ -319,3 +319,26 @@ def test_what_is_no_name():
     for wrong in ("", 5, b"x", True):
         with pytest.raises(SpecError, match="resume must be a name"):
             Recover(resume=wrong)  # type: ignore[arg-type]
+
+
+async def test_positions_are_written_once_a_silent_server_answers_again(
+    server: AnyServer, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    free, got = asyncio.Event(), Got()
+
+    async def handle(message: PubSubMessage) -> None:
+        await free.wait()
+        got(message)
+
+    async with client_of(server) as client, consuming(server, handle) as pubsub:
+        ids = await publish(client, "a", *range(3))
+        await eventually(lambda: pubsub.stats().received >= 3)
+        server.pause()
+        free.set()
+        await got.wait(3)
+        await eventually(lambda: "positions_not_written" in caplog.text, 20)
+        server.resume()
+        await eventually(lambda: "positions_written" in caplog.text, 20)
+        assert kept(server, "a") == ids[-1]
+        assert caplog.text.count("positions_not_written") == 1
