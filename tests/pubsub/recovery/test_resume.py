@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors import Actor, Batch, BatchError, Gap, Handler, PubSubMessage, Recover
+from actors import Actor, ActorSystem, Batch, BatchError, Gap, Handler, PubSubMessage, Recover
 from supervisor import SpecError
 from tests.pubsub.helpers import QUICK, Gaps, client_of, kill_subscribers, take
 from tests.pubsub.recovery.helpers import Got, history, publish
@@ -342,3 +342,36 @@ async def test_positions_are_written_once_a_silent_server_answers_again(
         await eventually(lambda: "positions_written" in caplog.text, 20)
         assert kept(server, "a") == ids[-1]
         assert caplog.text.count("positions_not_written") == 1
+
+
+async def test_the_tree_and_the_counters_show_a_channel_that_is_behind(server: AnyServer):
+    free, got = asyncio.Event(), Got()
+
+    async def handle(message: PubSubMessage) -> None:
+        await free.wait()
+        got(message)
+
+    made = Handler(handle, mailbox=4)
+    async with (
+        ActorSystem("shop") as system,
+        client_of(server) as client,
+        consuming(server, made, system=system) as pubsub,
+    ):
+
+        def shown() -> dict[str, Any]:
+            return next(dict(node.detail) for node in system.tree().walk() if node.id == "a")
+
+        await publish(client, "a", 0)
+        await eventually(lambda: shown()["recovery"] == "live")
+        kill_subscribers(server)
+        ids = await publish(client, "a", *range(1, 20))
+        await eventually(lambda: shown()["recovery"] == "behind")
+        stats = pubsub.stats()
+        assert (stats.recovering, stats.behind) == (1, 1)
+        assert stats.behind_seconds > 0
+        free.set()
+        await got.wait(20)
+        await eventually(lambda: shown()["recovery"] == "live")
+        assert shown()["position"] == ids[-1]
+        stats = pubsub.stats()
+        assert (stats.behind, stats.behind_seconds) == (0, 0)
