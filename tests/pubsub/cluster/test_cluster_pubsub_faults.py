@@ -10,6 +10,7 @@ import pytest
 
 from actors import exceptions
 from actors.pubsub.cluster.node_picker import NodePicker
+from actors.pubsub.cluster.transitions import BUS_LAG
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.model import Role
 from actors.redis.wire.connect_progress import ConnectProgress
@@ -111,7 +112,7 @@ async def test_p9_p10_a_stopped_node_is_found_and_replaced(cluster, replicas):
             await eventually(lambda: len(stream.sent) > reached + 30)
         stream.check()
         for gap in stream.gaps:
-            assert stopped_at - 0.2 < gap.since < stopped_at + 0.1
+            assert stopped_at - BUS_LAG - 0.15 < gap.since < stopped_at + 0.1
             assert gap.until > stopped_at + IDLE
             assert f"no answer to a PING within {DEADLINE} s" in gap.reason
         assert serving(cluster, stream.pubsub) is other
