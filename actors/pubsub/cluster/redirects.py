@@ -12,9 +12,9 @@ from __future__ import annotations
 _AT_ONCE = 3
 #: Seconds until the next one is followed then: at first and at most, doubled each time.
 _PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-#: Answers about slots that were followed before which are followed at once, of all slots together,
-#: and how many more a second: a cluster may be broken about thousands of slots.
-_IN_ALL_AT_ONCE, _IN_ALL = 8.0, 4.0
+#: Answers that are followed after such pauses, of all slots together: so many at once, and so many
+#: a second. A cluster may be broken about thousands of slots.
+_IN_ALL_AT_ONCE, _IN_ALL = 4.0, 2.0
 #: Seconds without another answer after which a slot is as good as new.
 _FORGOTTEN = 10.0
 
@@ -25,7 +25,7 @@ class Redirects:
     def __init__(self) -> None:
         # By slot: how many were followed, when the last one was, and the highest config epoch.
         self._followed: dict[int, tuple[int, float, int]] = {}
-        # How many answers about slots that were followed before may be followed, and since when.
+        # How many answers may be followed after a pause now, and when that was counted.
         self._left, self._left_at = _IN_ALL_AT_ONCE, 0.0
 
     def may_follow(self, slot: int, now: float, epoch: int = 0) -> bool:
@@ -41,15 +41,13 @@ class Redirects:
             count = 0
         if count >= _AT_ONCE:
             pause = min(_PAUSE * 2 ** min(count - _AT_ONCE, 10), _LONGEST_PAUSE)
-            if now - last < pause:
+            if now - last < pause or not self._has_left(now):
                 return False
-        if count and not self._has_left(now):
-            return False
         self._followed[slot] = count + 1, now, max(epoch, highest)
         return True
 
     def _has_left(self, now: float) -> bool:
-        """Return whether one more slot may be followed again; if so, count it."""
+        """Return whether one more answer may be followed after a pause; if so, count it."""
         left = min(self._left + (now - self._left_at) * _IN_ALL, _IN_ALL_AT_ONCE)
         self._left_at = now
         self._left = left - 1 if left >= 1 else left

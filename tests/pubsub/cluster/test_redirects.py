@@ -59,8 +59,9 @@ def test_p6b_a_claim_with_a_higher_epoch_is_news_and_one_with_a_lower_one_is_not
 
 def test_p6b_many_slots_that_nodes_contradict_each_other_about_share_an_allowance():
     redirects = Redirects()
-    assert all(redirects.may_follow(slot, 0.0) for slot in range(1000)), "each slot once, at once"
+    for _ in range(3):
+        assert all(redirects.may_follow(slot, 0.0) for slot in range(1000)), "a few at once"
     followed = sum(
         redirects.may_follow(slot, 0.1 * step) for step in range(100) for slot in range(1000)
     )
-    assert followed <= 8 + 4 * 10
+    assert followed <= 4 + 2 * 10
