@@ -132,7 +132,7 @@ async def test_databases_of_a_cluster_are_had_where_the_server_has_them(binary):
             await client.spublish("orders", "x")
             message = None
             async with asyncio.timeout(10):
-                # None stands for the confirmation, which comes late where the cluster was still down.
+                # None stands for the confirmation, which is late where the cluster was still down.
                 while message is None:
                     message = await pubsub.get_message(timeout=5.0)
             assert message["data"] == "x"
