@@ -208,7 +208,7 @@ class FeedRoutes:
         recent = Recent()
         memory, late = (MEMORY, OWED) if target.kind is Kind.SHARD else (LAG, LAG)
         if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
-            recent = last.recent(target, self._now() - late)
+            recent = last.recent(target, self._now() - memory)
         if len(nodes) == 1 and not recent.keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
