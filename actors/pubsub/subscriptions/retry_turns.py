@@ -15,11 +15,10 @@ import msgspec
 
 T = TypeVar("T")
 
-#: Seconds between the first two attempts. Each pause is twice as long as the one before; after a
-#: success a quarter as long.
+#: Seconds between the first two attempts; each pause is twice as long as the one before.
 _FIRST: Final = 0.05
 #: Targets of the first attempt; four times as many after each attempt that had any success.
-_FEW: Final = 4
+_FEW: Final = 5
 #: Attempts without any success after which a single target is tried: that is about ten seconds with
 #: pauses of up to a second, and from then on the calm budget counts (P6b).
 _FUTILE: Final = 14
@@ -52,9 +51,7 @@ class RetryTurns(msgspec.Struct, Generic[T]):
             served: returns whether a node feeds a target.
         """
         if any(map(served, set(self.tried).difference(refused))):
-            # Not as often as at first: in a broken cluster a node may accept one for a moment.
-            self.pause = max(self.pause / 4, _FIRST)
-            self.count, self.futile = 4 * self.count, 0
+            self.pause, self.count, self.futile = _FIRST, 4 * self.count, 0
         else:
             self.futile += 1
             self.pause = min(2 * self.pause, self.longest)

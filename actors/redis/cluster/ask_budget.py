@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Questions a second while every channel is live, and while one has no live source.
-_CALM, _URGENT = 1.0, 6.0
+_CALM, _URGENT = 1.0, 8.0
 #: Questions that may be saved up: one look at a cluster of eight nodes, and half of a second one.
 _SAVED = 10.0
 #: Seconds after which an urgent state counts as the normal one.

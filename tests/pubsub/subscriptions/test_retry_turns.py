@@ -15,7 +15,7 @@ def test_the_pause_grows_to_its_limit_and_few_are_asked_for_in_turn():
     assert turns.pause == 0.05
     refused = list(range(12))
     asked = [turns.take(refused, nobody) for _ in range(4)]
-    assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [0, 1, 2, 3]]
+    assert asked == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2], [3, 4, 5, 6, 7]]
     assert turns.pause == 0.5
     for _ in range(2000):
         turns.take(refused, nobody)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actors.redis.cluster.ask_budget import AskBudget
 
-SAVED, CALM, URGENT, URGENT_FOR = 10, 1.0, 6.0, 10.0
+SAVED, CALM, URGENT, URGENT_FOR = 10, 1.0, 8.0, 10.0
 
 questions = st.lists(
     st.tuples(st.floats(0.0, 5.0), st.integers(0, 30), st.booleans()), min_size=1, max_size=60
@@ -47,7 +47,7 @@ def test_what_is_urgent_for_long_is_the_normal_state():
     # What is calm for a moment may be urgent again.
     budget.take(0, now, urgent=False)
     budget.take(SAVED, now, urgent=True)
-    assert budget.take(7, now + 0.4, urgent=True) >= 2
+    assert budget.take(7, now + 0.3, urgent=True) >= 2
 
 
 @given(questions)
