@@ -335,6 +335,7 @@ async def test_sigusr1_has_every_process_print_where_it_is(server, tmp_path):
 
 async def test_an_actor_with_once_lives_in_one_process(server, tmp_path):
     text = """
+import os
 from actors import Actor
 app = Worker()
 for number in range(6):
@@ -342,11 +343,12 @@ for number in range(6):
     class Single(Actor):
         async def on_start(self):
             path = self.context.path
-            print(f"{path} here {app.owns(path.split('/')[-1])}", flush=True)
+            # One write: the processes share the pipe.
+            os.write(1, f"{path} here {app.owns(path.split('/')[-1])}{chr(10)}".encode())
 @app.actor
 class Each(Actor):
     async def on_start(self):
-        print("each", app.process, flush=True)
+        os.write(1, f"each {app.process}{chr(10)}".encode())
 """
     write_app(tmp_path, text)
     args = ("run", "shop:app", "--url", server.url, "--processes", 3)
