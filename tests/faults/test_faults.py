@@ -13,6 +13,7 @@ import asyncio
 
 import pytest
 
+from actors.testing.clusters.node import ClusterTimeoutError
 from tests.faults.journal import Journal
 from tests.faults.results import Allowance, excesses, wrongs
 from tests.faults.scenarios import FAULTS, Fault, runs_on
@@ -34,7 +35,14 @@ async def test_fault(theatre: Theatre, fault: Fault, journal: Journal) -> None:
     journal.begin(fault.title)
     before = asyncio.all_tasks()
     try:
-        stage = await theatre.play(fault, RATE)
+        try:
+            stage = await theatre.play(fault, RATE)
+        except ClusterTimeoutError:
+            # The servers did not do it: an atomic migration stands still now and then. Once more,
+            # on a new cluster.
+            await theatre.cluster(fault.shape)
+            journal.begin(fault.title)
+            stage = await theatre.play(fault, RATE)
     except (AssertionError, TimeoutError) as error:
         raise AssertionError(
             _story(fault, [f"not played to its end: {error!r}"], journal)
