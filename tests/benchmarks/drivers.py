@@ -11,11 +11,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Self, TypeAlias
 
 from tests.benchmarks.consumer import Consumer, Over, Result
 from tests.benchmarks.jobs import Job, channel_names
-from tests.benchmarks.load import NotSubscribedError, Publisher, packed
+from tests.benchmarks.load import Envelopes, NotSubscribedError, Publisher, packed
 from tests.benchmarks.meter import DONE, END, GO, READY
 from tests.benchmarks.places import Place
 
@@ -40,14 +41,19 @@ class _Feed:
         names = channel_names(job)
         command = b"SPUBLISH" if job.by == "shard" else b"PUBLISH"
         payload = job.payload.encode() or b"x" * job.size
-        self._parts: list[tuple[Publisher, bytes, int]] = []
+        self._parts: list[tuple[Publisher, Callable[[], bytes], int]] = []
         left = job.burst
         for url in place.primaries:
             own = [name for name in names if place.owner(name) == url]
             count = min(left, -(-job.burst * len(own) // len(names)))
             left -= count
             if count:
-                self._parts.append((Publisher(url), packed(own, payload, count, command), count))
+                commands = (
+                    partial(Envelopes(own, payload, command).packed, count)
+                    if job.history
+                    else partial(_same, packed(own, payload, count, command))
+                )
+                self._parts.append((Publisher(url), commands, count))
 
     def __enter__(self) -> Self:
         return self
@@ -59,9 +65,13 @@ class _Feed:
     def burst(self) -> None:
         """Publish, and return once the servers have it all."""
         for publisher, commands, _ in self._parts:
-            publisher.send(commands)
+            publisher.send(commands())
         for publisher, _, count in self._parts:
             publisher.confirm(count)
+
+
+def _same(commands: bytes) -> bytes:
+    return commands
 
 
 class _Round:

@@ -27,6 +27,7 @@ class Job(msgspec.Struct, frozen=True):
         burst: messages, or operations, between two calls of ``done()``.
         bursts: how many bursts are measured.
         warm: how many come before those.
+        history: whether messages are published as those of channels with a history.
         decode: whether payloads become str.
         sync: whether handlers are plain functions.
         collections: whether the longest garbage collection of each burst is measured.
@@ -47,6 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     burst: int = 10_000
     bursts: int = 10
     warm: int = 1
+    history: bool = False
     decode: bool = False
     sync: bool = False
     collections: bool = False

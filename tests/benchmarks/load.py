@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
-__all__ = ["NotSubscribedError", "Publisher", "pack", "packed"]
+from actors.redis.history.names import history_name
+
+__all__ = ["Envelopes", "NotSubscribedError", "Publisher", "pack", "packed"]
 
 
 def pack(*args: bytes) -> bytes:
@@ -21,6 +23,33 @@ def packed(channels: Sequence[str], payload: bytes, count: int, command: bytes) 
     """Return ``count`` messages, to one channel after another."""
     each = [pack(command, name.encode(), payload) for name in channels]
     return b"".join(each[number % len(each)] for number in range(count))
+
+
+class Envelopes:
+    """Messages of channels that have a history, as the client's script publishes them.
+
+    The ids follow on from burst to burst; the histories themselves are empty, which a consumer that
+    misses nothing does not see.
+    """
+
+    _MS = b"1700000000000"
+
+    def __init__(self, channels: Sequence[str], payload: bytes, command: bytes) -> None:
+        self._names = [history_name(name.encode()) for name in channels]
+        self._payload = payload
+        self._command = command
+        self._numbers = [0] * len(channels)
+
+    def packed(self, count: int) -> bytes:
+        """Return the next ``count`` messages, to one channel after another."""
+        commands = []
+        for index in range(count):
+            channel = index % len(self._names)
+            n = self._numbers[channel] = self._numbers[channel] + 1
+            before = self._MS if n > 1 else b"0"
+            envelope = b"~%b-%d %b %b" % (self._MS, n, before, self._payload)
+            commands.append(pack(self._command, self._names[channel], envelope))
+        return b"".join(commands)
 
 
 class NotSubscribedError(Exception):

@@ -157,6 +157,7 @@ def _many() -> list[Scenario]:
             [
                 _bare("iterate"),
                 _mailslot("iterate"),
+                _mailslot("handle_shared", "mailslot, 1 handler"),
                 _bare("iterate", "bare loop, 1 channel", **one),
                 _mailslot("iterate", "mailslot, 1 channel", **one),
                 _redis("listen"),
@@ -205,6 +206,17 @@ def _many() -> list[Scenario]:
             many.with_(channels=60, by="shard"),
             [_bare("iterate"), _mailslot("iterate"), _coredis("iterate")],
         ),
+        Scenario(
+            "recovery",
+            "60 shard channels over three primaries, with recovery and without, 64 bytes",
+            many.with_(channels=60, by="shard"),
+            [
+                _bare("iterate"),
+                _mailslot("iterate"),
+                _mailslot("iterate_recovering", "mailslot, recovery", history=True),
+            ],
+            rounds=5,
+        ),
     ]
 
 
@@ -250,6 +262,8 @@ def _publishing() -> list[Scenario]:
         name = f"publish-{play.replace('_', '-')}"
         return Scenario(name, f"PUBLISH of 64 bytes, {title}", job, [*players, *more])
 
+    players = [Contestant(label, module, "at_once_shards") for label, module in who.items()]
+    shards = Job("", "", mode="publish", by="shard", channels=60, burst=5000, bursts=10)
     return [
         publish("one_by_one", "one after the other", 1000),
         publish("at_once", "1,000 tasks at the same time", 5000),
@@ -258,6 +272,12 @@ def _publishing() -> list[Scenario]:
             "1,000 in one call",
             5000,
             Contestant("mailslot, pipeline", "publish_mailslot", "pipeline"),
+        ),
+        Scenario(
+            "publish-shards",
+            "SPUBLISH of 64 bytes over three primaries, 1,000 tasks at the same time",
+            shards,
+            players,
         ),
     ]
 

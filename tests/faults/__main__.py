@@ -18,17 +18,21 @@ import msgspec
 from actors.testing.servers.binary import ServerBinary, path_binary, wheel_binary
 from tests.faults.journal import Journal
 from tests.faults.mass import mass
+from tests.faults.mass_recovery import mass_recovery
+from tests.faults.recovery_cut import recovery_cut
 from tests.faults.results import HEADER, Result, complaints, result_of
 from tests.faults.scenarios import FAULTS, runs_on
 from tests.faults.theatre import Theatre
 
 RATE = 3000.0
+#: Rows of other kinds: faults with recovery alone, and 10,000 channels.
+OTHERS = {"recovery_cut": recovery_cut, "mass": mass, "mass_recovery": mass_recovery}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what the command line says; return the process's exit code."""
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("faults", nargs="*", help=f"of {', '.join([*FAULTS, 'mass'])}; all")
+    parser.add_argument("faults", nargs="*", help=f"of {', '.join([*FAULTS, *OTHERS])}; all")
     parser.add_argument("--rate", type=float, default=RATE, help="messages a second (%(default)g)")
     parser.add_argument(
         "--history-rate",
@@ -41,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, help="write what the library logs to this file")
     parser.add_argument("--repeat", type=int, default=1, help="how often each is played")
     options = parser.parse_args(arguments)
-    unknown = set(options.faults) - {*FAULTS, "mass"}
+    unknown = set(options.faults) - {*FAULTS, *OTHERS}
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     binary = _binary(options.server)
     if binary is None:
         parser.error("no redis-server on PATH" if options.server == "redis" else "no valkey-server")
-    names = options.faults or [*FAULTS, "mass"]
+    names = options.faults or [*FAULTS, *OTHERS]
     with Journal(options.log) as journal:
         results = asyncio.run(play(names, binary, options, journal))
     if options.json is not None:
@@ -76,7 +80,7 @@ async def play(
         print(result.row(), flush=True)
 
     async with Theatre(binary) as theatre:
-        for fault in [FAULTS[name] for name in names if name != "mass" for _ in range(repeat)]:
+        for fault in [FAULTS[name] for name in names if name in FAULTS for _ in range(repeat)]:
             if not runs_on(fault, binary):
                 print(f"{fault.title:36} not on {binary.flavour}: it has no CLUSTER MIGRATESLOTS")
                 continue
@@ -84,9 +88,9 @@ async def play(
             journal.begin(fault.title)
             stage = await theatre.play(fault, rate, options.history_rate)
             note(result_of(fault, stage, complaints(fault, stage)))
-    if "mass" in names:
-        journal.begin("mass")
-        note(await mass(binary))
+    for name in [name for name in names if name in OTHERS]:
+        journal.begin(name)
+        note(await OTHERS[name](binary))
     return results
 
 

@@ -156,9 +156,8 @@ def wrongs(fault: Fault, stage: Stage) -> list[str]:
         overtaken = [one for one in verdict.overtaken if one[0] in AT_OWNER]
         check([*overtaken], "messages out of order, accepted by two nodes")
     check([*elsewhere], "messages lost in channels that the fault does not concern")
-    check([*_unreported(fault, stage)], "messages lost outside of a reported gap")
-    if not fault.restarts:  # open: see docs/faults.md, "What is open"
-        check([*words.unreported], "messages lost outside of a reported gap, whose payloads repeat")
+    check([*_unreported(stage)], "messages lost outside of a reported gap")
+    check([*words.unreported], "messages lost outside of a reported gap, whose payloads repeat")
     check([*verdict.needless_gaps], "gaps of channels that were never interrupted")
     check([*recovery.silent], "channels with recovery not live again")
     check([*recovery.twice], "messages twice, with recovery")
@@ -171,7 +170,7 @@ def wrongs(fault: Fault, stage: Stage) -> list[str]:
     return found
 
 
-def _unreported(fault: Fault, stage: Stage) -> list[tuple[str, Accepted]]:
+def _unreported(stage: Stage) -> list[tuple[str, Accepted]]:
     """Return what was lost outside of a gap, and was not accepted where no client can know of it.
 
     A replica of a slot's former owner accepts messages until the replica, too, knows of the move. A
@@ -180,7 +179,7 @@ def _unreported(fault: Fault, stage: Stage) -> list[tuple[str, Accepted]]:
     return [
         (name, message)
         for name, message in stage.verdict.unreported
-        if (name in AT_OWNER and not fault.restarts)
+        if name in AT_OWNER
         or not any(
             gap.name == name and gap.until <= message.sent <= gap.until + _LATE
             for gap in stage.arrivals.gaps

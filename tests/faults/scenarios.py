@@ -31,8 +31,6 @@ class Fault(msgspec.Struct, frozen=True):
         shape: primaries and replicas of the cluster that it is played on.
         spoils: the cluster has another shape afterwards.
         relays: nodes of a shard change roles, and relay to each other meanwhile; see ``verdict``.
-        restarts: all nodes are started at once: for some tenths of a second they are not connected
-            to each other, and what one of them accepts reaches no other.
         forgets: servers may lose entries of histories: a primary dies, or all nodes do.
         most_lost: messages that may be lost at 3,000 a second; None: as many as lie in gaps.
         back_within: seconds within which what is timed must be back; None: not asserted.
@@ -47,7 +45,6 @@ class Fault(msgspec.Struct, frozen=True):
     shape: tuple[int, int] = (3, 1)
     spoils: bool = False
     relays: bool = False
-    restarts: bool = False
     forgets: bool = False
     most_lost: int | None = None
     back_within: float | None = None
@@ -92,7 +89,6 @@ FAULTS: dict[str, Fault] = {
             "all nodes restarted at once",
             plays.all_restarted,
             relays=True,
-            restarts=True,
             forgets=True,
         ),
         Fault("reparented", "replica re-parented", plays.reparented, most_lost=0),
@@ -157,7 +153,6 @@ FAULTS: dict[str, Fault] = {
             plays.all_restarted,
             replicas=True,
             relays=True,
-            restarts=True,
             forgets=True,
         ),
         Fault(

@@ -13,7 +13,7 @@ from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_readers import NodeReaders
 from actors.pubsub.cluster.promotion_reads import Promoted
 from actors.pubsub.cluster.shard_placement import ShardPlacement
-from actors.pubsub.cluster.shard_roles import RELAYED, promoted
+from actors.pubsub.cluster.shard_roles import LINKED, RELAYED, promoted
 from actors.pubsub.cluster.shard_state import ShardState
 from actors.pubsub.cluster.topology_watch import TopologyRequests
 from actors.pubsub.model.types import Target
@@ -77,7 +77,7 @@ class ShardEvents:
     def lost(self, node: NodeId) -> bool:
         """Take that a connection ended: its channels move to the shard's other nodes (P6)."""
         state, now = self._state, self._state.now()
-        state.down.setdefault(node, now)
+        state.lost(node)
         state.silent.forget(node)
         if state.replicas_first:
             table = self._owner.reconciler.table
@@ -88,20 +88,27 @@ class ShardEvents:
     def found(self, node: NodeId) -> bool:
         """Take that a node is connected."""
         state = self._state
-        if node not in state.down and not state.unsettled:
+        connection = self._owner.reconciler.subscribers[node].connection
+        was_down, restarted = state.found(node, connection.client_id)
+        if not was_down and not state.unsettled:
             return False
         state.lost_primaries.lives(node)
         known = state.topology.nodes.get(node)
-        was_down = state.down.pop(node, None) is not None
-        if was_down and state.replicas_first and known and not known.is_primary:
-            state.roles.back(node, state.now())
-            self._owner.reconciler.doubt(node, state.now(), "the node was away")
+        reconciler, now = self._owner.reconciler, state.now()
+        is_doubtful = was_down and state.replicas_first and known and not known.is_primary
+        if restarted:
+            reconciler.started(node, now + LINKED)
+        if is_doubtful:
+            reconciler.doubt(node, now, "the node was away")
+        if restarted or is_doubtful:
+            state.roles.back(node, now, restarted=restarted)
         return self._changed()
 
     def unreachable(self, node: NodeId) -> None:
         """Take that a node could not be connected to."""
-        if node not in self._state.down:
-            self._state.down[node] = self._state.now()
+        is_news = node not in self._state.down
+        self._state.unreachable(node)
+        if is_news:
             self._look_everywhere()
             self.replace()
             self._owner.reconciler.calls.queue_hopeless("no connection could be had")

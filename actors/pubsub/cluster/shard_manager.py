@@ -124,7 +124,7 @@ class ShardRole:
         """Take that a reader ended for good."""
         self._keeper.tree.refusing.forget(node)
         self._readers.ended(node)
-        self._state.down.pop(node, None)
+        self._state.forget(node)
         self._readers.place_soon()
 
     def targets_changed(self) -> None:
@@ -167,7 +167,7 @@ class ShardRole:
         self._note_idleness(now)
         self._look_for_silence(now)
         self._look_for_settled(now)
-        for node in state.roles.trusted(state.topology):
+        for node in state.roles.trusted(state.topology, now):
             if node not in state.silent:
                 reconciler.trust(node, nothing_lost=False)
                 reconciler.update_routes()
@@ -183,7 +183,7 @@ class ShardRole:
         self._readers.place()
         self._readers.let_go_unused(now)
         merging = reconciler.expire()
-        busy = homeless or state.unsettled or state.refusals or merging
+        busy = homeless or state.unsettled or state.refusals or merging or state.roles.any_returning
         due = state.silent.due(reconciler.subscribers, self._nodes_with_subscriptions(), now)
         self._silence_due = now + due
         if busy:

@@ -89,7 +89,7 @@ class ShardPlacement:
 
     def linger(self, handover: Handover) -> float | None:
         """Return how long both nodes feed a target."""
-        if not self.trusted(handover.old):
+        if not self._state.answers(handover.old):
             return 0.0
         if not self.same_stream(handover.old, handover.new) and self.asking(
             handover.new, handover.target

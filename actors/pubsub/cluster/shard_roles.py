@@ -17,6 +17,8 @@ from actors.redis.topology.model import Topology
 #: Seconds after a change of roles until a replica surely receives what its primary accepts (seen:
 #: 0.7 s; when the roles changed is known only roughly).
 RELAYED = 1.5
+#: Seconds after a start until a node is surely connected to the others of its shard (seen: 0.2 s).
+LINKED = 0.5
 #: Seconds for which two nodes count as of one shard after the topology showed them so.
 _REMEMBERED = 10.0
 
@@ -83,7 +85,8 @@ class Roles:
 
     def __init__(self) -> None:
         self.unsure: dict[NodeId, float] = {}
-        self._back: set[NodeId] = set()
+        # The nodes that came back, each with the time from which it is sure if it is a primary.
+        self._back: dict[NodeId, float] = {}
 
     def note(self, old: Topology, new: Topology, now: float) -> None:
         """Take a topology that follows another one: its new replicas are unsure."""
@@ -104,27 +107,43 @@ class Roles:
             self.unsure.pop(peer, None)
         self.unsure[node] = now + RELAYED
 
-    def back(self, node: NodeId, now: float) -> None:
-        """Note that ``node``, a replica, is connected again.
+    def back(self, node: NodeId, now: float, *, restarted: bool = False) -> None:
+        """Note that ``node`` is connected again.
 
-        If it was restarted, it receives nothing until the other nodes have connected to it.
+        A node that was just started receives nothing until the other nodes have connected to it.
+
+        Args:
+            node: the node.
+            now: the time in seconds.
+            restarted: it refused connections: not only the connection was lost.
         """
         self.unsure[node] = now + RELAYED
-        self._back.add(node)
+        self._back[node] = now + LINKED if restarted else now
+
+    @property
+    def any_returning(self) -> bool:
+        """Whether a node came :meth:`back` and is still unsure."""
+        return bool(self._back)
 
     def returning(self, node: NodeId) -> bool:
         """Return whether ``node`` came :meth:`back` and is still unsure."""
         return node in self._back
 
-    def trusted(self, topology: Topology) -> list[NodeId]:
-        """Return, once each, the nodes that came :meth:`back` and are sure now, or primaries."""
-        sure = [
-            node
-            for node in self._back
-            if node not in self.unsure
-            or ((known := topology.nodes.get(node)) is not None and known.is_primary)
-        ]
-        self._back.difference_update(sure)
+    def trusted(self, topology: Topology, now: float) -> list[NodeId]:
+        """Return, once each, the nodes that came :meth:`back` and are sure by now.
+
+        A primary delivers what it accepts itself, so it is sure as soon as the others reach it.
+        """
+
+        def is_sure(node: NodeId, linked: float) -> bool:
+            known = topology.nodes.get(node)
+            return node not in self.unsure or (
+                known is not None and known.is_primary and linked <= now
+            )
+
+        sure = [node for node, linked in self._back.items() if is_sure(node, linked)]
+        for node in sure:
+            del self._back[node]
         return sure
 
     def expire(self, now: float) -> bool:

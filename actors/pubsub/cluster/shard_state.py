@@ -24,6 +24,8 @@ class ShardState:
         topology: the latest one, with what servers have said since.
         replicas_first: whether channels are consumed from replicas where there are any.
         down: nodes whose connection was lost or could not be made, each with the time.
+        restarting: those of them that may have been restarted: one node of their shard refused
+            connections, or was restarted, while they were down.
         silent: connected nodes that do not answer.
         cut_off: connected nodes that answer, and are out of touch with the others.
         roles: nodes that may not receive everything yet, as replicas.
@@ -48,6 +50,8 @@ class ShardState:
         self.now = now
         self.replicas_first = replicas_first
         self.down: dict[NodeId, float] = {}
+        self.restarting: set[NodeId] = set()
+        self._client_ids: dict[NodeId, int] = {}
         self.silent = SilentNodes()
         self.cut_off: frozenset[NodeId] = frozenset()
         self.roles = Roles()
@@ -60,6 +64,47 @@ class ShardState:
         self.redirects = Redirects()
         self.refusals = False
 
+    def lost(self, node: NodeId) -> None:
+        """Note that the connection to ``node`` ended."""
+        self.down.setdefault(node, self.now())
+        if self.restarting.intersection(self._peers(node)):
+            self.restarting.add(node)
+
+    def unreachable(self, node: NodeId) -> None:
+        """Note that ``node`` could not be connected to."""
+        self.down.setdefault(node, self.now())
+        self._restarts(node)
+
+    def found(self, node: NodeId, client_id: int | None) -> tuple[bool, bool]:
+        """Note that ``node`` is connected; return whether it was down, and maybe restarted.
+
+        Args:
+            node: the node.
+            client_id: the connection's id at the server. A server numbers its connections from 1
+                on: an id that is no larger than the one before is of a server that was restarted.
+        """
+        before = self._client_ids.pop(node, None)
+        if client_id is not None:
+            self._client_ids[node] = client_id
+            if before is not None and client_id <= before:
+                self._restarts(node)
+        # The only node of a shard delivers all that its shard accepts.
+        restarted = node in self.restarting and len(self._peers(node)) > 1
+        return self.forget(node), restarted
+
+    def _restarts(self, node: NodeId) -> None:
+        self.restarting.add(node)
+        self.restarting.update(peer for peer in self._peers(node) if peer in self.down)
+
+    def forget(self, node: NodeId) -> bool:
+        """Note that nobody wants a connection to ``node``; return whether it was down."""
+        self.restarting.discard(node)
+        return self.down.pop(node, None) is not None
+
+    def _peers(self, node: NodeId) -> list[NodeId]:
+        shard = self.topology.shard_of(node)
+        return [] if shard is None else [peer.id for peer in shard.nodes]
+
     def health(self) -> NodeHealth:
         """Return what decides where channels belong, beside the topology."""
         return NodeHealth(
@@ -71,11 +116,13 @@ class ShardState:
             self.roles.unsure.keys(),
         )
 
+    def answers(self, node: NodeId) -> bool:
+        """Return whether ``node`` answers, and is in touch with the others."""
+        return node not in self.cut_off and node not in self.silent
+
     def trusted(self, node: NodeId) -> bool:
         """Return whether ``node`` answers, and surely receives what its primary accepts."""
-        if node in self.cut_off:
-            return False
-        return node not in self.silent and not self.roles.returning(node)
+        return self.answers(node) and not self.roles.returning(node)
 
     def complete(self, node: NodeId, heard: float) -> float:
         """Return until when ``node`` has delivered everything that its shard accepted.
@@ -143,5 +190,7 @@ class ShardState:
         """Forget the nodes that are not in the topology."""
         known = self.topology.nodes.keys()
         self.down = {node: at for node, at in self.down.items() if node in known}
+        self.restarting &= known
+        self._client_ids = {node: one for node, one in self._client_ids.items() if node in known}
         self.silent.keep(known)
         self.lost_primaries.keep(known)

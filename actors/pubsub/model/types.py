@@ -59,6 +59,7 @@ class PubSubMessage(TypedDict):
         data: the payload; for acknowledgements how many subscriptions the connection has.
         id: the id of the message's entry in the channel's history, where the consumer asked for
             recovery.
+        recovered: there, whether the message was read out of the history, and not received live.
     """
 
     type: str
@@ -66,6 +67,7 @@ class PubSubMessage(TypedDict):
     channel: Any
     data: Any
     id: NotRequired[Any]
+    recovered: NotRequired[bool]
 
 
 #: Takes a message, as a function or a coroutine function.

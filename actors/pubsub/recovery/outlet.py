@@ -86,6 +86,7 @@ class Outlet:
             "channel": self.label,
             "data": data,
             "id": self.shown(entry.id),
+            "recovered": type(entry) is Entry,
         }
 
     def shown(self, entry: EntryId) -> Any:

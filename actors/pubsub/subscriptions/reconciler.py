@@ -234,6 +234,10 @@ class Reconciler:
         """``node`` may have received nothing since ``proof``, though its connection is there."""
         self.table.doubt(node, self._placement.complete(node, proof), reason)
 
+    def started(self, node: NodeId, linked_at: float) -> None:
+        """``node`` was just started: others may not reach it before ``linked_at``."""
+        self.table.started(node, linked_at)
+
     def trust(self, node: NodeId, *, nothing_lost: bool) -> None:
         """``node`` surely receives what it should; ``nothing_lost``: it did so all the time."""
         commands = self.table.trust(node, self._loop.time(), nothing_lost=nothing_lost)

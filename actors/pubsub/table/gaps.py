@@ -23,10 +23,13 @@ class Gaps:
 
     Attributes:
         doubted: nodes that may receive nothing at the moment, though they are connected.
+        started: nodes that were just started, each with the time from which they surely receive
+            what other nodes of their shard accept.
     """
 
     def __init__(self) -> None:
         self.doubted: set[NodeId] = set()
+        self.started: dict[NodeId, float] = {}
 
     def doubt(self, rows: Iterable[TargetState], node: NodeId, proof: float, reason: str) -> None:
         """Doubt ``node``: it may have received nothing since ``proof``."""
@@ -104,12 +107,19 @@ class Gaps:
         return max(proof, first, row.reported_until)
 
     def end(self, row: TargetState, now: float) -> list[Command]:
-        """End the open gap, if there is one, at ``now``, and report it."""
+        """End the open gap, if there is one, at ``now``, and report it.
+
+        Where the target is live on nodes alone that were just started, the gap is reported with a
+        later end: what the others accept until then may not reach these nodes.
+        """
         if row.gap_since is None or not row.wanted:
             return []
-        ended = GapEnded(row.target, row.gap_since, now, row.gap_reason)
+        linked = min((self.started.get(node, now) for node in self.sure(row)), default=now)
+        until = max(now, linked)
+        # An earlier gap may have been reported with a later end.
+        ended = GapEnded(row.target, min(row.gap_since, now), until, row.gap_reason)
         row.gap_since = row.gap_doubt = row.gap_awaits = None
-        row.reported_until = now
+        row.reported_until = until
         return [ended]
 
     def lost(

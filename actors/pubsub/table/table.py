@@ -262,6 +262,10 @@ class Table:
         if node in self.up and node not in self._gaps.doubted:
             self._gaps.doubt(self.rows.values(), node, proof, reason)
 
+    def started(self, node: NodeId, linked_at: float) -> None:
+        """``node`` was just started: others may not reach it before ``linked_at``."""
+        self._gaps.started[node] = linked_at
+
     def live_since(self, nodes: Collection[NodeId], since: float) -> list[Target]:
         """Return the wanted targets that are live on one of ``nodes``, and were at ``since``."""
         return [

@@ -30,19 +30,37 @@ def _public(name: str) -> Any:
         raise NotImplementedError(f"actors.{name} is not available yet") from None
 
 
-def pubsub_of(client: Any, job: Job, handler: Any = None) -> Any:
+def pubsub_of(client: Any, job: Job, handler: Any = None, **more: Any) -> Any:
     """Return the pub/sub object of ``job``, all its names with ``handler``."""
     targets = dict.fromkeys(target_names(job), handler)
     kind = "pattern" if job.by == "pattern" else "channel"
     option = {f"{kind}s": list(targets)} if handler is None else {f"{kind}_handlers": targets}
     make = client.sharded_pubsub if job.by == "shard" else client.pubsub
-    return make(ignore_subscribe_messages=True, subscription_timeout=10, **option)
+    return make(ignore_subscribe_messages=True, subscription_timeout=10, **option, **more)
 
 
 async def iterate(meter: Meter) -> None:
     """``async for`` over all channels."""
     job = meter.job
     async with client_of(job) as client, pubsub_of(client, job) as pubsub:
+        left = meter.ready()
+        async for _ in pubsub:
+            left -= 1
+            if not left:
+                left = meter.done()
+
+
+async def iterate_recovering(meter: Meter) -> None:
+    """The same, with recovery."""
+    job = meter.job
+    names = target_names(job)
+    async with (
+        client_of(job) as client,
+        pubsub_of(client, job.with_(channels=0), recover=True) as pubsub,
+    ):
+        await pubsub.subscribe(*names)
+        while pubsub.stats().behind:  # until it knows where each history ends
+            await asyncio.sleep(0.01)
         left = meter.ready()
         async for _ in pubsub:
             left -= 1
@@ -67,6 +85,11 @@ async def handle(meter: Meter) -> None:
     await _handle(meter, lambda: None)
 
 
+async def handle_shared(meter: Meter) -> None:
+    """One handler for all channels."""
+    await _handle(meter, lambda: None, lambda one: _public("Handler")(one, shared=True))
+
+
 async def handle_frozen(meter: Meter) -> None:
     """The same, and what there is after the subscribe is out of garbage collection.
 
@@ -80,7 +103,9 @@ async def handle_frozen(meter: Meter) -> None:
     await _handle(meter, freeze)
 
 
-async def _handle(meter: Meter, subscribed: Callable[[], None]) -> None:
+async def _handle(
+    meter: Meter, subscribed: Callable[[], None], wrap: Callable[[Any], Any] = lambda one: one
+) -> None:
     left = 0
 
     async def on_message(message: Any) -> None:
@@ -96,7 +121,7 @@ async def _handle(meter: Meter, subscribed: Callable[[], None]) -> None:
             left = meter.done()
 
     job = meter.job
-    handler = on_message_sync if job.sync else on_message
+    handler = wrap(on_message_sync if job.sync else on_message)
     async with client_of(job) as client, pubsub_of(client, job, handler):
         await asyncio.sleep(0)
         subscribed()

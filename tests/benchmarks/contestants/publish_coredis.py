@@ -11,6 +11,7 @@ from tests.benchmarks.contestants.publishing import (
     publish_at_once,
     publish_one_by_one,
     publish_together,
+    sharded,
 )
 from tests.benchmarks.meter import Meter
 
@@ -29,6 +30,15 @@ async def at_once(meter: Meter) -> None:
             return await client.publish(channel, payload)
 
         await publish_at_once(meter, publish)
+
+
+async def at_once_shards(meter: Meter) -> None:
+    async with coredis.RedisCluster.from_url(meter.job.url) as client:
+
+        async def publish(channel: str, payload: str) -> Any:
+            return await client.spublish(channel, payload)
+
+        await publish_at_once(meter, sharded(meter.job, publish))
 
 
 async def together(meter: Meter) -> None:

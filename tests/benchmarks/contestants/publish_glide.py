@@ -12,6 +12,7 @@ from tests.benchmarks.contestants.publishing import (
     publish_at_once,
     publish_one_by_one,
     publish_together,
+    sharded,
 )
 from tests.benchmarks.jobs import Job
 from tests.benchmarks.meter import Meter
@@ -35,6 +36,19 @@ async def at_once(meter: Meter) -> None:
     channel, payload = message_of(meter.job)
     client = await _connect(meter.job)
     await publish_at_once(meter, lambda: client.publish(payload, channel))
+
+
+async def at_once_shards(meter: Meter) -> None:
+    where = urlsplit(meter.job.url)
+    config = glide.GlideClusterClientConfiguration(
+        [glide.NodeAddress(where.hostname, where.port)], request_timeout=10_000
+    )
+    client = await glide.GlideClusterClient.create(config)
+
+    async def publish(channel: str, payload: str) -> Any:
+        return await client.publish(payload, channel, sharded=True)
+
+    await publish_at_once(meter, sharded(meter.job, publish))
 
 
 async def together(meter: Meter) -> None:

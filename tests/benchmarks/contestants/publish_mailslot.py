@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors import History, Redis
+from actors import History, Redis, RedisCluster
 from tests.benchmarks.contestants.publishing import (
     message_of,
     publish_at_once,
     publish_one_by_one,
     publish_together,
+    sharded,
 )
 from tests.benchmarks.meter import Meter
 
@@ -24,6 +25,11 @@ async def at_once(meter: Meter) -> None:
     channel, payload = message_of(meter.job)
     async with Redis.from_url(meter.job.url) as client:
         await publish_at_once(meter, lambda: client.publish(channel, payload))
+
+
+async def at_once_shards(meter: Meter) -> None:
+    async with RedisCluster.from_url(meter.job.url) as client:
+        await publish_at_once(meter, sharded(meter.job, client.spublish))
 
 
 async def together(meter: Meter) -> None:

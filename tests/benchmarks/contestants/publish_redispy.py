@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from tests.benchmarks.contestants.publishing import (
     message_of,
     publish_at_once,
     publish_one_by_one,
     publish_together,
+    sharded,
 )
 from tests.benchmarks.meter import Meter
 
@@ -25,6 +26,15 @@ async def at_once(meter: Meter) -> None:
     channel, payload = message_of(meter.job)
     client = Redis.from_url(meter.job.url)
     await publish_at_once(meter, lambda: client.publish(channel, payload))
+
+
+async def at_once_shards(meter: Meter) -> None:
+    async with RedisCluster.from_url(meter.job.url) as client:
+
+        async def publish(channel: str, payload: str) -> Any:
+            return await client.execute_command("SPUBLISH", channel, payload)
+
+        await publish_at_once(meter, sharded(meter.job, publish))
 
 
 async def together(meter: Meter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,12 @@ _AT_ONCE = 1000
 def message_of(job: Job) -> tuple[str, str]:
     """Return the channel and the payload."""
     return channel_names(job)[0], "x" * job.size
+
+
+def sharded(job: Job, publish: Callable[[str, str], Awaitable[Any]]) -> Callable[[], Any]:
+    """Return a publish to the shard channels of ``job``, one after another."""
+    names, payload = itertools.cycle(channel_names(job)), "x" * job.size
+    return lambda: publish(next(names), payload)
 
 
 async def publish_one_by_one(meter: Meter, publish: Callable[[], Awaitable[Any]]) -> None:

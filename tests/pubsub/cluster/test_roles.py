@@ -81,11 +81,21 @@ def test_a_replica_that_was_away_is_trusted_after_a_while_or_as_a_primary():
     roles.back("a", 5.0)
     roles.back("b", 5.0)
     assert roles.unsure.keys() == {"a", "b"}
-    assert roles.trusted(shard("c", "a", "b")) == []
-    assert roles.trusted(shard("a", "b")) == ["a"]
+    assert roles.trusted(shard("c", "a", "b"), 5.0) == []
+    assert roles.trusted(shard("a", "b"), 5.0) == ["a"]
     assert roles.expire(5.0 + RELAYED)
-    assert roles.trusted(shard("a", "b")) == ["b"]
-    assert roles.trusted(shard("a", "b")) == []
+    assert roles.trusted(shard("a", "b"), 5.0 + RELAYED) == ["b"]
+    assert roles.trusted(shard("a", "b"), 5.0 + RELAYED) == []
+
+
+def test_a_primary_that_was_restarted_is_trusted_once_the_others_are_linked_to_it():
+    roles = Roles()
+    roles.back("a", 5.0, restarted=True)
+    assert roles.any_returning
+    assert roles.trusted(shard("a", "b"), 5.2) == []
+    assert roles.returning("a")
+    assert roles.trusted(shard("a", "b"), 5.5) == ["a"]
+    assert not roles.any_returning
 
 
 @pytest.mark.parametrize(

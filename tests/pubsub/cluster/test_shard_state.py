@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from actors.pubsub.cluster.placement_rules import shard_places
+from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.shard_state import ShardState
 from actors.pubsub.cluster.transitions import BUS_LAG
+from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.table.state import Handover
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 
 #: How long nodes of one shard count as such after they were shown so.
@@ -146,7 +149,7 @@ def test_a_replica_that_came_back_is_not_trusted_until_it_surely_receives():
     known.roles.back("b", known.time)
     assert not known.trusted("b")
     known.roles.expire(known.time + 2.0)
-    assert known.roles.trusted(known.topology) == ["b"]
+    assert known.roles.trusted(known.topology, known.time) == ["b"]
     assert known.trusted("b")
 
 
@@ -174,3 +177,48 @@ def test_p6_a_slot_is_imported_while_it_moves_and_for_a_while_after_it_arrived()
     known.time += REMEMBERED + 0.1
     known.expire()
     assert not known.imports("a", 5)
+
+
+@pytest.mark.parametrize(
+    ("facts", "restarted"),
+    [
+        ("lost a, found a", "-"),
+        ("lost a, unreachable a, found a", "a"),
+        ("lost a, lost b, unreachable b, found a, found b", "ab"),
+        ("lost b, unreachable b, lost a, found a, found b", "ab"),
+        ("lost b, unreachable b, found b, lost a, found a", "b-"),
+        ("lost a, lost c, unreachable c, found a, found c", "-c"),
+        ("unreachable a, found a, lost a, found a", "a-"),
+        ("found a 7, lost a, found a 8", "-"),
+        ("found a 7, lost a, found a 7", "a"),
+        ("found a 7, lost a, lost b, found a 5, found b 9", "ab"),
+    ],
+)
+def test_p10_the_nodes_of_a_shard_of_which_one_refused_connections_may_have_been_restarted(
+    facts, restarted
+):
+    known = Known()
+    found = []
+    for fact in facts.split(", "):
+        what, node, *client_id = fact.split()
+        if what != "found":
+            getattr(known, what)(node)
+            continue
+        was_down, was_restarted = known.found(node, int(*client_id) if client_id else None)
+        if was_down:
+            found.append(node if was_restarted else "-")
+    assert "".join(found) == restarted
+    assert not known.down
+
+
+@pytest.mark.parametrize(("silent", "lingers"), [(False, True), (True, False)])
+def test_p7_a_node_that_came_back_feeds_until_the_handover_is_over_but_a_silent_one_does_not(
+    silent, lingers
+):
+    known = Known()
+    known.roles.back("b", known.time, restarted=True)
+    if silent:
+        known.cut_off = frozenset("b")
+    placement = ShardPlacement(known, lambda: 1, lambda: None)
+    target = Target(Kind.SHARD, b"a")
+    assert bool(placement.linger(Handover(target, "b", "a"))) is lingers

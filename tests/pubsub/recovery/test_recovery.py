@@ -60,6 +60,7 @@ async def test_names_are_the_channels_own(server: AnyServer):
             "channel": "a",
             "data": "x",
             "id": name,
+            "recovered": False,
         }
         assert [target.name for target in pubsub.sources()["server"]] == [b"a"]
         await pubsub.unsubscribe("a")
@@ -78,10 +79,12 @@ async def test_bytes_stay_bytes(server: AnyServer):
         [name] = await publish(client, "a", b"\xff 1 ~")
         [live] = await take(pubsub, 1)
         assert (live["channel"], live["data"], live["id"]) == (b"a", b"\xff 1 ~", name.encode())
+        assert live["recovered"] is False
         kill_subscribers(server)
         [name] = await publish(client, "a", b"\xff 2 ~")
         [recovered] = await take(pubsub, 1)
         assert (recovered["data"], recovered["id"]) == (b"\xff 2 ~", name.encode())
+        assert recovered["recovered"] is True
 
 
 async def test_a_payload_that_is_no_text_stays_bytes_live_and_recovered(server: AnyServer):
