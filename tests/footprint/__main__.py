@@ -26,6 +26,8 @@ from tests.footprint.verdict import excesses
 
 # Seconds of a window and of peace before it, in the quick form.
 _QUICK_WINDOW, _QUICK_WARM = 5.0, 1.5
+# Seconds of peace where no message comes: after five of them a consumer asks less often.
+_IDLE_WARM = 6.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +63,8 @@ async def _measure_all(rows: Sequence[Row], *, quick: bool) -> list[Figures]:
             for row in of_one_size:
                 print(f"{len(found) + 1}/{len(rows)} {row.place} {row.client}", file=sys.stderr)
                 options = {"seconds": _QUICK_WINDOW, "warm": _QUICK_WARM} if quick else {}
+                if not row.rate:
+                    options["warm"] = _IDLE_WARM
                 found.append(await measure(row, cluster, **options))
     return found
 

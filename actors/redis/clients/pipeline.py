@@ -253,7 +253,7 @@ class Pipeline(Generic[AnyStr]):
 
 
 def raise_first(replies: Sequence[Any], commands: list[tuple[Argument, ...]]) -> None:
-    """Raise the first error among ``replies``; that of a server has a note with the command.
+    """Raise the first error among ``replies``; that of a server has a note with the command's name.
 
     That a transaction was discarded is the consequence of another error, if there is one.
     """
@@ -263,6 +263,7 @@ def raise_first(replies: Sequence[Any], commands: list[tuple[Argument, ...]]) ->
         error = replies[number]
         if isinstance(error, ResponseError):
             # The error of a connection may be that of other tasks, too.
-            shown = " ".join(map(text_of, commands[number]))
-            error.add_note(f"command {number + 1} of {len(commands)}: {shown:.80}")
+            # An argument may be a secret, or a payload: notes are logged.
+            name = text_of(commands[number][0])
+            error.add_note(f"command {number + 1} of {len(commands)}: {name}")
         raise error

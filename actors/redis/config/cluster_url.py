@@ -31,9 +31,12 @@ def startup_locations(
     """Return the locations of the startup nodes, without duplicates, that of ``host`` first.
 
     Raises:
-        ValueError: a startup node has no host or port.
+        ValueError: a startup node has no host or port, or ``startup_nodes`` has no node and there
+            is no ``host``.
     """
     locations = [_location(node) for node in startup_nodes or ()]
+    if startup_nodes is not None and not locations and host is None:
+        raise ValueError("startup_nodes has no node: give one at least, or a host")
     if host is not None or port is not None or not locations:
         first = TCPLocation(host or DEFAULT_LOCATION.host, port or DEFAULT_LOCATION.port)
         locations.insert(0, first)

@@ -67,7 +67,7 @@ async def test_a_pipeline_over_all_nodes(cluster):
             async with client.pipeline() as pipe:
                 pipe.execute_command("MGET", "key1", "key2")
                 last = pipe.execute_command("GET", "key1")
-        assert "command 1 of 2: MGET key1 key2" in caught.value.__notes__
+        assert "command 1 of 2: MGET" in caught.value.__notes__
         assert await last == "1"
 
 
