@@ -75,7 +75,7 @@ def run(
 ) -> int:
     """Run a worker until SIGTERM or SIGINT; then drain it."""
     # Imported here, as in the other commands: none of them needs what the others need.
-    from actors.worker.http.server import parse_address  # noqa: PLC0415
+    from actors.worker.http.hosts import parse_address  # noqa: PLC0415
     from actors.worker.process.launch import launch  # noqa: PLC0415
     from actors.worker.process.runner import RunOptions  # noqa: PLC0415
 
@@ -181,7 +181,7 @@ def top(
 ) -> int:
     """Watch a running worker: its tree, rates, mailboxes, restarts, gaps and failures."""
     from actors.worker.cli.top import run_top  # noqa: PLC0415
-    from actors.worker.http.server import parse_address  # noqa: PLC0415
+    from actors.worker.http.hosts import parse_address  # noqa: PLC0415
 
     where = _parsed(parse_address, address)
     return _guarded(lambda: run_top(where, interval))

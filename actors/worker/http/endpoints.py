@@ -7,7 +7,7 @@ from importlib import resources
 
 import msgspec
 
-from actors.worker.http.server import Answer
+from actors.worker.http.answer import Answer
 from actors.worker.observe.health import Verdict, is_live, is_ready
 from actors.worker.observe.snapshot import WorkerSnapshot
 

@@ -191,11 +191,11 @@ async def serve_http(
         UsageError: the address is not available.
     """
     from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
-    from actors.worker.http.server import HttpServer  # noqa: PLC0415
+    from actors.worker.http.port import HttpPort  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(HttpServer(address, endpoints(view)))
+            await stack.enter_async_context(HttpPort(address, endpoints(view)))
         except OSError as error:
             known = error.errno is not None and error.errno > 0
             why = os.strerror(error.errno or 0).lower() if known else str(error)

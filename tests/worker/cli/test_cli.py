@@ -117,7 +117,7 @@ async def test_no_server_to_embed_is_an_error_of_use(tmp_path, monkeypatch, more
 
 
 @pytest.mark.parametrize(
-    ("module", "args"), [("watchfiles", ["--reload"]), ("h11", ["--http", "0"])]
+    ("module", "args"), [("watchfiles", ["--reload"]), ("uvicorn", ["--http", "0"])]
 )
 async def test_what_is_not_installed_is_an_error_of_use(tmp_path, module, args):
     write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')

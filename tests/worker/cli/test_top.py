@@ -17,7 +17,7 @@ from actors import Redis
 from actors.worker.cli.top_state import Look, Sort, View, keys_of, pressed
 from actors.worker.cli.top_view import rendered
 from actors.worker.http.endpoints import Stats, endpoints
-from actors.worker.http.server import HttpServer
+from actors.worker.http.port import HttpPort
 from actors.worker.observe.health import Verdict
 from actors.worker.observe.snapshot import FailureNote, GapNote, HandlerState
 from tests.support import eventually
@@ -158,7 +158,7 @@ async def test_without_a_terminal_it_prints_one_look(server):
     @app.channel("orders")
     async def on_order(order: Order) -> None: ...
 
-    async with HttpServer(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http, app:
+    async with HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http, app:
         host, port = http.address
         program = await run_mailslot("top", f"{host}:{port}")
     assert program.process.returncode == 0
@@ -220,7 +220,7 @@ async def test_it_lives_in_a_terminal(server):
 
     tmux = Tmux()
     async with (
-        HttpServer(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
+        HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
         app,
         Redis(server.host, server.port) as client,
     ):

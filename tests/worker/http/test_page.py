@@ -11,7 +11,7 @@ import pytest
 
 from actors import Breaker, Redis
 from actors.worker.http.endpoints import endpoints
-from actors.worker.http.server import HttpServer
+from actors.worker.http.port import HttpPort
 from tests.pubsub.helpers import kill_subscribers
 from tests.pubsub.recovery.helpers import publish
 from tests.support import eventually
@@ -68,7 +68,7 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
         await eventually(seen, 10, 0.05)
 
     async with (
-        HttpServer(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
+        HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
         app,
         Redis(server.host, server.port) as client,
     ):
@@ -113,7 +113,7 @@ async def test_the_page_shows_what_recovers(server, page):
         return rows == [list(cells)]
 
     async with (
-        HttpServer(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
+        HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
         app,
         Redis(server.host, server.port) as client,
     ):

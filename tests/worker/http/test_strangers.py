@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from actors.worker.http import port as http_port
 from actors.worker.http.endpoints import endpoints
-from actors.worker.http.server import HttpServer
+from actors.worker.http.port import HttpPort
 from tests.worker.helpers import make_worker
 from tests.worker.web import get
 
@@ -24,10 +25,9 @@ async def serving(host: str, *, buffer: int | None = None) -> AsyncIterator[int]
     With ``buffer``, so many bytes of answers wait in the system for each client that does not read.
     """
     view = make_worker().worker_snapshot
-    async with HttpServer((host, 0), endpoints(view)) as http:
+    async with HttpPort((host, 0), endpoints(view)) as http:
         if buffer is not None:
-            assert http._server is not None
-            for listening in http._server.sockets:
+            for listening in http._sockets:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         yield http.address[1]
 
@@ -129,3 +129,47 @@ async def test_on_other_addresses_names_are_for_whoever_can_connect():
 )
 async def test_what_is_no_request_is_told_so(port, data):
     assert 400 <= status(await ask(port, data)) < 500
+
+
+async def test_garbage_after_an_answer_ends_the_connection_and_fills_no_log(port, caplog):
+    head = b"POST /live HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    async with asyncio.timeout(60):
+        assert status(await reader.readuntil(b"only GET\n")) == 405
+        writer.write(b"no chunk\r\n\r\n")
+        assert await reader.read() == b""
+    writer.close()
+    assert status(await ask(port, head + b"no chunk\r\n\r\n")) in (400, 405)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /live HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nhost: a\r\n"]
+)
+async def test_whoever_sends_no_request_is_let_go(monkeypatch, port, sent):
+    monkeypatch.setattr(http_port, "_PATIENCE", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(60):
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+    writer.close()
+
+
+async def test_a_request_that_is_longer_than_any_is_refused(port):
+    assert status(await ask(port, b"GET /" + 20_000 * b"a")) in (400, 431)
+
+
+async def test_closing_waits_for_nobody_for_long():
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        async with serving("127.0.0.1", buffer=4096) as port:
+            for asking in (b"", b"GET", b"GET /page.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500):
+                client = stack.enter_context(socket.socket())
+                client.setblocking(False)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                await loop.sock_connect(client, ("127.0.0.1", port))
+                await loop.sock_sendall(client, asking)
+            begun = loop.time()
+        assert loop.time() - begun < 8

@@ -1,0 +1,73 @@
+"""The ASGI application that answers GET requests from memory. It needs no further package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from actors.worker.http.answer import Answer, Receive, Scope, Send
+from supervisor.log import get_logger
+
+log = get_logger("mailslot.worker")
+
+_ALLOWED: Final = {"GET", "HEAD"}
+
+
+class Application:
+    """An ASGI application; a web framework may mount it below any path.
+
+    Args:
+        routes: for each path the function that makes the answer.
+    """
+
+    def __init__(self, routes: Mapping[str, Callable[[], Answer]]) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request of ``scope``; a websocket is refused.
+
+        Raises:
+            ValueError: ``scope`` is of another protocol. Servers take that for "no lifespan here".
+        """
+        match scope["type"]:
+            case "http":
+                await self._answer(scope).send(scope, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close"})
+            case other:
+                raise ValueError(f"this ASGI application speaks http, not {other}")
+
+    def _answer(self, scope: Scope) -> Answer:
+        path = _path_below_mount(scope)
+        if scope["method"] not in _ALLOWED:
+            return Answer(b"only GET\n", status=405, headers={"allow": "GET, HEAD"})
+        asked: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        if path == "/" and not asked.endswith(b"/"):
+            # Links of the page are relative: the browser needs the slash at the end.
+            last = asked.rpartition(b"/")[2].decode("latin-1")
+            return Answer(b"", status=307, headers={"location": f"{last}/"})
+        route = self._routes.get(path)
+        if route is None:
+            known = " ".join(self._routes)
+            return Answer(f"nothing here; there is {known}\n".encode(), status=404)
+        try:
+            return route()
+        except Exception as error:
+            log.error("http_failed", path=path, error=repr(error), exc_info=error)
+            return Answer(f"{type(error).__name__}\n".encode(), status=500)
+
+
+def _path_below_mount(scope: Scope) -> str:
+    """Return the path of the request below the place where the application is mounted.
+
+    Starlette leaves that place at the beginning of ``path``. Litestar takes it away, and puts a
+    slash at the end.
+    """
+    path: str = scope["path"]
+    mount: str = scope.get("root_path", "").rstrip("/")
+    below = path.removeprefix(mount)
+    if below and not below.startswith("/"):
+        below = path
+    return below.rstrip("/") or "/"
