@@ -328,6 +328,11 @@ class BasePubSub(Generic[AnyStr]):
         tree = self._session.tree
         return "" if tree is None else tree.name
 
+    @property
+    def _known_tree(self) -> PubSubTree:
+        """The tree, also of an object that has failed or was left."""
+        return self._session.tree or self._session.require_open()
+
     def nodes(self) -> list[str]:
         """Return the connected nodes."""
         return list(self._session.require_open().reconciler.subscribers)
@@ -342,11 +347,25 @@ class BasePubSub(Generic[AnyStr]):
         Raises:
             ConnectionError: the pubsub was not entered.
         """
-        return introspection.unconfirmed(self._session.tree or self._session.require_open())
+        return introspection.unconfirmed(self._known_tree)
 
     def stats(self) -> PubSubStats:
-        """Return the object's counters."""
-        return introspection.stats(self._session.require_open())
+        """Return the object's counters; they stay known when it has failed or was left.
+
+        Raises:
+            ConnectionError: the pubsub was not entered.
+        """
+        return introspection.stats(self._known_tree)
+
+    def missing_since(self) -> float | None:
+        """Return since when messages may have been missed that no gap has reported yet, or None.
+
+        The time is by the clock of the event loop. It stays known when the object has failed.
+
+        Raises:
+            ConnectionError: the pubsub was not entered.
+        """
+        return introspection.missing_since(self._known_tree)
 
     def refusing(self) -> dict[str, str]:
         """Return the nodes that refuse new connections, each with what it said.
@@ -354,7 +373,7 @@ class BasePubSub(Generic[AnyStr]):
         A wrong password or an unknown user at one node of a cluster, for instance; the other nodes
         go on, and this one is asked again now and then.
         """
-        return introspection.refusing(self._session.require_open())
+        return introspection.refusing(self._known_tree)
 
     def restart_reader(self, node: str, *, proven_at: float | None = None) -> None:
         """Replace the connection to ``node``, which answers but does not deliver.

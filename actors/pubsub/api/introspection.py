@@ -102,6 +102,15 @@ def unconfirmed(tree: PubSubTree) -> list[Target]:
     ]
 
 
+def missing_since(tree: PubSubTree) -> float | None:
+    """Return when the oldest gap began that is open, by the clock of the event loop, or None."""
+    if tree.latest_reconciler is None:
+        return None
+    rows = tree.reconciler.table.rows.values()
+    open_gaps = (row.gap_since for row in rows if row.wanted and row.gap_since is not None)
+    return min(open_gaps, default=None)
+
+
 def refusing(tree: PubSubTree) -> dict[str, str]:
     """Return what each node said that refuses new connections."""
     return {node: refusal.error for node, refusal in tree.refusing.nodes.items()}

@@ -47,6 +47,8 @@ def worker_problems(app: Any) -> Iterator[str]:
     elif intensity is not None:
         yield from _raised(SupervisorSpec, intensity=intensity)
     yield from _seconds("period", period)
+    if app.on_give_up not in ("exit", "restart") and not callable(app.on_give_up):
+        yield f"on_give_up must be 'exit', 'restart' or a function, not {app.on_give_up!r}"
 
 
 def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,8 @@ def is_live(worker: WorkerSnapshot) -> Verdict:
             late = f"the event loop was {one.lag:.1f} s late: something blocks it"
             reasons.append(_where(worker, one) + late)
         if one.state is State.STOPPED and not worker.processes:
-            reasons.append("the supervisor has ended")
+            why = "" if one.gave_up is None else f": {one.gave_up}"
+            reasons.append(f"the supervisor has ended{why}")
     return Verdict(not reasons, tuple(reasons))
 
 
@@ -62,7 +63,7 @@ def is_ready(worker: WorkerSnapshot) -> Verdict:
 
 def _problems(one: Snapshot) -> list[str]:
     if one.state is not State.RUNNING:
-        return [f"it is {one.state.value}"]
+        return [_why_not_running(one)]
     reasons = []
     if one.unconfirmed:
         shown = ", ".join(one.unconfirmed[:_NAMED])
@@ -85,6 +86,13 @@ def _problems(one: Snapshot) -> list[str]:
                 f" {path.proof_age:.1f} s old"
             )
     return reasons
+
+
+def _why_not_running(one: Snapshot) -> str:
+    if one.gave_up is None:
+        return f"it is {one.state.value}"
+    again = ", and is starting again" if one.state is State.STARTING else ""
+    return f"it gave up: {one.gave_up}{again}"
 
 
 def _process_problems(process: ProcessState, snapshot: Snapshot | None) -> list[str]:

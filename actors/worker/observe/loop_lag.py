@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -24,11 +25,12 @@ class LagMeter:
         """The longest delay of a timer within the last five seconds, in seconds."""
         now = self._loop.time()
         late = [lag for at, lag in self._late if now - at <= _WINDOW]
-        return max([*late, now - self._due], default=0.0)
+        return max([*late, now - self._due, 0.0])
 
     def close(self) -> None:
-        """Stop measuring."""
+        """Stop measuring: what is late from now on is not seen."""
         self._timer.cancel()
+        self._due = math.inf
 
     def _called(self) -> None:
         now = self._loop.time()

@@ -21,6 +21,7 @@ class State(StrEnum):
     RUNNING = "running"
     DRAINING = "draining"
     STOPPED = "stopped"
+    GAVE_UP = "gave_up"  # inside another program, which goes on
 
 
 class HandlerState(msgspec.Struct, frozen=True):
@@ -112,6 +113,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         tree: the supervision tree.
         recoveries: the recovering channels, by pub/sub object.
         refusing: what nodes said that refuse new connections, each with its pub/sub object.
+        gave_up: why the worker gave up inside another program; None: it runs, or did not give up.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     tree: TreeNode
     refusing: tuple[str, ...] = ()
     recoveries: tuple[RecoveryState, ...] = ()
+    gave_up: str | None = None
 
 
 class ProcessState(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ NEW --enter--> STARTING --> RUNNING --leave--> DRAINING --> STOPPED
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +19,7 @@ from actors.worker.declare.registry import Registry
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
 from actors.worker.run.lifecycle import Drained, WorkerRun
+from actors.worker.run.lifespan import Lifespan, OnGiveUp, warn_of_several_processes
 from actors.worker.run.partition import WHOLE, Partition
 from actors.worker.run.settings import Previous, RunSettings
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
@@ -37,8 +37,9 @@ class Worker(Registry[C]):
         @app.channel("orders")
         async def on_order(order: Order) -> None: ...
 
-    ``mailslot run module:app`` runs it as a process; ``async with app:`` runs it inside another
-    program. Either way it is a supervision tree, :meth:`tree`.
+    ``mailslot run module:app`` runs it as a process; :meth:`lifespan` runs it inside a web
+    application, and ``async with app:`` inside any program. Each way it is a supervision tree,
+    :meth:`tree`.
 
     Args:
         where: the URL of a server or of a cluster node, or several nodes of a cluster.
@@ -61,6 +62,11 @@ class Worker(Registry[C]):
             keyspace notifications; shard channels are where they are.
         intensity: restarts allowed at the root within ``period`` seconds.
         period: see ``intensity``.
+        on_give_up: what follows in a :meth:`lifespan` when the worker gives up: it starts again
+            after a back-off ("restart"), SIGTERM ends this process ("exit"), or what a function of
+            the error returns; after None the worker stays down.
+        fan_out: the user says that several processes may consume the same channels, each of them
+            every message.
         sink: called with each lifecycle event of the tree; logs by default.
         client_options: further options of the client.
     """
@@ -86,6 +92,8 @@ class Worker(Registry[C]):
         every_primary: bool = False,
         intensity: int | None = 5,
         period: float = 30.0,
+        on_give_up: OnGiveUp = "restart",
+        fan_out: bool = False,
         sink: EventSink = log_event,
         **client_options: Any,
     ) -> None:
@@ -102,6 +110,10 @@ class Worker(Registry[C]):
         #: The process that this one replaces: handlers are told the gap between the two.
         self.previous: Previous | None = None
         self.state = State.NEW
+        #: Why the worker gave up in its lifespan; None: it runs, or did not give up.
+        self.gave_up: str | None = None
+        self.on_give_up: OnGiveUp = on_give_up
+        self.fan_out = fan_out
         #: How the last drain ended; None before.
         self.drained: Drained | None = None
         self.pubsub_options = {
@@ -127,6 +139,11 @@ class Worker(Registry[C]):
             SpecError: lists every problem.
         """
         problems = [*self.broker.problems(), *worker_problems(self)]
+        if self.fan_out and self.partition != WHOLE:
+            problems.append(
+                "fan_out=True has every process consume everything, and the partition"
+                f" {self.partition} gives this one a share: leave one of them out"
+            )
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
     def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:
@@ -161,12 +178,12 @@ class Worker(Registry[C]):
             ConnectionError, TimeoutError: the broker could not be reached.
             ExceptionGroup: the subscriptions failed.
         """
-        if self.state not in (State.NEW, State.STOPPED):
+        if self.state not in (State.NEW, State.STOPPED, State.GAVE_UP):
             raise RuntimeError(
                 f"worker {self.name!r} is {self.state.value}: it runs once at a time"
             )
         self.validate()
-        if self.state is State.STOPPED:
+        if self.state is not State.NEW:
             self._run, self._stop_asked = WorkerRun(self), asyncio.Event()
             self.drained = None
         self.state = State.STARTING
@@ -213,6 +230,24 @@ class Worker(Registry[C]):
         finally:
             self.state, self.drained = State.STOPPED, run.drained
         await run.stack.__aexit__(kind, error, traceback)
+
+    def lifespan(self, program: object = None) -> Lifespan:
+        """Return a context that keeps the worker running inside another program.
+
+        ::
+
+            api = FastAPI(lifespan=app.lifespan)
+
+        Entering it starts the worker, and raises what ``async with app`` raises; leaving it drains
+        the worker. While the program runs, ``on_give_up`` says what follows when the worker gives
+        up. Within a lifespan of the program's own: ``async with app.lifespan(): ...``.
+
+        Args:
+            program: the application, which web frameworks pass; it is not used.
+        """
+        if not self.fan_out and self.partition == WHOLE:
+            warn_of_several_processes(self.name)
+        return Lifespan(self, self.on_give_up)
 
     async def run(self) -> Drained:
         """Run until :meth:`request_stop` is called; return how the drain ended."""
@@ -270,16 +305,12 @@ class Worker(Registry[C]):
         return 0.0 if meter is None else meter.worst
 
     def handled_until(self) -> float:
-        """Return the time (Unix seconds) before which every message that arrived was handled."""
-        backlog = self._run.observer.backlog
-        if backlog is None:
-            return time.time()
-        backlog.look()
-        return time.time() - (time.monotonic() - backlog.handled_until)
+        """Return the time (Unix seconds) until which no message was missed or left unhandled."""
+        return self._run.observer.handled_until()
 
     def snapshot(self) -> Snapshot:
         """Return the state of this process, as a value."""
-        return self._run.observer.snapshot(self.state, self.tree())
+        return self._run.observer.snapshot(self.state, self.tree(), self.gave_up)
 
     def worker_snapshot(self) -> WorkerSnapshot:
         """Return the snapshot of a worker that is this one process."""

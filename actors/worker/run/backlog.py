@@ -36,6 +36,7 @@ class Backlog:
         self.ages: dict[str, float] = {}
         #: Every message that arrived before this time (monotonic) was handled.
         self.handled_until = now
+        self._system = system
         self._cells = system.registry._cells
         self._last = Moment(now, now)
         self._meters: dict[str, AgeMeter] = {}
@@ -52,7 +53,8 @@ class Backlog:
 
     def look(self) -> None:
         """Look at all mailboxes."""
-        if self._closed:
+        # A system that gives up empties mailboxes, too.
+        if self._closed or not self._system.running:
             return
         last, now = self._last, Moment(time.monotonic(), self._last.at)
         meters: dict[str, AgeMeter] = {}

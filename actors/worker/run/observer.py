@@ -10,7 +10,6 @@ import msgspec
 
 from actors.pubsub.api.introspection import PubSubStats
 from actors.pubsub.model.types import Kind
-from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
@@ -41,7 +40,7 @@ class Observer:
         self._received: dict[str, tuple[int, int]] = {}
         self._received_shown = 0
 
-    def snapshot(self, state: State, tree: TreeNode) -> Snapshot:
+    def snapshot(self, state: State, tree: TreeNode, gave_up: str | None) -> Snapshot:
         """Return the state of the process now."""
         self.look()
         now, counters = time.monotonic(), self._counters
@@ -89,7 +88,21 @@ class Observer:
                 for name, one in stats.items()
                 if one.recovering or one.history_reads
             ),
+            gave_up=gave_up,
         )
+
+    def handled_until(self) -> float:
+        """Return the time (Unix seconds) until which no message was missed or left unhandled."""
+        now = time.time()
+        if self.backlog is None:
+            return now
+        self.backlog.look()
+        seconds = [time.monotonic() - self.backlog.handled_until]
+        if self.components is not None:
+            loop_time = self.components.system.loop.time()
+            open_gaps = [pubsub.missing_since() for pubsub in self.components.pubsubs]
+            seconds += [loop_time - since for since in open_gaps if since is not None]
+        return now - max(seconds)
 
     def look(self) -> None:
         """Update the ages of messages and the count of those received."""
@@ -131,10 +144,7 @@ class Observer:
         """Update a count that only grows; the counts of pub/sub objects may begin anew."""
         for pubsub in components.pubsubs:
             before, last = self._received.get(pubsub.name, (0, 0))
-            try:
-                now = pubsub.stats().received
-            except ConnectionError:  # closed
-                now = last
+            now = pubsub.stats().received
             self._received[pubsub.name] = (before + last if now < last else before, now)
         received = sum(before + last for before, last in self._received.values())
         received -= sum(paths.came_back for _, paths in components.paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -76,6 +77,8 @@ def test_a_healthy_worker_is_live_and_ready():
     [
         ({"state": State.STARTING}, "it is starting"),
         ({"state": State.DRAINING}, "it is draining"),
+        ({"state": State.GAVE_UP, "gave_up": "no password"}, "it gave up: no password"),
+        ({"state": State.STARTING, "gave_up": "no"}, "it gave up: no, and is starting again"),
         ({"unconfirmed": ("channel a",)}, "not subscribed: channel a"),
         ({"unconfirmed": tuple("abcdefg")}, "a, b, c, d, e and 2 more"),
         ({"paths": (PathState("p", "n", 1.0, None, 0),)}, "no proof of delivery yet"),
@@ -97,6 +100,12 @@ def test_without_probes_no_proof_is_asked_for():
 @pytest.mark.parametrize("changes", [{"lag": 6.0}, {"state": State.STOPPED}])
 def test_a_blocked_loop_and_an_ended_supervisor_are_not_live(changes):
     assert not is_live(healthy(**changes)).ok
+
+
+def test_a_worker_that_ends_its_program_says_why_it_gave_up():
+    ended = healthy(state=State.STOPPED, gave_up="no password")
+    assert is_live(ended).reasons == ("the supervisor has ended: no password",)
+    assert is_ready(ended).reasons == ("it gave up: no password",)
 
 
 def test_of_several_processes_each_must_be_ready():
@@ -277,6 +286,15 @@ async def test_lag_is_how_late_the_loop_was():
         assert meter.worst > 0.15
     finally:
         meter.close()
+
+
+async def test_a_meter_that_is_closed_shows_no_lag_of_later():
+    loop = asyncio.get_running_loop()
+    meter = LagMeter(loop)
+    meter.close()
+    later = loop.time() + 60
+    meter._loop = SimpleNamespace(time=lambda: later)  # type: ignore[assignment]
+    assert meter.worst == 0.0
 
 
 # -- exit codes ------------------------------------------------------------------------------------

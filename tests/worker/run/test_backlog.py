@@ -115,3 +115,16 @@ async def test_many_idle_handlers_cost_next_to_nothing(server):
             app.handled_until()
         # There are six looks a second; with a tree of them all, each would take this long.
         assert time.process_time() - begun < 0.1
+
+
+async def test_p10_what_an_open_gap_misses_is_not_handled(server):
+    app = make_worker(server)
+    app.channel("a")(lambda message: None)
+    async with app:
+        await advances(app, time.time())
+        killed = time.time()
+        server.kill()
+        await eventually(lambda: app.handled_until() < time.time() - 1, 20)
+        assert app.handled_until() <= killed + 0.1
+        await server.start()
+        await eventually(lambda: app.handled_until() > killed + 1, 20)
