@@ -8,7 +8,7 @@ A message that is missed would leave an old value for ever: so a gap empties the
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -50,7 +50,7 @@ def on_changed(key: str) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
     async with worker.lifespan():
         yield  # resources of your own come here, too
     cache.clear()

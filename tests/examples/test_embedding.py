@@ -9,6 +9,7 @@ import pytest
 
 from tests.examples.web import uvicorn
 from tests.pubsub.helpers import numsub
+from tests.servers import ask
 from tests.support import eventually
 
 pytestmark = pytest.mark.embedded_only
@@ -57,3 +58,37 @@ async def test_the_page_s_program_consumes_and_shows_its_worker(server, tmp_path
         assert await web.status("/worker/nothing") == 404
         if framework == "django":
             assert await web.get("/hello") == {"path": "/hello"}
+
+
+GIVES_UP = """
+from fastapi import FastAPI
+from actors import Actor, Worker
+import os
+worker = Worker(os.environ["REDIS_URL"], intensity=1, on_give_up="exit", fan_out=True)
+@worker.actor(name="fragile")
+class Fragile(Actor):
+    def receive(self, message):
+        raise RuntimeError("a bad message")
+@worker.channel("news")
+async def on_news(text: str):
+    worker.system.lookup("fragile").tell(text)
+api = FastAPI(lifespan=worker.lifespan)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_exit_ends_the_process_and_uvicorn_replaces_it_among_several(
+    server, tmp_path, processes
+):
+    (tmp_path / "program.py").write_text(GIVES_UP)
+    options, env = ("--app-dir", str(tmp_path)), {"REDIS_URL": server.url}
+    async with uvicorn("program:api", *options, env=env, processes=processes) as web:
+        await eventually(lambda: numsub(server, "news") == processes, 30)
+        for _ in range(2):
+            ask(server, "PUBLISH", "news", "x")
+        await web.says("worker_ends_program", times=processes)
+        if processes == 1:
+            assert await web.ends() != 0
+        else:
+            await web.says("Application startup complete", times=2 * processes)
+            await eventually(lambda: numsub(server, "news") == processes, 30)

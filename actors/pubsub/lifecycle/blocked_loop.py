@@ -76,7 +76,7 @@ class LoopWatch:
                 # This thread could not look while the other one worked: that one holds the GIL.
                 starved = looked - before > _LOOK + _ALLOWED and spent - spent_before > _ALLOWED
                 self._look(looked, before if starved else None)
-        except RuntimeError:  # the loop was closed meanwhile
+        except (RuntimeError, OSError):  # the loop was closed, or its thread has ended
             self._forget()
         finally:
             self._call = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -253,6 +254,26 @@ async def test_a_lost_connection_is_no_reason_to_give_up(server, client):
         kill_subscribers(server)
         await eventually(lambda: is_heard(client, heard, "after"), 20, 0.05)
         assert app.gave_up is None
+
+
+async def test_a_program_may_have_its_loop_in_a_thread(server):
+    """As the test clients of web frameworks have it; nothing is left when the thread has ended."""
+    app, _, _ = make_fragile(server)
+
+    async def program() -> None:
+        async with app.lifespan():
+            assert is_live(app.worker_snapshot()).ok
+
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: asyncio.run(program()))
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        assert state_of(app) is State.STOPPED
+
+    def watches() -> int:
+        return sum("watches the loop" in one.name for one in threading.enumerate())
+
+    await eventually(lambda: watches() == 0, 20, 0.05)
 
 
 @pytest.mark.parametrize(
