@@ -70,6 +70,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self.scheduler = status.scheduler = KeyScheduler(handler.concurrency)
         self._status = status
         self._time = time
+        self._times = status.times
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._progress = progress
@@ -115,12 +116,15 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self, number: int, run: Run, thread: WorkerThread | None
     ) -> Callable[[Work], Any]:
         """Return the function that worker ``number`` calls for each message."""
-        done = partial(self._done, number)
+        done, times = partial(self._done, number), self._times
 
         async def receive(work: Work) -> None:
+            begun = 0.0 if times is None else monotonic()
             try:
                 await run(work.message, work.payload)
             finally:
+                if times is not None:
+                    times.one(work.received, begun)
                 if thread is None:
                     done()
                 else:  # past its time limit a thread runs on, and its worker is still busy
@@ -134,11 +138,12 @@ class ConcurrentActor(Actor[PubSubMessage]):
         """Give ``message`` to a worker, or park it."""
         if self._progress is not None:
             taken(message, self._progress)
+        received = None if self._times is None else self._times.taken()
         scheduler = self.scheduler
         while scheduler.full:
             await self._wait_worker()
         key: Any = NO_KEY
-        work = Work(message)
+        work = Work(message, received=received)
         if self._by_channel:
             key = message["channel"]
         elif self._key is not None:
@@ -155,7 +160,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         if self._decode is None:
             return work, key(work.message)
         try:
-            work = Work(work.message, self._decode(work.message["data"]))
+            work = Work(work.message, self._decode(work.message["data"]), work.received)
         except Exception:
             return work, NO_KEY  # its worker decodes it again, and reports the error
         return work, key(work.payload)

@@ -17,6 +17,7 @@ from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import Registry
+from actors.worker.observe.health_limits import Health
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
 from actors.worker.run.lifecycle import Drained, WorkerRun
@@ -59,6 +60,7 @@ class Worker(Registry[C]):
         overflow: the overflow policy of those mailboxes.
         every_primary: subscribe to channels and patterns on every primary of the cluster, for
             keyspace notifications; shard channels are where they are.
+        health: from when on ``/ready`` calls the worker degraded.
         intensity: restarts allowed at the root within ``period`` seconds.
         period: see ``intensity``.
         sink: called with each lifecycle event of the tree; logs by default.
@@ -84,6 +86,7 @@ class Worker(Registry[C]):
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         every_primary: bool = False,
+        health: Health = Health(),  # noqa: B008 - frozen
         intensity: int | None = 5,
         period: float = 30.0,
         sink: EventSink = log_event,
@@ -113,6 +116,7 @@ class Worker(Registry[C]):
         }
         self.on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self.on_gap = on_gap
+        self.health = health
         self.restart_limit = (intensity, period)
         self.sink = sink
         self._run = WorkerRun(self)
@@ -127,6 +131,8 @@ class Worker(Registry[C]):
             SpecError: lists every problem.
         """
         problems = [*self.broker.problems(), *worker_problems(self)]
+        if not isinstance(self.health, Health):
+            problems.append(f"health must be a Health, not {self.health!r}")
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
     def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:
@@ -192,6 +198,7 @@ class Worker(Registry[C]):
             probe_interval=self.probe_interval,
             restart_limit=self.restart_limit,
             pubsub={**self.pubsub_options, "start_timeout": self.start_timeout},
+            health=self.health,
             on_gap=self.on_gap,
             on_failure=self.on_failure,
             sink=self.sink,

@@ -70,6 +70,21 @@ class Backlog:
         self._meters, self.ages, self._last = meters, ages, now
         self.handled_until = max(self.handled_until, min(since).before)
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return how many messages each handler has handled and shed, by path."""
+        own: dict[str, tuple[int, int]] = {}
+        workers: dict[str, int] = {}
+        for cell in self._cells.values():
+            found = _handler_of(cell)
+            if found is None:
+                continue
+            path, name = found
+            if not name:
+                own[path] = cell.processed, cell.mailbox.shed
+            elif "/" not in name:  # the workers of a concurrent handler handle its messages
+                workers[path] = workers.get(path, 0) + cell.processed
+        return {path: (workers.get(path, done), shed) for path, (done, shed) in own.items()}
+
     def _busy(self) -> dict[str, Cell]:
         """Return the handlers that are at work, themselves or one of their workers, by path."""
         found: dict[str, Cell] = {}
@@ -77,13 +92,19 @@ class Backlog:
             mailbox = cell.mailbox
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
-            before, is_handler, rest = cell.path.partition(_HANDLERS)
-            if is_handler and not rest.startswith(NOT_HANDLERS):
-                path = f"{before}{is_handler}{rest.partition('/')[0]}"
-                handler = self._cells.get(path)
-                if handler is not None:
-                    found[path] = handler
+            place = _handler_of(cell)
+            if place is not None and (handler := self._cells.get(place[0])) is not None:
+                found[place[0]] = handler
         return found
+
+
+def _handler_of(cell: Cell) -> tuple[str, str] | None:
+    """Return the path of an actor's handler and the rest of its own path; None: it has none."""
+    before, is_handler, rest = cell.path.partition(_HANDLERS)
+    if not is_handler or rest.startswith(NOT_HANDLERS):
+        return None
+    name, _, below = rest.partition("/")
+    return f"{before}{is_handler}{name}", below
 
 
 def _counts(cell: Cell) -> tuple[int, int, int]:
