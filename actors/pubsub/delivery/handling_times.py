@@ -126,7 +126,7 @@ class HandlingTimes:
             if gone - count < last and gone <= last:
                 # Nearly always: short messages of one batch. What follows does the same, slowly.
                 handling, waiting = self.handling, self.waiting
-                took, waited = ended - begun, begun - received
+                took, waited = ended - begun, max(0.0, begun - received)
                 handling.counts[bisect_left(BOUNDS, took / count)] += count
                 handling.seconds += took
                 waiting.counts[bisect_left(BOUNDS, waited)] += count

@@ -33,6 +33,8 @@ from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
 
+#: What the names of a concurrent handler's workers begin with.
+WORKER_PREFIX: Final = "worker-"
 # Seconds between two log lines about parked messages that are shed.
 _QUIET: Final = 10.0
 
@@ -92,7 +94,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self._workers = [self._spawn_worker(number) for number in range(self.handler.concurrency)]
 
     def _spawn_worker(self, number: int) -> ActorRef[Any]:
-        name = f"worker-{number}"
+        name = f"{WORKER_PREFIX}{number}"
         thread = None
         if self.handler.in_thread:
             thread = WorkerThread(f"{self.context.path}/{name}")

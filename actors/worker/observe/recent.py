@@ -21,7 +21,7 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recent:
-    """Knows the counts of all handlers some time ago; what is asked for are the differences.
+    """Knows the counts of handlers some time ago; what is asked for are the differences.
 
     Args:
         over: seconds that are looked back.
@@ -30,26 +30,30 @@ class Recent:
 
     def __init__(self, over: float, now: float) -> None:
         self._over = over
-        self._notes: deque[tuple[float, Mapping[str, Counts]]] = deque([(now, {})])
+        self._noted_at = now
+        self._latest: dict[str, Counts] = {}
+        # The times of notes within the window, and what each of them has changed: the counts
+        # before. Most handlers are idle at any time, and are in none.
+        self._notes: deque[tuple[float, Mapping[str, Counts]]] = deque()
 
     def due(self, now: float) -> bool:
         """Return whether it is time for the next note."""
-        return now - self._notes[-1][0] >= self._over / _PARTS
+        return now - self._noted_at >= self._over / _PARTS
 
-    def note(self, now: float, counts: Mapping[str, Counts]) -> None:
-        """Note the counts of all handlers, by path."""
-        latest = self._notes[-1][1]
-        # Counts that have not changed are kept once: most handlers are idle at any time.
-        kept = {
-            path: one if (one := latest.get(path)) == new else new for path, new in counts.items()
-        }
-        self._notes.append((now, kept))
-        while self._notes[1][0] <= now - self._over:
+    def note(self, now: float, changed: Mapping[str, Counts]) -> None:
+        """Note the counts of the handlers, by path, that have changed since the last note."""
+        latest, nothing = self._latest, Counts()
+        self._notes.append((now, {path: latest.get(path, nothing) for path in changed}))
+        latest.update(changed)
+        self._noted_at = now
+        while self._notes and self._notes[0][0] <= now - self._over:
             self._notes.popleft()
 
     def of(self, path: str, now: Counts) -> Counts:
         """Return what the handler at ``path`` did lately; ``now`` are its counts."""
-        before = self._notes[0][1].get(path, Counts())
+        before = next((one[path] for _, one in self._notes if path in one), None)
+        if before is None:
+            before = self._latest.get(path, Counts())
         # A handler that was subscribed anew counts from zero; its failures are counted elsewhere.
         is_same = now.handled >= before.handled and now.shed >= before.shed
         return Counts(

@@ -40,6 +40,8 @@ class Backlog:
         self._last = Moment(now, now)
         self._meters: dict[str, AgeMeter] = {}
         self._closed = False
+        # By the path of an actor: messages that it has handled and shed, when that was last asked.
+        self._counted: dict[str, int] = {}
 
     @property
     def oldest(self) -> float:
@@ -70,20 +72,22 @@ class Backlog:
         self._meters, self.ages, self._last = meters, ages, now
         self.handled_until = max(self.handled_until, min(since).before)
 
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Return how many messages each handler has handled and shed, by path."""
-        own: dict[str, tuple[int, int]] = {}
-        workers: dict[str, int] = {}
-        for cell in self._cells.values():
-            found = _handler_of(cell)
-            if found is None:
-                continue
-            path, name = found
-            if not name:
-                own[path] = cell.processed, cell.mailbox.shed
-            elif "/" not in name:  # the workers of a concurrent handler handle its messages
-                workers[path] = workers.get(path, 0) + cell.processed
-        return {path: (workers.get(path, done), shed) for path, (done, shed) in own.items()}
+    def changed(self) -> dict[str, tuple[int, int]]:
+        """Return how many messages handlers have handled and shed, by path, if that has changed."""
+        counted, cells = self._counted, self._cells
+        if len(counted) > 2 * len(cells):  # most of those actors have ended
+            self._counted = counted = {path: n for path, n in counted.items() if path in cells}
+        touched = set()
+        for path, cell in cells.items():
+            count = cell.processed + cell.mailbox.shed
+            if counted.get(path, 0) != count:
+                counted[path] = count
+                touched.add(_path_of_handler(path))
+        return {
+            path: (_handled(handler), handler.mailbox.shed)
+            for path in touched
+            if path is not None and (handler := cells.get(path)) is not None
+        }
 
     def _busy(self) -> dict[str, Cell]:
         """Return the handlers that are at work, themselves or one of their workers, by path."""
@@ -92,19 +96,26 @@ class Backlog:
             mailbox = cell.mailbox
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
-            place = _handler_of(cell)
-            if place is not None and (handler := self._cells.get(place[0])) is not None:
-                found[place[0]] = handler
+            path = _path_of_handler(cell.path)
+            if path is not None and (handler := self._cells.get(path)) is not None:
+                found[path] = handler
         return found
 
 
-def _handler_of(cell: Cell) -> tuple[str, str] | None:
-    """Return the path of an actor's handler and the rest of its own path; None: it has none."""
-    before, is_handler, rest = cell.path.partition(_HANDLERS)
+def _path_of_handler(path: str) -> str | None:
+    """Return the path of the handler that an actor is, or is below of; None: of no handler."""
+    before, is_handler, rest = path.partition(_HANDLERS)
     if not is_handler or rest.startswith(NOT_HANDLERS):
         return None
-    name, _, below = rest.partition("/")
-    return f"{before}{is_handler}{name}", below
+    return f"{before}{is_handler}{rest.partition('/')[0]}"
+
+
+def _handled(cell: Cell) -> int:
+    """Return how many messages a handler has handled, itself or by its workers."""
+    actor = getattr(cell, "actor", None)  # missing before the first start
+    if isinstance(actor, ConcurrentActor):
+        return sum(worker._cell.processed for worker in actor._workers)
+    return cell.processed
 
 
 def _counts(cell: Cell) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ import msgspec
 
 from actors.pubsub.api.introspection import PubSubStats
 from actors.pubsub.delivery.handling_times import BOUNDS, Histogram
+from actors.pubsub.handlers.concurrent_actor import WORKER_PREFIX
 from actors.pubsub.handlers.failure_span import FailureSpan
 from actors.pubsub.model.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
@@ -117,9 +118,9 @@ class Observer:
         if self.recent is None or not self.recent.due(now):
             return
         failed = self._counters.failed
-        counts = backlog.counts().items()
+        changed = backlog.changed().items()
         self.recent.note(
-            now, {path: Counts(handled, failed[path], shed) for path, (handled, shed) in counts}
+            now, {path: Counts(handled, failed[path], shed) for path, (handled, shed) in changed}
         )
 
     def _handlers(self, tree: TreeNode) -> tuple[HandlerState, ...]:
@@ -135,7 +136,7 @@ class Observer:
     def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:
         waiting = sum(one.detail.get("mailbox", 0) for one in node.walk())
         # The workers of a concurrent handler handle its messages; others handle them themselves.
-        workers = node.children or (node,)
+        workers = [one for one in node.children if one.id.startswith(WORKER_PREFIX)] or [node]
         counts = Counts(
             handled=sum(one.detail.get("processed", 0) for one in workers),
             failed=self._counters.failed[node.path],

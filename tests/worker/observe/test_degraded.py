@@ -110,10 +110,12 @@ def test_wrong_thresholds_are_refused():
 def test_what_is_long_ago_does_not_count():
     recent, now = Recent(60.0, 0.0), 0.0
     assert recent.of("a", Counts(5, 5)) == Counts(5, 5)
+    recent.note(now, {"a": Counts(5, 5), "idle": Counts(3)})
     while now < 200.0:
         now += 0.5
         if recent.due(now):
-            recent.note(now, {"a": Counts(5, 5)})
+            recent.note(now, {"b": Counts(int(now))})
+    assert recent.of("idle", Counts(3)) == Counts()
     assert recent.of("a", Counts(7, 6)) == Counts(2, 1)
     assert recent.of("new", Counts(7, 6, 1)) == Counts(7, 6, 1)
     assert recent.of("a", Counts(1, 6)) == Counts(1, 1)  # it was subscribed anew
@@ -122,12 +124,13 @@ def test_what_is_long_ago_does_not_count():
 
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.integers(0, 9)), max_size=80))
 def test_the_window_is_as_long_as_asked_for_and_little_longer(steps):
-    recent, now, total = Recent(60.0, 0.0), 0.0, 0
+    recent, now, total, noted = Recent(60.0, 0.0), 0.0, 0, 0
     came: list[tuple[float, int]] = []
     for passes, handled in steps:
         now += passes
         if recent.due(now):
-            recent.note(now, {"a": Counts(total)})
+            recent.note(now, {"a": Counts(total)} if total != noted else {})
+            noted = total
         total += handled
         came.append((now, handled))
         seen = recent.of("a", Counts(total)).handled
