@@ -32,7 +32,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     loop, pacer, future, times = cell.loop, cell.system.pacer, asyncio.Future, cell.times
     turn = mailbox.turn = []
     length, until = 1, 0.0
-    clock, long = monotonic, SHORT  # both are needed for each message
+    clock, short = monotonic, SHORT  # both are needed for each message
     message: Any = None
     result: Any = None
     # An unkillable reader that goes on after it was left behind finds the turn of its successor.
@@ -85,17 +85,17 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                         await result
                 if times is not None:
                     before, ended = ended, clock()
-                    if ended - before > long:
-                        times.long(handled, message, before)
+                    if ended - before > short:
+                        times.note_message(handled, message, before)
         except BaseException as error:
             if times is not None:
-                ended = times.long(handled, message, ended)
+                ended = times.note_message(handled, message, ended)
             if not _survives(cell, message, error):
                 cell.processed += handled
                 raise
         cell.processed += handled
         if times is not None:
-            times.turn(cell.processed, begun, ended)
+            times.note_turn(cell.processed, begun, ended)
         if not queue:
             continue
         if mailbox.senders:

@@ -50,11 +50,11 @@ class HandlingTimes:
 
     __slots__ = (
         "__weakref__",
+        "_apart",
+        "_apart_seconds",
         "_batches",
         "_entered",
         "_gone",
-        "_long",
-        "_long_seconds",
         "_noted",
         "_processed",
         "_queue",
@@ -76,8 +76,8 @@ class HandlingTimes:
     def _begin_turn(self) -> None:
         self._noted = 0  # messages of this turn whose waiting is entered
         self._since = 0.0  # when those after them began; 0: with the turn
-        self._long = 0  # messages of this turn that took long
-        self._long_seconds = 0.0  # what they took, and hooks
+        self._apart = 0  # messages of this turn that are entered by themselves
+        self._apart_seconds = 0.0  # what they took, and hooks
 
     def attach(self, mailbox: Mailbox) -> None:
         """Measure the messages of ``mailbox``, which is new."""
@@ -88,25 +88,25 @@ class HandlingTimes:
 
     # -- the writer --------------------------------------------------------------------------------
 
-    def received(self, size: int) -> None:
+    def note_batch(self, size: int) -> None:
         """Note that a batch of ``size`` entries was put into the mailbox."""
         self._entered = entered = self._entered + size
         self._batches.append((monotonic(), entered))
 
     # -- the message loop --------------------------------------------------------------------------
 
-    def long(self, handled: int, message: Any, begun: float) -> float:
+    def note_message(self, handled: int, message: Any, begun: float) -> float:
         """Note that ``message``, number ``handled`` of the turn, took from ``begun`` until now.
 
         Returns:
             the time now.
         """
         now = monotonic()
-        self._long_seconds += now - begun
+        self._apart_seconds += now - begun
         if type(message) in Envelope.classes and type(message) is not Ask:
             # A hook of the user's, and no message.
             return now
-        self._long += 1
+        self._apart += 1
         self.handling.add(now - begun)
         if handled - self._noted > 1:
             self._began(handled - self._noted - 1, self._since or begun)
@@ -116,12 +116,12 @@ class HandlingTimes:
         self._noted, self._since = handled, now
         return now
 
-    def turn(self, processed: int, begun: float, ended: float) -> None:
+    def note_turn(self, processed: int, begun: float, ended: float) -> None:
         """Note the end of a turn, after which the cell has counted ``processed`` messages."""
         count = processed - self._processed
         self._processed = processed
         batches, gone = self._batches, self._entered - len(self._queue)
-        if count > 0 and not self._long_seconds and batches:
+        if count > 0 and not self._apart_seconds and batches:
             received, last = batches[0]
             if gone - count < last and gone <= last:
                 # Nearly always: short messages of one batch. What follows does the same, slowly.
@@ -135,9 +135,9 @@ class HandlingTimes:
                 if gone == last:
                     batches.popleft()
                 return
-        short = count - self._long
+        short = count - self._apart
         if short > 0:
-            mean = (ended - begun - self._long_seconds) / short
+            mean = (ended - begun - self._apart_seconds) / short
             self.handling.add(min(max(mean, 0.0), SHORT), short)
         rest = count - self._noted
         self._began_last(rest, self._since or begun)
@@ -152,15 +152,20 @@ class HandlingTimes:
             batches.popleft()
         return batches[0][0] if batches else None
 
-    def one(self, received: float | None, begun: float) -> None:
+    def note_taken(self, received: float | None, begun: float) -> None:
         """Note that a message, taken from the mailbox before, took from ``begun`` until now."""
         if received is not None:
             self.waiting.add(max(0.0, begun - received))
         self.handling.add(monotonic() - begun)
 
-    def call(self, messages: int, begun: float) -> None:
-        """Note that a call with so many messages took from ``begun`` until now."""
-        self._began_last(messages, begun)
+    def begin_call(self, messages: int) -> float:
+        """Note that a call with the latest messages of the mailbox begins; return the time now."""
+        now = monotonic()
+        self._began_last(messages, now)
+        return now
+
+    def end_call(self, begun: float) -> None:
+        """Note that a call took from ``begun`` until now."""
         self.handling.add(monotonic() - begun)
 
     def _began_last(self, count: int, at: float) -> None:

@@ -197,7 +197,7 @@ class HandlerWriter(MailboxWriter):
         if self.receive_times:
             self._note_receipt(size)
         if self.times is not None:
-            self.times.received(size)
+            self.times.note_batch(size)
         self._put_count += size
         if not self._queued and self._nones.wanted:
             self._count(size)

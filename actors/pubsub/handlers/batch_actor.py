@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.handlers.batch import Failures, handle, handle_around, tells_which
@@ -89,11 +88,11 @@ class BatchActor(FunctionActor):
     async def _measured(self, batch: list[PubSubMessage]) -> Failures:
         if self._times is None:
             return await self._handle(batch)
-        begun = monotonic()
+        begun = self._times.begin_call(len(batch))
         try:
             return await self._handle(batch)
         finally:
-            self._times.call(len(batch), begun)
+            self._times.end_call(begun)
 
     def _noting(self, run: Run) -> Run:
         async def noting(messages: Any, payloads: Any) -> Any:

@@ -126,7 +126,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
                 await run(work.message, work.payload)
             finally:
                 if times is not None:
-                    times.one(work.received, begun)
+                    times.note_taken(work.received, begun)
                 if thread is None:
                     done()
                 else:  # past its time limit a thread runs on, and its worker is still busy

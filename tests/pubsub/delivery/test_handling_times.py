@@ -40,7 +40,7 @@ class World:
 
     def receive(self, size: int) -> None:
         self.mailbox.queue.extend({"at": self.now} for _ in range(size))
-        self.times.received(size)
+        self.times.note_batch(size)
 
     def shed(self, count: int) -> None:
         for _ in range(count):
@@ -56,9 +56,9 @@ class World:
             self.now += seconds
             before, ended = ended, self.now
             if ended - before > SHORT:
-                self.times.long(handled, message, before)
+                self.times.note_message(handled, message, before)
         self.processed += len(takes)
-        self.times.turn(self.processed, begun, ended)
+        self.times.note_turn(self.processed, begun, ended)
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_messages_that_are_shed_while_one_takes_long_have_not_waited(world: Worl
     world.now = 10.0
     world.receive(5)
     world.shed(5)
-    world.times.long(1, message, begun)
-    world.times.turn(1, begun, world.now)
+    world.times.note_message(1, message, begun)
+    world.times.note_turn(1, begun, world.now)
     world.processed, world.now = 1, 10.2
     world.turn(*[0.0] * 5)
     assert world.times.waiting.counts == histogram(0.0, *[0.2] * 5)
@@ -118,10 +118,10 @@ def test_messages_that_are_shed_while_one_takes_long_have_not_waited(world: Worl
 def test_a_notice_is_no_message(world: World):
     world.receive(1)
     message = world.mailbox.queue.popleft()
-    world.times.long(1, Lagged(3), 0.0)
+    world.times.note_message(1, Lagged(3), 0.0)
     world.now = 5.0
-    world.times.long(2, message, 0.0)
-    world.times.turn(1, 0.0, 5.0)
+    world.times.note_message(2, message, 0.0)
+    world.times.note_turn(1, 0.0, 5.0)
     assert world.times.handling.counts == histogram(5.0)
     assert sum(world.times.waiting.counts) == 1
 
