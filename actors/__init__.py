@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.pubsub.api.cluster_pubsub import ClusterPubSub, ShardedPubSub
     from actors.pubsub.handlers.batch import Batch, BatchError
     from actors.pubsub.handlers.breaker import Breaker, BreakerOpenError
+    from actors.pubsub.handlers.failure_span import FailureSpan
     from actors.pubsub.handlers.handler import Handler
     from actors.pubsub.api.pubsub import PubSub
     from actors.pubsub.handlers.failure_sinks import HandlerFailure, ListSink, LogSink, StreamSink
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from actors.runtime.ref import ActorRef
     from actors.runtime.spawning import SupervisorRef
     from actors.runtime.system import ActorSystem
+    from actors.worker.observe.health_limits import Health
     from actors.worker.run.app import Worker
 
 __all__ = [
@@ -63,9 +65,11 @@ __all__ = [
     "DeadLetter",
     "Deferred",
     "Failure",
+    "FailureSpan",
     "Gap",
     "Handler",
     "HandlerFailure",
+    "Health",
     "History",
     "Kind",
     "Lagged",
@@ -97,6 +101,7 @@ _HOMES = {
     "actors.pubsub.handlers.batch": ("Batch", "BatchError"),
     "actors.pubsub.handlers.breaker": ("Breaker", "BreakerOpenError"),
     "actors.pubsub.api.cluster_pubsub": ("ClusterPubSub", "ShardedPubSub"),
+    "actors.pubsub.handlers.failure_span": ("FailureSpan",),
     "actors.pubsub.handlers.handler": ("Handler",),
     "actors.pubsub.api.pubsub": ("PubSub",),
     "actors.pubsub.handlers.failure_sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
@@ -123,6 +128,7 @@ _HOMES = {
     "actors.runtime.ref": ("ActorRef",),
     "actors.runtime.spawning": ("SupervisorRef",),
     "actors.runtime.system": ("ActorSystem",),
+    "actors.worker.observe.health_limits": ("Health",),
     "actors.worker.run.app": ("Worker",),
 }
 

@@ -1,4 +1,4 @@
-"""Where the library's log lines go: to structlog or to :mod:`logging`; and a throttle for them.
+"""Where the library's log lines go: to structlog or to :mod:`logging`; and what keeps them few.
 
 In a program that configured structlog, lines go through that configuration. In every other program
 they go to the standard library's logger of the same name: warnings reach stderr, lower levels are
@@ -7,12 +7,15 @@ silent until the program enables them, and nothing is ever printed to stdout.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from supervisor.printable import printable
+
+T = TypeVar("T")
 
 # This module never imports structlog: that takes longer than all the rest of `import actors`, and
 # a late import would block the event loop for a tenth of a second during the first outage.
@@ -112,3 +115,73 @@ class Throttle:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = (now, 1)
         return max(0, reports - self._burst)
+
+
+class _Fold:
+    """What came of one key since it was last told."""
+
+    __slots__ = ("count", "latest", "loop", "timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timer: asyncio.TimerHandle) -> None:
+        self.loop = loop
+        self.timer = timer
+        self.count = 0
+        self.latest: Any = None
+
+
+class Folder(Generic[T]):
+    """Folds reports that have the same key: the caller tells the first, the folder how many follow.
+
+    A key of which nothing came for one interval is forgotten: its next report is a first one.
+
+    Args:
+        tell: takes the latest report of a key, and how many there were since the last one told.
+        interval: seconds between two counts of one key.
+    """
+
+    __slots__ = ("_folds", "_interval", "_tell")
+
+    def __init__(self, tell: Callable[[T, int], None], interval: float) -> None:
+        self._tell = tell
+        self._interval = interval
+        self._folds: dict[Hashable, _Fold] = {}
+
+    def is_first(self, key: Hashable, report: T) -> bool:
+        """Return whether the caller has to tell ``report``; if not, it is counted."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no timer can be set, so that a count would never be told
+            return True
+        fold = self._folds.get(key)
+        if fold is not None and fold.loop is loop:
+            fold.count += 1
+            fold.latest = report
+            return False
+        if fold is not None or len(self._folds) >= _MOST_KEYS:
+            self._end(key if fold is not None else next(iter(self._folds)))
+        self._folds[key] = _Fold(loop, loop.call_later(self._interval, self._due, key))
+        return True
+
+    def flush(self) -> None:
+        """Tell all counts now: the program, or a part of it, ends."""
+        for key in list(self._folds):
+            self._end(key)
+
+    def _due(self, key: Hashable) -> None:
+        fold = self._folds[key]
+        if not fold.count:
+            del self._folds[key]
+            return
+        fold.timer = fold.loop.call_later(self._interval, self._due, key)
+        self._count_told(fold)
+
+    def _end(self, key: Hashable) -> None:
+        fold = self._folds.pop(key)
+        fold.timer.cancel()
+        if fold.count:
+            self._count_told(fold)
+
+    def _count_told(self, fold: _Fold) -> None:
+        latest, count = fold.latest, fold.count
+        fold.latest, fold.count = None, 0
+        self._tell(latest, count)

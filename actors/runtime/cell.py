@@ -56,6 +56,13 @@ class Watcher(Protocol):
     def close(self) -> None: ...
 
 
+class Times(Protocol):
+    """What measures how long an actor's messages take; see ``HandlingTimes``."""
+
+    def note_message(self, handled: int, message: Any, begun: float) -> float: ...
+    def note_turn(self, processed: int, begun: float, ended: float) -> None: ...
+
+
 class _Drained(Envelope):
     """All that was in the mailbox when the stop was asked for has been handled."""
 
@@ -80,6 +87,7 @@ class Cell:
         incarnation: how many incarnations there have been.
         asking: the ask in hand, until it is answered or deferred.
         processed: messages handled since it was spawned.
+        times: what measures its messages, or None.
         stop_asked: whether the incarnation is to end before its next message.
         stop_deadline: when that incarnation is cancelled, on the system's clock, or None.
         crash: the error that the incarnation is to end with, or None.
@@ -112,6 +120,7 @@ class Cell:
         "stop_asked",
         "stop_deadline",
         "system",
+        "times",
         "watchers",
         "watching",
     )
@@ -140,6 +149,7 @@ class Cell:
         self.incarnation = 0
         self.asking: Ask | None = None
         self.processed = 0
+        self.times: Times | None = None
         self.stop_asked = False
         self.crash: BaseException | None = None
         self.ended: ExitReason | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from actors.runtime.ask import Ask
 from actors.runtime.cell import Cell
@@ -12,6 +12,9 @@ from actors.runtime.envelopes import Envelope, call_hook
 from actors.runtime.pacer import SLICE
 from supervisor import Crashed
 from supervisor.child_task import runs_in
+
+#: Seconds: where an actor is measured, a message that takes longer is noted by itself.
+SHORT: Final = 0.001
 
 # A busy actor looks at the clock after this many messages, fewer while they take long.
 _LONGEST_TURN = 64
@@ -26,9 +29,10 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
     queue, popleft = mailbox.queue, mailbox.queue.popleft
     receive, is_async = cell.receive, cell.receive_is_async
     envelopes = Envelope.classes
-    loop, pacer, future = cell.loop, cell.system.pacer, asyncio.Future
+    loop, pacer, future, times = cell.loop, cell.system.pacer, asyncio.Future, cell.times
     turn = mailbox.turn = []
     length, until = 1, 0.0
+    clock, short = monotonic, SHORT  # both are needed for each message
     message: Any = None
     result: Any = None
     # An unkillable reader that goes on after it was left behind finds the turn of its successor.
@@ -48,7 +52,7 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
             await waiter
             until = 0.0
             continue
-        begun = monotonic()
+        begun = ended = monotonic()
         turn[:] = _TURNS[length]
         handled = 0
         try:
@@ -69,21 +73,29 @@ async def handle_messages(cell: Cell) -> None:  # noqa: C901 - the hot loop, who
                                 cell.asking = None
                                 if not message.reply.done():
                                     message.reply.set_result(result)
-                        continue
-                    result = message.deliver(cell)
-                    if result is not None:
-                        message.delivered(cell, await result)
+                    else:
+                        result = message.deliver(cell)
+                        if result is not None:
+                            message.delivered(cell, await result)
                 elif is_async:
                     await receive(message)
                 else:
                     result = receive(message)
                     if result is not None and hasattr(type(result), "__await__"):
                         await result
+                if times is not None:
+                    before, ended = ended, clock()
+                    if ended - before > short:
+                        times.note_message(handled, message, before)
         except BaseException as error:
+            if times is not None:
+                ended = times.note_message(handled, message, ended)
             if not _survives(cell, message, error):
                 cell.processed += handled
                 raise
         cell.processed += handled
+        if times is not None:
+            times.note_turn(cell.processed, begun, ended)
         if not queue:
             continue
         if mailbox.senders:

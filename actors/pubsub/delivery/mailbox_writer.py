@@ -21,6 +21,7 @@ from actors.runtime.overflow import Overflow
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.handling_times import HandlingTimes
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 log = get_logger("mailslot.pubsub")
@@ -143,6 +144,7 @@ class HandlerWriter(MailboxWriter):
 
     Attributes:
         receive_times: where the receipt of each message is noted.
+        times: what measures the handler; None: nothing does.
     """
 
     __slots__ = (
@@ -156,6 +158,7 @@ class HandlerWriter(MailboxWriter):
         "_queued",
         "_reported",
         "receive_times",
+        "times",
     )
 
     def __init__(
@@ -167,6 +170,7 @@ class HandlerWriter(MailboxWriter):
     ) -> None:
         super().__init__(handler.mailbox, touched, handler.path, pause)
         self.receive_times: Sequence[ReceiveTimes] = ()
+        self.times: HandlingTimes | None = None
         self._handler = handler
         self._nones = nones
         self._notice: HandledNotice | None = None  # made for the first get_message
@@ -192,6 +196,8 @@ class HandlerWriter(MailboxWriter):
         size = len(queue) - self._before
         if self.receive_times:
             self._note_receipt(size)
+        if self.times is not None:
+            self.times.note_batch(size)
         self._put_count += size
         if not self._queued and self._nones.wanted:
             self._count(size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.handlers.batch import Failures, handle, handle_around, tells_which
 from actors.pubsub.handlers.breaker import BreakerState
@@ -24,6 +24,9 @@ from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from supervisor import ExitReason
 
+if TYPE_CHECKING:
+    from actors.pubsub.delivery.handling_times import HandlingTimes
+
 
 class BatchActor(FunctionActor):
     """Calls a function with the messages that are in the mailbox, ``batch.max`` at the most.
@@ -40,11 +43,13 @@ class BatchActor(FunctionActor):
         on_lagged: LagCallback | None,
         thread: WorkerThread | None,
         progress: ProgressOf | None = None,
+        times: HandlingTimes | None = None,
     ) -> None:
         assert handler.batch is not None
         super().__init__(self.receive_first, on_lagged)
         self._most, self._wait = handler.batch.max, handler.batch.wait
         self._gate = handler.gate
+        self._times = times
         self._succeeded = True
         self._handle: Callable[[list[PubSubMessage]], Awaitable[Failures]]
         self._thread = thread
@@ -72,13 +77,22 @@ class BatchActor(FunctionActor):
         try:
             if self._gate is not None and not self._gate.is_set():
                 await self._gate.wait()
-            failures = await self._handle(batch)
+            failures = await self._measured(batch)
         except BaseException as error:
             # The message loop reports the first message.
             self._succeeded = True
             self._report(batch[1:], dict.fromkeys(range(len(batch) - 1), error))
             raise
         self._report(batch, failures)
+
+    async def _measured(self, batch: list[PubSubMessage]) -> Failures:
+        if self._times is None:
+            return await self._handle(batch)
+        begun = self._times.begin_call(len(batch))
+        try:
+            return await self._handle(batch)
+        finally:
+            self._times.end_call(begun)
 
     def _noting(self, run: Run) -> Run:
         async def noting(messages: Any, payloads: Any) -> Any:

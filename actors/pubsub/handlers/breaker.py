@@ -15,11 +15,19 @@ from typing import Any
 
 import msgspec
 
+from actors.pubsub.handlers.failure_span import FailureSpan
 from supervisor import SpecError
 
 
 class BreakerOpenError(Exception):
-    """The handler was not called: it has failed on every one of the last messages."""
+    """The handler was not called: it has failed on every one of the last messages.
+
+    Attributes:
+        failures: what the handler failed on since it last handled a message; None where the error
+            was not raised by a breaker.
+    """
+
+    failures: FailureSpan | None = None
 
 
 class BreakerStatus(StrEnum):
@@ -61,26 +69,48 @@ class BreakerState:
         ok: set after each success by whoever calls the handler: while the breaker is closed, a
             success costs no more than this.
         trips: how many times the breaker has opened.
+        failures: the failures since the last success, while the breaker is not closed; None: there
+            was none yet.
     """
 
-    __slots__ = ("_failures", "_spec", "_until", "channel", "handler", "ok", "status", "trips")
+    __slots__ = (
+        "_spec",
+        "_until",
+        "_why",
+        "channel",
+        "failures",
+        "handler",
+        "ok",
+        "status",
+        "trips",
+    )
 
     def __init__(self, spec: Breaker, handler: str = "", channel: Any = "") -> None:
         self._spec = spec
         self.handler = handler
         self.channel = channel
-        self._failures = 0
         self._until = 0.0
+        self._why = ""
+        self.failures: FailureSpan | None = None
         self.ok = False
         self.status = BreakerStatus.CLOSED
         self.trips = 0
 
-    def failed(self, now: float) -> bool:
-        """Count a failure at ``now``; return whether the breaker has just opened."""
-        self._failures = 1 if self.ok else self._failures + 1
+    def failed(self, now: float, error: str = "", at: float = 0.0) -> bool:
+        """Count a failure at ``now``; return whether the breaker has just opened.
+
+        Args:
+            now: the time on the breaker's clock.
+            error: what the handler raised, as text.
+            at: the time in Unix seconds, for whoever reads about the failure.
+        """
+        before = None if self.ok else self.failures
+        span = FailureSpan.of(error, at) if before is None else before.then(error, at)
+        self.failures = span
         self.ok = False
-        if self.status is BreakerStatus.CLOSED and self._failures < self._spec.limit:
+        if self.status is BreakerStatus.CLOSED and span.count < self._spec.limit:
             return False
+        self._why = f"the breaker is open, the handler is not called: {span}"
         opened = self.status is not BreakerStatus.OPEN
         self.trips += self.status is BreakerStatus.CLOSED
         self.status = BreakerStatus.OPEN
@@ -94,6 +124,12 @@ class BreakerState:
             return True
         return self.status is BreakerStatus.CLOSED
 
+    def open_error(self) -> BreakerOpenError:
+        """Return the error of a message that the handler is not called with."""
+        error = BreakerOpenError(self._why)
+        error.failures = self.failures
+        return error
+
     def spared(self) -> None:
         """Note that a message never reached the handler: the trial is the next message's."""
         if self.status is BreakerStatus.HALF_OPEN:
@@ -103,6 +139,6 @@ class BreakerState:
         """Count a success; return whether the breaker has just closed."""
         closed = self.status is not BreakerStatus.CLOSED
         self.status = BreakerStatus.CLOSED
-        self._failures = 0
+        self.failures = None
         self.ok = True
         return closed

@@ -33,6 +33,8 @@ from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
 
+#: What the names of a concurrent handler's workers begin with.
+WORKER_PREFIX: Final = "worker-"
 # Seconds between two log lines about parked messages that are shed.
 _QUIET: Final = 10.0
 
@@ -70,6 +72,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self.scheduler = status.scheduler = KeyScheduler(handler.concurrency)
         self._status = status
         self._time = time
+        self._times = status.times
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._progress = progress
@@ -91,7 +94,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self._workers = [self._spawn_worker(number) for number in range(self.handler.concurrency)]
 
     def _spawn_worker(self, number: int) -> ActorRef[Any]:
-        name = f"worker-{number}"
+        name = f"{WORKER_PREFIX}{number}"
         thread = None
         if self.handler.in_thread:
             thread = WorkerThread(f"{self.context.path}/{name}")
@@ -115,12 +118,15 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self, number: int, run: Run, thread: WorkerThread | None
     ) -> Callable[[Work], Any]:
         """Return the function that worker ``number`` calls for each message."""
-        done = partial(self._done, number)
+        done, times = partial(self._done, number), self._times
 
         async def receive(work: Work) -> None:
+            begun = 0.0 if times is None else monotonic()
             try:
                 await run(work.message, work.payload)
             finally:
+                if times is not None:
+                    times.note_taken(work.received, begun)
                 if thread is None:
                     done()
                 else:  # past its time limit a thread runs on, and its worker is still busy
@@ -134,11 +140,12 @@ class ConcurrentActor(Actor[PubSubMessage]):
         """Give ``message`` to a worker, or park it."""
         if self._progress is not None:
             taken(message, self._progress)
+        received = None if self._times is None else self._times.taken()
         scheduler = self.scheduler
         while scheduler.full:
             await self._wait_worker()
         key: Any = NO_KEY
-        work = Work(message)
+        work = Work(message, received=received)
         if self._by_channel:
             key = message["channel"]
         elif self._key is not None:
@@ -155,7 +162,7 @@ class ConcurrentActor(Actor[PubSubMessage]):
         if self._decode is None:
             return work, key(work.message)
         try:
-            work = Work(work.message, self._decode(work.message["data"]))
+            work = Work(work.message, self._decode(work.message["data"]), work.received)
         except Exception:
             return work, NO_KEY  # its worker decodes it again, and reports the error
         return work, key(work.payload)

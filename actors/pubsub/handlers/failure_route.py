@@ -7,23 +7,26 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
+from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, BreakerStatus
 from actors.pubsub.handlers.failure_sinks import (
     HandlerFailure,
     HandlerFailureSink,
     LogSink,
     SinkCall,
 )
+from actors.pubsub.handlers.failure_span import LONGEST_IN_SPAN, as_utc, error_text
 from actors.pubsub.handlers.function_actor import RestOfBatch, Work
 from actors.pubsub.handlers.pipeline import is_undecodable
 from actors.runtime.lost_messages import Failure
 from actors.runtime.ref import ActorRef
 from supervisor import SupervisorError
-from supervisor.log import get_logger
+from supervisor.log import Throttle, get_logger
 
 log = get_logger("mailslot.pubsub")
 
 _last_resort: Final = LogSink()
+#: A breaker that stays open is told once a minute.
+_still_open: Final = Throttle(time.monotonic, 60.0)
 _WriterOf: TypeAlias = Callable[[HandlerFailureSink, ActorRef[Any]], ActorRef[Any]]
 
 
@@ -86,12 +89,12 @@ class FailureRoute:
         counted = not isinstance(message, RestOfBatch)
         if isinstance(message, Work | RestOfBatch):
             message = message.message
-        from_server = type(message) is dict
+        from_server, at = type(message) is dict, time.time()
         if self._breaker is not None and from_server and counted:
-            _count(self._breaker, failure.error, self._clock())
+            _count(self._breaker, failure.error, self._clock(), at)
         channel = message["channel"] if from_server else self._label
         self._dispatch(
-            HandlerFailure(message, channel, failure.error, self._name, failure.path, time.time())
+            HandlerFailure(message, channel, failure.error, self._name, failure.path, at)
         )
 
     def _dispatch(self, failure: HandlerFailure) -> None:
@@ -117,13 +120,32 @@ class FailureRoute:
         self._writer.tell(message)
 
 
-def _count(breaker: BreakerState, error: BaseException, now: float) -> None:
+def _count(breaker: BreakerState, error: BaseException, now: float, at: float) -> None:
     """Count a failure for ``breaker``, unless the handler was not called."""
     if isinstance(error, BreakerOpenError):
         return
     if is_undecodable(error):
         breaker.spared()
-    elif breaker.failed(now):
-        log.error(
-            "breaker_open", handler=breaker.handler, channel=breaker.channel, error=repr(error)
-        )
+        return
+    was_closed = breaker.status is BreakerStatus.CLOSED
+    if not breaker.failed(now, error_text(error, LONGEST_IN_SPAN), at):
+        return
+    if was_closed:
+        _log_open("breaker_open", breaker)
+    elif _still_open.passes((breaker.handler, breaker.channel)) is not None:
+        _log_open("breaker_still_open", breaker)
+
+
+def _log_open(event: str, breaker: BreakerState) -> None:
+    failures = breaker.failures
+    assert failures is not None
+    log.error(
+        event,
+        handler=breaker.handler,
+        channel=breaker.channel,
+        failures=failures.count,
+        first_error=failures.first_error,
+        first_at=as_utc(failures.first_at),
+        last_error=failures.last_error,
+        last_at=as_utc(failures.last_at),
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from supervisor.log import Throttle, get_logger
+from actors.pubsub.handlers.breaker import BreakerOpenError
+from actors.pubsub.handlers.failure_span import error_text, place_of
+from supervisor.log import Folder, get_logger
 
 log = get_logger("mailslot.pubsub")
 
+#: Characters of an error that are written to Redis.
+_LONGEST_WRITTEN: Final = 100_000
 #: What the names of sink writers begin with: they are among the handlers, and are no handlers.
 WRITER_PREFIX: Final = "mailslot:failures"
 
@@ -44,24 +47,58 @@ HandlerFailureSink: TypeAlias = (
 )
 
 
-class LogSink:
-    """Logs at most one failure a second for each handler and type of error; counts the others."""
+def path_of_handler(path: str) -> str:
+    """Return the path of the handler that the actor at ``path`` is, or is a worker of."""
+    before, handlers, after = path.partition("/handlers/")
+    return f"{before}{handlers}{after.partition('/')[0]}"
 
-    def __init__(self, interval: float = 1.0) -> None:
-        self._throttle = Throttle(time.monotonic, interval)
+
+def kind_of(failure: HandlerFailure) -> Hashable:
+    """Return what failures that are alike share: the handler, the type of error and its place."""
+    return path_of_handler(failure.path), type(failure.error), place_of(failure.error)
+
+
+class LogSink:
+    """Logs the first failure of each kind in full, and then at intervals how many more there were.
+
+    Failures are of one kind if the same line of code raised the same type of error for the same
+    handler. Their messages, and the texts of their errors, may differ.
+
+    Args:
+        interval: seconds between two lines about one kind.
+    """
+
+    def __init__(self, interval: float = 10.0) -> None:
+        self._folder: Folder[HandlerFailure] = Folder(_log_count, interval)
 
     def __call__(self, failure: HandlerFailure) -> None:
-        """Log ``failure``, or count it as suppressed."""
-        suppressed = self._throttle.passes((failure.path, type(failure.error)))
-        if suppressed is not None:
-            log.warning(
-                "handler_failed",
-                handler=failure.handler,
-                channel=failure.channel,
-                error=repr(failure.error),
-                suppressed=suppressed,
-                exc_info=failure.error,
-            )
+        """Log ``failure``, or count it."""
+        if not self._folder.is_first(kind_of(failure), failure):
+            return
+        # The traceback of an open breaker would show our code only.
+        trace = None if isinstance(failure.error, BreakerOpenError) else failure.error
+        log.warning(
+            "handler_failed",
+            handler=failure.handler,
+            channel=failure.channel,
+            error=error_text(failure.error),
+            exc_info=trace,
+        )
+
+    def flush(self) -> None:
+        """Log the counts of all kinds now."""
+        self._folder.flush()
+
+
+def _log_count(latest: HandlerFailure, count: int) -> None:
+    log.warning(
+        "handler_failed_again",
+        times=count,
+        handler=latest.handler,
+        channel=latest.channel,
+        error=error_text(latest.error),
+        at=place_of(latest.error),
+    )
 
 
 class _Commands(Protocol):
@@ -99,7 +136,7 @@ def _fields(failure: HandlerFailure) -> dict[str, Any]:
         "channel": failure.channel,
         # An actor may fail on a message that is not the server's: a timer's, Terminated.
         "data": data if isinstance(data, str | bytes) else repr(data),
-        "error": repr(failure.error),
+        "error": error_text(failure.error, _LONGEST_WRITTEN),
         "handler": failure.handler,
         "at": failure.at,
     }

@@ -16,6 +16,7 @@ from actors.runtime.envelopes import CellHost, Envelope, Lagged
 from supervisor import ExitReason, ExponentialBackoffRetryPolicy
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.handling_times import HandlingTimes
     from actors.pubsub.handlers.key_scheduler import KeyScheduler
     from actors.pubsub.handlers.worker_thread import WorkerThread
 
@@ -58,10 +59,17 @@ class ThreadActor(FunctionActor):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A message for a worker of a concurrent handler, with its payload if that is decoded."""
+    """A message for a worker of a concurrent handler.
+
+    Attributes:
+        message: the message.
+        payload: its payload, if that is decoded.
+        received: when it was received, if the handler is measured.
+    """
 
     message: PubSubMessage
     payload: Any = UNDECODED
+    received: float | None = None
 
 
 class RestOfBatch(msgspec.Struct, frozen=True):
@@ -91,16 +99,19 @@ class HandlerStatus:
         scheduler: what orders a concurrent handler's messages; None: it is not concurrent, or has
             not started.
         threads: those that the function runs in.
+        times: what measures the handler; None: nothing does.
     """
 
-    __slots__ = ("breaker", "recovery", "scheduler", "threads")
+    __slots__ = ("breaker", "recovery", "scheduler", "threads", "times")
 
     def __init__(
         self,
         breaker: BreakerState | None,
         recovery: Callable[[], Mapping[str, Any]] | None = None,
+        times: HandlingTimes | None = None,
     ) -> None:
         self.breaker = breaker
+        self.times = times
         self.recovery = recovery
         self.scheduler: KeyScheduler | None = None
         self.threads: list[WorkerThread] = []
@@ -112,6 +123,10 @@ class HandlerStatus:
             detail["parked"] = self.scheduler.parked
         if self.breaker is not None and self.breaker.status is not BreakerStatus.CLOSED:
             detail["breaker"] = str(self.breaker.status)
+            if (failures := self.breaker.failures) is not None:
+                detail["failures"] = failures.count
+                detail["first_error"], detail["first_at"] = failures.first_error, failures.first_at
+                detail["last_error"], detail["last_at"] = failures.last_error, failures.last_at
         if overdue := sum(thread.overdue for thread in self.threads):
             detail["overdue_threads"] = overdue
         return detail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from actors.pubsub.handlers.batch import Batch
@@ -18,6 +18,7 @@ from actors.runtime.overflow import MailboxSpec, Overflow
 from supervisor import SpecError
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.handling_times import HandlingTimes
     from actors.pubsub.delivery.receive_times import ReceiveTimes
 
 #: A worker's middleware: takes a message and the rest of the steps, and calls these.
@@ -76,6 +77,7 @@ class Handler:
         around: the worker's middleware: each message passes it on its way to ``fn``.
         adapt: turns an actor's ``receive`` into a function of the payload and the message.
         receive_times: where the receipt of this handler's messages is noted.
+        measured: takes what measures this handler, by path; None: it is not measured.
         gate: a batch is not handled before this is set; None: nothing to wait for.
 
     Raises:
@@ -95,6 +97,7 @@ class Handler:
         "in_thread",
         "key",
         "mailbox",
+        "measured",
         "on_failure",
         "on_gap",
         "on_lagged",
@@ -146,6 +149,7 @@ class Handler:
         self.around: Around | None = None
         self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
         self.receive_times: Sequence[ReceiveTimes] = ()
+        self.measured: MutableMapping[str, HandlingTimes] | None = None
         self.gate: asyncio.Event | None = None
         problems = self._problems()
         if problems:

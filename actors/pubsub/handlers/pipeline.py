@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState, BreakerStatus
+from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
+from actors.pubsub.handlers.failure_span import as_utc
 from actors.pubsub.handlers.handler import Around, Handler, PayloadDecoder
 from actors.pubsub.model.types import PubSubMessage
 from supervisor.log import Throttle, get_logger
@@ -148,12 +149,20 @@ def guard(run: Run, breaker: BreakerState | None, time: Callable[[], float]) -> 
 
 def _admit(breaker: BreakerState, now: float) -> None:
     if not breaker.allows(now):
-        raise BreakerOpenError("the handler failed on every one of the last messages")
+        raise breaker.open_error()
 
 
 def _note_success(breaker: BreakerState) -> None:
-    if breaker.succeeded():
-        log.warning("breaker_closed", handler=breaker.handler, channel=breaker.channel)
+    failures = breaker.failures
+    if breaker.succeeded() and failures is not None:
+        log.warning(
+            "breaker_closed",
+            handler=breaker.handler,
+            channel=breaker.channel,
+            failures=failures.count,
+            first_error=failures.first_error,
+            first_at=as_utc(failures.first_at),
+        )
 
 
 # -- decoding --------------------------------------------------------------------------------------

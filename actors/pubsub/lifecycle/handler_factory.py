@@ -25,6 +25,7 @@ from actors.runtime.overflow import MailboxSpec
 from actors.runtime.ref import ActorRef
 
 if TYPE_CHECKING:
+    from actors.pubsub.delivery.handling_times import HandlingTimes
     from actors.pubsub.handlers.worker_thread import WorkerThread
     from actors.pubsub.lifecycle.sink_writers import SinkWriters
 
@@ -46,6 +47,8 @@ class HandlerFactory:
         self._mailbox = mailbox
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
+        if isinstance(self._on_failure, LogSink):
+            tree.flush_failures = self._on_failure.flush
         self._sink_writers: SinkWriters | None = None
         # Bound once: the handlers share them.
         self._clock = tree.system.loop.time
@@ -91,7 +94,8 @@ class HandlerFactory:
         if intake is not None and intake.resume is not None:
             progress = self._tree.registry.progress
         recovery = None if intake is None or handler.shared else intake.describe
-        status = HandlerStatus(breaker, recovery)
+        times = _times(handler)
+        status = HandlerStatus(breaker, recovery, times)
         has_status = breaker is not None or handler.concurrency > 1 or handler.in_thread
         has_status |= recovery is not None
         spec = msgspec.structs.replace(
@@ -105,6 +109,11 @@ class HandlerFactory:
         if handler.shared:
             name = handler.name.replace("<locals>.", "")
         ref, writer = self._tree.spawn_handler(spec, name, handler.receive_times)
+        if times is not None and handler.measured is not None:
+            times.attach(ref._cell.mailbox)
+            writer.times = handler.measured[ref.path] = times
+            if handler.batch is None and handler.concurrency == 1:  # the others measure themselves
+                ref._cell.times = times
         failures.start(ref)
         assert self._tree.child is not None
         LoopWatch.watch(self._tree.system.loop, self._tree.child)
@@ -135,7 +144,7 @@ class HandlerFactory:
             from actors.pubsub.handlers.batch_actor import BatchActor  # noqa: PLC0415
 
             batch_thread = self._thread(handler, status) if handler.in_thread else None
-            args = (handler, breaker, clock, on_lagged, batch_thread, progress)
+            args = (handler, breaker, clock, on_lagged, batch_thread, progress, status.times)
             kind = BatchActor
         elif handler.in_thread:
             thread = self._thread(handler, status)
@@ -163,6 +172,14 @@ class HandlerFactory:
             self._sink_writers = SinkWriters(self._tree)
             self._tree.written = self._sink_writers.written
         return self._sink_writers.writer_of(sink, handler)
+
+
+def _times(handler: Handler) -> HandlingTimes | None:
+    if handler.measured is None:
+        return None
+    from actors.pubsub.delivery.handling_times import HandlingTimes  # noqa: PLC0415 - in workers
+
+    return HandlingTimes()
 
 
 def _tracked(receive: Callable[..., Any], progress: ProgressOf | None) -> Callable[..., Any]:

@@ -66,6 +66,7 @@ class PubSubTree:
         refusing: the nodes that said no to the latest attempt.
         failed: called with the error that the pub/sub object cannot survive.
         latest_reconciler: that of the manager that runs or ran last; None: none has run.
+        flush_failures: has the failure sink log what it has counted; None: the sink counts nothing.
         written: waits until the failure sinks have all failures so far; None: no sink is awaited.
         keep_positions: writes to the servers what consumers have handled; None: none of them
             resumes.
@@ -87,6 +88,7 @@ class PubSubTree:
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
         self.written: Callable[[], Awaitable[None]] | None = None
+        self.flush_failures: Callable[[], None] | None = None
         self.keep_positions: Callable[[], Awaitable[None]] | None = None
         self.latest_reconciler: Reconciler | None = None
         self._handlers: Supervisor | None = None

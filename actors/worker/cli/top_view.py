@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
+from actors.worker.observe.snapshot import FailureNote
 from supervisor.printable import printable
 
 _HELP = (
@@ -45,8 +46,12 @@ def _head(look: Look, problem: str) -> Text:
         text.append(_text(f"no answer: {problem}", "bold red"))
         return text
     good = stats.live.ok and stats.ready.ok
-    word = "ready" if good else "not ready" if stats.live.ok else "not live"
-    text.append(word, style="bold green" if good else "bold red")
+    degraded = stats.ready.degraded
+    word = "degraded" if degraded else "ready"
+    if not good:
+        word = "not ready" if stats.live.ok else "not live"
+    style = "bold red" if not good else "bold yellow" if degraded else "bold green"
+    text.append(word, style=style)
     rate = sum(row.rate for row in look.rows)
     counts = {
         name: sum(getattr(one, name) for one in snapshots)
@@ -61,8 +66,11 @@ def _head(look: Look, problem: str) -> Text:
     if stats.worker.processes:
         up = sum(process.pid is not None for process in stats.worker.processes)
         text.append(f"  processes {up}/{stats.worker.expected}")
-    for reason in (*stats.live.reasons, *stats.ready.reasons, *stats.ready.warnings)[:3]:
+    # What makes a degraded worker unready is in both lists.
+    for reason in list(dict.fromkeys([*stats.live.reasons, *stats.ready.reasons, *degraded]))[:3]:
         text.append("\n  ").append(_text(reason, "red"))
+    for warning in stats.ready.warnings[:3]:
+        text.append("\n  ").append(_text(warning, "yellow"))
     return text
 
 
@@ -139,11 +147,19 @@ def _detail(look: Look, row: Row) -> Panel:
         f"failed     {handler.failed}",
         f"breaker    {handler.breaker}",
     ]
+    if (failures := handler.failures) is not None:
+        first, last = _clock(failures.first_at), _clock(failures.last_at)
+        lines += [
+            f"first      {first} {failures.first_error}",
+            f"last       {last} {failures.last_error}, {failures.count} in all",
+        ]
     lines += [
         f"gap        {gap.until - gap.since:.2f} s until {_clock(gap.until)}: {gap.reason}"
         for gap in look.gaps(row)[:_RECENT]
     ]
-    lines += [f"failure    {_clock(note.at)} {note.error}" for note in look.failures(row)[:_RECENT]]
+    lines += [
+        f"failure    {_clock(note.at)} {_failure(note)}" for note in look.failures(row)[:_RECENT]
+    ]
     text = Text("\n".join(map(printable, lines)), overflow="fold")
     return Panel(text, title=_text(handler.name))
 
@@ -155,9 +171,15 @@ def _recent(look: Look) -> Text:
         line = f"gap {_clock(gap.until)} {gap.name}: {seconds:.2f} s, {gap.reason}"
         text.append(_text(line, "yellow")).append("\n")
     for note in look.failures()[:_RECENT]:
-        line = f"failure {_clock(note.at)} {note.handler}: {note.error}"
+        line = f"failure {_clock(note.at)} {note.handler}: {_failure(note)}"
         text.append(_text(line, "red")).append("\n")
     return text
+
+
+def _failure(note: FailureNote) -> str:
+    if note.count == 1:
+        return note.error
+    return f"{note.count} times since {_clock(note.first_at)}, {note.error}"
 
 
 def _text(text: str, style: str = "") -> Text:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
+from actors.pubsub.delivery.handling_times import HandlingTimes
 from actors.pubsub.handlers.handler import Around, Handler, PayloadDecoder
 from actors.pubsub.model.types import PubSubMessage
 from actors.runtime.actor import ActorSpec
@@ -19,16 +20,24 @@ from actors.worker.declare.signature import Binding, Role
 
 
 class HandlerBuilder:
-    """Builds the handlers of one worker, which wait until ``gate`` is set if there is one."""
+    """Builds the handlers of one worker, which wait until ``gate`` is set if there is one.
+
+    ``measured`` takes what measures each handler, by path.
+    """
 
     def __init__(
-        self, context: Callable[[], Any], chain: Chain | None, gate: asyncio.Event | None
+        self,
+        context: Callable[[], Any],
+        chain: Chain | None,
+        gate: asyncio.Event | None,
+        measured: MutableMapping[str, HandlingTimes] | None = None,
     ) -> None:
         self.context = context
         self._chain = chain
         self._gate = gate
         self._around = chain if gate is None else _behind(gate, chain)
         self._receive_times = receive_times_of(chain)
+        self._measured = measured
 
     def handler(self, fn: Any, binding: Binding, options: Mapping[str, Any]) -> Handler:
         """Return the Handler that calls ``fn``, or an actor of that spec, as ``binding`` says."""
@@ -45,6 +54,7 @@ class HandlerBuilder:
         else:
             handler.around, handler.gate = self._chain, self._gate
         handler.receive_times = self._receive_times
+        handler.measured = self._measured
         return handler
 
     def _filled(self, fn: Callable[..., Any], binding: Binding, *, two: bool) -> Callable[..., Any]:

@@ -124,7 +124,9 @@ function showLogs(stats) {
     + ` ${gap.reason}`)));
   const failures = all("recent_failures").sort((a, b) => b.at - a.at).slice(0, 20);
   byId("failures").replaceChildren(...failures.map((failure) => element("li",
-    `${clock(failure.at)} ${failure.handler} on ${failure.channel}: ${failure.error}`)));
+    `${clock(failure.at)} ${failure.handler} on ${failure.channel}: ${failure.error}`
+    + (failure.count > 1 ? ` (${failure.count} times since ${clock(failure.first_at)},`
+      + ` first ${failure.first_error})` : ""))));
 }
 
 function branch(node) {
@@ -145,9 +147,13 @@ function branch(node) {
 
 function show(stats) {
   const ready = byId("ready");
-  ready.textContent = !stats.live.ok ? "not live" : stats.ready.ok ? "ready" : "not ready";
-  ready.className = `badge ${stats.live.ok && stats.ready.ok ? "good" : "bad"}`;
-  const reasons = [...stats.live.reasons, ...stats.ready.reasons, ...stats.ready.warnings];
+  const degraded = stats.ready.degraded;
+  ready.textContent = !stats.live.ok ? "not live" : !stats.ready.ok ? "not ready"
+    : degraded.length ? "degraded" : "ready";
+  ready.className = `badge ${ready.textContent === "ready" ? "good" : "bad"}`;
+  // What makes a degraded worker unready is in both lists.
+  const reasons = [...new Set([...stats.live.reasons, ...stats.ready.reasons, ...degraded,
+    ...stats.ready.warnings])];
   byId("reasons").textContent = reasons.join("; ");
   byId("reasons").hidden = reasons.length === 0;
   byId("name").textContent = document.title = stats.worker.name;

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from actors.worker.observe.snapshot import ProcessState, Snapshot, State, WorkerSnapshot
+from actors.worker.observe.health_limits import Health
+from actors.worker.observe.snapshot import (
+    HandlerState,
+    ProcessState,
+    Snapshot,
+    State,
+    WorkerSnapshot,
+)
 
 #: Seconds of event loop lag, or without a sign of life, from which on a process is not live.
 MOST_LAG: Final = 5.0
@@ -19,6 +27,7 @@ class Verdict(msgspec.Struct, frozen=True):
     ok: bool
     reasons: tuple[str, ...] = ()  # against it, one sentence each
     warnings: tuple[str, ...] = ()  # what somebody should look after, though it decides nothing
+    degraded: tuple[str, ...] = ()  # handlers that fail or shed; reasons only if the user says so
 
 
 def is_live(worker: WorkerSnapshot) -> Verdict:
@@ -53,12 +62,18 @@ def is_ready(worker: WorkerSnapshot) -> Verdict:
         reasons += [_where(worker, one) + problem for problem in _problems(one)]
     if len(worker.snapshots) < worker.expected and not reasons:
         reasons.append("not all processes have reported yet")
+    degraded = []
+    for one in worker.snapshots:
+        found = [_where(worker, one) + problem for problem in _degraded(one)]
+        degraded += found
+        if one.health.unready:
+            reasons += found
     warnings = (
         f"{_where(worker, one)}a node refuses: {said}"
         for one in worker.snapshots
         for said in one.refusing[:_NAMED]
     )
-    return Verdict(not reasons, tuple(reasons), tuple(warnings))
+    return Verdict(not reasons, tuple(reasons), tuple(warnings), tuple(degraded))
 
 
 def _problems(one: Snapshot) -> list[str]:
@@ -93,6 +108,39 @@ def _why_not_running(one: Snapshot) -> str:
         return f"it is {one.state.value}"
     again = ", and is starting again" if one.state is State.STARTING else ""
     return f"it gave up: {one.gave_up}{again}"
+
+
+def _degraded(one: Snapshot) -> list[str]:
+    """Return what is wrong with handlers that are up."""
+    found = [
+        f"handler {handler.name} {problem}"
+        for handler in one.handlers
+        for problem in _of_handler(handler, one.health)
+    ]
+    more = len(found) - _NAMED
+    return found if more <= 0 else [*found[:_NAMED], f"and {more} more about handlers"]
+
+
+def _of_handler(handler: HandlerState, limits: Health) -> Iterator[str]:
+    recent = handler.recent
+    errors = "" if handler.failures is None else f": {handler.failures}"
+    handled = max(recent.handled, recent.failed)
+    if handler.breaker != "closed":
+        yield f"is not called, its breaker is {handler.breaker}{errors}"
+    elif _reaches(recent.failed, handled, limits.failing):
+        yield (
+            f"failed on {recent.failed} of its {handled} messages"
+            f" of the last {limits.over:g} s{errors}"
+        )
+    if _reaches(recent.shed, handled + recent.shed, limits.shedding):
+        yield (
+            f"shed {recent.shed} of its {handled + recent.shed} messages"
+            f" of the last {limits.over:g} s: its mailbox was full"
+        )
+
+
+def _reaches(count: int, of: int, share: float | None) -> bool:
+    return share is not None and count > 0 and count >= share * of
 
 
 def _process_problems(process: ProcessState, snapshot: Snapshot | None) -> list[str]:

@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+from actors.pubsub.handlers.failure_span import FailureSpan
+from actors.worker.observe.health_limits import Health
+from actors.worker.observe.recent import Counts
 from supervisor import TreeNode
 
 
@@ -22,6 +25,14 @@ class State(StrEnum):
     DRAINING = "draining"
     STOPPED = "stopped"
     GAVE_UP = "gave_up"  # inside another program, which goes on
+
+
+class Durations(msgspec.Struct, frozen=True):
+    """A histogram of how long something took; ``Snapshot.bounds`` are its bounds."""
+
+    # how many lie at or below each bound and above the one before, and how many above the last
+    counts: tuple[int, ...]
+    seconds: float  # their sum
 
 
 class HandlerState(msgspec.Struct, frozen=True):
@@ -39,6 +50,13 @@ class HandlerState(msgspec.Struct, frozen=True):
     restarts: int  # how often it was restarted
     last_exit: str | None = None  # why it last ended, in words
     breaker: str = "closed"  # closed; open or half_open while messages fail without being handled
+    # its failures: with a breaker that is not closed those since it last handled a message, else
+    # the latest ones, without a pause of ``Health.over`` seconds; None: none in that time
+    failures: FailureSpan | None = None
+    # what it did in the last ``Health.over`` seconds: messages handled, failed and shed
+    recent: Counts = Counts()
+    waiting: Durations | None = None  # how long its messages waited; None: it had none yet
+    handling: Durations | None = None  # how long they took
 
 
 class PathState(msgspec.Struct, frozen=True):
@@ -78,13 +96,17 @@ class GapNote(msgspec.Struct, frozen=True):
 
 
 class FailureNote(msgspec.Struct, frozen=True):
-    """A message that went to the failure sink; ``path`` is the handler's path in the tree."""
+    """The failures of one kind: the same line raised the same type of error in one handler."""
 
     handler: str
-    channel: str
-    error: str
-    at: float
-    path: str = ""
+    channel: str  # that of the latest message
+    error: str  # that of the latest message, as text
+    at: float  # when that was, in Unix seconds
+    path: str = ""  # the handler's path in the tree
+    place: str = ""  # the line that raised the errors
+    count: int = 1  # how many messages failed so
+    first_error: str = ""  # the error of the first one
+    first_at: float = 0.0  # when that was
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -109,11 +131,13 @@ class Snapshot(msgspec.Struct, frozen=True):
         restarts: restarts in the whole tree.
         failed: messages that went to failure sinks.
         recent_gaps: the latest gaps, newest last.
-        recent_failures: the latest failures, newest last.
+        recent_failures: the latest kinds of failures, that of the newest failure last.
         tree: the supervision tree.
         recoveries: the recovering channels, by pub/sub object.
         refusing: what nodes said that refuse new connections, each with its pub/sub object.
         gave_up: why the worker gave up inside another program; None: it runs, or did not give up.
+        health: from when on the worker is degraded.
+        bounds: the upper bounds of the histograms of handlers, in seconds.
     """
 
     name: str
@@ -139,6 +163,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     refusing: tuple[str, ...] = ()
     recoveries: tuple[RecoveryState, ...] = ()
     gave_up: str | None = None
+    health: Health = Health()
+    bounds: tuple[float, ...] = ()
 
 
 class ProcessState(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import Registry
+from actors.worker.observe.health_limits import Health
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
 from actors.worker.run.lifecycle import Drained, WorkerRun
@@ -60,6 +61,7 @@ class Worker(Registry[C]):
         overflow: the overflow policy of those mailboxes.
         every_primary: subscribe to channels and patterns on every primary of the cluster, for
             keyspace notifications; shard channels are where they are.
+        health: from when on ``/ready`` calls the worker degraded.
         intensity: restarts allowed at the root within ``period`` seconds.
         period: see ``intensity``.
         on_give_up: what follows in a :meth:`lifespan` when the worker gives up: it starts again
@@ -90,6 +92,7 @@ class Worker(Registry[C]):
         mailbox: MailboxSpec | int | None = None,
         overflow: Overflow | str | None = None,
         every_primary: bool = False,
+        health: Health = Health(),  # noqa: B008 - frozen
         intensity: int | None = 5,
         period: float = 30.0,
         on_give_up: OnGiveUp = "restart",
@@ -125,6 +128,7 @@ class Worker(Registry[C]):
         }
         self.on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self.on_gap = on_gap
+        self.health = health
         self.restart_limit = (intensity, period)
         self.sink = sink
         self._run = WorkerRun(self)
@@ -144,6 +148,8 @@ class Worker(Registry[C]):
                 "fan_out=True has every process consume everything, and the partition"
                 f" {self.partition} gives this one a share: leave one of them out"
             )
+        if not isinstance(self.health, Health):
+            problems.append(f"health must be a Health, not {self.health!r}")
         self.check_declarations(problems, cluster=self.broker.is_cluster)
 
     def at(self, where: str | Sequence[Address], *, cluster: bool | None = None) -> Self:
@@ -209,6 +215,7 @@ class Worker(Registry[C]):
             probe_interval=self.probe_interval,
             restart_limit=self.restart_limit,
             pubsub={**self.pubsub_options, "start_timeout": self.start_timeout},
+            health=self.health,
             on_gap=self.on_gap,
             on_failure=self.on_failure,
             sink=self.sink,

@@ -41,6 +41,8 @@ class Backlog:
         self._last = Moment(now, now)
         self._meters: dict[str, AgeMeter] = {}
         self._closed = False
+        # By the path of an actor: messages that it has handled and shed, when that was last asked.
+        self._counted: dict[str, int] = {}
 
     @property
     def oldest(self) -> float:
@@ -72,6 +74,23 @@ class Backlog:
         self._meters, self.ages, self._last = meters, ages, now
         self.handled_until = max(self.handled_until, min(since).before)
 
+    def changed(self) -> dict[str, tuple[int, int]]:
+        """Return how many messages handlers have handled and shed, by path, if that has changed."""
+        counted, cells = self._counted, self._cells
+        if len(counted) > 2 * len(cells):  # most of those actors have ended
+            self._counted = counted = {path: n for path, n in counted.items() if path in cells}
+        touched = set()
+        for path, cell in cells.items():
+            count = cell.processed + cell.mailbox.shed
+            if counted.get(path, 0) != count:
+                counted[path] = count
+                touched.add(_path_of_handler(path))
+        return {
+            path: (_handled(handler), handler.mailbox.shed)
+            for path in touched
+            if path is not None and (handler := cells.get(path)) is not None
+        }
+
     def _busy(self) -> dict[str, Cell]:
         """Return the handlers that are at work, themselves or one of their workers, by path."""
         found: dict[str, Cell] = {}
@@ -79,13 +98,26 @@ class Backlog:
             mailbox = cell.mailbox
             if mailbox.waiter is not None and not mailbox.queue:
                 continue
-            before, is_handler, rest = cell.path.partition(_HANDLERS)
-            if is_handler and not rest.startswith(NOT_HANDLERS):
-                path = f"{before}{is_handler}{rest.partition('/')[0]}"
-                handler = self._cells.get(path)
-                if handler is not None:
-                    found[path] = handler
+            path = _path_of_handler(cell.path)
+            if path is not None and (handler := self._cells.get(path)) is not None:
+                found[path] = handler
         return found
+
+
+def _path_of_handler(path: str) -> str | None:
+    """Return the path of the handler that an actor is, or is below of; None: of no handler."""
+    before, is_handler, rest = path.partition(_HANDLERS)
+    if not is_handler or rest.startswith(NOT_HANDLERS):
+        return None
+    return f"{before}{is_handler}{rest.partition('/')[0]}"
+
+
+def _handled(cell: Cell) -> int:
+    """Return how many messages a handler has handled, itself or by its workers."""
+    actor = getattr(cell, "actor", None)  # missing before the first start
+    if isinstance(actor, ConcurrentActor):
+        return sum(worker._cell.processed for worker in actor._workers)
+    return cell.processed
 
 
 def _counts(cell: Cell) -> tuple[int, int, int]:

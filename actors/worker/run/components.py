@@ -72,7 +72,8 @@ class RunComponents:
         self.client = client = await connect(settings.broker, settings.pubsub["start_timeout"])
         stack.push_async_exit(client)
         chain = compose(declared.middlewares)
-        builder = HandlerBuilder(lambda: declared.context, chain, self._gate)
+        times = self._counters.times
+        builder = HandlerBuilder(lambda: declared.context, chain, self._gate, times)
         for spec in declared.actors_of(settings.partition.has):
             ref = self.system.spawn(actor_spec(spec, builder, context))
             self._actors.append(ref)
@@ -174,6 +175,7 @@ class RunComponents:
         await asyncio.gather(*(one.drain() if drain else one.close() for one in pubsubs))
         for ref in reversed(self._actors):
             await ref.stop(drain=drain)
+        self._counters.flush()
 
     async def kill(self) -> None:
         """Cancel everything that runs, and wait until it has ended."""

@@ -13,6 +13,7 @@ from actors.runtime.system import ActorSystem
 from actors.worker.declare.registry import Registry
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
+from actors.worker.observe.recent import Recent
 from actors.worker.run.backlog import Backlog
 from actors.worker.run.components import RunComponents
 from actors.worker.run.exit_codes import one_sentence
@@ -74,6 +75,8 @@ class WorkerRun:
         self.system = await self.stack.enter_async_context(system)
         observer.backlog = Backlog(system)
         observer.lag = lag = LagMeter(system.loop)
+        self.counters.over = settings.health.over
+        observer.recent = Recent(settings.health.over, time.monotonic())
         self.stack.callback(lag.close)
         for hook in declared.startup_hooks:
             await call_hook(hook, declared)

@@ -9,11 +9,23 @@ from typing import Final
 import msgspec
 
 from actors.pubsub.api.introspection import PubSubStats
+from actors.pubsub.delivery.handling_times import BOUNDS, Histogram
+from actors.pubsub.handlers.concurrent_actor import WORKER_PREFIX
+from actors.pubsub.handlers.failure_span import FailureSpan
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor
 from actors.worker.observe.counters import Counters
+from actors.worker.observe.health_limits import Health
 from actors.worker.observe.loop_lag import LagMeter
-from actors.worker.observe.snapshot import HandlerState, RecoveryState, Snapshot, State, as_text
+from actors.worker.observe.recent import Counts, Recent
+from actors.worker.observe.snapshot import (
+    Durations,
+    HandlerState,
+    RecoveryState,
+    Snapshot,
+    State,
+    as_text,
+)
 from actors.worker.run.backlog import NOT_HANDLERS, Backlog
 from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
@@ -33,6 +45,7 @@ class Observer:
         self.backlog: Backlog | None = None
         self.components: RunComponents | None = None
         self.lag: LagMeter | None = None
+        self.recent: Recent | None = None
         self.up_since: float | None = None
         self._name = name
         self._counters = counters
@@ -76,7 +89,7 @@ class Observer:
             restarts=counters.restarts,
             failed=counters.failed.total(),
             recent_gaps=tuple(counters.recent_gaps),
-            recent_failures=tuple(counters.recent_failures),
+            recent_failures=counters.recent_failures,
             tree=cut(tree, _LEVELS),
             refusing=tuple(
                 f"{pubsub.name}: {said}"
@@ -89,6 +102,8 @@ class Observer:
                 if one.recovering or one.history_reads
             ),
             gave_up=gave_up,
+            health=Health() if settings is None else settings.health,
+            bounds=BOUNDS,
         )
 
     def handled_until(self) -> float:
@@ -105,11 +120,21 @@ class Observer:
         return now - max(seconds)
 
     def look(self) -> None:
-        """Update the ages of messages and the count of those received."""
+        """Update the ages of messages, the count of those received, and handlers' counts."""
         if self.backlog is not None:
             self.backlog.look()
+            self._note_counts(self.backlog, time.monotonic())
         if self.components is not None:
             self._count_received(self.components)
+
+    def _note_counts(self, backlog: Backlog, now: float) -> None:
+        if self.recent is None or not self.recent.due(now):
+            return
+        failed = self._counters.failed
+        changed = backlog.changed().items()
+        self.recent.note(
+            now, {path: Counts(handled, failed[path], shed) for path, (handled, shed) in changed}
+        )
 
     def _handlers(self, tree: TreeNode) -> tuple[HandlerState, ...]:
         return tuple(
@@ -124,7 +149,13 @@ class Observer:
     def _handler(self, pubsub: str, node: TreeNode) -> HandlerState:
         waiting = sum(one.detail.get("mailbox", 0) for one in node.walk())
         # The workers of a concurrent handler handle its messages; others handle them themselves.
-        workers = node.children or (node,)
+        workers = [one for one in node.children if one.id.startswith(WORKER_PREFIX)] or [node]
+        counts = Counts(
+            handled=sum(one.detail.get("processed", 0) for one in workers),
+            failed=self._counters.failed[node.path],
+            shed=node.detail.get("shed", 0),
+        )
+        times = self._counters.times.get(node.path)
         return HandlerState(
             name=node.id,
             pubsub=pubsub,
@@ -132,12 +163,28 @@ class Observer:
             status=node.status,
             depth=node.detail.get("parked", 0) + waiting,
             age=0.0 if self.backlog is None else self.backlog.ages.get(node.path, 0.0),
-            handled=sum(one.detail.get("processed", 0) for one in workers),
-            failed=self._counters.failed[node.path],
-            shed=node.detail.get("shed", 0),
+            handled=counts.handled,
+            failed=counts.failed,
+            shed=counts.shed,
             restarts=node.restarts,
             last_exit=node.last_exit,
             breaker=node.detail.get("breaker", "closed"),
+            failures=self._failures(node),
+            recent=counts if self.recent is None else self.recent.of(node.path, counts),
+            waiting=None if times is None else _durations(times.waiting),
+            handling=None if times is None else _durations(times.handling),
+        )
+
+    def _failures(self, node: TreeNode) -> FailureSpan | None:
+        detail = node.detail
+        if "first_error" not in detail:  # there is no breaker, or it is closed
+            return self._counters.latest_failures(node.path, time.time())
+        return FailureSpan(
+            detail["failures"],
+            detail["first_error"],
+            detail["first_at"],
+            detail["last_error"],
+            detail["last_at"],
         )
 
     def _count_received(self, components: RunComponents) -> None:
@@ -150,6 +197,11 @@ class Observer:
         received -= sum(paths.came_back for _, paths in components.paths)
         # A probe is received a moment before it is recognised as one.
         self._received_shown = max(self._received_shown, received)
+
+
+def _durations(histogram: Histogram) -> Durations | None:
+    counts = tuple(histogram.counts)
+    return Durations(counts, histogram.seconds) if any(counts) else None
 
 
 def _recovery(name: str, stats: PubSubStats) -> RecoveryState:

@@ -8,6 +8,7 @@ import msgspec
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.types import GapCallback
+from actors.worker.observe.health_limits import Health
 from actors.worker.run.broker import Broker
 from actors.worker.run.partition import Partition
 from supervisor import EventSink
@@ -33,6 +34,7 @@ class RunSettings(msgspec.Struct, frozen=True):
     # restarts allowed at the root of the tree, and within how many seconds
     restart_limit: tuple[int | None, float]
     pubsub: dict[str, Any]  # options of the pub/sub objects
+    health: Health  # from when on the worker is degraded
     on_gap: GapCallback | None  # called for gaps of handlers without a hook of their own
     on_failure: HandlerFailureSink  # the failure sink of handlers without one of their own
     sink: EventSink  # called with each lifecycle event of the tree

@@ -254,7 +254,7 @@ async def test_it_lives_in_a_terminal(server):
             server.kill()
             await tmux.shows("not ready", "not subscribed")
             await server.start()
-            await tmux.shows("shop  ready", "gap ")
+            await tmux.shows("shop  degraded", "handler beta failed on 1 of its 1", "gap ")
             await tmux.press("q")
             await tmux.shows("DONE 0")
         finally:

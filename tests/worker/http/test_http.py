@@ -144,14 +144,14 @@ async def test_a_depth_and_its_age_are_seen(server):
 
 
 async def test_what_came_is_counted_without_the_probes(server):
-    app = orders(server, probe_interval=0.3)
+    app = orders(server, probe_interval=1.5)
     async with app, Redis(server.host, server.port) as client:
         await client.publish("orders", '{"id": 1}')
         await eventually(lambda: app.snapshot().received >= 1)
         assert app._run.components is not None
         ((_, paths),) = app._run.components.paths
         before = paths.came_back
-        await eventually(lambda: paths.came_back >= before + 5, 30)
+        await eventually(lambda: paths.came_back >= before + 3, 20)
         # A snapshot may come between the receipt of a probe and its recognition.
         assert app.snapshot().received in (1, 2)
 

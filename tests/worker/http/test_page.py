@@ -100,6 +100,35 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
     assert page.errors == []
 
 
+async def test_the_page_shows_the_first_error_of_a_handler_that_fails_everything(server, page):
+    app = make_worker(server, on_failure=Failures(), probe_interval=None)
+    errors = iter([OSError("no database"), KeyError("a"), KeyError("b")])
+
+    @app.channel("bad")
+    async def fails(order: Order) -> None:
+        raise next(errors)
+
+    async def shows(selector: str, *what: str) -> None:
+        async def seen() -> bool:
+            text = await page.inner_text(selector)
+            return all(one in text for one in what)
+
+        await eventually(seen, 20, 0.05)
+
+    async with (
+        HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
+        app,
+        Redis(server.host, server.port) as client,
+    ):
+        for number in range(3):
+            await client.publish("bad", f'{{"id": {number}}}')
+        await page.goto(http.url)
+        await shows("#ready", "degraded")
+        await shows("#reasons", "handler bad failed on 3 of its 3", "OSError('no database')")
+        await shows("#failures", "OSError('no database')", "KeyError('b') (2 times since")
+    assert page.errors == []
+
+
 async def test_the_page_shows_what_recovers(server, page):
     app = make_worker(server, probe_interval=None)
 

@@ -306,7 +306,14 @@ async def test_bad_messages_are_failures_with_a_reason(server, client):
     assert snapshot.failed == 5
     by_name = {handler.name: handler for handler in snapshot.handlers}
     assert by_name["orders"].failed == 4
-    assert snapshot.recent_failures[0].error.startswith("DecodeError")
+    kinds = {note.error.partition("(")[0]: note.count for note in snapshot.recent_failures}
+    # What is no JSON and what is no UTF-8 do not decode, in the same line.
+    assert kinds == {
+        "ValidationError": 1,
+        "DecodeError": 2,
+        "RuntimeError": 1,
+        "UnicodeDecodeError": 1,
+    }
 
 
 async def test_it_consumes_its_share_only(server):
