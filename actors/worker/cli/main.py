@@ -11,7 +11,7 @@ from typing import Any
 from actors.worker.run.exit_codes import ExitCode
 from supervisor.printable import printable, printable_lines
 
-_NEEDED = {"typer", "rich", "click", "watchfiles", "uvicorn", "h11"}
+_NEEDED = {"typer", "rich", "click", "watchfiles"}
 
 
 def main() -> None:

@@ -188,10 +188,14 @@ async def serve_http(
     """Run the HTTP port; ``view`` returns the snapshot for its answers.
 
     Raises:
-        UsageError: the address is not available.
+        UsageError: the address is not available, or the extra ``asgi`` is not installed.
     """
-    from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
-    from actors.worker.http.port import HttpPort  # noqa: PLC0415
+    try:
+        from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
+        from actors.worker.http.port import HttpPort  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        lacking = f"--http needs {error.name}: pip install 'mailslot[cli]'"
+        raise UsageError(lacking) from error
 
     async with AsyncExitStack() as stack:
         try:

@@ -117,14 +117,18 @@ async def test_no_server_to_embed_is_an_error_of_use(tmp_path, monkeypatch, more
 
 
 @pytest.mark.parametrize(
-    ("module", "args"), [("watchfiles", ["--reload"]), ("uvicorn", ["--http", "0"])]
+    ("module", "args", "said"),
+    [
+        ("watchfiles", ["--reload"], "it needs its command-line extra"),
+        ("uvicorn", ["--http", "0"], "--http needs uvicorn"),
+    ],
 )
-async def test_what_is_not_installed_is_an_error_of_use(tmp_path, module, args):
+async def test_what_is_not_installed_is_an_error_of_use(tmp_path, module, args, said):
     write_app(tmp_path, 'app = Worker()\n@app.channel("a")\nasync def a(message): ...\n')
     (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})\n")
     program = await run_mailslot("run", "shop:app", *args, cwd=tmp_path)
     assert program.process.returncode == 2
-    assert program.err == ["mailslot: it needs its command-line extra: pip install 'mailslot[cli]'"]
+    assert program.err == [f"mailslot: {said}: pip install 'mailslot[cli]'"]
 
 
 async def test_what_a_hook_raises_names_the_hook_and_is_not_the_broker(shared_server, tmp_path):
