@@ -59,7 +59,7 @@ class PubSubMessage(TypedDict):
         data: the payload; for acknowledgements how many subscriptions the connection has.
         id: the id of the message's entry in the channel's history, where the consumer asked for
             recovery.
-        recovered: there, whether the message was read out of the history, and not received live.
+        recovered: True where the message was read out of the history; a live one has no such key.
     """
 
     type: str

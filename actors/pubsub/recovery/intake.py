@@ -96,7 +96,6 @@ class Intake:
                 self._number = f"-{n}"
                 message["data"] = payload
                 message["id"] = head[1:]
-                message["recovered"] = False
                 put = self.outlet.writer.put
                 put(message)
                 return
@@ -114,7 +113,6 @@ class Intake:
                 self._number = b"-%d" % n
                 message["data"] = payload
                 message["id"] = head[1:]
-                message["recovered"] = False
                 put = self.outlet.writer.put
                 put(message)
                 return

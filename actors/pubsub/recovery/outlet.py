@@ -80,14 +80,16 @@ class Outlet:
                 data = data.decode(self._histories.encoding)
             except UnicodeDecodeError:
                 pass  # a payload that is not text stays bytes
-        return {
+        message = {
             "type": "message",
             "pattern": None,
             "channel": self.label,
             "data": data,
             "id": self.shown(entry.id),
-            "recovered": type(entry) is Entry,
         }
+        if type(entry) is Entry:
+            message["recovered"] = True
+        return message
 
     def shown(self, entry: EntryId) -> Any:
         """Return an entry's id as messages show it."""
