@@ -47,8 +47,6 @@ class HandlerFactory:
         self._mailbox = mailbox
         self._on_failure: HandlerFailureSink = LogSink() if on_failure is None else on_failure
         self._on_lagged = on_lagged
-        if isinstance(self._on_failure, LogSink):
-            tree.flush_failures = self._on_failure.flush
         self._sink_writers: SinkWriters | None = None
         # Bound once: the handlers share them.
         self._clock = tree.system.loop.time
@@ -86,6 +84,8 @@ class HandlerFactory:
         if handler.breaker is not None:
             breaker = BreakerState(handler.breaker, handler.name, subscription.label)
         sink = self._on_failure if handler.on_failure is None else handler.on_failure
+        if isinstance(sink, LogSink):
+            self._tree.log_sinks.add(sink)
         failures = FailureRoute(
             handler.name, subscription.label, breaker, self._clock, sink, self._writer_for
         )

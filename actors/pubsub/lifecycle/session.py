@@ -151,8 +151,8 @@ class Session:
                 await self.tree.stop()
         finally:
             self.tree.registry.message_queue.close(closed)
-            if self.tree.flush_failures is not None:
-                self.tree.flush_failures()
+            for sink in self.tree.log_sinks:
+                sink.flush()
             if self.tree.keep_positions is not None:
                 await self.tree.keep_positions()
 

@@ -45,6 +45,7 @@ from supervisor.supervisor import Phase
 if TYPE_CHECKING:
     from actors.pubsub.delivery.mailbox_writer import HandlerWriter
     from actors.pubsub.delivery.receive_times import ReceiveTimes
+    from actors.pubsub.handlers.failure_sinks import LogSink
 
 # These supervisors are not restarted: the readers' retry policy is spent by then, and a new
 # supervisor of handlers would not have the handlers.
@@ -66,7 +67,7 @@ class PubSubTree:
         refusing: the nodes that said no to the latest attempt.
         failed: called with the error that the pub/sub object cannot survive.
         latest_reconciler: that of the manager that runs or ran last; None: none has run.
-        flush_failures: has the failure sink log what it has counted; None: the sink counts nothing.
+        log_sinks: failure sinks that count what they log later.
         written: waits until the failure sinks have all failures so far; None: no sink is awaited.
         keep_positions: writes to the servers what consumers have handled; None: none of them
             resumes.
@@ -88,7 +89,7 @@ class PubSubTree:
         self.last_error: BaseException | None = None
         self.failed: Callable[[BaseException], None] = lambda _: None
         self.written: Callable[[], Awaitable[None]] | None = None
-        self.flush_failures: Callable[[], None] | None = None
+        self.log_sinks: set[LogSink] = set()
         self.keep_positions: Callable[[], Awaitable[None]] | None = None
         self.latest_reconciler: Reconciler | None = None
         self._handlers: Supervisor | None = None

@@ -25,11 +25,11 @@ def lines(caplog: Any, event: str) -> list[Any]:
     return [r for r in caplog.records if f"event='{event}'" in r.getMessage()]
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize(("concurrency", "sink"), [(1, None), (4, None), (1, LogSink())])
 async def test_p12_failures_of_one_kind_are_one_traceback_and_a_count(
-    shared_server: AnyServer, caplog, concurrency: int
+    shared_server: AnyServer, caplog, concurrency: int, sink: LogSink | None
 ):
-    wanted = Handler(fails, breaker=None, concurrency=concurrency)
+    wanted = Handler(fails, breaker=None, concurrency=concurrency, on_failure=sink)
     async with (
         client_of(shared_server) as client,
         client.pubsub(channel_handlers={"a": wanted}) as p,
