@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
+from actors.redis.clients.payloads import Payload, encoded
 from actors.redis.wire.resp import Argument
 
 #: Pairs of channel and message.
@@ -15,13 +16,16 @@ _MOST_MESSAGES: Final = 2000
 # A batch ends with the piece in which its payloads reach so many bytes.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _PIECE: Final = 20
+#: The types of most messages, which need no encoding.
+_TEXTS: Final = frozenset((str, bytes))
 
 
-def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[MessageBatch]:
-    """Yield ``messages`` in batches; the next ones are taken when a batch is asked for.
+def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[MessageBatch]:
+    """Yield ``messages``, encoded, in batches; the next ones are taken when a batch is asked for.
 
     Raises:
         TypeError: ``messages`` are no pairs, but names or texts.
+        DataError: a message of the batch cannot be encoded.
     """
     rest = iter(messages)
     batch: MessageBatch = []
@@ -30,17 +34,17 @@ def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[Mes
         if isinstance(piece[0], str | bytes):
             # A text of two characters would pass as a pair.
             raise TypeError(f"publish_many takes pairs of channel and message, not {piece[0]!r}")
-        batch += piece
-        size += _size(piece)
+        arguments: list[Any] = [message for _, message in piece]
+        if _TEXTS.issuperset(map(type, arguments)):
+            batch += cast(MessageBatch, piece)
+        else:
+            arguments = [*map(encoded, arguments)]
+            batch += [(channel, one) for (channel, _), one in zip(piece, arguments, strict=True)]
+            # Numbers have no length, and need no bound.
+            arguments = [one for one in arguments if isinstance(one, str | bytes)]
+        size += sum(map(len, arguments))
         if len(batch) >= _MOST_MESSAGES or size >= _MOST_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _size(piece: MessageBatch) -> int:
-    try:
-        return sum([len(message) for _, message in piece])  # type: ignore[arg-type, misc]
-    except TypeError:  # numbers have no length
-        return sum(len(message) for _, message in piece if isinstance(message, str | bytes))

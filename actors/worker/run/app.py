@@ -9,14 +9,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
 from actors.pubsub.model.types import GapCallback
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
-from actors.worker.declare.registry import Registry
+from actors.worker.declare.registry import C, Registry
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
 from actors.worker.run.lifecycle import Drained, WorkerRun
@@ -24,7 +24,9 @@ from actors.worker.run.partition import WHOLE, Partition
 from actors.worker.run.settings import Previous, RunSettings
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
 
-C = TypeVar("C")
+if TYPE_CHECKING:
+    from actors.client import Redis
+    from actors.cluster import RedisCluster
 
 
 class Worker(Registry[C]):
@@ -232,12 +234,16 @@ class Worker(Registry[C]):
     # -- while it runs -----------------------------------------------------------------------------
 
     @property
-    def client(self) -> Any:
-        """The client, for handlers that publish; RuntimeError before the start."""
+    def client(self) -> Redis[Any] | RedisCluster[Any]:
+        """The client, for handlers that publish; RuntimeError before the start.
+
+        It is a RedisCluster where the worker's broker is a cluster, and a Redis otherwise.
+        """
         components = self._run.components
         if components is None or components.client is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return components.client
+        client: Redis[Any] | RedisCluster[Any] = components.client
+        return client
 
     @property
     def system(self) -> ActorSystem:
