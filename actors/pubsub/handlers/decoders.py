@@ -22,6 +22,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from actors.pubsub.model.options import is_coroutine_function
+
 #: Decodes the ``data`` of a message.
 Decoder: TypeAlias = Callable[[Any], Any]
 
@@ -84,12 +86,6 @@ def is_function(decode: Any) -> bool:
     if isinstance(decode, type) or not callable(decode):
         return False
     return typing.get_origin(decode) is None and type(decode).__module__ not in _TYPING
-
-
-def is_coroutine_function(fn: Any) -> bool:
-    """Return whether ``fn`` is a coroutine function, as far as its definition shows."""
-    call = getattr(fn, "__call__", None)  # noqa: B004 - an async __call__ counts
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
 
 
 # -- functions -------------------------------------------------------------------------------------

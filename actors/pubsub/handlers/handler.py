@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
-from actors.pubsub.handlers.decoders import (
-    Decoder,
-    argument_of,
-    is_coroutine_function,
-    make_decoder,
-)
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.handlers.keys import key_problem
-from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
+from actors.pubsub.model.options import (
+    is_coroutine_function,
+    problems_of_bound,
+    problems_of_hooks,
+)
 from actors.pubsub.model.recover import Recover, problems_of_recover
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
@@ -26,6 +23,7 @@ from supervisor import SpecError
 
 if TYPE_CHECKING:
     from actors.pubsub.delivery.receive_times import ReceiveTimes
+    from actors.pubsub.handlers.decoders import Decoder
 
 #: A worker's middleware: takes a message and the rest of the steps, and calls these.
 Around: TypeAlias = Callable[
@@ -201,9 +199,12 @@ class Handler:
         return problems
 
     def _payload_problems(self) -> list[str]:
+        # Imported when a handler needs them.
         problems = []
         argument: Any = PubSubMessage
         if self.decode is not None:
+            from actors.pubsub.handlers.decoders import argument_of, make_decoder  # noqa: PLC0415
+
             argument = argument_of(self.decode)
             try:
                 known = self.format if self.format in _FORMATS else "json"
@@ -212,6 +213,8 @@ class Handler:
                 problems.append(str(error))
                 argument = Any
         if self.key is not None:
+            from actors.pubsub.handlers.keys import key_problem  # noqa: PLC0415
+
             if self.concurrency == 1:
                 problems.append("key orders what runs side by side: give it a concurrency above 1")
             if (problem := key_problem(self.key, argument)) is not None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.handlers.decoders import is_coroutine_function, is_pydantic
+from actors.pubsub.handlers.decoders import is_pydantic
+from actors.pubsub.model.options import is_coroutine_function
 
 
 def key_function(key: Callable[[Any], Any] | str | None) -> Callable[[Any], Any] | None:
