@@ -16,8 +16,9 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -169,7 +170,11 @@ def _by_pydantic(wanted: Any, format: str) -> Decoder:
 
 def _by_msgspec(wanted: Any, format: str) -> Decoder:
     decode = msgspec.json.Decoder(wanted).decode if format == "json" else _unpacker(wanted)
-    if strangers := sorted({one.__qualname__ for one in _strangers(wanted)}):
+    try:
+        strangers = _known_strangers(wanted)
+    except TypeError:  # a type without a hash
+        strangers = _strangers(wanted)
+    if strangers:
         raise TypeError(
             f"msgspec makes no {' and no '.join(strangers)}: use a Struct, dataclass, TypedDict,"
             " attrs class or Pydantic model, or give decode= a function of the payload"
@@ -183,12 +188,13 @@ def _unpacker(wanted: Any) -> Decoder:
     return lambda data: unpack(data.encode() if isinstance(data, str) else data)
 
 
-def _strangers(wanted: Any) -> Iterator[type]:
-    """Yield the classes in ``wanted`` that msgspec accepts and never makes of a payload."""
+def _strangers(wanted: Any) -> list[str]:
+    """Return the names of classes in ``wanted`` that msgspec accepts and makes of no payload."""
     try:
         todo: list[Any] = [msgspec.inspect.type_info(wanted)]
     except Exception:  # there is a decoder: what msgspec cannot describe, it decodes all the same
-        return
+        return []
+    names = set()
     seen: dict[int, Any] = {}
     while todo:
         one = todo.pop()
@@ -197,11 +203,16 @@ def _strangers(wanted: Any) -> Iterator[type]:
         seen[id(one)] = one
         if isinstance(one, msgspec.inspect.CustomType):
             if not _made_anyway(one.cls):
-                yield one.cls
+                names.add(one.cls.__qualname__)
         elif isinstance(one, tuple):
             todo += one
         elif isinstance(one, msgspec.inspect.Type | msgspec.inspect.Field):
             todo += [getattr(one, name) for name in one.__struct_fields__]
+    return sorted(names)
+
+
+# Thousands of handlers may have one type, which takes longer to look at than its decoder to make.
+_known_strangers: Final = lru_cache(maxsize=256)(_strangers)
 
 
 def _made_anyway(cls: type) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from actors.redis.clients.payloads import Payload, encoded
@@ -18,6 +19,7 @@ _MOST_BYTES: Final = 4 * 1024 * 1024
 _PIECE: Final = 20
 #: The types of most messages, which need no encoding.
 _TEXTS: Final = frozenset((str, bytes))
+_message: Final = itemgetter(1)
 
 
 def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[MessageBatch]:
@@ -34,17 +36,19 @@ def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[Mess
         if isinstance(piece[0], str | bytes):
             # A text of two characters would pass as a pair.
             raise TypeError(f"publish_many takes pairs of channel and message, not {piece[0]!r}")
-        arguments: list[Any] = [message for _, message in piece]
-        if _TEXTS.issuperset(map(type, arguments)):
-            batch += cast(MessageBatch, piece)
-        else:
-            arguments = [*map(encoded, arguments)]
-            batch += [(channel, one) for (channel, _), one in zip(piece, arguments, strict=True)]
-            # Numbers have no length, and need no bound.
-            arguments = [one for one in arguments if isinstance(one, str | bytes)]
-        size += sum(map(len, arguments))
+        if not _TEXTS.issuperset(map(type, map(_message, piece))):
+            piece = [(channel, encoded(message)) for channel, message in piece]
+        batch += cast(MessageBatch, piece)
+        size += _size(piece)
         if len(batch) >= _MOST_MESSAGES or size >= _MOST_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _size(piece: Iterable[tuple[Any, Any]]) -> int:
+    try:
+        return sum(map(len, map(_message, piece)))
+    except TypeError:  # numbers have no length
+        return sum(len(message) for _, message in piece if isinstance(message, str | bytes))

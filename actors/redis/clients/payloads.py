@@ -52,6 +52,8 @@ Payload: TypeAlias = (
     | PydanticModel
 )
 
+#: The types of most messages: one look-up finds that there is nothing to do.
+_USUAL: Final = frozenset((str, bytes, int, float))
 _ARGUMENTS: Final = (str, bytes, int, float, bytearray, memoryview)
 _CONTAINERS: Final = (msgspec.Struct, Mapping, list, tuple)
 _MARKS: Final = ("__dataclass_fields__", "__attrs_attrs__")
@@ -63,6 +65,9 @@ def encoded(message: Any) -> Argument:
     Raises:
         DataError: there is no such form of it; names the type.
     """
+    if type(message) in _USUAL:
+        usual: Argument = message
+        return usual
     if isinstance(message, _ARGUMENTS):
         return cast(Argument, message)  # the wire takes every buffer
     kind = type(message)
