@@ -30,6 +30,8 @@ Decoder: TypeAlias = Callable[[Any], Any]
 
 #: What msgspec makes of a payload without being told a type.
 _PLAIN: Final = (dict, list, str, int, float, bool, types.NoneType, bytes, datetime)
+#: The packages of what Pydantic, and nobody else, reads out of an ``Annotated``.
+_PYDANTIC: Final = ("pydantic", "annotated_types")
 #: Where the classes of what looks callable, but stands for a type, are defined.
 _TYPING: Final = ("typing", "typing_extensions")
 
@@ -124,16 +126,22 @@ def _takes_text(decode: Callable[[Any], Any], name: str) -> bool:
 
 
 def _mentions_pydantic(wanted: Any, seen: dict[int, Any]) -> bool:
-    """Return whether ``wanted`` is a class that Pydantic decodes, or has such a class in it."""
+    """Return whether ``wanted`` is a type that Pydantic alone decodes, or has such a type in it."""
     if "pydantic" not in sys.modules or id(wanted) in seen:
         return False
     seen[id(wanted)] = wanted
-    if is_pydantic(wanted):
+    if is_pydantic(wanted) or hasattr(wanted, "__get_pydantic_core_schema__"):
+        return True
+    if any(_package(type(note)) in _PYDANTIC for note in getattr(wanted, "__metadata__", ())):
         return True
     parts = [*typing.get_args(wanted), typing.get_origin(wanted), *_fields(wanted)]
     # Of a NewType, and of an alias that a `type` statement made.
     parts += [getattr(wanted, name, None) for name in ("__supertype__", "__value__")]
     return any(_mentions_pydantic(part, seen) for part in parts if part is not None)
+
+
+def _package(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
 
 
 def is_pydantic(wanted: Any) -> bool:
@@ -177,7 +185,7 @@ def _by_msgspec(wanted: Any, format: str) -> Decoder:
     if strangers:
         raise TypeError(
             f"msgspec makes no {' and no '.join(strangers)}: use a Struct, dataclass, TypedDict,"
-            " attrs class or Pydantic model, or give decode= a function of the payload"
+            " attrs class or Pydantic 2 model, or give decode= a function of the payload"
         )
     return decode
 

@@ -75,6 +75,11 @@ class Strict:
     id: int = pydantic.Field(gt=0)
 
 
+@dataclass
+class Constrained:
+    id: Annotated[int, pydantic.Field(gt=0)]
+
+
 @attrs.define
 class Attrs:
     id: int
@@ -152,6 +157,9 @@ DECODED: list[tuple[Any, str, Any]] = [
     (Holder, f'{{"model":{ONE}}}', Holder(Model(id=1))),
     (TypedHolder, f'{{"models":[{ONE}]}}', {"models": [Model(id=1)]}),
     (pydantic.RootModel[int], "3", pydantic.RootModel[int](3)),
+    (pydantic.PositiveInt, "3", 3),
+    (pydantic.SecretStr, '"a"', pydantic.SecretStr("a")),
+    (list[Annotated[int, pydantic.Field(gt=0)]], "[3]", [3]),
 ]
 
 
@@ -179,7 +187,13 @@ def test_msgpack_that_happens_to_be_text_is_decoded(decode):
     assert decoder("\x05") == decoder(b"\x05")
 
 
-@pytest.mark.parametrize("decode", [Struct, Annotated[int, msgspec.Meta(gt=2)], Model, Strict])
+@pytest.mark.parametrize(
+    "decode",
+    [
+        *(Struct, Annotated[int, msgspec.Meta(gt=2)], Model, Strict, Constrained),
+        *(Annotated[int, pydantic.Field(gt=2)], pydantic.NegativeInt),
+    ],
+)
 @pytest.mark.parametrize("payload", ['{"id":-1.5}', "1", "", "{", "\ud800"])
 def test_what_does_not_decode_is_an_error(decode, payload):
     with pytest.raises((ValueError, TypeError)):
