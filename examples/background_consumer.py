@@ -23,7 +23,7 @@ class Application:
     """The state of the program, which the consumer keeps up to date."""
 
     url: str
-    prices: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict[str, str])
     stale: bool = False
     system: ActorSystem | None = None
 

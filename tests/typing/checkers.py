@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def pyright(files: Sequence[Path], folder: Path) -> list[str]:
     It runs as basedpyright, whose wheel has everything in it: nothing is fetched when it runs.
     """
     config = folder / "pyrightconfig.json"
-    config.write_text(json.dumps({**_PYRIGHT_OPTIONS, "include": [str(one) for one in files]}))
+    include = [os.path.relpath(one, folder) for one in files]
+    config.write_text(json.dumps({**_PYRIGHT_OPTIONS, "include": include}))
     done = _run(
         *("basedpyright", "--project", str(config)),
         *("--pythonpath", sys.executable, "--outputjson"),
