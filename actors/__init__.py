@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.pubsub.model.recover import Recover
     from actors.pubsub.model.types import Gap, Kind, PubSubMessage, SubscriptionCallback
     from actors.redis import exceptions
+    from actors.redis.clients.payloads import Payload
     from actors.redis.clients.pipeline import Pipeline
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
     from actors.redis.history.history import History
@@ -79,6 +80,7 @@ __all__ = [
     "MailboxSpec",
     "NameTaken",
     "Overflow",
+    "Payload",
     "Pipeline",
     "PubSub",
     "PubSubMessage",
@@ -107,6 +109,7 @@ _HOMES = {
     "actors.pubsub.handlers.failure_sinks": ("HandlerFailure", "ListSink", "LogSink", "StreamSink"),
     "actors.pubsub.model.recover": ("Recover",),
     "actors.pubsub.model.types": ("Gap", "Kind", "PubSubMessage", "SubscriptionCallback"),
+    "actors.redis.clients.payloads": ("Payload",),
     "actors.redis.clients.pipeline": ("Pipeline",),
     "actors.redis.cluster.cluster_pool": ("ClusterConnectionPool",),
     "actors.redis.exceptions": ("exceptions",),

@@ -139,7 +139,8 @@ class Redis(RedisClient[AnyStr]):
 
         Args:
             url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://``
-                for TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
+                for TLS, the same with ``valkey://`` and ``valkeys://``, or
+                ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
             db: the database, unless the URL names one.
             decode_components: undo the %-encoding of user, password, host and path.
             options: those of the client and of ConnectionPool, except ``host`` and ``port``: the

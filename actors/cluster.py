@@ -138,7 +138,7 @@ class RedisCluster(RedisClusterClient[AnyStr]):
 
         Args:
             url: ``redis://[[user]:password@]host[:port][?option=value&...]``, ``rediss://`` for
-                TLS.
+                TLS, or the same with ``valkey://`` and ``valkeys://``.
             decode_components: undo the %-encoding of user, password and host.
             options: those of the client and of ClusterConnectionPool, except ``host`` and ``port``:
                 the URL says where the first node is, ``startup_nodes`` where others are.

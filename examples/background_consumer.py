@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Application:
     """The state of the program, which the consumer keeps up to date."""
 
     url: str
-    prices: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict[str, str])
     stale: bool = False
     system: ActorSystem | None = None
 
@@ -40,7 +40,7 @@ class Application:
 
 
 @asynccontextmanager
-async def lifespan(app: Application) -> AsyncIterator[None]:
+async def lifespan(app: Application) -> AsyncGenerator[None, None]:
     """Consume in the background while the application runs."""
     async with (
         ActorSystem("app") as app.system,

@@ -40,7 +40,7 @@ class Store:
         """Store ``readings``; say which of them are refused."""
         self.calls += 1
         refused: dict[int, Exception] = {}
-        rows = []
+        rows: list[tuple[str, float]] = []
         for place, (reading, message) in enumerate(zip(readings, messages, strict=True)):
             if reading.celsius < -273.15:
                 refused[place] = ValueError(f"{reading.celsius} degrees: nothing is so cold")

@@ -22,6 +22,7 @@ import shutil
 import sys
 import textwrap
 import threading
+from collections.abc import Sequence
 
 from actors.testing import ServerNotFoundError, ServerStartError
 from examples.demo_parts.cluster import on_embedded_cluster
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="demo", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--single", action="store_true", help="play on one embedded server")
     parser.add_argument("--url", help="play on your own server, redis://... for instance")
     parser.add_argument(
@@ -101,9 +102,10 @@ def _end_at(seconds: float) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """Return the innermost cause of ``error`` as one line."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    """Return ``error``, or the innermost cause in a group, as one line."""
+    causes: Sequence[BaseException] = getattr(error, "exceptions", ())
+    if causes:
+        return _sentence(causes[0])
     text = " ".join(str(error).split()) or repr(error)
     known = isinstance(error, DemoError | ServerNotFoundError | ServerStartError)
     return text if known else f"{type(error).__name__}: {text}"
@@ -111,7 +113,7 @@ def _sentence(error: BaseException) -> str:
 
 def _report(outcome: Outcome, *, by_fault: bool) -> int:
     balance = outcome.balance
-    problems = []
+    problems: list[str] = []
     if balance.unexplained:
         problems.append(f"{balance.unexplained} messages were lost outside every reported gap")
     if balance.twice:

@@ -6,7 +6,9 @@
 A background task publishes some messages; each program runs until that task has finished.
 """
 
-# ruff: noqa: SIM117 - the programs are kept as they are in that documentation
+# The programs are kept as they are in that documentation.
+# ruff: noqa: SIM117
+# pyright: reportMatchNotExhaustive=false
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ async def consume(url: str) -> None:
         async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(orders=actors.Recover(since="all"))
             first = await anext(pubsub)
-            print("a late joiner:", first["data"], "is number", first["id"].split("-")[1])
+            entry = first.get("id", "")
+            print("a late joiner:", first["data"], "is number", entry.split("-")[1])
             await client.publish("orders", "order 3", history=ORDERS)
             print("and goes on:", [(await anext(pubsub))["data"] for _ in range(2)])
 
@@ -40,7 +41,7 @@ async def consume(url: str) -> None:
         def tell(gap: actors.Gap) -> None:
             print(gap.name, "has lost", gap.lost, "and recovered", gap.recovered)
 
-        late = actors.Recover(since=first["id"])
+        late = actors.Recover(since=entry)
         async with client.pubsub(
             channels=["orders"], recover=late, on_gap=tell, ignore_subscribe_messages=True
         ) as pubsub:

@@ -27,4 +27,4 @@ class Customer(Actor[str]):
         self.context.timers.every(0.5, "tea")
 
     async def receive(self, item: str) -> None:
-        await app.client.publish("orders", msgspec.json.encode(Order(next(self.ids), item)))
+        await app.client.publish("orders", Order(next(self.ids), item))

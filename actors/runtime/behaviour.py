@@ -29,7 +29,7 @@ class Behaviour(Generic[M]):
     async def on_start(self) -> None:
         """Run before the first message. An exception is a failed start."""
 
-    def receive(self, message: M) -> Any:
+    def receive(self, message: M, /) -> Any:
         """Handle one message (A1); the result answers an ask.
 
         An exception crashes this incarnation, and the supervisor decides what follows (A4).

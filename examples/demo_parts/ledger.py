@@ -33,17 +33,17 @@ class Publish:
 class Channel:
     """The books of one channel."""
 
-    accepted: dict[int, Publish] = field(default_factory=dict)
-    arrived: set[int] = field(default_factory=set)
-    gaps: list[Gap] = field(default_factory=list)
-    recovered: set[int] = field(default_factory=set)
+    accepted: dict[int, Publish] = field(default_factory=dict[int, Publish])
+    arrived: set[int] = field(default_factory=set[int])
+    gaps: list[Gap] = field(default_factory=list[Gap])
+    recovered: set[int] = field(default_factory=set[int])
     recovered_twice: int = 0
     not_recovered: bool = False
     next_number: int = 1
     newest: int = 0
     unanswered: int = 0
     twice: int = 0
-    late: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list[int])
 
     def lost(self) -> list[Publish]:
         """Return the accepted messages that did not arrive."""

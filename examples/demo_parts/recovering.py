@@ -6,7 +6,7 @@ what comes, and one that reads what it has missed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ class Recovering:
         self._subscribe = subscribe
 
     @asynccontextmanager
-    async def consuming(self, channels: list[str]) -> AsyncIterator[None]:
+    async def consuming(self, channels: list[str]) -> AsyncGenerator[None, None]:
         """Consume ``channels``."""
         handlers = {channel: Handler(self._booking(channel), decode=Event) for channel in channels}
         async with ActorSystem("recovering") as system:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,7 +202,7 @@ class Stage:
     # -- the display -------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _drawn(self) -> AsyncIterator[None]:
+    async def _drawn(self) -> AsyncGenerator[None, None]:
         drawing = asyncio.create_task(self._draw())
         try:
             yield

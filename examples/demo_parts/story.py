@@ -117,6 +117,8 @@ class Story:
                 self.say("bad", f"{path} gave up: {_why(reason)}")
             case ChildUnkillable(path):
                 self.say("bad", f"{path} survived its cancellation")
+            case _:
+                pass
 
     # -- log lines ---------------------------------------------------------------------------------
 

@@ -118,6 +118,23 @@ def test_publish_many_reaches_its_subscriber(own: bool):
     ]
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["embedded", "url"])
+def test_payloads_are_decoded_or_refused(own: bool):
+    if own:
+        with EmbeddedServer() as server:
+            done = run("examples.payloads", server.url.replace("redis://", "valkey://"))
+    else:
+        done = run("examples.payloads")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "cellar: 12.5 degrees",
+        "line: ['a', 'b', 'c']",
+        "order 1: 1 x tea",
+        "order 2: 3 x cake",
+        'refused: {"id":3,"item":"cake","count":0}',
+    ]
+
+
 def test_r1_history_keeps_what_was_published():
     done = run("examples.history")
     assert (done.returncode, done.stderr) == (0, "")

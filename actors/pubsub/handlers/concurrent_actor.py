@@ -19,7 +19,8 @@ from actors.pubsub.handlers.function_actor import (
 )
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
-from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_decode, make_run
+from actors.pubsub.handlers.keys import key_function
+from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_run
 from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
@@ -76,8 +77,8 @@ class ConcurrentActor(Actor[PubSubMessage]):
         self._on_lagged = on_lagged
         self._on_failure = on_failure
         self._progress = progress
-        self._decode = make_decode(handler)
-        self._key = _key_function(handler.key)
+        self._decode = handler.decoder
+        self._key = key_function(handler.key)
         # A handler of many channels keeps the order of each, unless it has a key of its own.
         self._by_channel = handler.shared and handler.key is None
         self._threads: list[WorkerThread] = []
@@ -240,9 +241,3 @@ class ConcurrentActor(Actor[PubSubMessage]):
     async def on_lagged(self, lagged: Lagged) -> None:
         """Call the user's hook: messages were shed before the next one."""
         await call_hook(self._on_lagged, lagged.count)
-
-
-def _key_function(key: Callable[[Any], Any] | str | None) -> Callable[[Any], Any] | None:
-    if not isinstance(key, str):
-        return key
-    return lambda payload: payload[key] if isinstance(payload, dict) else getattr(payload, key)

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
+from actors.pubsub.model.options import (
+    is_coroutine_function,
+    problems_of_bound,
+    problems_of_hooks,
+)
 from actors.pubsub.model.recover import Recover, problems_of_recover
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
@@ -20,6 +24,7 @@ from supervisor import SpecError
 if TYPE_CHECKING:
     from actors.pubsub.delivery.handling_times import HandlingTimes
     from actors.pubsub.delivery.receive_times import ReceiveTimes
+    from actors.pubsub.handlers.decoders import Decoder
 
 #: A worker's middleware: takes a message and the rest of the steps, and calls these.
 Around: TypeAlias = Callable[
@@ -30,15 +35,6 @@ _FORMATS = ("json", "msgpack")
 _MOST_WORKERS = 1024
 
 
-class PayloadDecoder:
-    """A function that decodes a payload without msgspec; may be given as ``decode=``."""
-
-    __slots__ = ("decode",)
-
-    def __init__(self, decode: Callable[[Any], Any]) -> None:
-        self.decode = decode
-
-
 class Handler:
     """How the messages of one subscription are handled; accepted wherever a callback is.
 
@@ -47,12 +43,15 @@ class Handler:
             takes the messages; a crash restarts the actor with new state. A function takes the
             message or, with ``decode``, the decoded payload, and the message as second parameter
             if it has one.
-        decode: a type that msgspec decodes payloads to: a Struct, a union of tagged ones, ...
-            A message whose payload does not decode goes to the failure sink.
-        format: ``json`` or ``msgpack``.
+        decode: what payloads are decoded to: a Struct, dataclass, TypedDict, attrs class or
+            Pydantic model, or a type made of those; or a function of the payload, which is bytes,
+            or str if the function's parameter is annotated so. A message whose payload does not
+            decode goes to the failure sink.
+        format: ``json`` or ``msgpack``: what payloads are, where ``decode`` is a type.
         concurrency: how many messages are handled side by side.
         key: keeps messages with an equal key in order: a function of the argument of ``fn``, or
-            the name of an attribute of it. Without a key, a ``concurrency`` above 1 keeps no order.
+            the name of an attribute or item of it. Without a key, a ``concurrency`` above 1 keeps
+            no order.
         mailbox: the bound of the mailbox; None: the pubsub's.
         overflow: what happens at the bound; None: as the pubsub's.
         on_failure: the failure sink: takes a HandlerFailure, may be ``async``; None: the pubsub's.
@@ -73,6 +72,7 @@ class Handler:
             of one channel are. False: a mailbox for each name.
 
     Attributes:
+        decoder: decodes a payload; None: the handler takes the message as it is.
         wants_message: whether ``fn`` takes the payload and the message.
         around: the worker's middleware: each message passes it on its way to ``fn``.
         adapt: turns an actor's ``receive`` into a function of the payload and the message.
@@ -91,6 +91,7 @@ class Handler:
         "breaker",
         "concurrency",
         "decode",
+        "decoder",
         "fn",
         "format",
         "gate",
@@ -145,6 +146,7 @@ class Handler:
         self.batch = batch
         self.shared = shared
         self.recover = recover
+        self.decoder: Decoder | None = None
         self.wants_message = False
         self.around: Around | None = None
         self.adapt: Callable[[Callable[..., Any]], Callable[[Any, Any], Any]] | None = None
@@ -171,8 +173,7 @@ class Handler:
     @property
     def is_async(self) -> bool:
         """Whether the function is a coroutine function, as far as its definition shows."""
-        call = getattr(self.fn, "__call__", None)  # noqa: B004 - an async __call__ counts
-        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call)
+        return is_coroutine_function(self.fn)
 
     def _problems(self) -> list[str]:
         problems = []
@@ -182,8 +183,7 @@ class Handler:
             problems.append(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
         if not 1 <= self.concurrency <= _MOST_WORKERS:
             problems.append(f"concurrency must be 1 to {_MOST_WORKERS}, not {self.concurrency}")
-        if self.key is not None and self.concurrency == 1:
-            problems.append("key orders what runs side by side: give it a concurrency above 1")
+        problems += self._payload_problems()
         if self.timeout is not None and self.timeout <= 0:
             problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
         if self.batch is not None and not isinstance(self.batch, Batch):
@@ -200,6 +200,29 @@ class Handler:
         problems += self._signature_problems()
         if self.in_thread and self.is_async:
             problems.append("in_thread is for plain functions, not for coroutine functions")
+        return problems
+
+    def _payload_problems(self) -> list[str]:
+        # Imported when a handler needs them.
+        problems = []
+        argument: Any = PubSubMessage
+        if self.decode is not None:
+            from actors.pubsub.handlers.decoders import argument_of, make_decoder  # noqa: PLC0415
+
+            argument = argument_of(self.decode)
+            try:
+                known = self.format if self.format in _FORMATS else "json"
+                self.decoder = make_decoder(self.decode, known)
+            except TypeError as error:
+                problems.append(str(error))
+                argument = Any
+        if self.key is not None:
+            from actors.pubsub.handlers.keys import key_problem  # noqa: PLC0415
+
+            if self.concurrency == 1:
+                problems.append("key orders what runs side by side: give it a concurrency above 1")
+            if (problem := key_problem(self.key, argument)) is not None:
+                problems.append(problem)
         return problems
 
     def _actor_problems(self) -> list[str]:

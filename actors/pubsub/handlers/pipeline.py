@@ -18,7 +18,7 @@ import msgspec
 
 from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from actors.pubsub.handlers.failure_span import as_utc
-from actors.pubsub.handlers.handler import Around, Handler, PayloadDecoder
+from actors.pubsub.handlers.handler import Around, Handler
 from actors.pubsub.model.types import PubSubMessage
 from supervisor.log import Throttle, get_logger
 
@@ -49,7 +49,7 @@ def make_receive(
     """Return the function for each message of a handler without ``concurrency`` and threads."""
     if handler.timeout is None and handler.around is None:
         fn: Any = handler.fn
-        decode = make_decode(handler)
+        decode = handler.decoder
         if decode is None and breaker is None:
             plain: Callable[[Any], Any] = fn
             return plain
@@ -84,7 +84,7 @@ def _decode_and_guard(
 
 def make_run(handler: Handler, call: Call, thread: WorkerThread | None = None) -> Run:
     """Return the steps behind the breaker."""
-    run = _with_decoding(call, make_decode(handler))
+    run = _with_decoding(call, handler.decoder)
     if handler.around is not None:
         run = _with_middleware(run, handler.around)
     if handler.timeout is not None:
@@ -168,27 +168,9 @@ def _note_success(breaker: BreakerState) -> None:
 # -- decoding --------------------------------------------------------------------------------------
 
 
-def make_decode(handler: Handler) -> Callable[[Any], Any] | None:
-    """Return what decodes a payload; None: the handler takes the message as it is."""
-    if handler.decode is None:
-        return None
-    if isinstance(handler.decode, PayloadDecoder):
-        return handler.decode.decode
-    if handler.format == "json":
-        decode: Callable[[Any], Any] = msgspec.json.Decoder(handler.decode).decode
-        return decode
-    unpack = msgspec.msgpack.Decoder(handler.decode).decode
-
-    def decode_bytes(data: Any) -> Any:
-        # A client that decodes responses has made str of a payload that happens to be text.
-        return unpack(data.encode() if isinstance(data, str) else data)
-
-    return decode_bytes
-
-
 def make_message_decode(handler: Handler) -> Callable[[PubSubMessage], Any]:
     """Return the function from a message to what the handler is called with."""
-    decode = make_decode(handler)
+    decode = handler.decoder
     if decode is None:
         return lambda message: message
 
@@ -219,13 +201,14 @@ def _with_decoding(call: Call, decode: Callable[[Any], Any] | None) -> Run:
 
 
 def _mark_undecodable(error: Exception) -> None:
-    # The mark is on the error itself, which may pass any middleware on its way to the sink.
-    setattr(error, _MARK, True)
+    # The mark is on the error itself, which may pass any middleware on its way to the sink. By the
+    # method of BaseException: a class of the user's may refuse new attributes.
+    BaseException.__setattr__(error, _MARK, True)
 
 
 def is_undecodable(error: BaseException) -> bool:
     """Return whether ``error`` says that a payload does not decode."""
-    return hasattr(error, _MARK)
+    return _MARK in error.__dict__
 
 
 # -- middleware, time limit, thread ----------------------------------------------------------------

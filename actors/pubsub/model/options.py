@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -17,6 +18,12 @@ def problems_of_hooks(**hooks: Any) -> Iterator[str]:
     for name, hook in hooks.items():
         if hook is not None and not callable(hook):
             yield f"{name} must be a function or coroutine function, or None, not {hook!r}"
+
+
+def is_coroutine_function(fn: Any) -> bool:
+    """Return whether ``fn`` is a coroutine function, as far as its definition shows."""
+    call = getattr(fn, "__call__", None)  # noqa: B004 - an async __call__ counts
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
 
 
 def problems_of_bound(

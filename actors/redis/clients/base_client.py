@@ -10,6 +10,7 @@ from typing import Any, AnyStr, Generic, Self, overload
 
 from actors.redis.clients.appending import check_acknowledged, refuse_replicas, run_script
 from actors.redis.clients.message_batches import MessageBatch, in_batches
+from actors.redis.clients.payloads import Payload, encoded
 from actors.redis.clients.pipeline import Pipeline, raise_first
 from actors.redis.clients.replies import count, given, names, pairs
 from actors.redis.exceptions import DataError
@@ -92,46 +93,47 @@ class BaseClient(ABC, Generic[AnyStr]):
 
     @overload
     async def publish(
-        self, channel: str | bytes, message: Argument, *, history: None = None
+        self, channel: str | bytes, message: Payload, *, history: None = None
     ) -> int: ...
 
     @overload
     async def publish(
-        self, channel: str | bytes, message: Argument, *, history: History
+        self, channel: str | bytes, message: Payload, *, history: History
     ) -> AnyStr: ...
 
     async def publish(
-        self, channel: str | bytes, message: Argument, *, history: History | None = None
+        self, channel: str | bytes, message: Payload, *, history: History | None = None
     ) -> int | AnyStr:
         """Publish ``message`` and return how many subscribers of this server received it.
 
         Args:
             channel: where to publish.
-            message: the payload.
+            message: the payload: str, bytes, int or float as they are; a dict, list, tuple, Struct,
+                dataclass, attrs class or Pydantic model as JSON.
             history: append the message to the channel's history, and return the id of its entry
                 instead. Both is done in one step at the server, or nothing.
 
         Raises:
-            DataError: the channel cannot have a history.
+            DataError: the message cannot be encoded, or the channel cannot have a history.
             WrongTypeError: the key of the history has another use.
             ReplicationError: the message was published, and not enough replicas have it yet.
         """
         if history is not None:
             return await self._append("PUBLISH", channel, message, history)
-        return count(await self._execute(("PUBLISH", channel, message)))
+        return count(await self._execute(("PUBLISH", channel, encoded(message))))
 
     @overload
     async def spublish(
-        self, channel: str | bytes, message: Argument, *, history: None = None
+        self, channel: str | bytes, message: Payload, *, history: None = None
     ) -> int: ...
 
     @overload
     async def spublish(
-        self, channel: str | bytes, message: Argument, *, history: History
+        self, channel: str | bytes, message: Payload, *, history: History
     ) -> AnyStr: ...
 
     async def spublish(
-        self, channel: str | bytes, message: Argument, *, history: History | None = None
+        self, channel: str | bytes, message: Payload, *, history: History | None = None
     ) -> int | AnyStr:
         """Publish to a shard channel and return how many subscribers of this node received it.
 
@@ -139,10 +141,10 @@ class BaseClient(ABC, Generic[AnyStr]):
         """
         if history is not None:
             return await self._append("SPUBLISH", channel, message, history)
-        return count(await self._execute(("SPUBLISH", channel, message)))
+        return count(await self._execute(("SPUBLISH", channel, encoded(message))))
 
     async def _append(
-        self, publish: str, channel: str | bytes, message: Argument, history: History
+        self, publish: str, channel: str | bytes, message: Payload, history: History
     ) -> AnyStr:
         args = self._append_command(publish, channel, message, history)
         if not history.replicas:
@@ -159,9 +161,9 @@ class BaseClient(ABC, Generic[AnyStr]):
         return entry_id
 
     def _append_command(
-        self, publish: str, channel: str | bytes, message: Argument, history: History
+        self, publish: str, channel: str | bytes, message: Payload, history: History
     ) -> tuple[Argument, ...]:
-        return append_command(publish, encode(channel, self.encoding), message, history)
+        return append_command(publish, encode(channel, self.encoding), encoded(message), history)
 
     def _entry_id(self, reply: Any) -> AnyStr:
         """Return the id of an entry; it is empty where nobody waits for replies."""
@@ -171,7 +173,7 @@ class BaseClient(ABC, Generic[AnyStr]):
     @overload
     async def publish_many(
         self,
-        messages: Iterable[tuple[str | bytes, Argument]],
+        messages: Iterable[tuple[str | bytes, Payload]],
         *,
         sharded: bool = False,
         history: None = None,
@@ -180,7 +182,7 @@ class BaseClient(ABC, Generic[AnyStr]):
     @overload
     async def publish_many(
         self,
-        messages: Iterable[tuple[str | bytes, Argument]],
+        messages: Iterable[tuple[str | bytes, Payload]],
         *,
         sharded: bool = False,
         history: History,
@@ -188,7 +190,7 @@ class BaseClient(ABC, Generic[AnyStr]):
 
     async def publish_many(
         self,
-        messages: Iterable[tuple[str | bytes, Argument]],
+        messages: Iterable[tuple[str | bytes, Payload]],
         *,
         sharded: bool = False,
         history: History | None = None,
@@ -199,14 +201,15 @@ class BaseClient(ABC, Generic[AnyStr]):
         unless one of a batch fails: then the first error is raised, and later batches are not sent.
 
         Args:
-            messages: pairs of channel and message; the next ones are taken when those before are
-                published.
+            messages: pairs of channel and message, as for :meth:`publish`; the next ones are taken
+                when those before are published.
             sharded: publish to shard channels.
             history: append each message to the history of its channel, and return the ids of the
                 entries instead.
 
         Raises:
-            DataError: a channel cannot have a history; or ``history`` asks for replicas, for which
+            DataError: a message cannot be encoded, so that nothing of its batch is sent; a channel
+                cannot have a history; or ``history`` asks for replicas, for which
                 publish() and spublish() can wait.
             TypeError: ``messages`` are no pairs, but names or texts.
         """

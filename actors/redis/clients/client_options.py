@@ -42,9 +42,9 @@ class CommonOptions(SharedOptions, total=False):
     max_connections: int | None
     #: Seconds after which an unused connection is closed; None: never.
     max_idle_time: float | None
-    #: The private key of ``ssl_certfile``. This and the other ``ssl_*`` options need ``ssl=True``
-    #: or a ``rediss://`` URL; see :func:`actors.redis.config.tls.make_ssl_context`. Files are read
-    #: again after they have changed.
+    #: The private key of ``ssl_certfile``. This and the other ``ssl_*`` options need ``ssl=True``,
+    #: or a ``rediss://`` or ``valkeys://`` URL: :func:`actors.redis.config.tls.make_ssl_context`.
+    #: Files are read again after they have changed.
     ssl_keyfile: str | None
     #: The certificate to show to the server.
     ssl_certfile: str | None

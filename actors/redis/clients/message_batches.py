@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeAlias
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, cast
 
+from actors.redis.clients.payloads import Payload, encoded
 from actors.redis.wire.resp import Argument
 
 #: Pairs of channel and message.
@@ -15,13 +17,17 @@ _MOST_MESSAGES: Final = 2000
 # A batch ends with the piece in which its payloads reach so many bytes.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _PIECE: Final = 20
+#: The types of most messages, which need no encoding.
+_TEXTS: Final = frozenset((str, bytes))
+_message: Final = itemgetter(1)
 
 
-def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[MessageBatch]:
-    """Yield ``messages`` in batches; the next ones are taken when a batch is asked for.
+def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[MessageBatch]:
+    """Yield ``messages``, encoded, in batches; the next ones are taken when a batch is asked for.
 
     Raises:
         TypeError: ``messages`` are no pairs, but names or texts.
+        DataError: a message of the batch cannot be encoded.
     """
     rest = iter(messages)
     batch: MessageBatch = []
@@ -30,7 +36,9 @@ def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[Mes
         if isinstance(piece[0], str | bytes):
             # A text of two characters would pass as a pair.
             raise TypeError(f"publish_many takes pairs of channel and message, not {piece[0]!r}")
-        batch += piece
+        if not _TEXTS.issuperset(map(type, map(_message, piece))):
+            piece = [(channel, encoded(message)) for channel, message in piece]
+        batch += cast(MessageBatch, piece)
         size += _size(piece)
         if len(batch) >= _MOST_MESSAGES or size >= _MOST_BYTES:
             yield batch
@@ -39,8 +47,8 @@ def in_batches(messages: Iterable[tuple[str | bytes, Argument]]) -> Iterator[Mes
         yield batch
 
 
-def _size(piece: MessageBatch) -> int:
+def _size(piece: Iterable[tuple[Any, Any]]) -> int:
     try:
-        return sum([len(message) for _, message in piece])  # type: ignore[arg-type, misc]
+        return sum(map(len, map(_message, piece)))
     except TypeError:  # numbers have no length
         return sum(len(message) for _, message in piece if isinstance(message, str | bytes))

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, AnyStr, Generic, Protocol, Self, TypeVar, overload
 
 from actors.redis.clients.appending import refuse_replicas
+from actors.redis.clients.payloads import Payload, encoded
 from actors.redis.clients.replies import count, given, names, pairs
 from actors.redis.exceptions import (
     DataError,
@@ -35,7 +36,7 @@ class AppendCommand(Protocol):
     """Makes the command that appends a message to the history of a channel and publishes it."""
 
     def __call__(
-        self, publish: str, channel: str | bytes, message: Argument, history: History
+        self, publish: str, channel: str | bytes, message: Payload, history: History
     ) -> tuple[Argument, ...]:
         """Return the command, with PUBLISH or SPUBLISH; raise DataError if there is none."""
 
@@ -165,46 +166,47 @@ class Pipeline(Generic[AnyStr]):
 
     @overload
     def publish(
-        self, channel: str | bytes, message: Argument, *, history: None = None
+        self, channel: str | bytes, message: Payload, *, history: None = None
     ) -> Awaitable[int]: ...
 
     @overload
     def publish(
-        self, channel: str | bytes, message: Argument, *, history: History
+        self, channel: str | bytes, message: Payload, *, history: History
     ) -> Awaitable[AnyStr]: ...
 
     def publish(
-        self, channel: str | bytes, message: Argument, *, history: History | None = None
+        self, channel: str | bytes, message: Payload, *, history: History | None = None
     ) -> Awaitable[int] | Awaitable[AnyStr]:
         """Collect a PUBLISH; see the client's method.
 
         Raises:
-            DataError: the channel cannot have a history, or ``history`` asks for replicas.
+            DataError: the message cannot be encoded, the channel cannot have a history, or
+                ``history`` asks for replicas.
         """
         if history is not None:
             return self._append("PUBLISH", channel, message, history)
-        return self._add(count, "PUBLISH", channel, message)
+        return self._add(count, "PUBLISH", channel, encoded(message))
 
     @overload
     def spublish(
-        self, channel: str | bytes, message: Argument, *, history: None = None
+        self, channel: str | bytes, message: Payload, *, history: None = None
     ) -> Awaitable[int]: ...
 
     @overload
     def spublish(
-        self, channel: str | bytes, message: Argument, *, history: History
+        self, channel: str | bytes, message: Payload, *, history: History
     ) -> Awaitable[AnyStr]: ...
 
     def spublish(
-        self, channel: str | bytes, message: Argument, *, history: History | None = None
+        self, channel: str | bytes, message: Payload, *, history: History | None = None
     ) -> Awaitable[int] | Awaitable[AnyStr]:
         """Collect a SPUBLISH; see :meth:`publish`."""
         if history is not None:
             return self._append("SPUBLISH", channel, message, history)
-        return self._add(count, "SPUBLISH", channel, message)
+        return self._add(count, "SPUBLISH", channel, encoded(message))
 
     def _append(
-        self, publish: str, channel: str | bytes, message: Argument, history: History
+        self, publish: str, channel: str | bytes, message: Payload, history: History
     ) -> Awaitable[AnyStr]:
         refuse_replicas(history, "a pipeline")
         args = self._append_command(publish, channel, message, history)

@@ -122,10 +122,12 @@ class ClusterConnectionPool:
 
         Args:
             url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://``
-                for TLS. Databases other than 0 are there since Valkey 9 (``cluster-databases``).
+                for TLS, or the same with ``valkey://`` and ``valkeys://``. Databases other than 0
+                are there since Valkey 9 (``cluster-databases``).
             decode_components: undo the %-encoding of user, password and host.
             options: those of the pool except ``host`` and ``port`` (the URL says where the first
-                node is, ``startup_nodes`` where others are), and with rediss:// the ``ssl_*`` ones.
+                node is, ``startup_nodes`` where others are), and with ``rediss://`` or
+                ``valkeys://`` the ``ssl_*`` ones.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.

@@ -98,6 +98,8 @@ def options_of_url(
         cure="leave it out, or give further nodes as startup_nodes",
     )
     if not isinstance(location, TCPLocation):
-        raise ValueError("a cluster has no unix sockets: use a redis:// or rediss:// URL")
+        raise ValueError(
+            "a cluster has no unix sockets: use a redis://, rediss://, valkey:// or valkeys:// URL"
+        )
     merged.pop("gc_interval", None)
     return location, merged

@@ -1,4 +1,7 @@
-"""Reads the location and the options in a URL: redis://, rediss:// or unix://."""
+"""Reads the location and the options in a URL: redis://, rediss:// or unix://.
+
+``valkey://`` and ``valkeys://`` are other spellings of ``redis://`` and ``rediss://``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from actors.redis.config.tls import make_ssl_context, verifies_nothing
 #: Returns the value of an option, given its text; ValueError if the text has no meaning.
 Parser: TypeAlias = Callable[[str], Any]
 
-_SCHEMES: Final = ("redis", "rediss", "unix")
+_TLS_SCHEMES: Final = ("rediss", "valkeys")
+_SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
 _TRUE: Final = frozenset({"1", "t", "true", "y", "yes"})
 _FALSE: Final = frozenset({"0", "f", "false", "n", "no"})
 _NOT_A_URL: Final = (
@@ -51,7 +55,7 @@ REDIS_OPTIONS: Final[Mapping[str, Parser]] = {
     "timeout": float,
 }
 
-#: The options in a rediss:// URL, besides the others.
+#: The options in a rediss:// or valkeys:// URL, besides the others.
 SSL_OPTIONS: Final[Mapping[str, Parser]] = {
     "ssl_ca_certs": str,
     "ssl_cert_reqs": str,
@@ -82,7 +86,8 @@ def parse_url(
 
     Args:
         url: ``redis://[[user]:password@]host[:port][/db][?option=value&...]``, ``rediss://`` for
-            TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``.
+            TLS, or ``unix://[[user]:password@]/path/of/socket[?option=value&...]``. ``valkey://``
+            is the same as ``redis://``, and ``valkeys://`` as ``rediss://``.
         decode_components: undo the %-encoding of user, password, host and path.
         options: the name and parser of each option that may follow the question mark.
 
@@ -104,7 +109,7 @@ def parse_url(
             + ", ".join(f"{scheme}://" for scheme in _SCHEMES)
         )
     plain = unquote if decode_components else str
-    tls = parts.scheme == "rediss"
+    tls = parts.scheme in _TLS_SCHEMES
     allowed = {**options, **SSL_OPTIONS} if tls else options
     found = _parse_query(parts, allowed)
     for name in ("username", "password"):
@@ -140,7 +145,7 @@ def _unknown(name: str, allowed: Iterable[str]) -> str:
     """Return what is wrong with the option ``name``, which may be a part of a password."""
     cure = f"use any of {', '.join(sorted(allowed))}"
     if name in SSL_OPTIONS:
-        return f"unknown URL option {name!r} (of rediss:// only): {cure}"
+        return f"unknown URL option {name!r} (of rediss:// and valkeys:// only): {cure}"
     if get_close_matches(name, allowed, cutoff=0.7):
         return f"unknown URL option {name!r}: {cure}"
     return (
@@ -192,7 +197,7 @@ def read_url(
     merged = {**options, **parsed.options}
     tls = {name: value for name in SSL_OPTIONS if (value := merged.pop(name, None)) is not None}
     if tls and not parsed.tls:
-        raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// URL")
+        raise ValueError(f"{', '.join(tls)} need TLS: use a rediss:// or valkeys:// URL")
     if parsed.tls and merged.get("ssl_context") is None:
         # A URL names the host that is meant. Without a look at the certificate there is no name.
         tls.setdefault("ssl_check_hostname", not verifies_nothing(tls.get("ssl_cert_reqs")))

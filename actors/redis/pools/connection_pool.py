@@ -86,7 +86,7 @@ class ConnectionPool:
             url: see :func:`actors.redis.config.url.parse_url`.
             decode_components: undo the %-encoding of user, password, host and path.
             options: those of the pool except ``host`` and ``port`` (the URL says where the server
-                is), and with rediss:// the ``ssl_*`` ones.
+                is), and with ``rediss://`` or ``valkeys://`` the ``ssl_*`` ones.
 
         Raises:
             ValueError: the URL or an option has no meaning; says what is allowed.

@@ -130,7 +130,7 @@ class Connection(RespProtocol):
             if self.lost is None or self.bytes_read or self.settings.ssl_context is not None:
                 raise
             raise type(error)(
-                f"{error}, without an answer; if that port speaks TLS, use ssl=True or rediss://"
+                f"{error}, without an answer; if that port speaks TLS, use ssl=True, rediss:// or valkeys://"
             ) from error.__cause__
         version = hello.get(b"version")
         self.client_id = number_of(hello.get(b"id"))

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from actors.pubsub.handlers.breaker import Breaker
-from actors.pubsub.handlers.handler import PayloadDecoder
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
 from actors.pubsub.model.recover import problems_of_recover
 from actors.runtime.actor import ActorSpec
@@ -62,9 +59,6 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "concurrency", f"concurrency must be a whole number, not {options['concurrency']!r}"
     for problem in _seconds("timeout", options.get("timeout"), optional=True):
         yield "timeout", problem
-    key = options.get("key")
-    if key is not None and not callable(key) and not isinstance(key, str):
-        yield "key", f"key must be a function, or the name of an attribute, not {key!r}"
     for name in ("on_failure", "on_gap", "on_lagged"):
         for problem in problems_of_hooks(**{name: options.get(name)}):
             yield name, problem
@@ -75,8 +69,6 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "recover", problem
     if not isinstance(options.get("in_thread", False), bool):
         yield "in_thread", f"in_thread must be True or False, not {options['in_thread']!r}"
-    if (why := _not_decodable(options.get("decode"))) is not None:
-        yield "decode", f"nothing can be decoded to {options['decode']!r}: {why}"
 
 
 def actor_problems(actors: list[ActorSpec]) -> Iterator[str]:
@@ -133,16 +125,6 @@ def _raised(make: Any, **options: Any) -> Iterator[str]:
         make(**options)
     except SpecError as error:
         yield from error.problems
-
-
-def _not_decodable(decode: Any) -> str | None:
-    if decode is None or isinstance(decode, PayloadDecoder):
-        return None
-    try:
-        msgspec.json.Decoder(decode)
-    except Exception as error:
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
 
 
 def _is_int(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -60,7 +60,7 @@ class Group(msgspec.Struct, frozen=True):
         return names
 
 
-def group(kind: str, names: Any, fn: Any, options: dict[str, Any]) -> Group:
+def group(kind: str, names: Any, fn: Any, options: Mapping[str, Any]) -> Group:
     """Return a group of ``names``: an iterable, which is read now, or a function.
 
     Raises:

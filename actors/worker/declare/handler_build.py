@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from actors.pubsub.delivery.handling_times import HandlingTimes
-from actors.pubsub.handlers.handler import Around, Handler, PayloadDecoder
+from actors.pubsub.handlers.decoders import PayloadDecoder
+from actors.pubsub.handlers.handler import Around, Handler
 from actors.pubsub.model.types import PubSubMessage
 from actors.runtime.actor import ActorSpec
 from actors.worker.declare.middleware import Chain, Next, receive_times_of
@@ -43,7 +44,7 @@ class HandlerBuilder:
         """Return the Handler that calls ``fn``, or an actor of that spec, as ``binding`` says."""
         decode, is_actor = binding.decode, isinstance(fn, ActorSpec)
         if binding.raw is not None:
-            decode = PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text)
+            decode = PayloadDecoder(_as_bytes if binding.raw is bytes else _as_text, binding.raw)
         if not is_actor and not binding.direct:
             fn = self._filled(fn, binding, two=binding.opens)
         handler = Handler(fn, **{**options, "decode": decode})

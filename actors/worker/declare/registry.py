@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
-from actors.runtime.actor import ActorSpec
+from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.checks import actor_name, actor_problems
 from actors.worker.declare.groups import Group, group, subscription_problems
 from actors.worker.declare.middleware import Middleware, middleware_problems
+from actors.worker.declare.options import HandlerOptions
 from actors.worker.declare.routes import Route, is_actor_class
 from supervisor import SpecError
 
-C = TypeVar("C")
+if TYPE_CHECKING:
+    import typing_extensions  # for type checkers, which have it built in
+
+    #: The type of the context; a worker without a context needs no annotation.
+    C = typing_extensions.TypeVar("C", default=None)
+else:
+    C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
+#: What handles messages: a function, an Actor class or a spec.
+H = TypeVar("H", bound=Callable[..., Any] | ActorSpec)
+A = TypeVar("A", bound=type[Actor[Any]] | ActorSpec)
 
 #: A function that runs at start-up or shutdown, plain or ``async``; it may take the worker.
 Hook = Callable[..., Awaitable[None] | None]
@@ -62,26 +72,50 @@ class Registry(Generic[C]):
 
     # -- decorators --------------------------------------------------------------------------------
 
-    def channel(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
+    def channel(self, name: str | bytes, **options: Unpack[HandlerOptions]) -> Callable[[H], H]:
         """Handle the messages of a channel; ``options`` are those of :class:`Handler`."""
         return self.handle("channel", name, **options)
 
-    def pattern(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
+    def pattern(self, name: str | bytes, **options: Unpack[HandlerOptions]) -> Callable[[H], H]:
         """Handle the messages of all channels that match a pattern."""
         return self.handle("pattern", name, **options)
 
-    def shard_channel(self, name: str | bytes, **options: Any) -> Callable[[F], F]:
+    def shard_channel(
+        self, name: str | bytes, **options: Unpack[HandlerOptions]
+    ) -> Callable[[H], H]:
         """Handle the messages of a cluster's shard channel."""
         return self.handle("shard_channel", name, **options)
 
-    def handle(self, kind: str, name: str | bytes, **options: Any) -> Callable[[F], F]:
+    def handle(
+        self, kind: str, name: str | bytes, **options: Unpack[HandlerOptions]
+    ) -> Callable[[H], H]:
         """Handle messages; ``kind`` is channel, pattern or shard_channel."""
 
-        def declare(fn: F) -> F:
+        def declare(fn: H) -> H:
             self.routes.append(Route(kind, name, fn, options))
             return fn
 
         return declare
+
+    @overload
+    def channels(
+        self,
+        names: Iterable[str | bytes] | Callable[[], Any],
+        handler: None = None,
+        *,
+        kind: str = ...,
+        **options: Unpack[HandlerOptions],
+    ) -> Callable[[H], H]: ...
+
+    @overload
+    def channels(
+        self,
+        names: Iterable[str | bytes] | Callable[[], Any],
+        handler: H,
+        *,
+        kind: str = ...,
+        **options: Unpack[HandlerOptions],
+    ) -> H: ...
 
     def channels(
         self,
@@ -89,7 +123,7 @@ class Registry(Generic[C]):
         handler: Any = None,
         *,
         kind: str = "channel",
-        **options: Any,
+        **options: Unpack[HandlerOptions],
     ) -> Any:
         """Handle the messages of many channels with one handler, one mailbox and one actor.
 
@@ -111,6 +145,14 @@ class Registry(Generic[C]):
             return lambda fn: self.channels(names, fn, kind=kind, **options)
         self.groups.append(group(kind, names, handler, options))
         return handler
+
+    @overload
+    def actor(
+        self, actor: None = None, *args: Any, once: bool = ..., **options: Any
+    ) -> Callable[[A], A]: ...
+
+    @overload
+    def actor(self, actor: A, *args: Any, once: bool = ..., **options: Any) -> A: ...
 
     def actor(self, actor: Any = None, *args: Any, once: bool = False, **options: Any) -> Any:
         """Spawn an actor at the start: ``@app.actor``, or with fields of :class:`ActorSpec`.

@@ -5,7 +5,7 @@ The annotation of each parameter says what the parameter is given:
     the context's type                the worker's context
     PubSubMessage, dict, Any, none    the message as it came (also ``dict[str, Any]``)
     anything else                     the payload: ``bytes`` and ``str`` as they are, every other
-                                      type decoded by msgspec
+                                      type decoded
 
 A handler of batches is called with lists: ``list[PubSubMessage]``, ``list[Order]``, ...
 
@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from actors.pubsub.handlers.decoders import type_decoder
 from actors.pubsub.model.types import PubSubMessage
 
 
@@ -38,7 +39,7 @@ class Binding(msgspec.Struct, frozen=True):
     """How a handler is called."""
 
     roles: tuple[Role, ...]  # what each positional argument is
-    decode: Any = None  # the type that msgspec decodes the payload to; None: no decoding
+    decode: Any = None  # what the payload is decoded to, or a function that does so; None: neither
     # ``bytes`` or ``str`` if the handler takes the payload as that; None otherwise
     raw: type | None = None
     problems: tuple[str, ...] = ()  # why the handler cannot be called, one sentence each
@@ -83,11 +84,11 @@ def bind(
     payloads: list[tuple[str, Any]] = []
     for name in names:
         hint = hints.get(name, _EMPTY)
-        if batches and (context is None or hint is not context):
+        if batches and (context is None or bare(hint) is not context):
             hint, problem = _element(name, hint)
             if problem:
                 return Binding((), problems=(problem,))
-        role = _role(hint, context, explicit=decode is not None and not payloads)
+        role = _role(bare(hint), context, explicit=decode is not None and not payloads)
         if role is Role.PAYLOAD:
             payloads.append((name, hint))
         roles.append(role)
@@ -96,6 +97,7 @@ def bind(
 
 def _element(name: str, hint: Any) -> tuple[Any, str]:
     """Return the type of the elements of a list, and a problem if ``hint`` is no list."""
+    hint = bare(hint)
     if hint in (_EMPTY, Any, object, list, Sequence):
         return _EMPTY, ""
     if typing.get_origin(hint) in (list, Sequence):
@@ -152,23 +154,25 @@ def _checked(roles: tuple[Role, ...], payloads: list[tuple[str, Any]], decode: A
     if decode is not None or not payloads:
         return Binding(roles, decode)
     name, hint = payloads[0]
-    if hint in (bytes, str):
-        return Binding(roles, raw=hint)
+    if bare(hint) in (bytes, str):
+        return Binding(roles, raw=bare(hint))
     try:
-        msgspec.json.Decoder(hint)
-    except Exception as error:
-        problem = f"{name}: nothing can be decoded to {hint!r}: {error}"
-        return Binding(roles, problems=(problem,))
+        type_decoder(hint)
+    except TypeError as error:
+        return Binding(roles, problems=(f"{name}: {error}",))
     return Binding(roles, hint)
 
 
 def hints_of(fn: Callable[..., Any]) -> tuple[dict[str, Any], str]:
-    """Return the annotations of ``fn`` as types, and a problem if one cannot be resolved."""
+    """Return the annotations of ``fn`` as types, and a problem if one cannot be resolved.
+
+    An ``Annotated`` stays one: what it adds to a type may be about the payload.
+    """
     target = fn
     if not (inspect.isroutine(fn) or inspect.isclass(fn)):
         target = fn.__call__  # type: ignore[operator]
     try:
-        return typing.get_type_hints(target), ""
+        return typing.get_type_hints(target, include_extras=True), ""
     except NameError as error:
         return {}, f"an annotation cannot be resolved: {error}"
     except TypeError:
@@ -180,4 +184,9 @@ def wants_context(init: Callable[..., Any], context: type | None) -> str | None:
     if context is None:
         return None
     hints, _ = hints_of(init)
-    return next((name for name, hint in hints.items() if hint is context), None)
+    return next((name for name, hint in hints.items() if bare(hint) is context), None)
+
+
+def bare(hint: Any) -> Any:
+    """Return ``hint`` without the ``Annotated`` around it."""
+    return hint.__origin__ if typing.get_origin(hint) is typing.Annotated else hint

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
 from actors.pubsub.model.types import GapCallback
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
-from actors.worker.declare.registry import Registry
+from actors.worker.declare.registry import C, Registry
 from actors.worker.observe.health_limits import Health
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
@@ -25,7 +25,9 @@ from actors.worker.run.partition import WHOLE, Partition
 from actors.worker.run.settings import Previous, RunSettings
 from supervisor import EventSink, RetryPolicy, TreeNode, log_event
 
-C = TypeVar("C")
+if TYPE_CHECKING:
+    from actors.client import Redis
+    from actors.cluster import RedisCluster
 
 
 class Worker(Registry[C]):
@@ -274,12 +276,16 @@ class Worker(Registry[C]):
     # -- while it runs -----------------------------------------------------------------------------
 
     @property
-    def client(self) -> Any:
-        """The client, for handlers that publish; RuntimeError before the start."""
+    def client(self) -> Redis[Any] | RedisCluster[Any]:
+        """The client, for handlers that publish; RuntimeError before the start.
+
+        It is a RedisCluster where the worker's broker is a cluster, and a Redis otherwise.
+        """
         components = self._run.components
         if components is None or components.client is None:
             raise RuntimeError(f"worker {self.name!r} is not running")
-        return components.client
+        client: Redis[Any] | RedisCluster[Any] = components.client
+        return client
 
     @property
     def system(self) -> ActorSystem:

@@ -181,6 +181,6 @@ def _without_password(address: Address) -> str:
     host, slash, path = where.partition("/")
     if not _HOST.fullmatch(host):  # a user and a password without a host, for instance
         host = "..."
-    if path and scheme.startswith("redis") and not path.isdecimal():  # no database: a password?
+    if path and scheme != "unix" and not path.isdecimal():  # no database: a password?
         path = "..."
     return f"{scheme}://{host}{slash}{path}"

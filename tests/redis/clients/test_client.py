@@ -312,7 +312,7 @@ def test_options_for_tls_without_tls_are_refused_instead_of_going_on_in_plain_te
     value: Any = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}.get(name, "/path")
     with pytest.raises(ValueError, match=f"^{name} without TLS: add ssl=True"):
         client(**{name: value})
-    with pytest.raises(ValueError, match=f"{name} need TLS: use a rediss:// URL"):
+    with pytest.raises(ValueError, match=f"{name} need TLS: use a rediss:// or valkeys:// URL"):
         client.from_url("redis://h", **{name: value})
 
 

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import hiredis
+import msgspec
 import pytest
 import pytest_asyncio
 
-from actors import RedisCluster, exceptions
+from actors import History, RedisCluster, exceptions
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import EmbeddedCluster
 from supervisor.retry_policy import NoRetryPolicy
@@ -246,3 +247,21 @@ async def test_an_address_that_is_none_costs_no_place(cluster):
                 await pool.shared_at(address).connect()
         async with pool.connection(cluster.nodes[0].id) as connection:
             assert await connection.execute("PING") == b"PONG"
+
+
+class Order(msgspec.Struct):
+    id: int
+
+
+async def test_messages_are_encoded_as_on_one_server(cluster):
+    async with client_of(cluster) as client:
+        await client.execute_command("DEL", "{orders}:history")
+        await client.publish("orders", Order(1))
+        await client.spublish("orders", Order(2), history=History())
+        await client.publish_many([("orders", {"id": 3})], sharded=True, history=History())
+        async with client.pipeline() as pipe:
+            pipe.publish("orders", [Order(4)], history=History())
+        entries = await client.execute_command("XRANGE", "{orders}:history", "-", "+")
+        assert [fields[1] for _, fields in entries] == ['{"id":2}', '{"id":3}', '[{"id":4}]']
+        with pytest.raises(exceptions.DataError, match="message of type object"):
+            await client.spublish("orders", object())  # type: ignore[call-overload]

@@ -58,7 +58,7 @@ def test_urls():
         ("unix:///run/redis.sock", "no unix sockets"),
         ("redis://host/x", "number of a database"),
         ("redis://host?cluster=1", "unknown URL option, a name of 7 characters"),
-        ("redis://host?ssl_ca_certs=x", "of rediss:// only"),
+        ("redis://host?ssl_ca_certs=x", "of rediss:// and valkeys:// only"),
     ):
         with pytest.raises(ValueError, match=message):
             ClusterConnectionPool.from_url(url)

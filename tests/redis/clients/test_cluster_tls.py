@@ -110,7 +110,7 @@ async def test_what_is_wrong_with_tls_is_said(nodes):
         async with Redis("localhost", port, **options) as client:
             assert await client.ping() == b"PONG"
     for options, message in (
-        ({}, "if that port speaks TLS, use ssl=True or rediss://"),
+        ({}, "if that port speaks TLS, use ssl=True, rediss:// or valkeys://"),
         ({"ssl": True}, "certificate was not accepted .*check ssl_ca_certs"),
         ({"ssl": True, "ssl_ca_certs": nodes.certificates.foreign_ca}, "was not accepted"),
     ):

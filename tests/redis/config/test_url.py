@@ -67,6 +67,21 @@ def test_rediss_means_tls_and_takes_its_options():
     }
 
 
+@pytest.mark.parametrize(
+    ("valkey", "redis"),
+    [
+        ("valkey://u:p@h:1/2?timeout=3", "redis://u:p@h:1/2?timeout=3"),
+        ("VALKEY://h", "redis://h"),
+        ("valkeys://h?ssl_cert_reqs=none", "rediss://h?ssl_cert_reqs=none"),
+    ],
+)
+def test_valkey_is_another_spelling_of_redis(valkey, redis):
+    spelled, usual = parse_url(valkey), parse_url(redis)
+    assert (spelled.location, spelled.tls, spelled.options) == (
+        (usual.location, usual.tls, usual.options)
+    )
+
+
 def test_components_are_decoded_when_asked():
     url = "redis://u%40x:p%2F%23@ho%73t/%31"
     assert parse_url(url, decode_components=True).options == {
@@ -83,11 +98,11 @@ def test_components_are_decoded_when_asked():
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://h", "scheme 'http'.*redis://, rediss://, unix://"),
+        ("http://h", "scheme 'http'.*redis://, rediss://, valkey://, valkeys://, unix://"),
         ("localhost:6379", "scheme"),
         ("", "scheme"),
         ("redis://h?tiemout=1", "option 'tiemout'.*client_name.*timeout"),
-        ("redis://h?ssl_cert_reqs=none", "'ssl_cert_reqs' .of rediss:// only."),
+        ("redis://h?ssl_cert_reqs=none", "'ssl_cert_reqs' .of rediss:// and valkeys:// only."),
         ("redis://h?db=one", "option 'db' has a wrong value: it must be a whole number"),
         ("redis://h?timeout=soon", "option 'timeout' has a wrong value: it must be a number"),
         ("redis://h?noreply=perhaps", "must be true or false"),
@@ -156,7 +171,10 @@ def test_the_parts_of_a_quoted_url_come_back(username, password, host, port, db)
 
 @given(st.text(string.printable, max_size=60))
 def test_any_other_text_is_a_value_error_at_worst(text):
-    for url in (text, f"redis://{text}", f"unix://{text}", f"rediss://h?{text}"):
+    urls = [text]
+    for scheme in ("redis", "rediss", "valkey", "valkeys", "unix"):
+        urls += [f"{scheme}://{text}", f"{scheme}://h?{text}"]
+    for url in urls:
         try:
             parse_url(url)
         except ValueError:

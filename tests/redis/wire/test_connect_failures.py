@@ -105,7 +105,7 @@ async def test_more_than_was_asked_ends_the_connection():
 async def test_a_peer_that_hangs_up():
     async with peer(says(b"", then_close=True)) as port:
         error = await fails(at(port), ConnectionError, f"{port} is closed: the server closed it")
-        assert "if that port speaks TLS, use ssl=True or rediss://" in str(error)
+        assert "if that port speaks TLS, use ssl=True, rediss:// or valkeys://" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+import pydantic
 import pytest
 
 from actors import Actor, PubSubMessage
@@ -9,6 +11,10 @@ from actors.worker.declare.signature import Role, bind
 from tests.worker.helpers import Customer, Order
 
 PAYLOAD, MESSAGE, CONTEXT = Role.PAYLOAD, Role.MESSAGE, Role.CONTEXT
+
+
+class Model(pydantic.BaseModel):
+    id: int
 
 
 async def typed(order: Order): ...
@@ -23,6 +29,13 @@ async def raw(data: bytes): ...
 async def text(data: str): ...
 async def optional(order: Order, retries: int = 3): ...
 async def anything(*args): ...
+
+
+async def model(order: Model): ...
+async def checked(number: Annotated[int, msgspec.Meta(gt=0)]): ...
+async def noted(data: Annotated[str, "of something"]): ...
+async def noted_context(data: bytes, customer: Annotated[Customer, "of something"]): ...
+async def noted_message(message: Annotated[PubSubMessage, "of something"]): ...
 
 
 class Receiver(Actor[Order]):
@@ -48,6 +61,11 @@ class Callable_:
         (text, (PAYLOAD,), None, str),
         (optional, (PAYLOAD,), Order, None),
         (anything, (MESSAGE,), None, None),
+        (model, (PAYLOAD,), Model, None),
+        (checked, (PAYLOAD,), Annotated[int, msgspec.Meta(gt=0)], None),
+        (noted, (PAYLOAD,), None, str),
+        (noted_context, (PAYLOAD, CONTEXT), None, bytes),
+        (noted_message, (MESSAGE,), None, None),
         (Receiver().receive, (PAYLOAD,), Order, None),
         (Callable_(), (PAYLOAD,), Order, None),
         (print, (MESSAGE,), None, None),
@@ -74,6 +92,13 @@ async def unknown(order: Nowhere): ...  # type: ignore[name-defined]  # noqa: F8
 async def undecodable(order: Order | Customer): ...
 
 
+class Plain: ...
+
+
+async def plain(order: Plain): ...
+async def function(order: any): ...  # type: ignore[valid-type]
+
+
 @pytest.mark.parametrize(
     ("fn", "context", "says"),
     [
@@ -84,6 +109,8 @@ async def undecodable(order: Order | Customer): ...
         (two_messages, None, "asks for the message 2 times"),
         (unknown, None, "an annotation cannot be resolved"),
         (undecodable, None, "nothing can be decoded to"),
+        (plain, None, "msgspec makes no Plain"),
+        (function, None, "order: nothing can be decoded to <built-in function any>"),
     ],
 )
 def test_what_cannot_be_called_is_said(fn, context, says):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
+import attrs
 import msgspec
+import pydantic
 import pytest
 
-from actors import Actor, Breaker
+from actors import Actor, Batch, Breaker, Payload
 from actors.worker.observe.metrics import render
 from tests.support import eventually
 from tests.worker.helpers import Customer, Failures, Order, make_worker
@@ -221,3 +224,66 @@ async def test_what_is_parked_is_counted_as_waiting(server, client):
         await eventually(lambda: app.snapshot().handlers[0].depth == 19)
     assert app.drained is not None
     assert app.drained.left == 19
+
+
+@dataclass
+class Reading:
+    celsius: float
+
+
+@attrs.define
+class Entry:
+    amount: int
+
+
+class Count(TypedDict):
+    number: int
+
+
+class Paid(pydantic.BaseModel):
+    id: int = pydantic.Field(gt=0)
+
+
+async def test_payloads_are_what_annotations_say_and_are_published_as_they_are(server):
+    seen: list[Any] = []
+    failures = Failures()
+    app = make_worker(server, on_failure=failures)
+
+    @app.channel("readings")
+    async def on_reading(reading: Reading) -> None:
+        seen.append(reading)
+
+    @app.channel("entries")
+    class Entries(Actor[Entry]):
+        async def receive(self, entry: Entry) -> None:
+            seen.append(entry)
+
+    @app.channel("counts", concurrency=2, key="number")
+    def on_count(count: Count) -> None:
+        seen.append(count)
+
+    @app.channel("paid", batch=Batch(max=10))
+    async def on_paid(paid: list[Paid]) -> None:
+        seen.extend(paid)
+
+    @app.channel("lines", decode=lambda line: line.split(b";"))
+    async def on_line(fields: list[bytes]) -> None:
+        seen.append(fields)
+
+    published: list[tuple[str, Payload]] = [
+        ("readings", Reading(1.5)),
+        ("entries", Entry(2)),
+        ("counts", Count(number=3)),
+        ("paid", Paid(id=4)),
+    ]
+    async with app:
+        await app.client.publish_many(published)
+        await app.client.publish("lines", "a;b")
+        await eventually(lambda: len(seen) == 5)
+        for message in ({"id": 0}, {"id": "no"}, [], "{"):
+            await app.client.publish("paid", message)
+        await eventually(lambda: len(failures) == 4)
+    assert sorted(map(repr, seen)) == sorted(
+        map(repr, [*(message for _, message in published), [b"a", b"b"]])
+    )
+    assert failures.errors() == [pydantic.ValidationError] * 4

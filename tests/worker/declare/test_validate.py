@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -37,11 +38,11 @@ def test_all_problems_are_listed_at_once():
     app.handle("topic", "news")(handler)
     app.shard_channel("a")(handler)
     app.channel("")(handler)
-    app.channel("b", mailbocks=3)(handler)
+    app.channel("b", mailbocks=3)(handler)  # type: ignore[call-arg]
     app.channel("c", concurrency=0)(handler)
     app.channel("d", in_thread=True)(handler)
     app.channel("e")(42)  # type: ignore[type-var]
-    app.actor(print)
+    app.actor(print)  # type: ignore[call-overload]
     app.actor(Actor, nam="x")
     app.on_startup(lambda one, two: None)
     app.middleware(lambda message, proceed: None)
@@ -163,9 +164,58 @@ def test_each_option_of_a_handler_is_checked(options, says):
     assert says in problem
 
 
+class Plain: ...
+
+
+def two(one, other): ...
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"decode": Plain}, "msgspec makes no Plain"),
+        ({"decode": two}, "decode is called with one argument"),
+        ({"decode": print, "format": "msgpack"}, "format is for types"),
+        ({"decode": Order, "key": "nothing", "concurrency": 2}, "is no field of Order"),
+        ({"key": "nothing", "concurrency": 2}, "is no field of PubSubMessage"),
+        ({"decode": Order, "key": two, "concurrency": 2}, "key is called with one argument"),
+    ],
+)
+@pytest.mark.parametrize("several", [False, True])
+async def test_payloads_and_keys_that_cannot_work_are_found_before_the_start(
+    options, says, several
+):
+    app = make_worker()
+    if several:
+        app.channels(["a", "b"], handler, **options)
+    else:
+        app.channel("a", **options)(handler)
+    (problem,) = problems_of(app)
+    assert says in problem
+    with pytest.raises(SpecError, match=re.escape(says)):
+        async with app:
+            raise AssertionError("it started")
+
+
+@pytest.mark.parametrize("key", ["nothing", two])
+async def test_a_key_is_checked_against_the_annotation(key):
+    app = make_worker()
+
+    @app.channel("raw", concurrency=2, key=key)
+    async def on_raw(data: bytes): ...
+
+    @app.channel("typed", concurrency=2, key=key)
+    async def on_typed(order: Order): ...
+
+    found = problems_of(app)
+    assert len(found) == 2
+    assert all("key" in problem for problem in found)
+
+
 def test_what_is_wrong_with_options_is_listed_in_one_go():
     app = make_worker(mailbox=0, intensity=-1, subscription_timeout=-1)
-    app.channel("a", timeout="5", decode=5, key=5, format="xml", concurrency=0)(handler)
+    wrong: Any = {"timeout": "5", "decode": 5, "key": 5, "format": "xml", "concurrency": 0}
+    app.channel("a", **wrong)(handler)
     app.channel(b"b")(handler)
     app.channel("b")(handler)
     app.channel("\ud800")(handler)

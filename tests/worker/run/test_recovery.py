@@ -63,7 +63,7 @@ def test_what_cannot_be_recovered_is_said_before_anything_is_connected():
     app.pattern("a*", recover=True)(print)
     app.channel("a{b", recover=Recover())(print)
     app.channels(["fine", "}"], recover=True)(print)
-    app.channel("d", recover="yes")(print)
+    app.channel("d", recover="yes")(print)  # type: ignore[arg-type]
     app.channel("e", recover=False)(print)
     with pytest.raises(SpecError) as raised:
         app.validate()

@@ -28,6 +28,8 @@ ADDRESSES = [
     f"redis://h?password={SECRET}",
     f"redis://u@h?x={SECRET}#y",
     f"rediss://u:{SECRET}@[::1]:1",
+    f"valkey://u:p@h/{SECRET}",
+    f"valkeys://u:{SECRET}@h",
     f"unix://u:{SECRET}@/run/redis.sock",
     f"redis//u:{SECRET}@h",
     f"u:{SECRET}@h:1",
@@ -52,6 +54,7 @@ def test_a_broker_does_not_show_it(address, cluster):
         ("h:1", "redis://h:1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("rediss://[::1]:1", "rediss://[::1]:1"),
+        ("valkey://u:p@h/1", "valkey://h/1"),
         ([("a", 1), "b:2", "redis://:p@c:3"], "redis://a:1, redis://b:2, redis://c:3"),
     ],
 )
