@@ -26,6 +26,7 @@ from actors.pubsub.recovery.read_turns import ReadTurns, Turn
 from actors.redis.error_meaning import is_no
 from actors.redis.exceptions import RedisError, WrongTypeError
 from actors.redis.history.entries import EntryId, parse_entries
+from actors.redis.wire.patience import Patience
 from actors.redis.wire.resp import Argument
 from actors.runtime.actor import Actor
 from actors.runtime.mailbox import Mailbox
@@ -150,9 +151,11 @@ class HistoryReader(Actor[Wanted]):
         self.histories.counts.reads += len(reads)
         replies: list[Any]
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with Patience(_DEADLINE):
                 replies = await self.options.send([read.command for read in reads])
-        except (RedisError, TimeoutError, OSError) as error:
+        except (RedisError, TimeoutError, OSError) as raised:
+            # A timeout of this block has no text.
+            error = raised if str(raised) else TimeoutError(f"no answer within {_DEADLINE:g} s")
             replies = [error] * len(reads)
             # The node is not asked for each of thousands of histories in vain.
             for turn in turns.take_all():
