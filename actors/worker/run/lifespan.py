@@ -72,7 +72,7 @@ class Lifespan:
     def __init__(self, worker: Hosted, on_give_up: OnGiveUp) -> None:
         self._worker = worker
         self._on_give_up = on_give_up
-        self._leaving = False
+        self._stopping = False
         # Until when the latest run had handled everything, in Unix seconds.
         self._handled_until: float | None = None
 
@@ -109,7 +109,7 @@ class Lifespan:
                 its shutdown hooks raised.
         """
         worker = self._worker
-        self._leaving = True
+        self._stopping = True
         worker.request_stop()
         try:
             if worker.state in (State.GAVE_UP, State.STARTING):
@@ -119,8 +119,7 @@ class Lifespan:
         except asyncio.CancelledError:
             await self._cancel()
             raise
-        if worker.state is State.GAVE_UP:
-            worker.state, worker.gave_up = State.STOPPED, None
+        worker.state, worker.gave_up, worker.previous = State.STOPPED, None, None
         ended_with = None if self._task.cancelled() else self._task.result()
         if ended_with is not None and error is None:
             raise ended_with
@@ -141,7 +140,7 @@ class Lifespan:
         while True:
             begun = time()
             error = await self._run_once()
-            if error is None or self._leaving or not self._up.is_set():
+            if error is None or self._stopping or not self._up.is_set():
                 return error
             if time() - begun >= _HEALTHY:
                 back_off = _BACK_OFF.session(time())
@@ -171,13 +170,14 @@ class Lifespan:
                 self._up.set()
                 try:
                     await worker.stop_requested()
+                    self._stopping = True
                 finally:
                     # Before it is left: what waits in mailboxes is not handled any more.
                     self._handled_until = worker.handled_until()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            if self._up.is_set():
+            if self._up.is_set() and not self._stopping:
                 worker.state = State.GAVE_UP
                 worker.gave_up = one_sentence(error)
                 log.error(

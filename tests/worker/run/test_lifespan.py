@@ -219,6 +219,20 @@ async def test_leaving_waits_for_no_back_off_and_the_lifespan_may_be_entered_aga
         assert app.gave_up is None
 
 
+async def test_a_worker_that_was_asked_to_stop_does_not_start_again(server):
+    app, _, _ = make_fragile(server)
+
+    @app.on_shutdown
+    def fail() -> None:
+        raise ZeroDivisionError("no such file")
+
+    with pytest.raises(ZeroDivisionError):
+        async with app.lifespan():
+            app.request_stop()
+            await eventually(lambda: app.state is State.STOPPED, 20)
+            assert app.gave_up is None
+
+
 async def test_an_error_of_the_program_drains_the_worker_and_stays_the_error(server, client):
     app, heard, _ = make_fragile(server)
     with pytest.raises(ZeroDivisionError):
