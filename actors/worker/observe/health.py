@@ -64,6 +64,8 @@ def _problems(one: Snapshot) -> list[str]:
     if one.state is not State.RUNNING:
         return [f"it is {one.state.value}"]
     reasons = []
+    if one.fleet is not None and not one.fleet.is_in_view:
+        reasons.append(f"it is not in the committed view of fleet {one.fleet.fleet}")
     if one.unconfirmed:
         shown = ", ".join(one.unconfirmed[:_NAMED])
         more = len(one.unconfirmed) - _NAMED

@@ -12,9 +12,18 @@ from actors.pubsub.api.introspection import PubSubStats
 from actors.pubsub.model.types import Kind
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor
+from actors.worker.fleet.reports import Report
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.loop_lag import LagMeter
-from actors.worker.observe.snapshot import HandlerState, RecoveryState, Snapshot, State, as_text
+from actors.worker.observe.snapshot import (
+    FleetState,
+    HandlerState,
+    MemberState,
+    RecoveryState,
+    Snapshot,
+    State,
+    as_text,
+)
 from actors.worker.run.backlog import NOT_HANDLERS, Backlog
 from actors.worker.run.components import RunComponents
 from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
@@ -89,7 +98,25 @@ class Observer:
                 for name, one in stats.items()
                 if one.recovering or one.history_reads
             ),
+            fleet=None if running is None else _fleet_state(running),
         )
+
+    def handled_until(self) -> float:
+        """Return the time (Unix seconds) before which every message that arrived was handled."""
+        if self.backlog is None:
+            return time.time()
+        self.backlog.look()
+        return time.time() - (time.monotonic() - self.backlog.handled_until)
+
+    def received(self) -> int:
+        """Return how many messages came, without probes."""
+        if self.components is not None:
+            self._count_received(self.components)
+        return self._received_shown
+
+    def waiting(self) -> int:
+        """Return how many messages wait for handlers and actors."""
+        return 0 if self.components is None else self.components.left()
 
     def look(self) -> None:
         """Update the ages of messages and the count of those received."""
@@ -140,6 +167,31 @@ class Observer:
         received -= sum(paths.came_back for _, paths in components.paths)
         # A probe is received a moment before it is recognised as one.
         self._received_shown = max(self._received_shown, received)
+
+
+def _fleet_state(components: RunComponents) -> FleetState | None:
+    if components.fleet is None:
+        return None
+    membership = components.fleet.membership
+    view = membership.view
+    members = () if view is None else view.members
+    reports = membership.reports
+    return FleetState(
+        fleet=membership.fleet,
+        member=str(membership.me),
+        phase="drained" if membership.drained else membership.member.phase.value,
+        is_in_view=membership.is_in_view,
+        view=0 if view is None else view.number,
+        owns=membership.shown_names(),
+        names=len(membership.names),
+        members=tuple(_member_state(str(member), reports.get(str(member))) for member in members),
+    )
+
+
+def _member_state(member: str, report: Report | None) -> MemberState:
+    if report is None:
+        return MemberState(member)
+    return MemberState(member, report.at, report.owned, report.rate, report.waiting)
 
 
 def _recovery(name: str, stats: PubSubStats) -> RecoveryState:

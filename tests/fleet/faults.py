@@ -1,0 +1,107 @@
+"""What happens to a fleet, fault by fault."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from actors.worker.fleet.calls import record_keys
+from tests.fleet.stage import Fleet
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One row of the table.
+
+    Attributes:
+        play: what happens.
+        members: how many processes there are at first.
+        resume: whether the handlers go on after what others handled.
+    """
+
+    play: Callable[[Fleet], Awaitable[None]]
+    members: int = 3
+    resume: bool = False
+
+
+async def joins_and_leaves(members: Fleet) -> None:
+    """Six members join, and six leave, in turn."""
+    for _ in range(6):
+        await members.start(1)
+        await asyncio.sleep(0.3)
+        await members.stop(members.members[0])
+        await members.settled()
+
+
+async def kill_one(members: Fleet) -> None:
+    """One of three members is killed."""
+    victim = members.members[0]
+    victim.kill()
+    await members.gone(victim)
+    await members.settled()
+
+
+async def kill_two(members: Fleet) -> None:
+    """Two of three members are killed at once."""
+    victims = members.members[:2]
+    for victim in victims:
+        victim.kill()
+    for victim in victims:
+        await members.gone(victim)
+    await members.settled()
+
+
+async def stand_still(members: Fleet) -> None:
+    """A member stands still for longer than its lease, and goes on."""
+    sleeper = members.members.pop(0)
+    sleeper.send_signal(signal.SIGSTOP)
+    await members.settled()
+    await asyncio.sleep(1)
+    sleeper.send_signal(signal.SIGCONT)
+    members.members.append(sleeper)
+    await members.settled()
+
+
+async def delete_keys(members: Fleet) -> None:
+    """The fleet's record is deleted."""
+    for key in record_keys("test"):
+        await members.client.execute_command("DEL", key)
+    await members.settled()
+
+
+async def rolling_restart(members: Fleet) -> None:
+    """Each member is stopped, and another one is started in its place."""
+    for member in list(members.members):
+        await members.stop(member)
+        await members.start(1)
+
+
+async def leave_at_once(members: Fleet) -> None:
+    """All members but one leave at once."""
+    leaving = members.members[1:]
+    await asyncio.gather(*(members.stop(member) for member in leaving))
+    await members.settled()
+
+
+async def nothing(members: Fleet) -> None:
+    """Nothing happens for two seconds."""
+    await asyncio.sleep(2)
+
+
+FAULTS = {
+    "nothing": Fault(nothing),
+    "six-join-six-leave": Fault(joins_and_leaves),
+    "rolling-restart": Fault(rolling_restart),
+    "five-of-six-leave-at-once": Fault(leave_at_once, members=6),
+    "kill-one-of-three": Fault(kill_one),
+    "kill-one-of-three-resume": Fault(kill_one, resume=True),
+    "kill-two-of-three": Fault(kill_two),
+    "kill-two-of-three-resume": Fault(kill_two, resume=True),
+    "stand-still": Fault(stand_still),
+    "stand-still-resume": Fault(stand_still, resume=True),
+    "keys-deleted": Fault(delete_keys),
+    "twenty-members": Fault(rolling_restart, members=20),
+    "joins-and-leaves-resume": Fault(joins_and_leaves, resume=True),
+}

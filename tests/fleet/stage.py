@@ -1,0 +1,174 @@
+"""A fleet of processes on a server, and somebody who publishes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors import History, Redis, RedisCluster
+from actors.worker.fleet.calls import record_keys
+from tests.fleet.app import Play
+from tests.fleet.results import Record, Verdict, judge
+from tests.support import eventually
+
+ROOT = Path(__file__).parents[2]
+#: Seconds between two batches of the publisher.
+_PERIOD = 0.01
+
+
+class Publisher:
+    """Publishes numbered messages to names in turn, until it is stopped.
+
+    Attributes:
+        published: by name and number, when each message was published.
+    """
+
+    def __init__(self, client: Any, play: Play, rate: float) -> None:
+        self.published: dict[tuple[str, int], float] = {}
+        self._client, self._play, self._rate = client, play, rate
+        self._next = 0
+        self._stop = asyncio.Event()
+
+    def channel(self, name: str) -> str:
+        """Return a channel that the messages of ``name`` are published to."""
+        return name.replace("*", "x")
+
+    async def run(self) -> None:
+        """Publish at the rate, in small batches."""
+        begun, options = time.monotonic(), {"sharded": self._play.kind == "shard_channel"}
+        names = self._play.names
+        while not self._stop.is_set():
+            due = int((time.monotonic() - begun) * self._rate)
+            batch = range(self._next, max(due, self._next))
+            self._next = batch.stop
+            keys = [(self.channel(names[n % len(names)]), n // len(names)) for n in batch]
+            now = time.time()
+            messages = [(name, f"{number} {now}") for name, number in keys]
+            if messages:
+                history = {"history": History()} if self._play.resume else {}
+                await self._client.publish_many(messages, **options, **history)
+                self.published.update(dict.fromkeys(keys, now))
+            await asyncio.sleep(_PERIOD)
+
+    def stop(self) -> None:
+        """Publish no more."""
+        self._stop.set()
+
+
+class Fleet:
+    """The processes of a fleet."""
+
+    def __init__(self, play: Play, client: Any) -> None:
+        self.play = play
+        self.client = client
+        self.members: list[asyncio.subprocess.Process] = []
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.play.folder)
+
+    async def start(self, count: int = 1) -> list[asyncio.subprocess.Process]:
+        """Start members, and wait until all are in the committed view."""
+        started = [await self._spawn() for _ in range(count)]
+        self.members += started
+        await self.settled()
+        return started
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with (self.folder / "errors").open("ab") as errors:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "actors.worker", "run", "tests.fleet.app:app"),
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                env={**os.environ, "FLEET_TEST": msgspec.json.encode(self.play).decode()},
+            )
+
+    async def view(self) -> list[str]:
+        """Return the members of the committed view."""
+        text = await self.client.execute_command("HGET", record_keys("test")[0], "committed")
+        return [] if text is None else msgspec.json.decode(text)["members"]
+
+    async def settled(self, timeout: float = 60.0) -> None:
+        """Wait until the committed view has all members that run, and nobody else."""
+
+        async def is_settled() -> bool:
+            pids = {one.split(":")[1] for one in await self.view()}
+            return pids == {str(member.pid) for member in self.members}
+
+        await eventually(is_settled, timeout, 0.02)
+
+    async def stop(self, member: asyncio.subprocess.Process) -> None:
+        """Have ``member`` drain, and wait until it has ended."""
+        member.send_signal(signal.SIGTERM)
+        await self.gone(member)
+
+    async def gone(self, member: asyncio.subprocess.Process, timeout: float = 60.0) -> None:
+        """Wait until ``member`` has ended."""
+        async with asyncio.timeout(timeout):
+            await member.wait()
+        self.members.remove(member)
+
+    async def end(self) -> None:
+        """Kill what still runs."""
+        for member in self.members:
+            member.kill()
+            await member.wait()
+
+
+@asynccontextmanager
+async def client_of(play: Play) -> AsyncIterator[Any]:
+    """Yield a client of the play's server."""
+    kind = RedisCluster if play.cluster else Redis
+    async with kind.from_url(play.url, decode_responses=True) as client:
+        yield client
+
+
+@asynccontextmanager
+async def fleet(play: Play, count: int) -> AsyncIterator[Fleet]:
+    """Run a fleet of ``count`` processes."""
+    async with client_of(play) as client:
+        running = Fleet(play, client)
+        try:
+            await running.start(count)
+            yield running
+        except BaseException:
+            sys.stderr.write((running.folder / "errors").read_text()[-5000:])
+            raise
+        finally:
+            await running.end()
+
+
+@asynccontextmanager
+async def load(play: Play, rate: float) -> AsyncIterator[Publisher]:
+    """Publish at ``rate`` messages a second."""
+    async with client_of(play) as client:
+        publisher = Publisher(client, play, rate)
+        running = asyncio.create_task(publisher.run())
+        try:
+            yield publisher
+        finally:
+            publisher.stop()
+            await running
+
+
+async def verdict(play: Play, published: Mapping[tuple[str, int], float]) -> Verdict:
+    """Return what became of the messages once nothing more comes."""
+    folder = Path(play.folder)
+    seen, since = -1, time.monotonic()
+    while time.monotonic() - since < 1.0:
+        handled = Record.read(folder).handled.total()
+        if handled != seen:
+            seen, since = handled, time.monotonic()
+        await asyncio.sleep(0.1)
+    return judge(published, Record.read(folder))
