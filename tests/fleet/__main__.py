@@ -37,6 +37,7 @@ async def stage(where: str, fault: Fault) -> AsyncIterator[Play]:
                 kind="shard_channel" if is_cluster else "channel",
                 cluster=is_cluster,
                 resume=fault.resume,
+                ttl=fault.ttl,
             )
 
 

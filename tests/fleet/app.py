@@ -6,6 +6,7 @@ without a buffer: what a process has handled is there whatever becomes of it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -49,9 +50,9 @@ def build(play: Play) -> Worker[Any]:
     )
     options: dict[str, Any] = {"recover": Recover(resume="test")} if play.resume else {}
 
-    def handle(message: Any) -> None:
+    async def handle(message: Any) -> None:
         if play.seconds:
-            time.sleep(play.seconds)
+            await asyncio.sleep(play.seconds)
         write("message", message["channel"], message["data"].partition(" ")[0], time.time())
 
     for name in play.names:

@@ -19,11 +19,13 @@ class Fault(msgspec.Struct, frozen=True):
         play: what happens.
         members: how many processes there are at first.
         resume: whether the handlers go on after what others handled.
+        ttl: seconds for which a lease holds.
     """
 
     play: Callable[[Fleet], Awaitable[None]]
     members: int = 3
     resume: bool = False
+    ttl: float = 2.0
 
 
 async def joins_and_leaves(members: Fleet) -> None:
@@ -78,6 +80,15 @@ async def rolling_restart(members: Fleet) -> None:
         await members.start(1)
 
 
+async def restart_some(members: Fleet) -> None:
+    """Four members are stopped at once, one is killed, and five are started in their place."""
+    leaving, victim = members.members[:4], members.members[4]
+    victim.kill()
+    await asyncio.gather(*(members.stop(member) for member in leaving))
+    await members.gone(victim)
+    await members.start(5)
+
+
 async def leave_at_once(members: Fleet) -> None:
     """All members but one leave at once."""
     leaving = members.members[1:]
@@ -102,6 +113,6 @@ FAULTS = {
     "stand-still": Fault(stand_still),
     "stand-still-resume": Fault(stand_still, resume=True),
     "keys-deleted": Fault(delete_keys),
-    "twenty-members": Fault(rolling_restart, members=20),
+    "twenty-members": Fault(restart_some, members=20, ttl=5.0),
     "joins-and-leaves-resume": Fault(joins_and_leaves, resume=True),
 }

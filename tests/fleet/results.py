@@ -28,29 +28,36 @@ class Record(msgspec.Struct):
     Attributes:
         handled: how often each message was handled, by name and number.
         times: when each was handled first.
+        processes: what each process handled, by its id.
         gaps: the gaps told.
     """
 
     handled: Counter[tuple[str, int]]
     times: dict[tuple[str, int], float]
+    processes: dict[int, Counter[tuple[str, int]]]
     gaps: list[ToldGap]
 
     @classmethod
     def read(cls, folder: Path) -> Record:
         """Read what is written so far."""
-        record = cls(Counter(), {}, [])
+        record = cls(Counter(), {}, {}, [])
         for path in folder.glob("*.log"):
             text = path.read_text()
             for line in text[: text.rfind("\n") + 1].splitlines():
-                record.add(line.split())
+                record.add(int(path.stem), line.split())
         return record
 
-    def add(self, words: list[str]) -> None:
+    def by(self, process: int) -> Counter[tuple[str, int]]:
+        """Return what ``process`` handled."""
+        return self.processes.get(process, Counter())
+
+    def add(self, process: int, words: list[str]) -> None:
         """Take one line."""
         match words:
             case ["message", name, number, at]:
                 key = name, int(number)
                 self.handled[key] += 1
+                self.processes.setdefault(process, Counter())[key] += 1
                 self.times[key] = min(float(at), self.times.get(key, float(at)))
             case ["gap", name, since, until, *_]:
                 self.gaps.append(ToldGap(name, float(since), float(until)))

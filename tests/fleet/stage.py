@@ -23,6 +23,8 @@ from tests.support import eventually
 ROOT = Path(__file__).parents[2]
 #: Seconds between two batches of the publisher.
 _PERIOD = 0.01
+#: Processes that are started at once: each takes a second of a processor.
+_TOGETHER = 4
 
 
 class Publisher:
@@ -30,12 +32,13 @@ class Publisher:
 
     Attributes:
         published: by name and number, when each message was published.
+        next: the number of the next message, over all names.
     """
 
-    def __init__(self, client: Any, play: Play, rate: float) -> None:
+    def __init__(self, client: Any, play: Play, rate: float, first: int) -> None:
         self.published: dict[tuple[str, int], float] = {}
         self._client, self._play, self._rate = client, play, rate
-        self._next = 0
+        self._first = self.next = first
         self._stop = asyncio.Event()
 
     def channel(self, name: str) -> str:
@@ -47,9 +50,9 @@ class Publisher:
         begun, options = time.monotonic(), {"sharded": self._play.kind == "shard_channel"}
         names = self._play.names
         while not self._stop.is_set():
-            due = int((time.monotonic() - begun) * self._rate)
-            batch = range(self._next, max(due, self._next))
-            self._next = batch.stop
+            due = self._first + int((time.monotonic() - begun) * self._rate)
+            batch = range(self.next, max(due, self.next))
+            self.next = batch.stop
             keys = [(self.channel(names[n % len(names)]), n // len(names)) for n in batch]
             now = time.time()
             messages = [(name, f"{number} {now}") for name, number in keys]
@@ -77,10 +80,13 @@ class Fleet:
         return Path(self.play.folder)
 
     async def start(self, count: int = 1) -> list[asyncio.subprocess.Process]:
-        """Start members, and wait until all are in the committed view."""
-        started = [await self._spawn() for _ in range(count)]
-        self.members += started
-        await self.settled()
+        """Start members, a few at a time, and wait until all are in the committed view."""
+        started = []
+        while len(started) < count:
+            some = [await self._spawn() for _ in range(min(_TOGETHER, count - len(started)))]
+            started += some
+            self.members += some
+            await self.settled()
         return started
 
     async def _spawn(self) -> asyncio.subprocess.Process:
@@ -150,10 +156,12 @@ async def fleet(play: Play, count: int) -> AsyncIterator[Fleet]:
 
 
 @asynccontextmanager
-async def load(play: Play, rate: float) -> AsyncIterator[Publisher]:
-    """Publish at ``rate`` messages a second."""
+async def load(
+    play: Play, rate: float, *, after: Publisher | None = None
+) -> AsyncIterator[Publisher]:
+    """Publish at ``rate`` messages a second; the numbers follow those of ``after``."""
     async with client_of(play) as client:
-        publisher = Publisher(client, play, rate)
+        publisher = Publisher(client, play, rate, 0 if after is None else after.next)
         running = asyncio.create_task(publisher.run())
         try:
             yield publisher

@@ -77,7 +77,7 @@ class FleetSettings(msgspec.Struct, frozen=True):
     ttl: float = 2.0
     drift: float = 0.1
     prepare_within: float = 1.0
-    look_every: float = 0.28
+    look_every: float = 0.3
     may_kill: bool = True
 
     def __post_init__(self) -> None:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import pytest
-
+from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.fleet.app import Play
-from tests.fleet.results import Record
 from tests.fleet.stage import fleet, load, verdict
-from tests.support import eventually
-
-NAMES = [f"name-{number}" for number in range(12)]
-RATE = 300
+from tests.worker.membership.test_fleet import NAMES, RATE, caught_up, kill_one
 
 
-@pytest.mark.parametrize("kind", ["shard_channel", "channel"])
-async def test_f2_on_a_cluster_members_join_leave_and_die(running, tmp_path, kind):
-    play = Play(running.url, str(tmp_path), NAMES, kind=kind, cluster=True)
-    async with fleet(play, 1) as members:
-        async with load(play, RATE) as publisher:
-            first = members.members[0]
-            await members.start(2)
-            await members.stop(first)
-        await eventually(
-            lambda: publisher.published.keys() <= Record.read(tmp_path).handled.keys(), 20, 0.05
-        )
-        found = await verdict(play, publisher.published)
-        assert (found.lost, found.twice) == ([], 0)
-        async with load(play, RATE) as publisher:
-            await asyncio.sleep(0.3)
-            victim = members.members[0]
-            victim.kill()
-            await members.gone(victim)
-            await members.settled()
-            await asyncio.sleep(0.5)
-        before = found.published
-        found = await verdict(play, publisher.published)
-    assert found.untold == []
-    assert before
+async def test_f2_f3_on_a_cluster_members_join_leave_and_die(tmp_path):
+    async with EmbeddedCluster(3) as cluster:
+        play = Play(cluster.url, str(tmp_path), NAMES, kind="shard_channel", cluster=True)
+        async with fleet(play, 1) as members:
+            async with load(play, RATE) as publisher:
+                first = members.members[0]
+                await members.start(2)
+                await members.stop(first)
+            await caught_up(members, publisher.published)
+            found = await verdict(play, publisher.published)
+            assert (found.lost, found.twice) == ([], 0)
+            async with load(play, RATE, after=publisher) as publisher:
+                await kill_one(members)
+            found = await verdict(play, publisher.published)
+            assert (found.untold, found.twice) == ([], 0)
+
+
+async def test_f2_plain_channels_of_a_cluster_have_one_owner(tmp_path):
+    async with EmbeddedCluster(3) as cluster:
+        play = Play(cluster.url, str(tmp_path), NAMES, cluster=True)
+        async with fleet(play, 1) as members:
+            async with load(play, RATE) as publisher:
+                await members.start(2)
+                await members.stop(members.members[0])
+            await caught_up(members, publisher.published)
+            found = await verdict(play, publisher.published)
+            assert (found.lost, found.twice) == ([], 0)
