@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.servers.server import EmbeddedServer
@@ -24,13 +25,13 @@ _CHANNELS, _RATE = 60, 2000
 
 
 @asynccontextmanager
-async def stage(where: str, fault: Fault) -> AsyncIterator[Play]:
-    """Yield what a fleet consumes, on servers of its own."""
+async def stage(where: str, fault: Fault) -> AsyncIterator[tuple[Play, Any]]:
+    """Yield what a fleet consumes, and the servers."""
     server = EmbeddedCluster(3, 1) if where == "cluster" else EmbeddedServer()
     with tempfile.TemporaryDirectory() as folder:
         async with server:
             is_cluster = where == "cluster"
-            yield Play(
+            play = Play(
                 server.url,
                 folder,
                 [f"name-{number}" for number in range(_CHANNELS)],
@@ -39,12 +40,16 @@ async def stage(where: str, fault: Fault) -> AsyncIterator[Play]:
                 resume=fault.resume,
                 ttl=fault.ttl,
             )
+            yield play, server
 
 
 async def play_fault(where: str, name: str, rate: int) -> str:
     """Play one fault; return a row of the table."""
     fault = FAULTS[name]
-    async with stage(where, fault) as play, fleet(play, fault.members) as members:
+    async with (
+        stage(where, fault) as (play, servers),
+        fleet(play, fault.members, servers) as members,
+    ):
         async with load(play, rate) as publisher:
             await asyncio.sleep(1)
             begun = time.monotonic()
@@ -73,7 +78,10 @@ async def main() -> int:
         flush=True,
     )
     for name in options.faults or FAULTS:
-        for where in [options.on] if options.on else ["server", "cluster"]:
+        places = {"server", "cluster"} & {options.on or "server", options.on or "cluster"}
+        for where in sorted(places, reverse=True):
+            if FAULTS[name].only not in (None, where):
+                continue
             print(await play_fault(where, name, options.rate), flush=True)
     return 0
 

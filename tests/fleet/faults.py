@@ -20,12 +20,14 @@ class Fault(msgspec.Struct, frozen=True):
         members: how many processes there are at first.
         resume: whether the handlers go on after what others handled.
         ttl: seconds for which a lease holds.
+        only: where it is played, server or cluster; None: on both.
     """
 
     play: Callable[[Fleet], Awaitable[None]]
     members: int = 3
     resume: bool = False
     ttl: float = 2.0
+    only: str | None = None
 
 
 async def joins_and_leaves(members: Fleet) -> None:
@@ -96,6 +98,32 @@ async def leave_at_once(members: Fleet) -> None:
     await members.settled()
 
 
+async def restart_server(members: Fleet) -> None:
+    """The server is restarted, without its data."""
+    await members.servers.restart()
+    await asyncio.sleep(3)
+    await members.settled()
+
+
+async def kill_primary(members: Fleet) -> None:
+    """The primary that has the fleet's record is killed, and its replica is promoted."""
+    primary = await members.servers.primary_for(record_keys("test")[0])
+    members.servers.kill(primary)
+    await members.servers.successor(primary)
+    await asyncio.sleep(3)
+    await members.settled()
+
+
+async def kill_connections(members: Fleet) -> None:
+    """The connections of all members that consume are killed."""
+    nodes = members.client.connection_pool.topology.nodes if members.play.cluster else [None]
+    for node in nodes:
+        options = {} if node is None else {"node": node}
+        await members.client.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB", **options)
+    await asyncio.sleep(1)
+    await members.settled()
+
+
 async def nothing(members: Fleet) -> None:
     """Nothing happens for two seconds."""
     await asyncio.sleep(2)
@@ -113,6 +141,10 @@ FAULTS = {
     "stand-still": Fault(stand_still),
     "stand-still-resume": Fault(stand_still, resume=True),
     "keys-deleted": Fault(delete_keys),
-    "twenty-members": Fault(restart_some, members=20, ttl=5.0),
+    "connections-killed": Fault(kill_connections),
+    "server-restarted": Fault(restart_server, only="server"),
+    "primary-killed": Fault(kill_primary, only="cluster"),
+    "primary-killed-resume": Fault(kill_primary, only="cluster", resume=True),
+    "twenty-members": Fault(restart_some, members=20, ttl=5.0, only="server"),
     "joins-and-leaves-resume": Fault(joins_and_leaves, resume=True),
 }

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from actors import History, Redis, RedisCluster
+from actors.redis.exceptions import RedisError
 from actors.worker.fleet.calls import record_keys
 from tests.fleet.app import Play
 from tests.fleet.results import Record, Verdict, judge
@@ -40,6 +41,7 @@ class Publisher:
         self._client, self._play, self._rate = client, play, rate
         self._first = self.next = first
         self._stop = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
 
     def channel(self, name: str) -> str:
         """Return a channel that the messages of ``name`` are published to."""
@@ -47,20 +49,31 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish at the rate, in small batches."""
-        begun, options = time.monotonic(), {"sharded": self._play.kind == "shard_channel"}
+        begun = time.monotonic()
         names = self._play.names
         while not self._stop.is_set():
             due = self._first + int((time.monotonic() - begun) * self._rate)
             batch = range(self.next, max(due, self.next))
             self.next = batch.stop
             keys = [(self.channel(names[n % len(names)]), n // len(names)) for n in batch]
-            now = time.time()
-            messages = [(name, f"{number} {now}") for name, number in keys]
-            if messages:
-                history = {"history": History()} if self._play.resume else {}
-                await self._client.publish_many(messages, **options, **history)
-                self.published.update(dict.fromkeys(keys, now))
+            for key in keys:
+                task = asyncio.create_task(self._publish(*key))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
             await asyncio.sleep(_PERIOD)
+
+        await asyncio.gather(*self._sending)
+
+    async def _publish(self, name: str, number: int) -> None:
+        """Publish one message; one that raises may be published or not, and counts as neither."""
+        play, client, now = self._play, self._client, time.time()
+        publish = client.spublish if play.kind == "shard_channel" else client.publish
+        history = {"history": History()} if play.resume else {}
+        try:
+            await publish(name, f"{number} {now}", **history)
+        except (RedisError, TimeoutError, OSError):
+            return
+        self.published[name, number] = now
 
     def stop(self) -> None:
         """Publish no more."""
@@ -68,11 +81,12 @@ class Publisher:
 
 
 class Fleet:
-    """The processes of a fleet."""
+    """The processes of a fleet, and the servers that they consume from."""
 
-    def __init__(self, play: Play, client: Any) -> None:
+    def __init__(self, play: Play, client: Any, servers: Any = None) -> None:
         self.play = play
         self.client = client
+        self.servers = servers
         self.members: list[asyncio.subprocess.Process] = []
 
     @property
@@ -105,7 +119,7 @@ class Fleet:
         text = await self.client.execute_command("HGET", record_keys("test")[0], "committed")
         return [] if text is None else msgspec.json.decode(text)["members"]
 
-    async def settled(self, timeout: float = 60.0) -> None:
+    async def settled(self, timeout: float = 120.0) -> None:
         """Wait until the committed view has all members that run, and nobody else."""
 
         async def is_settled() -> bool:
@@ -141,10 +155,10 @@ async def client_of(play: Play) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def fleet(play: Play, count: int) -> AsyncIterator[Fleet]:
+async def fleet(play: Play, count: int, servers: Any = None) -> AsyncIterator[Fleet]:
     """Run a fleet of ``count`` processes."""
     async with client_of(play) as client:
-        running = Fleet(play, client)
+        running = Fleet(play, client, servers)
         try:
             await running.start(count)
             yield running

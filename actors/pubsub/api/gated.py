@@ -91,7 +91,8 @@ class GatedPubSub:
         call.future.add_done_callback(settle)
         tree.manager.tell(Subscribe(subscriptions, call))
         for takeover, targets in unhandled.items():
-            self._tell_unhandled(takeover, targets)
+            assert takeover.since is not None
+            self._tell_unhandled(targets, takeover.since, takeover.reason)
         return call
 
     def release(self, names: Iterable[bytes]) -> Awaitable[None]:
@@ -124,12 +125,20 @@ class GatedPubSub:
             if one.intake is not None:
                 one.intake.take_over(takeover.since)
             if takeover.since is not None:
-                self._tell_unhandled(takeover, [one.target])
+                self._tell_unhandled([one.target], takeover.since, takeover.reason)
 
-    def _tell_unhandled(self, takeover: Takeover, targets: list[Target]) -> None:
-        assert takeover.since is not None
-        loop_time = self._tree.system.loop.time() - (time.time() - takeover.since)
-        self._tree.manager.tell(Unhandled(targets, loop_time, takeover.reason))
+    def missed(self, names: Iterable[bytes], since: float, reason: str) -> None:
+        """Take that what came of ``names`` after ``since`` (Unix seconds) was dropped until now.
+
+        Where a gap is open, that one tells it.
+        """
+        found = self._subscriptions(names)
+        if found:
+            self._tell_unhandled([one.target for one in found], since, reason)
+
+    def _tell_unhandled(self, targets: list[Target], since: float, reason: str) -> None:
+        loop_time = self._tree.system.loop.time() - (time.time() - since)
+        self._tree.manager.tell(Unhandled(targets, loop_time, reason))
 
     def give_up(self, names: Iterable[bytes]) -> None:
         """Take that another process has ``names`` from now on: what is not received is its own."""

@@ -81,7 +81,7 @@ class CarryOut(Actor[Any]):
             case Subscribe(names):
                 self._names |= names
                 for source in membership.sources:
-                    await source.want(names, membership.takeover_of)
+                    await source.want(names, membership.ownership.takeover_of)
             case Unsubscribe(names):
                 self._names -= names
                 for source in membership.sources:

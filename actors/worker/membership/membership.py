@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, Final
 
 import msgspec
 
-from actors.pubsub.api.gated import Takeover
 from actors.redis.exceptions import ConnectionError, RedisError  # noqa: A004
 from actors.worker.fleet.decisions import Call, Decision, Gained, Lost, StopDelivering
 from actors.worker.fleet.member import FleetMember, Phase
@@ -24,6 +24,7 @@ from actors.worker.fleet.messages import Commit, FleetFormatError, Reply, decode
 from actors.worker.fleet.owners import owned, owner
 from actors.worker.fleet.reports import Ask, Drain, Report, decode_request
 from actors.worker.fleet.views import View
+from actors.worker.membership.ownership import Ownership
 from actors.worker.membership.sources import Source, to_wire
 from supervisor.log import Throttle, get_logger
 
@@ -32,6 +33,7 @@ log = get_logger("mailslot.fleet")
 #: The clock of leases: it goes on while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _LEASE_OVER: Final = "the lease of this fleet's member is over"
+_NO_VIEW: Final = "the fleet had no view: its record was lost, or was changing"
 #: Seconds between two lines of the log about what is no message of the fleet.
 _QUIET: Final = 10.0
 
@@ -50,6 +52,7 @@ class Membership:
         fleet: the fleet's name.
         me: the member.
         member: its decisions.
+        ownership: what it owns.
         sources: where the names come from.
         tell: takes what is to be carried out, in order.
         asked: called when somebody asks for a report.
@@ -82,6 +85,7 @@ class Membership:
         self.names = names
         self.settings = settings
         self.member = FleetMember(me, names, settings)
+        self.ownership = Ownership()
         self.sources: list[Source] = []
         self.tell: Callable[[Any], None] = lambda _: None
         self.asked: Callable[[Ask], None] = lambda _: None
@@ -91,13 +95,12 @@ class Membership:
         self.ended = asyncio.Event()
         self.drained = False
         self.reports: dict[str, Report] = {}
-        # The same time when the member stopped because its lease was over.
-        self._stopped_since: float | None = None
         self._loop = loop
-        self._owned: dict[str, set[str]] = {}
-        self._takeovers: dict[str, Takeover] = {}
+        # When each node was connected last, in Unix seconds.
+        self._opened_at: dict[str, float] = {}
         self._alarm: asyncio.TimerHandle | None = None
-        self._shown = 0  # the number of the view that the log has seen last
+        # The views that the log has seen lately, by number: each node brings them.
+        self._shown: deque[int] = deque(maxlen=16)
         self._throttle = Throttle(loop.time, _QUIET)
 
     # -- questions ---------------------------------------------------------------------------------
@@ -108,7 +111,7 @@ class Membership:
 
     def owns_anywhere(self, name: str) -> bool:
         """Whether the member owns ``name`` at a node, as far as that node has said."""
-        return any(name in owned for owned in self._owned.values())
+        return self.ownership.anywhere(name)
 
     def has(self, name: str) -> bool:
         """Whether ``name``, declared or not, is this member's by the views of all nodes."""
@@ -120,10 +123,6 @@ class Membership:
 
     def _is_mine(self, name: str, view: View) -> bool:
         return self.me in view.members and owner(name, view.ids) == self.me.id
-
-    def takeover_of(self, name: str) -> Takeover | None:
-        """Return from whom the member has ``name``; None: nobody had it, or it is not owned."""
-        return self._takeovers.get(name)
 
     def is_undecided(self, node: str) -> bool:
         """Whether it is unknown what the member owns at ``node``, and will be known soon."""
@@ -166,6 +165,7 @@ class Membership:
 
     def opened(self, node: str) -> None:
         """The control channel is subscribed on a new connection."""
+        self._opened_at[node] = time.time()
         self._follow(self.member.connected(node, self.now()))
 
     def closed(self, node: str) -> None:
@@ -182,9 +182,16 @@ class Membership:
         was_known = self.member.views.at(node) is not None
         self._follow(self.member.told(node, message, self.now()))
         if not was_known and self.member.views.at(node) is not None:
-            self._owners_changed(self._owned.get(node, ()))
+            self._known_again(node)
         if isinstance(message, Commit):
             self._show(message.view)
+
+    def _known_again(self, node: str) -> None:
+        """``node`` has said who owns what: what it published before that was dropped."""
+        kept = self.ownership.at(node)
+        self._owners_changed(kept)
+        for source in self.sources:
+            source.missed(kept, self._opened_at.get(node, time.time()), _NO_VIEW)
 
     def _take_request(self, payload: bytes | str, error: FleetFormatError) -> None:
         match decode_request(payload):
@@ -276,41 +283,21 @@ class Membership:
         self._set_alarm()
 
     def _gained(self, gained: Gained) -> None:
-        new = [name for name in gained.names if not self.owns_anywhere(name)]
-        self._owned.setdefault(gained.node, set()).update(gained.names)
-        takeover = None if gained.fresh else Takeover(None, "handed over")
-        if gained.fresh and self._stopped_since is not None:
-            takeover = Takeover(
-                self._stopped_since, f"{_LEASE_OVER}, and there was no other member"
-            )
-        if gained.gone:
-            # Where a member never said so, it has not handled what came since its lease began.
-            never = (time.time() - self.settings.ttl) * 1000
-            since = min(gone.handled or never for gone in gained.gone) / 1000
-            who = ", ".join(str(gone.member) for gone in gained.gone)
-            takeover = Takeover(since, f"taken over from {who}, which is gone")
-        for name in new:
-            self._takeovers.pop(name, None)
-            if takeover is not None:
-                self._takeovers[name] = takeover
-                for source in self.sources:
-                    source.take_over(name, takeover)
+        takeovers = self.ownership.gained(gained, time.time() - self.settings.ttl)
+        for name, takeover in takeovers.items():
+            for source in self.sources:
+                source.take_over(name, takeover)
         self._owners_changed(gained.names)
 
     def _lost(self, node: str, names: frozenset[str]) -> None:
-        self._owned.get(node, set()).difference_update(names)
+        gone = self.ownership.lost(node, names)
         self._owners_changed(names)
-        gone = [name for name in names if not self.owns_anywhere(name)]
-        for name in gone:
-            self._takeovers.pop(name, None)
         for source in self.sources:
             source.give_up(gone)
 
     def _stop(self) -> None:
         self._hold(frozenset())
-        self._stopped_since = self.handled_at or time.time() - self.settings.ttl
-        self._owned.clear()
-        self._takeovers.clear()
+        self.ownership.stop(self.handled_at or time.time() - self.settings.ttl)
         if self.member.phase is not Phase.ENDED:
             log.error(
                 "fleet_lease_over",
@@ -332,7 +319,7 @@ class Membership:
         """Have it told which names are held at all nodes, and which no longer."""
         nodes = [node for node, at in self.member.views.numbers().items() if at is not None]
         if nodes:  # else nobody knows better than before
-            self._hold(frozenset(set.intersection(*(self._owned.get(n, set()) for n in nodes))))
+            self._hold(self.ownership.held(nodes))
 
     def _hold(self, held: frozenset[str]) -> None:
         if held != self.held:
@@ -341,9 +328,9 @@ class Membership:
             self.tell(change)
 
     def _show(self, view: View) -> None:
-        if view.number == self._shown:
+        if view.number in self._shown:
             return
-        self._shown = view.number
+        self._shown.append(view.number)
         self.tell(HeldChanged(frozenset(), frozenset()))  # a change may have been called off
         log.info(
             "fleet_view",
@@ -351,11 +338,8 @@ class Membership:
             view=view.number,
             members=len(view.members),
             gone=[str(gone.member) for gone in view.gone],
-            owned=len(self._owned_names()),
+            owned=len(self.ownership.all()),
         )
-
-    def _owned_names(self) -> set[str]:
-        return set().union(*self._owned.values())
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
@@ -367,5 +351,5 @@ class Membership:
 
     def shown_names(self) -> tuple[str, ...]:
         """Return the names that the member owns, in order, as text."""
-        found = (to_wire(name).decode(errors="backslashreplace") for name in self._owned_names())
+        found = (to_wire(name).decode(errors="backslashreplace") for name in self.ownership.all())
         return tuple(sorted(found))

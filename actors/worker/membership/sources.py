@@ -37,6 +37,9 @@ class Source(Protocol):
     def give_up(self, names: Iterable[str]) -> None:
         """Another member has ``names`` from now on."""
 
+    def missed(self, names: Iterable[str], since: float, reason: str) -> None:
+        """What came of ``names`` after ``since`` (Unix seconds) was dropped until now."""
+
     def owners_changed(self, names: Iterable[str]) -> None:
         """The member owns ``names`` at other nodes than before."""
 
@@ -135,6 +138,10 @@ class PubSubSource:
     def give_up(self, names: Iterable[str]) -> None:
         """Another member has ``names`` from now on."""
         self._gated.give_up(self._wire(names))
+
+    def missed(self, names: Iterable[str], since: float, reason: str) -> None:
+        """Have a gap told, unless one is open."""
+        self._gated.missed(self._wire(names), since, reason)
 
     def owners_changed(self, names: Iterable[str]) -> None:
         """Set the routes of ``names`` anew."""

@@ -225,3 +225,48 @@ async def test_f3_a_healthy_member_asks_the_server_for_less_than_six_commands_a_
             asked = await commands() - before
             seconds = asyncio.get_running_loop().time() - begun
     assert asked / seconds / len(apps) < 6
+
+
+async def test_what_others_publish_on_the_control_channel_changes_nothing(server):
+    heard: list[Any] = []
+    app = member(server, heard)
+    async with app, Redis(server.host, server.port) as client:
+        await all_owned(app)
+        for payload in ("hello", "{}", '{"type":"commit"}', '{"type":"drain","member":"b/2"}'):
+            await client.publish("fleet:{shop}:control", payload)
+        await client.publish(NAMES[0], "x")
+        await eventually(lambda: heard == [(NAMES[0], "x")])
+        await all_owned(app)
+
+
+async def test_f2_members_whose_connections_are_killed_tell_a_gap_and_go_on(server):
+    heard: list[Any] = []
+    gaps: list[Any] = []
+    one, two = (member(server, heard, on_gap=gaps.append) for _ in range(2))
+    async with one, two, Redis(server.host, server.port) as client:
+        await all_owned(one, two)
+        await client.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+        await eventually(lambda: {gap.name for gap in gaps} == set(NAMES), 20)
+        await all_owned(one, two)
+        for name in NAMES:
+            await client.publish(name, "x")
+        await eventually(lambda: len(heard) >= len(NAMES))
+        await all_owned(one, two)
+        assert sorted(heard) == sorted((name, "x") for name in NAMES)
+
+
+async def test_f1_the_rights_that_the_documentation_names_are_enough(server):
+    rights = (
+        "+eval +evalsha +time +hgetall +hmget +hset +hdel +sadd +sismember +del +pexpire +publish"
+        " +subscribe +unsubscribe +pubsub|numsub +client|setname +client|list +client|kill"
+        " +ping +hello +auth"
+    )
+    async with Redis(server.host, server.port) as client:
+        await client.execute_command(
+            *("ACL", "SETUSER", "just", "on", ">secret", "-@all", *rights.split()),
+            *("~fleet:{shop}*", "resetchannels", "&fleet:{shop}*", "&name-*"),
+        )
+    one, two = (member(server, [], username="just", password="secret") for _ in range(2))
+    async with one, two:
+        await all_owned(one, two)
+        assert one._run.components.fleet.membership.settings.may_kill
