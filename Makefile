@@ -11,7 +11,7 @@ JOBS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest bench bench-quick faults footprint fuzz soak clean
+.PHONY: help demo test lint types pytest bench bench-quick faults fleet footprint fuzz soak clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-quick: $(VENV)/.has-bench  ## the same, in under two minutes
 
 faults: $(VENV)/.has-dev  ## what is lost when servers, nodes and connections break, a row for each fault
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+fleet: $(VENV)/.has-dev  ## what is lost and what comes twice when members of a fleet come, go and die (ARGS="--on server kill-one-of-three")
+	@$(BIN)/python -m tests.fleet $(ARGS)
 
 footprint: $(VENV)/.has-bench  ## what one consumer costs its servers and itself, beside other clients
 	@$(BIN)/python -m tests.footprint $(ARGS)

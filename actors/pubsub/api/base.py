@@ -16,6 +16,7 @@ from actors.pubsub.api.options import (
     ShardedPubSubOptions,
 )
 from actors.pubsub.api.subscription_calls import SubscriptionCalls
+from actors.pubsub.connection.gate import Gate
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
@@ -71,6 +72,7 @@ class BasePubSub(Generic[AnyStr]):
         #: Subscribed channels and patterns, each with its handler or None.
         self.channels: dict[AnyStr, AnyHandler | None] = self._calls.channels
         self.patterns: dict[AnyStr, AnyHandler | None] = self._calls.patterns
+        self._gate: Gate | None = None
         self._queue: MessageQueue
         self._popleft: Callable[[], Any] = deque[Any]().popleft
 
@@ -122,6 +124,7 @@ class BasePubSub(Generic[AnyStr]):
             shown=self._calls.shown,
         )
         registry.on_gap = options.on_gap
+        registry.gate = self._gate
         message_queue.on_lagged = options.on_lagged
         message_queue.ended = lambda: not registry.subscriptions
         provider = pool.settings.credential_provider

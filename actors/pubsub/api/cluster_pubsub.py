@@ -20,6 +20,7 @@ from actors.pubsub.lifecycle.manager import ManagerOptions, ManagerRole, Subscri
 from actors.pubsub.lifecycle.reader import ReaderOptions
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.types import Kind
+from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
 
@@ -65,7 +66,8 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
             )
             _start(self, tree, reader, lambda: EveryPrimaryRole(pool, requests), requests)
             return
-        picker = NodePicker(self.connection_pool, _replicas(self))
+        slot = None if self._gate is None else key_slot(self._gate.control)
+        picker = NodePicker(self.connection_pool, _replicas(self), slot)
         reader = self._reader_options(
             tree,
             ClusterSubscriber,

@@ -97,20 +97,9 @@ class SubscriptionCalls:
                 moment; None: no limit.
         """
         tree = self._session.require_open()
-        registry = tree.registry
-        wanted = consumers(names, handlers, registry.encode)
-        if registry.names or self.recovers(wanted.values()):
-            subscriptions = self._recoveries.subscriptions(kind, wanted)
-        else:
-            subscriptions = [
-                Subscription(Target(kind, name), registry.label(name), registry.queue_writer)
-                for name in wanted
-            ]
+        subscriptions = await self.prepare(kind, names, handlers)
         if not subscriptions:
             return
-        await self._start_handlers(subscriptions, list(wanted.values()))
-        if registry.nodes is not None:
-            subscriptions = _on_each_node(registry, subscriptions)
         call = self._session.track(Call([one.target for one in subscriptions], tree.system.loop))
         tree.manager.tell(Subscribe(subscriptions, call))
         try:
@@ -131,6 +120,26 @@ class SubscriptionCalls:
         if self._session.is_open:
             tree.reconciler.calls.settle(call)
         FREEZER.added(len(subscriptions))
+
+    async def prepare(
+        self, kind: Kind, names: Iterable[str | bytes], handlers: Mapping[Any, Any]
+    ) -> list[Subscription]:
+        """Return subscriptions with running handlers, which nobody has asked a server for yet."""
+        tree = self._session.require_open()
+        registry = tree.registry
+        wanted = consumers(names, handlers, registry.encode)
+        if registry.names or self.recovers(wanted.values()):
+            subscriptions = self._recoveries.subscriptions(kind, wanted)
+        else:
+            subscriptions = [
+                Subscription(Target(kind, name), registry.label(name), registry.queue_writer)
+                for name in wanted
+            ]
+        if subscriptions:
+            await self._start_handlers(subscriptions, list(wanted.values()))
+        if subscriptions and registry.nodes is not None:
+            subscriptions = _on_each_node(registry, subscriptions)
+        return subscriptions
 
     def recovers(self, callbacks: Iterable[Any]) -> bool:
         """Whether a consumer asks for recovery."""
@@ -215,7 +224,7 @@ class SubscriptionCalls:
                     if tree.registry.names:
                         await self._recoveries.catch_up()
                     tree.manager.tell(Drain(targets, call))
-                    await _confirmed(tree, call)
+                    await confirmed(tree, call)
                 for handler in handlers:
                     await handler.stopped()
                 if tree.written is not None:
@@ -277,7 +286,7 @@ def _on_each_node(
     return spread
 
 
-async def _confirmed(tree: PubSubTree, call: Call) -> None:
+async def confirmed(tree: PubSubTree, call: Call) -> None:
     """Wait until each node has confirmed the end of its subscriptions, or is silent."""
     now = tree.system.loop.time
     begun = now()

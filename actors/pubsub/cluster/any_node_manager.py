@@ -84,6 +84,9 @@ class AnyNodeRole:
         self._promotion_reads.take(self._new_primaries.take(checked.topology), RELAYED)
         subscriber, contacts = reconciler.subscribers.get(SERVER), self._picker.pool.contacts
         why = _why_left(checked.topology.nodes.get(current), current in contacts.cut_off)
+        home = self._picker.home()
+        if why is None and home is not None and home.id != current:
+            why = f"{home.host}:{home.port} serves the fleet's slot"
         if subscriber is not None and why is not None:
             error = ConnectionError(f"{subscriber.connection.location}: {why}")
             # It may have answered ever since and heard nothing from the others.

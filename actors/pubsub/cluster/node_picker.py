@@ -16,11 +16,20 @@ class NodePicker:
 
     Attributes:
         current: the node of the latest connection.
+
+    Args:
+        pool: the cluster's.
+        replicas: whether replicas are preferred.
+        slot: the slot whose primary is preferred to every other node, so that several processes
+            agree on a node; None: there is none.
     """
 
-    def __init__(self, pool: ClusterConnectionPool, replicas: bool) -> None:
+    def __init__(
+        self, pool: ClusterConnectionPool, replicas: bool, slot: int | None = None
+    ) -> None:
         self.pool = pool
         self.replicas = replicas
+        self._slot = slot
         self.current: str | None = None
         self._failed: set[str] = set()
 
@@ -36,7 +45,19 @@ class NodePicker:
         self._failed.clear()
         return connection
 
+    def home(self) -> Node | None:
+        """Return the node that is preferred to every other one; None: none is, or it is not well.
+
+        It counts as well as long as no connection to it has failed lately.
+        """
+        if self._slot is None:
+            return None
+        node = self.pool.topology.primary_for(self._slot)
+        return node if node is not None and node.addressable and self._good(node) else None
+
     def _pick(self, topology: Topology) -> Node:
+        if (home := self.home()) is not None:
+            return home
         nodes = [node for node in topology.nodes.values() if node.addressable]
         wanted = [node for node in nodes if node.is_primary is not self.replicas]
         well = [node for node in wanted if self._good(node)]

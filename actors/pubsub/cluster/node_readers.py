@@ -10,7 +10,7 @@ from math import inf
 from operator import attrgetter
 from typing import Any
 
-from actors.pubsub.cluster.placement_rules import standbys
+from actors.pubsub.cluster.placement_rules import primaries_with_slots, standbys
 from actors.pubsub.cluster.shard_state import ShardState
 from actors.pubsub.lifecycle.manager import ReaderKeeper
 from actors.pubsub.table.state import NodeId
@@ -137,6 +137,8 @@ class NodeReaders:
         pool, state, refusing = self._pool, self._state, self._keeper.tree.refusing
         most = None if pool.max_connections_per_node else pool.max_connections // 2
         spare = standbys(state.topology, used, state.down, most)
+        if self._keeper.tree.registry.gate is not None:
+            spare |= primaries_with_slots(state.topology)  # wherever a name may be owned soon
         if used and refusing.nodes and refusing.all_refuse(used):
             accepting = (
                 node.id

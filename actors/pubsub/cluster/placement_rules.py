@@ -85,6 +85,12 @@ def _within_shard(nodes: list[Node], slot: int, health: NodeHealth) -> list[Node
     return [main.id]
 
 
+def primaries_with_slots(topology: Topology) -> set[NodeId]:
+    """Return the primaries that serve slots and can be connected to."""
+    primaries = (shard.primary for shard in topology.shards if shard.slots)
+    return {one.id for one in primaries if one is not None and one.addressable}
+
+
 def standbys(
     topology: Topology, used: AbstractSet[NodeId], down: Collection[NodeId], most: int | None
 ) -> set[NodeId]:

@@ -105,6 +105,20 @@ class SubscriberEvents(Protocol):
         """All that was read has been handled."""
 
 
+class SideChannels(SubscriberEvents, Protocol):
+    """Plain channels on a connection that are no targets of the table; told what comes of them."""
+
+    @property
+    def targets(self) -> frozenset[Target]:
+        """The channels."""
+
+    def put(self, message: Any) -> None:
+        """Take a message: its channel's name, as the server has it, and its data."""
+
+    def closed(self) -> None:
+        """Take that the connection ends."""
+
+
 class Subscriber(Dispatcher):
     """The subscriptions on one connection.
 
@@ -112,6 +126,7 @@ class Subscriber(Dispatcher):
         node: the node's name in the table.
         connection: the connection to the node.
         origin: identifies the server: one server delivers no message twice.
+        side: the channels beside the table's; None: there are none.
         pongs: how many answers to :meth:`ping` came.
         silent: whether nothing answers on the connection, and a second one is being opened.
     """
@@ -130,6 +145,7 @@ class Subscriber(Dispatcher):
         self.connection = connection
         self.origin: object = connection.location
         self.events = events
+        self.side: SideChannels | None = None
         self.pongs = 0
         self.silent = False
         self._outgoing: list[bytes] = []
@@ -150,6 +166,8 @@ class Subscriber(Dispatcher):
         kind = reply[0]
         if kind in _CONFIRMATIONS:
             self._confirmed(kind, reply[1], reply[2])
+        elif kind == b"message" and self.side is not None:  # on a connection of shard channels
+            self.side.put({"channel": reply[1], "data": reply[2]})
         # Other pushes, of client-side caching for instance, are not for a subscriber.
 
     def _confirmed(self, push: bytes, name: bytes | None, count: int) -> None:
@@ -173,9 +191,13 @@ class Subscriber(Dispatcher):
             head.names.discard(name)
             if not head.names and type(head) is not ShardLeave:
                 pending.popleft()
-            self.events.on_confirmed(self, target, subscribed, count)
+            self._events_of(target).on_confirmed(self, target, subscribed, count)
         elif not subscribed:
-            self.events.on_revoked(self, target, count)
+            self._events_of(target).on_revoked(self, target, count)
+
+    def _events_of(self, target: Target) -> SubscriberEvents:
+        side = self.side
+        return self.events if side is None or target not in side.targets else side
 
     # -- what becomes of commands ------------------------------------------------------------------
 
@@ -185,7 +207,7 @@ class Subscriber(Dispatcher):
 
     def refused(self, targets: list[Target], error: RedisError) -> None:
         """Report that the node refused to subscribe to ``targets``."""
-        self.events.on_refused(self, targets, error)
+        self._events_of(targets[0]).on_refused(self, targets, error)
 
     def skip_fence(self) -> None:
         """Drop the expectation of a fence whose reply has just come."""
@@ -243,6 +265,17 @@ class Subscriber(Dispatcher):
         # Where the connection has ended, the reconciler is about to hear of that.
         if outgoing and self.connection.usable:
             self.connection.write(b"".join(outgoing), *expected)
+
+    def open_side(self, side: SideChannels, connection_name: str) -> None:
+        """Subscribe to ``side``'s channels; servers list the connection as ``connection_name``."""
+        self.side = side
+        self._outgoing.append(pack(("CLIENT", "SETNAME", connection_name)))
+        self._expected.append(Ignored())
+        self.subscribe(Kind.CHANNEL, [target.name for target in side.targets])
+        self.send()
+        if self._MESSAGE == b"message":
+            for target in side.targets:
+                self.set_route(target, (side, target.name))
 
     def ping(self) -> None:
         """Ask for a sign of life: any byte that comes back is one."""

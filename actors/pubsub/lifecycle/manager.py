@@ -65,6 +65,14 @@ class Drain(msgspec.Struct, frozen=True):
     call: Call
 
 
+class Unhandled(msgspec.Struct, frozen=True):
+    """What was accepted of these targets since then (loop time) was not handled, and why."""
+
+    targets: list[Target]
+    since: float
+    reason: str
+
+
 class GiveUp(msgspec.Struct, frozen=True):
     """Forget this ``subscribe`` call: it did not succeed, and nobody waits for it any more."""
 
@@ -218,6 +226,8 @@ class SubscriptionManager(Actor[Any]):
                 await _in_portions(self.reconciler.calls.unsubscribe, targets, call)
             case Drain(targets, call):
                 self.reconciler.calls.drain(targets, call)
+            case Unhandled(targets, since, reason):
+                self.reconciler.unhandled(targets, since, reason)
             case GiveUp(call):
                 self.reconciler.calls.give_up(call)
             case ManagerTick.BEGIN:

@@ -126,7 +126,11 @@ class NodeReader(Actor[ReaderTick]):
         )
         self._connected_at, self._greeting = connection.last_read, connection.bytes_read
         connection.add_close_callback(self._ended)
-        reconciler.on_connected(subscriber)
+        gate = reconciler.registry.gate
+        if gate is None:
+            reconciler.on_connected(subscriber)
+        else:
+            gate.attach(subscriber, partial(reconciler.on_connected, subscriber))
         if is_new or self.context.incarnation > 1:
             reconciler.registry.reconnects += 1
         options.ready(self.node)

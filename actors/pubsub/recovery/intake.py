@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.recover import Recover, beginning, seconds_back
@@ -21,6 +21,8 @@ from actors.pubsub.recovery.outlet import Outlet
 from actors.pubsub.recovery.position import Lost, Position, Wish
 from actors.pubsub.recovery.resume import NOT_READ, Resume
 from actors.redis.history.entries import Entry, EntryId, parse_envelope
+
+_MOVED: Final = "another process took the channel over while its history was being read"
 
 
 class Intake:
@@ -137,6 +139,35 @@ class Intake:
         if self._live_at is None:
             self._live_at = time.time()
             self._go_on()
+
+    def take_over(self, since: float | None) -> None:
+        """Take that another process had the channel until now, and that this one has it next.
+
+        Args:
+            since: what came after this time (Unix seconds) the other one did not handle, as far as
+                anybody knows; None: it handles all that came until now.
+        """
+        self._live_at = None
+        if since is None:
+            self.position = Position()
+            self.position.begin_with_next()
+        elif self.resume is None:
+            self.position = Position(since_ms=_milliseconds(since))
+        else:
+            self.position = Position()
+        if self.resume is not None:
+            self.resume.is_known = since is None
+        self._ms = None
+
+    def give_up(self) -> None:
+        """Take that another process has the channel from now on."""
+        self._halt()
+        self._ms, self._live_at = None, None
+        if self in self._histories.behind:
+            self.outlet.tell(Lost(None, _MOVED), self.position.last)
+            self.position = Position()
+            self.position.begin_with_next()
+            self._histories.done(self, self.outlet.settle())
 
     def interrupted(self, gap: Gap) -> None:
         """Take that the subscription had ``gap``: the history is read for what it has."""

@@ -166,6 +166,10 @@ class Position:
         """Take where to begin, before anything was delivered: behind ``last``."""
         self.last, self._since, self._unread = last, None, True
 
+    def begin_with_next(self) -> None:
+        """Take that the next envelope is the beginning, before anything was delivered."""
+        self._next_begins, self._unread = True, False
+
     def read_again(self) -> None:
         """Take that a read came to nothing."""
         self._unread = True

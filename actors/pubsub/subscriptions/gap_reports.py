@@ -42,8 +42,11 @@ class GapReports:
         Where the consumer asked for recovery, the history is read first.
         """
         subscription = self._registry.subscriptions.get(ended.target)
+        gate = self._registry.gate
         if subscription is None:
             return
+        if gate is not None and not gate.keeper.concerns(self._registry.names.own(ended.target)):
+            return  # another process's
         wall = time.time() - self._loop.time()
         gap = Gap(
             ended.target.kind,

@@ -99,6 +99,8 @@ class Reconciler:
             reason: why it ended.
             proven_at: the last proof of life, where what the connection read proves nothing.
         """
+        if subscriber.side is not None:
+            subscriber.side.closed()
         if self.subscribers.get(subscriber.node) is not subscriber:
             return
         del self.subscribers[subscriber.node]
@@ -248,6 +250,21 @@ class Reconciler:
         """What was accepted of ``targets`` between these times may have reached nobody."""
         self.sender.execute(self.table.missed(targets, since, until, reason))
         flush(self.registry.touched)
+
+    def gate_changed(self, targets: Iterable[Target]) -> None:
+        """The gate lets other messages of ``targets`` pass than before."""
+        for target in targets:
+            if target in self.table.rows:
+                self.sender.routes.update(target)
+        flush(self.registry.touched)
+
+    def unhandled(self, targets: Iterable[Target], since: float, reason: str) -> None:
+        """What was accepted of ``targets`` since then was not handled, until they are live."""
+        for target in targets:
+            if self.is_served(target):
+                self.missed([target], since, self._loop.time(), reason)
+            else:
+                self.table.open_gap(target, since, reason)
 
     def update_routes(self) -> None:
         """The placement trusts another node than before, or no longer."""

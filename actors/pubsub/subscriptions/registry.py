@@ -5,7 +5,7 @@ It outlives every connection and every restart of the manager; only the user's c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.delivery.mailbox_writer import HandlerWriter, MailboxWriter
@@ -22,6 +22,7 @@ from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:
+    from actors.pubsub.connection.gate import Gate
     from actors.pubsub.recovery.histories import Histories
     from actors.pubsub.recovery.intake import Intake
 
@@ -159,6 +160,7 @@ class SubscriptionRegistry:
         histories: what the recovering channels share; None: there has been none.
         progress: what the consumers that resume have handled, by the name that messages show.
         not_recovered: called with a target and a gap that its history could not fill.
+        gate: whose messages pass, where several processes own the names; None: all messages pass.
     """
 
     def __init__(
@@ -191,6 +193,7 @@ class SubscriptionRegistry:
         self.histories: Histories[Intake] | None = None
         self.progress: Mapping[Any, Progress] = {}
         self.not_recovered: Callable[[Target, Gap], None] = lambda _target, _gap: None
+        self.gate: Gate | None = None
 
     def _pause_for(self, mailbox: Mailbox) -> None:
         self.pause(mailbox)
@@ -245,6 +248,27 @@ class SubscriptionRegistry:
         if self.nodes is None:
             return [target]
         return [NodeTarget(target.kind, target.name, node) for node in self.nodes]
+
+    def passes(self, node: str, target: Target) -> bool:
+        """Return whether the messages of ``target`` that ``node`` publishes are this process's."""
+        return self.gate is None or self.gate.keeper.passes(node, self.names.own(target))
+
+    def discard(self, targets: Iterable[Target]) -> int:
+        """Take the messages that wait for handlers of ``targets`` out of their mailboxes.
+
+        Returns:
+            how many there were.
+        """
+        count = 0
+        for target in targets:
+            subscription = self.subscriptions.get(target)
+            if subscription is not None and subscription.handler is not None:
+                queue = subscription.writer.mailbox.queue
+                news = [one for one in queue if type(one) is not dict]
+                count += len(queue) - len(news)
+                queue.clear()
+                queue.extend(news)
+        return count
 
     def abandon(self) -> None:
         """Take what handlers will not come to any more out of their mailboxes, and say how much."""

@@ -126,14 +126,14 @@ class FeedRoutes:
         """Route a target whose messages have numbers: all nodes feed it, repeats are dropped."""
         nodes = (node for node in row.nodes if row.feeds(node))
         self._set(target, dict.fromkeys(nodes, intake), intake.label)
-        if row.source is not None:
+        if row.source is not None and self._registry.passes(row.source, target):
             intake.begin()
 
     def _update_alone(self, target: Target, leader: NodeId | None, route: Route) -> None:
         """Route a target that one node delivers, or none, and that no other node has delivered."""
         name = target.name
         for node, subscriber in self._feeders(target).items():
-            if node == leader:
+            if node == leader and self._registry.passes(node, target):
                 subscriber.set_route(target, route)
                 self._last[target] = subscriber
             elif name in subscriber.channels or name in subscriber.patterns:
@@ -198,7 +198,7 @@ class FeedRoutes:
         name = target.name
         for node, subscriber in self._feeders(target).items():
             way = ways.get(node)
-            if way is not None:
+            if way is not None and self._registry.passes(node, target):
                 subscriber.set_route(target, (way, label))
             elif name in subscriber.channels or name in subscriber.patterns:
                 subscriber.set_route(target, None)

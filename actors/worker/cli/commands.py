@@ -51,6 +51,18 @@ def run(
         str,
         typer.Option(metavar="I/N", help="Consume the share of machine I, from 0, of N."),
     ] = "0/1",
+    fleet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="MAILSLOT_FLEET",
+            help="Be a member of this fleet: its processes share all names, also over machines.",
+        ),
+    ] = None,
+    fleet_ttl: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds for which a member's lease holds, by default 2."),
+    ] = None,
     drain_timeout: Annotated[
         float | None,
         typer.Option(min=0.001, help="Seconds in which a stopped worker must finish its work."),
@@ -89,6 +101,8 @@ def run(
         embedded=embedded,
         processes=processes,
         partition=_parsed(Partition.parse, partition, "--partition: "),
+        fleet=fleet,
+        fleet_ttl=fleet_ttl,
         drain_timeout=drain_timeout,
         log_format=log_format,
         http=None if http is None else _parsed(parse_address, http),
@@ -185,6 +199,30 @@ def top(
 
     where = _parsed(parse_address, address)
     return _guarded(lambda: run_top(where, interval))
+
+
+@app.command()
+def fleet(
+    url: Url,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the fleet.")],
+    cluster: Cluster = False,
+    drain: Annotated[
+        str | None,
+        typer.Option(metavar="MEMBER", help="Have this member give all its names to others."),
+    ] = None,
+    names: Annotated[
+        bool, typer.Option("--names", help="Show all names that members own.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second.")] = False,
+) -> int:
+    """Show a fleet: its view, its members, who owns what, rates and waiting messages."""
+    from actors.worker.cli.fleet import FleetLook, look_at_fleet  # noqa: PLC0415
+
+    if drain is not None and watch:
+        raise typer.BadParameter("--drain ends when the member has left: leave out --watch")
+    logs.configure("console", level=logging.ERROR)
+    look = FleetLook(url, name, cluster, drain, names, 1.0 if watch else None)
+    return _guarded(lambda: _run_async(look_at_fleet(look)))
 
 
 def _run_async(command: Coroutine[Any, Any, int]) -> int:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
-from actors.worker.observe.snapshot import FailureNote
+from actors.worker.observe.snapshot import FailureNote, FleetState
 from supervisor.printable import printable
 
 _HELP = (
@@ -63,6 +63,9 @@ def _head(look: Look, problem: str) -> Text:
         for name in ("recovered", "lost", "unknown", "behind"):
             shown += f"  {name} {sum(getattr(one, name) for one in recoveries)}"
     text.append(f"  {rate:.0f}/s  {shown}", style="not bold")
+    for one in snapshots:
+        if one.fleet is not None:
+            text.append("\n  ").append(_text(_fleet_line(one.fleet)))
     if stats.worker.processes:
         up = sum(process.pid is not None for process in stats.worker.processes)
         text.append(f"  processes {up}/{stats.worker.expected}")
@@ -72,6 +75,14 @@ def _head(look: Look, problem: str) -> Text:
     for warning in stats.ready.warnings[:3]:
         text.append("\n  ").append(_text(warning, "yellow"))
     return text
+
+
+def _fleet_line(of: FleetState) -> str:
+    place = "in the view" if of.is_in_view else f"not in the view ({of.phase})"
+    return (
+        f"fleet {of.fleet}: {place} {of.view} of {len(of.members)} members,"
+        f" owns {len(of.owns)} of {of.names}"
+    )
 
 
 def _handlers(look: Look, view: View, room: int) -> Table:

@@ -6,6 +6,7 @@ connected, or with the first message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ from actors.runtime.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
 #: Names of the worker's own actors.
-_RESERVED: Final = ("probe", "sharded-probe", "sampler")
+_RESERVED: Final = ("probe", "sharded-probe", "sampler", "fleet", "fleet-holder", "fleet-reporter")
+_FLEET: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def worker_problems(app: Any) -> Iterator[str]:
@@ -35,6 +37,7 @@ def worker_problems(app: Any) -> Iterator[str]:
         yield f"retry_policy must be a RetryPolicy, or None, not {policy!r}"
     if pubsub["every_primary"] and not app.broker.is_cluster:
         yield "every_primary is for clusters: Worker(..., cluster=True)"
+    yield from _fleet_problems(app)
     yield from _mailbox(pubsub["mailbox"])
     yield from problems_of_bound(pubsub["mailbox"], pubsub["overflow"])
     yield from problems_of_hooks(on_failure=app.on_failure, on_gap=app.on_gap, sink=app.sink)
@@ -46,6 +49,16 @@ def worker_problems(app: Any) -> Iterator[str]:
     yield from _seconds("period", period)
     if app.on_give_up not in ("exit", "restart") and not callable(app.on_give_up):
         yield f"on_give_up must be 'exit', 'restart' or a function, not {app.on_give_up!r}"
+
+
+def _fleet_problems(app: Any) -> Iterator[str]:
+    yield from _seconds("fleet_ttl", app.fleet_ttl)
+    if app.fleet is None:
+        return
+    if not isinstance(app.fleet, str) or _FLEET.fullmatch(app.fleet) is None:
+        yield f"fleet must be 1 to 64 characters of A-Z a-z 0-9 . _ : -, not {app.fleet!r}"
+    if str(app.partition) != "0/1":
+        yield "a fleet's members share all names: leave the partition out"
 
 
 def option_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,10 @@ A = TypeVar("A", bound=type[Actor[Any]] | ActorSpec)
 Hook = Callable[..., Awaitable[None] | None]
 
 
+#: A function, plain or ``async``, that takes a name.
+NameHook = Callable[[str], Awaitable[None] | None]
+
+
 class Registry(Generic[C]):
     """Collects what decorators declare. :meth:`check_declarations` lists what is wrong with it."""
 
@@ -42,6 +46,8 @@ class Registry(Generic[C]):
         self.single_actors: dict[int, str] = {}
         self.startup_hooks: list[Hook] = []
         self.shutdown_hooks: list[Hook] = []
+        self.gain_hooks: list[NameHook] = []
+        self.lose_hooks: list[NameHook] = []
         self.middlewares: list[Middleware] = []
         self._context = context
         self._context_type = context_type
@@ -193,6 +199,23 @@ class Registry(Generic[C]):
         self.shutdown_hooks.append(hook)
         return hook
 
+    def on_gain(self, hook: F) -> F:
+        """Call ``hook`` with each name that this member of the fleet owns from now on.
+
+        Names are those of channels, patterns and actors with ``once=True``. Messages of the name
+        may come a moment earlier.
+        """
+        self.gain_hooks.append(hook)
+        return hook
+
+    def on_lose(self, hook: F) -> F:
+        """Call ``hook`` with each name that this member of the fleet owns no longer.
+
+        What came before is still being handled.
+        """
+        self.lose_hooks.append(hook)
+        return hook
+
     def middleware(self, middleware: F) -> F:
         """Put ``async (message, next)`` around every handler; the first one is outermost."""
         self.middlewares.append(cast(Middleware, middleware))
@@ -217,6 +240,10 @@ class Registry(Generic[C]):
         for what, hooks in (("start-up", self.startup_hooks), ("shutdown", self.shutdown_hooks)):
             for hook in hooks:
                 problems += _hook_problems(what, hook)
+        for what, named in (("on_gain", self.gain_hooks), ("on_lose", self.lose_hooks)):
+            problems += [
+                f"{what} hook {h!r}: it cannot be called" for h in named if not callable(h)
+            ]
         if not self.routes and not self.groups and not self.actors:
             problems.append("there is nothing to run: declare a handler or an actor")
         if problems:

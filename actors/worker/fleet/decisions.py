@@ -60,11 +60,14 @@ class Gained(msgspec.Struct, frozen=True):
         node: where.
         names: what it owns in addition.
         gone: the owners before, where they were dropped. What they had not handled is a gap.
+        fresh: there were no owners before. If there were, and none is gone, they handle what came
+            before this place.
     """
 
     node: str
     names: frozenset[str]
     gone: tuple[Gone, ...]
+    fresh: bool = False
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -81,7 +81,7 @@ class Holdings:
             dead = tuple(gone.member for gone in view.gone if gone.member != self._me)
             if dead and self._may_kill:
                 decisions.append(Fence(dead))
-            decisions.append(Gained(node, gained, view.gone))
+            decisions.append(Gained(node, gained, view.gone, view.fresh))
         return decisions + self._subscribe()
 
     def stop(self) -> list[Decision]:

@@ -31,6 +31,7 @@ from actors.worker.fleet.members import FleetSettings, Member
 from actors.worker.fleet.messages import Commit, Prepare, Reply, Verdict
 from actors.worker.fleet.presence import Presence, looked_after
 from actors.worker.fleet.script import Action
+from actors.worker.fleet.views import NodeViews, View
 
 
 class Phase(Enum):
@@ -79,6 +80,24 @@ class FleetMember:
     def delivers(self, name: str, node: str, now: float) -> bool:
         """Whether a message of ``name`` that ``node`` published is this member's to handle."""
         return not self._lease.is_over(now) and self._holdings.delivers(name, node)
+
+    def owns(self, name: str, node: str) -> bool:
+        """Whether ``name`` is this member's by the view in force at ``node``."""
+        return self._holdings.delivers(name, node)
+
+    @property
+    def views(self) -> NodeViews:
+        """The views in force."""
+        return self._holdings.views
+
+    @property
+    def announced(self) -> View | None:
+        """The view that the member prepares for; None where no change is under way."""
+        return self._holdings.announced
+
+    def lease_is_over(self, now: float) -> bool:
+        """Whether the member may deliver nothing any longer, though it has not noticed yet."""
+        return self._lease.ends != -inf and self._lease.is_over(now)
 
     def wake_at(self) -> float:
         """Return when :meth:`tick` is due."""
@@ -160,7 +179,7 @@ class FleetMember:
         else:
             suspects = self._presence.looked(subscribers)
         every = self._settings.look_every
-        self._look_due = now + (every / 2 if self._presence.in_doubt else every)
+        self._look_due = now + (every / 3 if self._presence.in_doubt else every)
         return [*decisions, *(Call("suspect", str(suspect), now) for suspect in suspects)]
 
     # --- facts: time and the end -------------------------------------------------------------

@@ -68,8 +68,8 @@ class FleetSettings(msgspec.Struct, frozen=True):
             member trusts its lease for ``ttl * (1 - drift)``.
         prepare_within: seconds within which each member of an announced view has to say that it
             is prepared. Who does not is dropped.
-        look_every: seconds between two looks at the presence of other members; half of that where
-            the first look found a member absent.
+        look_every: seconds between two looks at the presence of other members; a third of that
+            where the first look found a member absent.
         may_kill: whether this member may use CLIENT LIST and CLIENT KILL. Where it may not, it
             suspects nobody, and a dead member is replaced when its lease has ended.
     """
@@ -77,7 +77,7 @@ class FleetSettings(msgspec.Struct, frozen=True):
     ttl: float = 2.0
     drift: float = 0.1
     prepare_within: float = 1.0
-    look_every: float = 0.2
+    look_every: float = 0.3
     may_kill: bool = True
 
     def __post_init__(self) -> None:

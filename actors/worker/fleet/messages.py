@@ -74,10 +74,11 @@ class _WireView(msgspec.Struct, forbid_unknown_fields=True):
     number: int
     members: tuple[str, ...]
     gone: tuple[_WireGone, ...]
+    fresh: bool = False
 
     def view(self) -> View:
         gone = tuple(Gone(Member.parse(each.member), each.handled) for each in self.gone)
-        return View(self.number, tuple(map(Member.parse, self.members)), gone)
+        return View(self.number, tuple(map(Member.parse, self.members)), gone, self.fresh)
 
 
 class _WireMessage(msgspec.Struct, forbid_unknown_fields=True):

@@ -94,15 +94,15 @@ local function remove(member)
   leases[member] = nil
   redis.call('HDEL', KEYS[1], 'member ' .. member)
 end
-local function new_view(members, gone)
+local function new_view(members, gone, before)
   local last = math.max(views.committed.number, views.announced.number)
   local view = {number = math.max(last + 1, now), members = members}
-  view.text = string.format('{"number":%.0f,"members":%s,"gone":%s}',
-    view.number, as_list(members), as_list(gone))
+  view.text = string.format('{"number":%.0f,"members":%s,"gone":%s,"fresh":%s}',
+    view.number, as_list(members), as_list(gone), tostring(#before == 0))
   return view
 end
-local function announce(members)
-  store_view('announced', new_view(members, {}))
+local function announce(members, before)
+  store_view('announced', new_view(members, {}, before))
   redis.call('HSET', KEYS[1], 'announced at', now)
   redis.call('DEL', KEYS[2])
   publish('prepare', views.announced)
@@ -111,7 +111,7 @@ local function commit(view)
   store_view('committed', view)
   publish('commit', view)
 end
-local none = {number = 0, members = {}, text = '{"number":0,"members":[],"gone":[]}'}
+local none = {number = 0, members = {}, text = '{"number":0,"members":[],"gone":[],"fresh":true}'}
 views.committed = views.committed or none
 views.announced = views.announced or views.committed
 
@@ -203,17 +203,17 @@ local following = stay
 if is_under_way() then following = those_alive(views.announced.members) end
 local is_broken = is_under_way() and #following < #views.announced.members
 if #owners < #views.committed.members or (is_broken and is_same(following, owners)) then
-  local without = new_view(owners, gone)
+  local without = new_view(owners, gone, views.committed.members)
   store_view('announced', without)
-  if not is_same(following, owners) then announce(following) end
+  if not is_same(following, owners) then announce(following, owners) end
   commit(without)
 elseif is_broken then
-  announce(following)
+  announce(following, owners)
 end
 while true do
   if not is_under_way() then
     if is_same(stay, views.committed.members) then break end
-    announce(stay)
+    announce(stay, views.committed.members)
   end
   local all = true
   for _, text in ipairs(views.announced.members) do all = all and is_prepared(text) end

@@ -23,11 +23,13 @@ class View(msgspec.Struct, frozen=True):
             number of the view before it.
         members: who owns names.
         gone: who was dropped when this view was made, and has to be fenced.
+        fresh: nobody owned anything before this view.
     """
 
     number: int
     members: tuple[Member, ...] = ()
     gone: tuple[Gone, ...] = ()
+    fresh: bool = False
 
     @property
     def ids(self) -> tuple[str, ...]:

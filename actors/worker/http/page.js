@@ -116,6 +116,24 @@ function showRecoveries(stats) {
   byId("recovery").hidden = rows.length === 0;
 }
 
+// The members of the fleet, as any process of this worker knows them.
+function showFleet(stats) {
+  const known = stats.worker.snapshots.map((one) => one.fleet).find((of) => of);
+  const rows = (known ? known.members : []).map((of) => {
+    const row = element("tr");
+    row.append(
+      element("td", of.member === known.member ? `${of.member} (this one)` : of.member),
+      element("td", of.owned === null ? "" : `${of.owned} of ${known.names}`),
+      element("td", of.rate === null ? "" : of.rate.toFixed(1)),
+      element("td", of.waiting === null ? "" : of.waiting),
+      element("td", of.at === null ? "not yet" : clock(of.at)),
+    );
+    return row;
+  });
+  byId("members").tBodies[0].replaceChildren(...rows);
+  byId("fleet").hidden = !known;
+}
+
 function showLogs(stats) {
   const all = (name) => stats.worker.snapshots.flatMap((one) => one[name]);
   const gaps = all("recent_gaps").sort((a, b) => b.until - a.until).slice(0, 20);
@@ -165,6 +183,7 @@ function show(stats) {
   showHandlers();
   showPaths(stats);
   showRecoveries(stats);
+  showFleet(stats);
   showLogs(stats);
   const list = element("ul");
   list.append(branch(stats.worker.tree));

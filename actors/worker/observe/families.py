@@ -92,6 +92,7 @@ def families(worker: WorkerSnapshot) -> Iterator[Family]:
     yield from _of_handlers(worker.snapshots)
     yield from _of_paths(worker.snapshots)
     yield from _of_recoveries(worker.snapshots)
+    yield from _of_fleets(worker.snapshots)
 
 
 def _gauge(name: str, text: str, labels: list[str], samples: Iterable[Sample]) -> Family:
@@ -174,3 +175,14 @@ def _of_recoveries(snapshots: Iterable[Snapshot]) -> Iterator[Family]:
         yield _counter(metric, text, labels, [(key, getattr(one, name)) for key, one in found])
     for name, (metric, text) in _RECOVERY_GAUGES.items():
         yield _gauge(metric, text, labels, [(key, getattr(one, name)) for key, one in found])
+
+
+def _of_fleets(snapshots: Iterable[Snapshot]) -> Iterator[Family]:
+    found = [([str(one.process)], one.fleet) for one in snapshots if one.fleet is not None]
+    for metric, text, value in (
+        ("fleet_in_view", "1 if the process is in the committed view.", lambda of: of.is_in_view),
+        ("fleet_members", "Members of the committed view.", lambda of: len(of.members)),
+        ("fleet_view", "The number of the committed view.", lambda of: of.view),
+        ("fleet_owned_names", "Names that the process owns.", lambda of: len(of.owns)),
+    ):
+        yield _gauge(metric, text, ["process"], [(key, float(value(of))) for key, of in found])

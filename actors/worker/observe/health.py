@@ -80,6 +80,8 @@ def _problems(one: Snapshot) -> list[str]:
     if one.state is not State.RUNNING:
         return [_why_not_running(one)]
     reasons = []
+    if one.fleet is not None and not one.fleet.is_in_view:
+        reasons.append(f"it is not in the committed view of fleet {one.fleet.fleet}")
     if one.unconfirmed:
         shown = ", ".join(one.unconfirmed[:_NAMED])
         more = len(one.unconfirmed) - _NAMED

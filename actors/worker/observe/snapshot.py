@@ -85,6 +85,29 @@ class RecoveryState(msgspec.Struct, frozen=True):
     seconds: float  # how long at least one channel was behind
 
 
+class MemberState(msgspec.Struct, frozen=True):
+    """A member of the fleet, as it reported last; None: it has not reported yet."""
+
+    member: str
+    at: float | None = None  # when it reported, in Unix seconds
+    owned: int | None = None  # how many names it owns
+    rate: float | None = None  # messages a second
+    waiting: int | None = None  # messages that wait in its mailboxes
+
+
+class FleetState(msgspec.Struct, frozen=True):
+    """This process as a member of a fleet, and the others."""
+
+    fleet: str
+    member: str  # the member that this process is
+    phase: str  # new, joining, joined, leaving, ended; drained: an operator asked it to leave
+    is_in_view: bool  # whether it is in the committed view, with a lease
+    view: int  # the number of that view
+    owns: tuple[str, ...]  # the names that it owns
+    names: int  # how many names the members own together
+    members: tuple[MemberState, ...]  # those of the view
+
+
 class GapNote(msgspec.Struct, frozen=True):
     """A gap that was reported."""
 
@@ -138,6 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         gave_up: why the worker gave up inside another program; None: it runs, or did not give up.
         health: from when on the worker is degraded.
         bounds: the upper bounds of the histograms of handlers, in seconds.
+        fleet: this process as a member of a fleet; None: it belongs to none.
     """
 
     name: str
@@ -165,6 +189,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     gave_up: str | None = None
     health: Health = Health()
     bounds: tuple[float, ...] = ()
+    fleet: FleetState | None = None
 
 
 class ProcessState(msgspec.Struct, frozen=True):

@@ -80,6 +80,9 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
         if options.embedded:
             url = await stack.enter_async_context(embedded(app))
             options = msgspec.structs.replace(options, url=url)
+        if app.fleet is not None:
+            fleet, ttl = app.fleet, app.fleet_ttl
+            options = msgspec.structs.replace(options, fleet=fleet, fleet_ttl=ttl)
         processes = Processes(app.name, app.drain_timeout, hook_seconds(app), options)
         if options.http is not None:
             await stack.enter_async_context(serve_http(options.http, processes.worker_snapshot))

@@ -21,6 +21,7 @@ from actors.worker.process.child import ChildProcess
 from actors.worker.process.runner import RunOptions
 from actors.worker.process.signals import Acts, Signals
 from actors.worker.run.exit_codes import ExitCode
+from actors.worker.run.partition import Partition
 from supervisor import (
     Child,
     ChildSpec,
@@ -63,7 +64,7 @@ class Processes:
         self._forced = hook_seconds + _GRACE
         self.processes = [
             ChildProcess(index, share, options.command(), options.url)
-            for index, share in enumerate(options.partition.split(options.processes))
+            for index, share in enumerate(_shares(options))
         ]
         # Dynamic, and without first children: the processes are independent, so they stop side by
         # side, and start_child() starts them side by side.
@@ -201,6 +202,13 @@ class Processes:
         nodes = tuple(replace(node, children=below.get(node.id, ())) for node in tree.children)
         tree = replace(tree, children=nodes)
         return WorkerSnapshot(self.name, states, len(states), snapshots, tree)
+
+
+def _shares(options: RunOptions) -> list[Partition]:
+    """Return the names that fall to each process; in a fleet that changes all the time."""
+    if options.fleet is not None:
+        return [options.partition] * options.processes
+    return options.partition.split(options.processes)
 
 
 def _code_of(error: BaseException | None) -> int:

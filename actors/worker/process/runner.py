@@ -39,6 +39,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     embedded: bool = False  # start a server for the app
     processes: int = 1  # how many processes to run
     partition: Partition = Partition()  # the names that fall to this machine
+    fleet: str | None = None  # the fleet, instead of the app's own; None: the app's own
+    fleet_ttl: float | None = None  # instead of the app's own; None: the app's own
     drain_timeout: float | None = None  # instead of the app's own; None: the app's own
     log_format: str = "console"  # console or json
     http: tuple[str, int] | None = None  # the address of the HTTP port; None: there is none
@@ -51,6 +53,10 @@ class RunOptions(msgspec.Struct, frozen=True):
             app.at(self.url)
         if self.drain_timeout is not None:
             app.drain_timeout = self.drain_timeout
+        if self.fleet is not None:
+            app.fleet = self.fleet
+        if self.fleet_ttl is not None:
+            app.fleet_ttl = self.fleet_ttl
         app.partition = self.partition
 
     def command(self) -> list[str]:
@@ -63,6 +69,10 @@ class RunOptions(msgspec.Struct, frozen=True):
         command += ["--log-format", self.log_format]
         if self.drain_timeout is not None:
             command += ["--drain-timeout", str(self.drain_timeout)]
+        if self.fleet is not None:
+            command += ["--fleet", self.fleet]
+        if self.fleet_ttl is not None:
+            command += ["--fleet-ttl", str(self.fleet_ttl)]
         if not self.freeze:
             command += ["--no-gc-freeze"]
         return command

@@ -16,6 +16,8 @@ from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import C, Registry
+from actors.worker.membership.sources import as_name
+from actors.worker.membership.start import FleetOptions
 from actors.worker.observe.health_limits import Health
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
@@ -61,6 +63,9 @@ class Worker(Registry[C]):
         on_gap: called for gaps of handlers without a hook of their own.
         mailbox: the bound of the mailboxes of handlers that do not set one.
         overflow: the overflow policy of those mailboxes.
+        fleet: the name of the fleet that this process is a member of: its members own the names
+            together, each name at one member; None: this process has all names of its partition.
+        fleet_ttl: seconds for which a member's lease holds that does not renew it.
         every_primary: subscribe to channels and patterns on every primary of the cluster, for
             keyspace notifications; shard channels are where they are.
         health: from when on ``/ready`` calls the worker degraded.
@@ -95,6 +100,8 @@ class Worker(Registry[C]):
         overflow: Overflow | str | None = None,
         every_primary: bool = False,
         health: Health = Health(),  # noqa: B008 - frozen
+        fleet: str | None = None,
+        fleet_ttl: float = 2.0,
         intensity: int | None = 5,
         period: float = 30.0,
         on_give_up: OnGiveUp = "restart",
@@ -110,6 +117,8 @@ class Worker(Registry[C]):
         self.start_timeout = start_timeout
         #: The channels, patterns and single actors that fall to this process.
         self.partition: Partition = WHOLE
+        self.fleet = fleet
+        self.fleet_ttl = fleet_ttl
         #: The number of this process among several, from 0.
         self.process = 0
         #: The process that this one replaces: handlers are told the gap between the two.
@@ -172,9 +181,14 @@ class Worker(Registry[C]):
         """Return whether ``name`` falls to this process; for exactly one process it does.
 
         For work that one process of several has to do: ``if app.owns("report")``. Channels,
-        patterns and actors with ``once=True`` are distributed by the same rule.
+        patterns and actors with ``once=True`` are distributed by the same rule. In a fleet the
+        answer follows the committed view: False before this process is in the view.
         """
-        return self.partition.has(name)
+        if self.fleet is None:
+            return self.partition.has(name)
+        components = self._run.components
+        run = None if components is None else components.fleet
+        return run is not None and run.membership.has(as_name(name))
 
     # -- start and stop ----------------------------------------------------------------------------
 
@@ -210,8 +224,10 @@ class Worker(Registry[C]):
         return RunSettings(
             broker=self.broker,
             partition=self.partition,
+            fleet=None if self.fleet is None else FleetOptions(self.fleet, self.fleet_ttl),
             process=self.process,
-            previous=self.previous,
+            # In a fleet it is the successors of its names that tell what it has missed.
+            previous=self.previous if self.fleet is None else None,
             drain_timeout=self.drain_timeout,
             shutdown_timeout=self.shutdown_timeout,
             probe_interval=self.probe_interval,

@@ -87,25 +87,36 @@ class Broker(msgspec.Struct, frozen=True):
         return actors.Redis.from_url(self.where, **options)
 
     def pubsubs(
-        self, client: Any, subscriptions: Subscriptions, options: Mapping[str, Any]
+        self,
+        client: Any,
+        subscriptions: Subscriptions,
+        options: Mapping[str, Any],
+        *,
+        gated: bool = False,
     ) -> list[BasePubSub[Any]]:
-        """Return up to two pub/sub objects: one for shard channels, one for everything else."""
+        """Return up to two pub/sub objects: one for shard channels, one for everything else.
+
+        They subscribe to ``subscriptions`` when they are entered, or with ``gated`` to none: then
+        there is one at least.
+        """
         made = []
         options, every_primary = dict(options), {}
         if options.pop("every_primary", False):
             every_primary = {"every_primary": True}  # clusters alone have this option
-        channels, patterns = (subscriptions.get(k, {}) for k in (Kind.CHANNEL, Kind.PATTERN))
-        if channels or patterns:
+        channels, patterns, shards = (
+            subscriptions.get(kind, {}) for kind in (Kind.CHANNEL, Kind.PATTERN, Kind.SHARD)
+        )
+        if channels or patterns or (gated and not shards):
             made.append(
                 client.pubsub(
-                    channel_handlers=channels,
-                    pattern_handlers=patterns,
+                    channel_handlers={} if gated else channels,
+                    pattern_handlers={} if gated else patterns,
                     **every_primary,
                     **options,
                 )
             )
-        if shards := subscriptions.get(Kind.SHARD):
-            made.append(client.sharded_pubsub(channel_handlers=shards, **options))
+        if shards:
+            made.append(client.sharded_pubsub(channel_handlers={} if gated else shards, **options))
         return made
 
     @property

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from actors.pubsub.api.base import BasePubSub
@@ -26,6 +27,8 @@ from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.middleware import compose
 from actors.worker.declare.registry import Registry
 from actors.worker.declare.routes import KINDS, Route, actor_spec
+from actors.worker.membership.start import FleetHooks, FleetOptions, FleetRun
+from actors.worker.membership.work import Work
 from actors.worker.observe.counters import Counters
 from actors.worker.run.broker import Subscriptions, connect
 from actors.worker.run.delivery_probe import Prober
@@ -51,6 +54,7 @@ class RunComponents:
         settings: RunSettings,
         system: ActorSystem,
         counters: Counters,
+        work: Work,
     ) -> None:
         self.system = system
         self.settings = settings
@@ -59,23 +63,28 @@ class RunComponents:
         self.client: Any = None
         self._declared = declared
         self._counters = counters
+        self._work = work
         self._actors: list[ActorRef[Any]] = []
         self._probers: list[ActorRef[Any]] = []
         # Closed until handlers have heard of the gap that the previous process left.
         self._gate = None if settings.previous is None else asyncio.Event()
+        #: This process as a member; None: the worker belongs to no fleet.
+        self.fleet: FleetRun | None = None
 
     # -- start -------------------------------------------------------------------------------------
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; ``stack`` closes it again."""
-        declared, settings, context = self._declared, self.settings, self._declared.context_type
+        declared, settings = self._declared, self.settings
         self.client = client = await connect(settings.broker, settings.pubsub["start_timeout"])
         stack.push_async_exit(client)
         chain = compose(declared.middlewares)
-        times = self._counters.times
-        builder = HandlerBuilder(lambda: declared.context, chain, self._gate, times)
-        for spec in declared.actors_of(settings.partition.has):
-            ref = self.system.spawn(actor_spec(spec, builder, context))
+        builder = HandlerBuilder(lambda: declared.context, chain, self._gate, self._counters.times)
+        spawn = self._spawner(builder)
+        # Of a fleet, the member has actors that run once that holds their names.
+        has = settings.partition.has if settings.fleet is None else lambda _: False
+        for spec in declared.actors_of(has):
+            ref = spawn(spec)
             self._actors.append(ref)
             await ref.started()
         handlers: dict[Kind, dict[Any, Handler]] = {}
@@ -83,8 +92,11 @@ class RunComponents:
             self._add(handlers, route, [route.name], builder)
         for group in declared.groups:
             self._add(handlers, group.route, await group.find(), builder)
-        await self._subscribe(stack, handlers)
-        await self._report_what_was_missed(handlers)
+        if settings.fleet is None:
+            await self._subscribe(stack, settings.broker.pubsubs(client, handlers, self._options()))
+            await self._report_what_was_missed(handlers)
+        else:
+            await self._join(stack, settings.fleet, handlers, spawn)
         stack.push_async_callback(self._stop_probes)
         self._start_probes()
         await asyncio.gather(*(prober.started() for prober in self._probers))
@@ -106,9 +118,36 @@ class RunComponents:
             if self.settings.partition.has(name):
                 known[name] = handler
 
-    async def _subscribe(self, stack: AsyncExitStack, handlers: Subscriptions) -> None:
+    def _spawner(self, builder: HandlerBuilder) -> Callable[[ActorSpec], ActorRef[Any]]:
+        context = self._declared.context_type
+        return lambda spec: self.system.spawn(actor_spec(spec, builder, context))
+
+    async def _join(
+        self,
+        stack: AsyncExitStack,
+        fleet: FleetOptions,
+        handlers: Subscriptions,
+        spawn: Callable[[ActorSpec], ActorRef[Any]],
+    ) -> None:
+        """Be a member of ``fleet``, whose members own all names together."""
+        declared, settings = self._declared, self.settings
+        broker = settings.broker
+        pubsubs = broker.pubsubs(self.client, handlers, self._options(), gated=True)
+        single = {
+            name: partial(spawn, declared.actors[number])
+            for number, name in declared.single_actors.items()
+        }
+        hooks = FleetHooks(single, declared.gain_hooks, declared.lose_hooks)
+        run = FleetRun(fleet, self.client, self.system, is_cluster=broker.is_cluster)
+        await run.start(stack, pubsubs, handlers, hooks, self._work)
+        self.fleet = run
+        await self._subscribe(stack, pubsubs)
+        await run.joined(settings.pubsub["start_timeout"])
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of the pub/sub objects."""
         settings, counters = self.settings, self._counters
-        options = {
+        return {
             "system": self.system,
             "ignore_subscribe_messages": True,
             "unsubscription_timeout": 1.0,
@@ -116,7 +155,9 @@ class RunComponents:
             "on_failure": counters.failure_sink(settings.on_failure),
             **settings.pubsub,
         }
-        for pubsub in settings.broker.pubsubs(self.client, handlers, options):
+
+    async def _subscribe(self, stack: AsyncExitStack, pubsubs: list[BasePubSub[Any]]) -> None:
+        for pubsub in pubsubs:
             try:
                 await stack.enter_async_context(pubsub)
             except ExceptionGroup as group:
@@ -171,6 +212,8 @@ class RunComponents:
     async def stop(self, *, drain: bool) -> None:
         """Stop everything in order; with ``drain``, handlers and actors empty their mailboxes."""
         await self._stop_probes()
+        if drain and self.fleet is not None:
+            await self.fleet.leave()
         pubsubs = self.pubsubs
         await asyncio.gather(*(one.drain() if drain else one.close() for one in pubsubs))
         for ref in reversed(self._actors):

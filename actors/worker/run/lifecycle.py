@@ -84,7 +84,7 @@ class WorkerRun:
         if declared.wants_context:
             declared.context  # noqa: B018 - raises if it is missing, before any message comes
         self.components = observer.components = RunComponents(
-            declared, settings, system, self.counters
+            declared, settings, system, self.counters, observer
         )
         await self.components.start(self.stack)
         system.spawn(Sampler, observer, name="sampler", restart="permanent")

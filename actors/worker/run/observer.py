@@ -14,13 +14,16 @@ from actors.pubsub.handlers.concurrent_actor import WORKER_PREFIX
 from actors.pubsub.handlers.failure_span import FailureSpan
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor
+from actors.worker.fleet.reports import Report
 from actors.worker.observe.counters import Counters
 from actors.worker.observe.health_limits import Health
 from actors.worker.observe.loop_lag import LagMeter
 from actors.worker.observe.recent import Counts, Recent
 from actors.worker.observe.snapshot import (
     Durations,
+    FleetState,
     HandlerState,
+    MemberState,
     RecoveryState,
     Snapshot,
     State,
@@ -104,6 +107,7 @@ class Observer:
             gave_up=gave_up,
             health=Health() if settings is None else settings.health,
             bounds=BOUNDS,
+            fleet=None if running is None else _fleet_state(running),
         )
 
     def handled_until(self) -> float:
@@ -118,6 +122,16 @@ class Observer:
             open_gaps = [pubsub.missing_since() for pubsub in self.components.pubsubs]
             seconds += [loop_time - since for since in open_gaps if since is not None]
         return now - max(seconds)
+
+    def received(self) -> int:
+        """Return how many messages came, without probes."""
+        if self.components is not None:
+            self._count_received(self.components)
+        return self._received_shown
+
+    def waiting(self) -> int:
+        """Return how many messages wait for handlers and actors."""
+        return 0 if self.components is None else self.components.left()
 
     def look(self) -> None:
         """Update the ages of messages, the count of those received, and handlers' counts."""
@@ -202,6 +216,31 @@ class Observer:
 def _durations(histogram: Histogram) -> Durations | None:
     counts = tuple(histogram.counts)
     return Durations(counts, histogram.seconds) if any(counts) else None
+
+
+def _fleet_state(components: RunComponents) -> FleetState | None:
+    if components.fleet is None:
+        return None
+    membership = components.fleet.membership
+    view = membership.view
+    members = () if view is None else view.members
+    reports = membership.reports
+    return FleetState(
+        fleet=membership.fleet,
+        member=str(membership.me),
+        phase="drained" if membership.drained else membership.member.phase.value,
+        is_in_view=membership.is_in_view,
+        view=0 if view is None else view.number,
+        owns=membership.shown_names(),
+        names=len(membership.names),
+        members=tuple(_member_state(str(member), reports.get(str(member))) for member in members),
+    )
+
+
+def _member_state(member: str, report: Report | None) -> MemberState:
+    if report is None:
+        return MemberState(member)
+    return MemberState(member, report.at, report.owned, report.rate, report.waiting)
 
 
 def _recovery(name: str, stats: PubSubStats) -> RecoveryState:

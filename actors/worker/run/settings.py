@@ -8,6 +8,7 @@ import msgspec
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.types import GapCallback
+from actors.worker.membership.start import FleetOptions
 from actors.worker.observe.health_limits import Health
 from actors.worker.run.broker import Broker
 from actors.worker.run.partition import Partition
@@ -26,6 +27,7 @@ class RunSettings(msgspec.Struct, frozen=True):
 
     broker: Broker
     partition: Partition
+    fleet: FleetOptions | None  # the fleet whose members own the names; None: there is none
     process: int  # the number of this process, from 0
     previous: Previous | None  # the process that this one replaces, or None
     drain_timeout: float

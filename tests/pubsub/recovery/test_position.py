@@ -246,3 +246,21 @@ def test_an_entry_of_somebody_else_counts_and_is_not_delivered():
     position.begin_read()
     page = [*entries(10), Entry(EntryId(1000, 11), None), *entries(12)]
     assert shown(position.page(TEN, page, complete=True)) == ["12"]
+
+
+def test_f2_a_channel_that_is_handed_over_begins_with_the_next_envelope():
+    position = Position()
+    position.begin_with_next()
+    assert position.wish is None
+    assert shown(position.envelope(envelope(41))) == ["41"]
+    assert position.last == EntryId(1000, 41)
+    assert shown(position.envelope(envelope(42))) == ["42"]
+    assert position.wish is None
+
+
+def test_f2_a_gap_before_that_envelope_is_read_from_the_history():
+    position = Position()
+    position.begin_with_next()
+    position.interrupted(900)
+    assert position.wish is Wish.PAGE
+    assert position.start == EntryId(900, 0)

@@ -11,7 +11,7 @@ from actors.worker.fleet.members import FleetSettings, Gone, Member
 from actors.worker.fleet.messages import Commit, Prepare, Reply, Verdict
 from actors.worker.fleet.views import View
 
-NO_VIEW = View(0)
+NO_VIEW = View(0, fresh=True)
 
 Published = list[Prepare | Commit]
 
@@ -49,7 +49,7 @@ class Record:
             if not self.under_way:
                 if self.stay == self.committed.members:
                     break
-                self.announce(self.stay)
+                self.announce(self.stay, self.committed.members)
             if not self.prepared.issuperset(self.announced.members):
                 break
             self.commit(self.announced)
@@ -97,13 +97,13 @@ class Record:
             following = tuple(filter(self.is_alive, self.announced.members))
         broken = self.under_way and following != self.announced.members
         if alive != self.committed.members or (broken and following == alive):
-            without = self.new_view(alive, gone)
+            without = self.new_view(alive, self.committed.members, gone)
             self.announced = without
             if following != alive:
-                self.announce(following)
+                self.announce(following, alive)
             self.commit(without)
         elif broken:
-            self.announce(following)
+            self.announce(following, alive)
 
     def remove_who_left(self, me: Member, verdict: Verdict) -> Verdict:
         for lease in list(self.leases.values()):
@@ -112,8 +112,8 @@ class Record:
                 verdict = Verdict.LEFT if lease.member == me else verdict
         return verdict
 
-    def announce(self, members: tuple[Member, ...]) -> None:
-        self.announced = self.new_view(members)
+    def announce(self, members: tuple[Member, ...], before: tuple[Member, ...]) -> None:
+        self.announced = self.new_view(members, before)
         self.announced_at = self.now
         self.prepared = set()
         self.published.append(Prepare(self.announced))
@@ -122,9 +122,11 @@ class Record:
         self.committed = view
         self.published.append(Commit(view))
 
-    def new_view(self, members: tuple[Member, ...], gone: tuple[Gone, ...] = ()) -> View:
+    def new_view(
+        self, members: tuple[Member, ...], before: tuple[Member, ...], gone: tuple[Gone, ...] = ()
+    ) -> View:
         last = max(self.committed.number, self.announced.number)
-        return View(max(last + 1, self.now), members, gone)
+        return View(max(last + 1, self.now), members, gone, not before)
 
     def is_alive(self, member: Member) -> bool:
         lease = self.leases.get(member.id)

@@ -1,0 +1,58 @@
+"""What a member owns, and from whom it has it: fact by fact."""
+
+from __future__ import annotations
+
+from actors.pubsub.api.gated import Takeover
+from actors.worker.fleet.decisions import Gained
+from actors.worker.fleet.members import Gone, Member
+from actors.worker.membership.ownership import Ownership
+
+NAMES = frozenset("ab")
+DEAD = Gone(Member("dead", "1"), 5_000)
+SILENT = Gone(Member("silent", "1"), 0)
+
+
+def test_f2_names_are_handed_over_once_however_many_nodes_say_so():
+    ownership = Ownership()
+    handed = Takeover(None, "handed over")
+    assert ownership.gained(Gained("n1", NAMES, ()), 0.0) == dict.fromkeys(NAMES, handed)
+    assert ownership.gained(Gained("n2", NAMES, ()), 0.0) == {}
+    assert ownership.takeover_of("a") == handed
+    assert ownership.held(["n1", "n2"]) == NAMES
+    assert ownership.lost("n1", ["a"]) == []
+    assert ownership.held(["n1", "n2"]) == {"b"}
+    assert ownership.lost("n2", ["a"]) == ["a"]
+    assert ownership.takeover_of("a") is None
+    assert ownership.all() == {"b"}
+
+
+def test_f3_what_a_dead_member_has_not_handled_begins_where_it_said_last():
+    ownership = Ownership()
+    found = ownership.gained(Gained("n1", NAMES, (DEAD,)), 3.0)
+    assert {takeover.since for takeover in found.values()} == {5.0}
+    assert found["a"].reason == "taken over from dead/1, which is gone"
+    assert ownership.gained(Gained("n1", frozenset("c"), (DEAD, SILENT)), 3.0)["c"].since == 3.0
+
+
+def test_f1_where_nobody_owned_names_before_there_is_nothing_to_take_over():
+    ownership = Ownership()
+    assert ownership.gained(Gained("n1", NAMES, (), fresh=True), 0.0) == {}
+    assert ownership.takeover_of("a") is None
+
+
+def test_f3_the_only_member_takes_over_from_itself_once_after_its_lease_was_over():
+    ownership = Ownership()
+    ownership.gained(Gained("n1", NAMES, (), fresh=True), 0.0)
+    ownership.stop(41.0)
+    assert ownership.all() == set()
+    found = ownership.gained(Gained("n1", NAMES, (), fresh=True), 0.0)
+    assert {takeover.since for takeover in found.values()} == {41.0}
+    assert ownership.gained(Gained("n1", frozenset("c"), (), fresh=True), 0.0) == {}
+
+
+def test_f3_what_others_took_meanwhile_they_have_handled():
+    ownership = Ownership()
+    ownership.gained(Gained("n1", NAMES, (), fresh=True), 0.0)
+    ownership.stop(41.0)
+    found = ownership.gained(Gained("n1", NAMES, ()), 0.0)
+    assert {takeover.since for takeover in found.values()} == {None}
