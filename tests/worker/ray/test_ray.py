@@ -36,9 +36,9 @@ APP = "tests.worker.ray.shop:app"
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with two_nodes() as cluster:
-        yield cluster
+def nodes():
+    with two_nodes() as nodes:
+        yield nodes
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def ready(fleet, members):
     return await eventually(asked, timeout=60, every=0.2)
 
 
-async def test_scaling_and_draining_lose_nothing(cluster, server, client):
+async def test_scaling_and_draining_lose_nothing(nodes, server, client):
     fleet = await deploy(APP, 2, server)
     try:
         members = await ready(fleet, 2)
@@ -127,39 +127,52 @@ async def test_scaling_and_draining_lose_nothing(cluster, server, client):
     assert fleet.members() == []
 
 
-async def test_a_node_that_dies_has_its_members_elsewhere_and_nothing_is_handled_twice(
-    cluster, server, client
+@pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
+async def test_a_node_that_is_gone_has_its_members_elsewhere_and_nothing_is_handled_twice(
+    nodes, server, client, signum
 ):
+    """Of a node that only stands still, the member goes on beside the one that Ray starts for it."""
+    second = nodes.second()  # in the main thread: Ray installs signal handlers
     fleet = await deploy(APP, 2, server)
     try:
         members = await ready(fleet, 2)
-        victim = cluster.list_all_nodes()[-1]
-        (lost,) = [one for one in members if one.node == victim.node_id]
-        (left,) = [one for one in members if one.node != victim.node_id]
+        (lost,) = [one for one in members if one.node == second]
+        (left,) = [one for one in members if one.node != second]
         async with load(client) as published:
             await eventually(lambda: len(published) > 200, timeout=20)
-            os.kill(raylet_of(victim), signal.SIGKILL)
-            more = len(published) + 400
-            await eventually(lambda: len(published) > more, timeout=30)
-            back = {one.name: one for one in await ready(fleet, 2)}
-            assert back[left.name].pid == left.pid
-            assert back[lost.name].pid != lost.pid
-            assert {one.node for one in back.values()} == {left.node}
+            nodes.signal_second(signum)
+
+            async def back():
+                found = {one.name: one for one in await ready(fleet, 2)}
+                return found if found[lost.name].pid != lost.pid else None
+
+            found = await eventually(back, timeout=60, every=0.2)
+            assert found[left.name].pid == left.pid
+            assert {one.node for one in found.values()} == {left.node}
+            assert signum == signal.SIGKILL or is_running(lost.pid)
             since = len(published)
             await eventually(lambda: len(published) > since + 200, timeout=20)
         await asyncio.to_thread(fleet.drain)
+
+        async def all_handled():
+            return set(published[since:]) <= set(await handled(client))
+
+        await eventually(all_handled, timeout=20)
         assert await twice(client) == []
-        assert set(published[since:]) <= set(await handled(client))
     finally:
         await asyncio.to_thread(fleet.drain)
+        await asyncio.to_thread(nodes.remove_second)
 
 
-def raylet_of(node):
-    (raylet,) = node.all_processes["raylet"]
-    return raylet.process.pid
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
-async def test_a_member_that_ends_by_itself_is_restarted(cluster, server, client):
+async def test_a_member_that_ends_by_itself_is_restarted(nodes, server, client):
     fleet = await deploy(APP, 1, server)
     try:
         (before,) = await ready(fleet, 1)
@@ -174,7 +187,7 @@ async def test_a_member_that_ends_by_itself_is_restarted(cluster, server, client
         await asyncio.to_thread(fleet.drain)
 
 
-async def test_what_a_member_cannot_start_for_is_raised_and_nothing_stays(cluster, server):
+async def test_what_a_member_cannot_start_for_is_raised_and_nothing_stays(nodes, server):
     with pytest.raises(ValueError, match="no shop today"):
         await deploy("tests.worker.ray.shop:refused", 1, server)
     names = await asyncio.to_thread(ray_names)
