@@ -23,11 +23,12 @@ _ENVIRONMENT = {
     # Else Ray puts an address that other machines reach in the place of 127.0.0.1.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-#: A node that does not answer is taken for dead within about two seconds.
+#: A node that does not answer is taken for dead within about six seconds; one that is only slow,
+#: on a busy machine, is not.
 _HEALTH = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
+    "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
 }
 

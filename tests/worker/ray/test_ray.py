@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(
         find_spec("ray") is None, reason="Ray is not installed: it has no wheel for this Python"
     ),
-    pytest.mark.timeout(150),
+    pytest.mark.timeout(300),
     # Ray's own, of objects that it leaves to the end of the process.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]
@@ -57,7 +57,7 @@ async def deploy(app, members, server):
     # Imported here, as Ray itself in the fixture.
     from actors.worker.ray import deploy
 
-    return await asyncio.to_thread(deploy, app, members, url=server.url)
+    return await asyncio.to_thread(deploy, app, members, url=server.url, timeout=120)
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def ready(fleet, members):
         found = await asyncio.to_thread(fleet.status)
         return found if sum(one.ready for one in found) == members else None
 
-    return await eventually(asked, timeout=60, every=0.2)
+    return await eventually(asked, timeout=120, every=0.2)
 
 
 async def test_scaling_and_draining_lose_nothing(nodes, server, client):
@@ -109,14 +109,14 @@ async def test_scaling_and_draining_lose_nothing(nodes, server, client):
         assert len({one.node for one in members}) == 2
         assert {one.state for one in members} == {"running"}
         async with load(client) as published:
-            await eventually(lambda: len(published) > 200, timeout=20)
+            await eventually(lambda: len(published) > 200, timeout=60)
             await asyncio.to_thread(fleet.scale, 3)
             again = await deploy(APP, 3, server)
             assert len(await ready(again, 3)) == 3
             await asyncio.to_thread(fleet.scale, 1)
             assert fleet.members() == ["shop-0"]
             more = len(published) + 200
-            await eventually(lambda: len(published) > more, timeout=20)
+            await eventually(lambda: len(published) > more, timeout=60)
         drained = await asyncio.to_thread(fleet.drain)
         assert {name: one.in_time for name, one in drained.items()} == {"shop-0": True}
         counts = await handled(client)
@@ -139,25 +139,25 @@ async def test_a_node_that_is_gone_has_its_members_elsewhere_and_nothing_is_hand
         (lost,) = [one for one in members if one.node == second]
         (left,) = [one for one in members if one.node != second]
         async with load(client) as published:
-            await eventually(lambda: len(published) > 200, timeout=20)
+            await eventually(lambda: len(published) > 200, timeout=60)
             nodes.signal_second(signum)
 
             async def back():
                 found = {one.name: one for one in await ready(fleet, 2)}
                 return found if found[lost.name].pid != lost.pid else None
 
-            found = await eventually(back, timeout=60, every=0.2)
+            found = await eventually(back, timeout=120, every=0.2)
             assert found[left.name].pid == left.pid
             assert {one.node for one in found.values()} == {left.node}
             assert signum == signal.SIGKILL or is_running(lost.pid)
             since = len(published)
-            await eventually(lambda: len(published) > since + 200, timeout=20)
+            await eventually(lambda: len(published) > since + 200, timeout=60)
         await asyncio.to_thread(fleet.drain)
 
         async def all_handled():
             return set(published[since:]) <= set(await handled(client))
 
-        await eventually(all_handled, timeout=20)
+        await eventually(all_handled, timeout=60)
         assert await twice(client) == []
     finally:
         await asyncio.to_thread(fleet.drain)
@@ -182,7 +182,7 @@ async def test_a_member_that_ends_by_itself_is_restarted(nodes, server, client):
             (member,) = await asyncio.to_thread(fleet.status)
             return member.ready and member.pid != before.pid
 
-        await eventually(restarted, timeout=60, every=0.2)
+        await eventually(restarted, timeout=120, every=0.2)
     finally:
         await asyncio.to_thread(fleet.drain)
 
