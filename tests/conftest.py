@@ -152,11 +152,15 @@ def shared_server(backend: Backend, _shared_servers: dict[str, AnyServer]) -> An
 
 #: Where the files are that take longest: they start clusters and programs.
 _LONGEST = ("tests/worker/", "tests/pubsub/cluster/", "tests/testing/", "tests/examples/")
+#: Where the files are that leave threads of others behind, beside which nothing is to be measured.
+_LAST = ("tests/worker/ray/",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # First, so that several processes that take file after file end at about the same time.
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    items.sort(
+        key=lambda item: (item.nodeid.startswith(_LAST), not item.nodeid.startswith(_LONGEST))
+    )
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "full_speed" in fixtures or item.get_closest_marker("gate") is not None:

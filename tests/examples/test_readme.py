@@ -17,7 +17,7 @@ from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
-PAGES = ["README.md", "CHANGELOG.md", *DOCS]
+PAGES = ["README.md", "CHANGELOG.md", "examples/deploy/README.md", *DOCS]
 
 
 @pytest.mark.parametrize("page", PAGES)

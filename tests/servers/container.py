@@ -19,9 +19,10 @@ from actors.testing.servers.readiness import PingProbe
 from tests.servers.base import ask
 from tests.servers.image import IMAGE_VARIABLE, image_for
 
-__all__ = ["ContainerServer", "describe", "why_not"]
+__all__ = ["LABEL", "ContainerServer", "connect", "describe", "why_not"]
 
-_LABEL = "mailslot.tests.pid"
+#: Containers with the number of a process that is gone are removed by the next run.
+LABEL = "mailslot.tests.pid"
 _SERVER_PORT = 6379
 _START_TIMEOUT = 20.0
 _ENGINE_TIMEOUT = 30
@@ -35,7 +36,8 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 
 
-def _client() -> Any:
+def connect() -> Any:
+    """Return the Docker SDK's client of the engine that answers."""
     import docker
 
     return docker.from_env(timeout=_ENGINE_TIMEOUT)
@@ -50,7 +52,7 @@ def why_not() -> str | None:
         return f"testcontainers is not installed ({error})"
     try:
         _knock()
-        client = _client()
+        client = connect()
     except (docker.errors.DockerException, OSError) as error:
         return f"no Docker engine answers ({_first_line(error)})"
     try:
@@ -90,9 +92,9 @@ def _first_line(error: BaseException) -> str:
 
 def _remove_leftovers(client: Any) -> None:
     """Remove containers of test runs that were killed before they could."""
-    for container in client.containers.list(all=True, filters={"label": _LABEL}):
+    for container in client.containers.list(all=True, filters={"label": LABEL}):
         try:
-            os.kill(int(container.labels[_LABEL]), 0)
+            os.kill(int(container.labels[LABEL]), 0)
         except ProcessLookupError:
             container.remove(force=True)
 
@@ -186,7 +188,7 @@ class ContainerServer:
         await asyncio.to_thread(self.restart_sync)
 
     def _create(self) -> Any:
-        client = _client()
+        client = connect()
         try:
             image = image_for(client)
             # Published ports need the engine's bridge; an engine may run without one.
@@ -210,7 +212,7 @@ class ContainerServer:
             ]
         )
         container.with_kwargs(
-            labels={_LABEL: str(os.getpid())}, **({} if bridge else {"network_mode": "host"})
+            labels={LABEL: str(os.getpid())}, **({} if bridge else {"network_mode": "host"})
         )
         if bridge:
             published: Any = (self.host, self.port)

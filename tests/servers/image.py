@@ -17,7 +17,7 @@ from typing import Any
 
 from actors.testing.servers.binary import wheel_binary
 
-__all__ = ["IMAGE_VARIABLE", "image_for"]
+__all__ = ["IMAGE_VARIABLE", "add_file", "add_text", "image_for", "libraries"]
 
 IMAGE_VARIABLE = "MAILSLOT_TEST_IMAGE"
 
@@ -42,17 +42,23 @@ def image_for(client: Any) -> str:
 def _build_context(program: Path) -> io.BytesIO:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as context:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(_DOCKERFILE)
-        context.addfile(entry, io.BytesIO(_DOCKERFILE))
-        _add(context, program, "rootfs/usr/bin/valkey-server")
-        for library in _libraries(program):
-            _add(context, library, f"rootfs{library}")
+        add_text(context, "Dockerfile", _DOCKERFILE)
+        add_file(context, program, "rootfs/usr/bin/valkey-server")
+        for library in libraries(program):
+            add_file(context, library, f"rootfs{library}")
     packed.seek(0)
     return packed
 
 
-def _add(context: tarfile.TarFile, file: Path, name: str) -> None:
+def add_text(context: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    """Put a file that exists nowhere into a build context."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    context.addfile(entry, io.BytesIO(content))
+
+
+def add_file(context: tarfile.TarFile, file: Path, name: str) -> None:
+    """Put the content and the rights of ``file`` into a build context, as ``name``."""
     real = file.resolve()
     entry = context.gettarinfo(real, name)
     entry.mtime = 0  # else the engine's build cache never hits
@@ -60,7 +66,7 @@ def _add(context: tarfile.TarFile, file: Path, name: str) -> None:
         context.addfile(entry, content)
 
 
-def _libraries(program: Path) -> Iterator[Path]:
+def libraries(program: Path) -> Iterator[Path]:
     """Yield what the program is linked with, the dynamic linker too; nothing if it is static."""
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
     for path in re.findall(r"(/\S+) \(0x", listed.stdout):

@@ -40,6 +40,8 @@ class LoopWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread_id = threading.get_ident()
+        # Made while the thread lives: asking for the clock of an ended one may crash Python.
+        self._used = _processor_time_of(self._thread_id)
         #: The pub/sub objects, as children of their system's root.
         self._children: set[Child] = set()
         self._throttle = Throttle(monotonic, _QUIET)
@@ -66,9 +68,9 @@ class LoopWatch:
         self._asked = False
 
     def _watch(self) -> None:
-        used = _processor_time_of(self._thread_id)
-        looked, spent = monotonic(), used()
+        used = self._used
         try:
+            looked, spent = monotonic(), used()
             while self._is_wanted():
                 time.sleep(_LOOK)
                 before, spent_before = looked, spent

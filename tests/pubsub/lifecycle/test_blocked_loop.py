@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from typing import Any
 
@@ -89,3 +90,23 @@ async def test_those_that_give_way_are_not(shared_server: AnyServer, caplog, ful
             await client.publish(name, "x")
         await eventually(lambda: done == 61)
     assert "holds_the_loop" not in caplog.text
+
+
+async def test_the_watch_of_a_loop_ends_with_the_loops_thread(shared_server: AnyServer):
+    """An exception in the watching thread would fail this test, by pytest's own means."""
+
+    async def briefly() -> None:
+        async with client_of(shared_server) as client, client.pubsub(channel_handlers={"a": holds}):
+            watching.extend(one for one in watches() if one not in before)
+
+    before = watches()
+    watching: list[threading.Thread] = []
+    thread = threading.Thread(target=lambda: asyncio.run(briefly()))
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    assert len(watching) == 1
+    await eventually(lambda: not watching[0].is_alive())
+
+
+def watches() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "mailslot: watches the loop"]
