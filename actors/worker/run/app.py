@@ -159,6 +159,11 @@ class Worker(Registry[C]):
                 "fan_out=True has every process consume everything, and the partition"
                 f" {self.partition} gives this one a share: leave one of them out"
             )
+        if self.fan_out and self.fleet is not None:
+            problems.append(
+                "fan_out=True has every process consume everything, and the members of the fleet"
+                f" {self.fleet!r} share: leave one of them out"
+            )
         if not isinstance(self.health, Health):
             problems.append(f"health must be a Health, not {self.health!r}")
         self.check_declarations(problems, cluster=self.broker.is_cluster)
@@ -270,7 +275,7 @@ class Worker(Registry[C]):
         Args:
             program: the application, which web frameworks pass; it is not used.
         """
-        if not self.fan_out and self.partition == WHOLE:
+        if not self.fan_out and self.fleet is None and self.partition == WHOLE:
             warn_of_several_processes(self.name)
         return Lifespan(self, self.on_give_up)
 

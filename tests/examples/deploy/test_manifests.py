@@ -8,10 +8,10 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from actors.worker.http.hosts import parse_address
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.worker.http.endpoints import endpoints
+from actors.worker.http.hosts import parse_address
 from actors.worker.observe.metrics import render
 from tests.examples.deploy.files import DEPLOY, application, commands, manifests, pods
 from tests.examples.deploy.options import parsed, variables
