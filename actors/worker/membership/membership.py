@@ -180,15 +180,15 @@ class Membership:
             self._take_request(payload, error)
             return
         was_known = self.member.views.at(node) is not None
+        before = set(self.ownership.at(node))
         self._follow(self.member.told(node, message, self.now()))
         if not was_known and self.member.views.at(node) is not None:
-            self._known_again(node)
+            self._known_again(node, before & self.ownership.at(node))
         if isinstance(message, Commit):
             self._show(message.view)
 
-    def _known_again(self, node: str) -> None:
-        """``node`` has said who owns what: what it published before that was dropped."""
-        kept = self.ownership.at(node)
+    def _known_again(self, node: str, kept: set[str]) -> None:
+        """``node`` has said that the member still owns ``kept``: what came before was dropped."""
         self._owners_changed(kept)
         for source in self.sources:
             source.missed(kept, self._opened_at.get(node, time.time()), _NO_VIEW)

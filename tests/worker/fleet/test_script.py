@@ -162,10 +162,11 @@ async def test_f1_what_the_script_needs_of_an_acl(shared_server, calls):
 
 async def test_f1_a_fleet_of_200_has_one_record(calls):
     members = [Member(f"host-{n}", "1") for n in range(200)]
+    patient = FleetSettings(ttl=60.0, prepare_within=60.0)  # the calls alone take a while
     for me in members:
-        reply = await calls.call(me, "join")
+        reply = await calls.call(me, "join", settings=patient)
     while reply.committed != reply.announced:
         for me in members:
-            reply = await calls.call(me, "prepared", str(reply.announced))
+            reply = await calls.call(me, "prepared", str(reply.announced), settings=patient)
     committed = await calls.client.execute_command("HGET", record_keys("shop")[0], "committed")
     assert msgspec.json.decode(committed)["members"] == sorted(map(str, members))
