@@ -1,13 +1,14 @@
 """A fleet: run `mailslot run examples.fleet:app --fleet shop` several times, and stop one."""
 
 from itertools import count
+from typing import Any
 
 from actors import Actor, Worker
 
 app = Worker("redis://localhost:6379", name="shop")
 
 
-def on_order(message: dict) -> None:
+def on_order(message: dict[str, Any]) -> None:
     print(f"{message['channel']}: {message['data']}", flush=True)
 
 
