@@ -130,6 +130,19 @@ def check(target: Target) -> int:
 
 
 @app.command()
+def docs(
+    target: Target,
+    format: Annotated[str, typer.Option(help="The format of the document: yaml or json.")] = "yaml",
+) -> int:
+    """Print what a worker consumes as an AsyncAPI 3 document, without connecting."""
+    from actors.worker.cli.docs import FORMATS, print_document  # noqa: PLC0415
+
+    if format not in FORMATS:
+        raise typer.BadParameter(f"--format is {' or '.join(FORMATS)}: {format!r}")
+    return _guarded(lambda: print_document(target, format))
+
+
+@app.command()
 def tail(
     url: Url,
     channels: Annotated[
