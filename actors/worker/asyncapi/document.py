@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
-from actors.pubsub.handlers.handler import PayloadDecoder
 from actors.worker.asyncapi.addresses import (
     Address,
     address_of,
@@ -114,11 +114,17 @@ def _payload(route: Route, context: type | None) -> tuple[Any, str]:
         return str, "text/plain"
     if binding.raw is bytes:
         return None, "application/octet-stream"
-    is_known = binding.decode is not None and not isinstance(binding.decode, PayloadDecoder)
+    is_known = _is_type(binding.decode)
     return (
         binding.decode if is_known else None,
         _CONTENT[route.options.get("format", "json")] if is_known else "application/octet-stream",
     )
+
+
+def _is_type(decode: Any) -> bool:
+    """Return whether ``decode`` is a type; what a function makes of payloads, nobody knows."""
+    alias = hasattr(decode, "__supertype__") or hasattr(decode, "__value__")
+    return isinstance(decode, type) or typing.get_origin(decode) is not None or alias
 
 
 def _address(route: Route) -> Address:

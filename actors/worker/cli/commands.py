@@ -74,6 +74,14 @@ def run(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Answer HTTP here: health, metrics and a page."),
     ] = None,
+    http_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="MAILSLOT_HTTP_TOKEN",
+            help="Let whoever has this token pause handlers, close breakers and drain.",
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Restart when a Python file changes.")
     ] = False,
@@ -106,6 +114,7 @@ def run(
         drain_timeout=drain_timeout,
         log_format=log_format,
         http=None if http is None else _parsed(parse_address, http),
+        http_token=http_token or None,
         reload=reload,
         freeze=gc_freeze,
     )

@@ -160,7 +160,9 @@ def test_a_model_that_knows_its_schema_is_asked_for_it():
     outer = pydantic.create_model("Outer", at=(inner, ...))
     app = shop()
     app.channel("a", decode=outer)(lambda payload: None)
+    app.channel("b", decode=list[outer])(lambda payload: None)  # type: ignore[valid-type]
     made = checked(document(app))
+    assert set(follow(made, payload_of(made, "b")["items"]["$ref"])["properties"]) == {"at"}
     at = payload_of(made, "a")["properties"]["at"]
     assert set(follow(made, at["$ref"])["properties"]) == {"street"}
 
@@ -198,20 +200,19 @@ def test_unions_batches_text_and_what_is_not_decoded():
     assert {"text/plain", "application/octet-stream", "application/msgpack"} < kinds
 
 
-def test_two_types_of_one_name_keep_their_schemas():
-    def other() -> type:
-        class Item(msgspec.Struct):
-            weight: float
-
-        return Item
+def test_types_of_one_name_keep_their_schemas():
+    def other(field: str) -> type:
+        return msgspec.defstruct("Item", [(field, float)], module=__name__)
 
     app = shop()
     app.channel("a", decode=Item)(lambda payload: None)
-    app.channel("b", decode=other())(lambda payload: None)
+    app.channel("b", decode=other("weight"))(lambda payload: None)
+    app.channel("d", decode=other("length"))(lambda payload: None)
     app.channel("c", decode=Order)(lambda payload: None)
     made = checked(document(app))
     assert set(payload_of(made, "a")["properties"]) == {"name"}
     assert set(payload_of(made, "b")["properties"]) == {"weight"}
+    assert set(payload_of(made, "d")["properties"]) == {"length"}
     items = payload_of(made, "c")["properties"]["items"]["items"]
     assert set(follow(made, items["$ref"])["properties"]) == {"name"}
 
