@@ -218,6 +218,7 @@ class Cell:
             child.owner.request_child_stop(child)
         elif child.status is not Status.STOPPING:
             self.mailbox.put_last(_DRAINED)
+            self.mailbox.resume()  # a drain handles what waits
 
     def gone(self, reason: ExitReason) -> None:
         """End for good: no incarnation will follow."""
@@ -294,6 +295,8 @@ class Cell:
         detail: dict[str, Any] = {"mailbox": len(mailbox.queue), "processed": self.processed}
         if mailbox.shed:
             detail["shed"] = mailbox.shed
+        if mailbox.paused:
+            detail["paused"] = True
         if self._describe_more is not None:
             detail |= self._describe_more()
         return detail

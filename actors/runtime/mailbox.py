@@ -23,6 +23,7 @@ class Mailbox:
     Attributes:
         queue: the user lane, oldest first.
         urgent: the system lane.
+        paused: whether the reader leaves the user lane alone; senders go on filling it.
         limit: the capacity while open, -1 once closed, so that one comparison covers both.
         signal: whether the reader has to look at the system lane, a stop or a crash.
         turn: the list that the reader iterates over while it handles messages. Clearing it ends
@@ -36,6 +37,7 @@ class Mailbox:
         "_loop",
         "_promised",
         "limit",
+        "paused",
         "queue",
         "senders",
         "shed",
@@ -51,7 +53,7 @@ class Mailbox:
         self.queue: deque[Any] = deque()
         self.urgent: deque[Any] | None = None
         self.limit = spec.capacity
-        self.signal = False
+        self.signal = self.paused = False
         self.turn = _NO_TURN
         self.waiter: asyncio.Future[None] | None = None
         self.senders: deque[asyncio.Future[None]] | None = None
@@ -81,10 +83,21 @@ class Mailbox:
         if self.waiter is not None:
             self.wake()
 
+    def pause(self) -> None:
+        """Have the reader leave the user lane alone from its next message on."""
+        self.paused = True
+        self.interrupt()
+
+    def resume(self) -> None:
+        """Have the reader go on with the user lane."""
+        if self.paused:
+            self.paused = False
+            self.interrupt()
+
     def attach(self) -> None:
         """Prepare for a new reader, and end the turn of a reader that was left behind."""
         self.detach()
-        self.signal = bool(self.urgent)
+        self.signal = self.paused or bool(self.urgent)
 
     def detach(self) -> None:
         """End the reader's turn."""

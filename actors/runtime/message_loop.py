@@ -117,11 +117,17 @@ def _next_length(length: int, seconds: float) -> int:
 
 
 async def _attend(cell: Cell) -> None:
-    """Raise a pending crash, or handle messages of the system lane."""
+    """Raise a pending crash, handle messages of the system lane, or wait while it is paused."""
     mailbox = cell.mailbox
-    mailbox.signal = False
+    # A paused reader comes back here instead of going to the user lane.
+    mailbox.signal = mailbox.paused
     if cell.crash is not None:
         raise cell.crash
+    if mailbox.paused and not mailbox.urgent:
+        waiter: asyncio.Future[None] = cell.loop.create_future()
+        mailbox.waiter = waiter
+        await waiter
+        return
     for _ in _TURNS[-1]:
         if not mailbox.urgent:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.worker.http.application import Application
-from actors.worker.http.endpoints import endpoints
+from actors.worker.http.of_worker import endpoints_of
 from actors.worker.run.app import Worker
 
 __all__ = ["Application", "status_app"]
@@ -20,6 +20,6 @@ def status_app(worker: Worker[Any]) -> Application:
 
     It answers ``/live``, ``/ready``, ``/metrics`` (extra ``metrics``), ``/tree``, ``/stats`` and
     ``/``, the page, below the path where it is mounted. There is no access control: whoever reaches
-    that path can read.
+    that path can read. Acting needs the worker's ``http_token``.
     """
-    return Application(endpoints(worker.worker_snapshot))
+    return Application(endpoints_of(worker))

@@ -46,7 +46,6 @@ class FailureRoute:
     """
 
     __slots__ = (
-        "_breaker",
         "_clock",
         "_handler",
         "_label",
@@ -55,6 +54,7 @@ class FailureRoute:
         "_sink",
         "_writer",
         "_writer_of",
+        "breaker",
     )
 
     def __init__(
@@ -68,7 +68,7 @@ class FailureRoute:
     ) -> None:
         self._name = name
         self._label = label
-        self._breaker = breaker
+        self.breaker = breaker
         self._clock = clock
         self._sink = sink
         self._writer_of = writer_of
@@ -90,8 +90,8 @@ class FailureRoute:
         if isinstance(message, Work | RestOfBatch):
             message = message.message
         from_server, at = type(message) is dict, time.time()
-        if self._breaker is not None and from_server and counted:
-            _count(self._breaker, failure.error, self._clock(), at)
+        if self.breaker is not None and from_server and counted:
+            _count(self.breaker, failure.error, self._clock(), at)
         channel = message["channel"] if from_server else self._label
         self._dispatch(
             HandlerFailure(message, channel, failure.error, self._name, failure.path, at)

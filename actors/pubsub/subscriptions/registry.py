@@ -57,6 +57,7 @@ class Consumer:
             return
         if self.concurrent:
             self.writer.mailbox.put_last(DrainWorkers())
+            self.writer.mailbox.resume()  # a drain handles what waits
         else:
             self.handler.request_stop(drain=True)
 

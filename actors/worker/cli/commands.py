@@ -74,6 +74,14 @@ def run(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Answer HTTP here: health, metrics and a page."),
     ] = None,
+    http_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="MAILSLOT_HTTP_TOKEN",
+            help="Let whoever has this token pause handlers, close breakers and drain.",
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Restart when a Python file changes.")
     ] = False,
@@ -106,6 +114,7 @@ def run(
         drain_timeout=drain_timeout,
         log_format=log_format,
         http=None if http is None else _parsed(parse_address, http),
+        http_token=http_token or None,
         reload=reload,
         freeze=gc_freeze,
     )
@@ -127,6 +136,19 @@ def check(target: Target) -> int:
         return ExitCode.DRAINED
 
     return _guarded(checked)
+
+
+@app.command()
+def docs(
+    target: Target,
+    format: Annotated[str, typer.Option(help="The format of the document: yaml or json.")] = "yaml",
+) -> int:
+    """Print what a worker consumes as an AsyncAPI 3 document, without connecting."""
+    from actors.worker.cli.docs import FORMATS, print_document  # noqa: PLC0415
+
+    if format not in FORMATS:
+        raise typer.BadParameter(f"--format is {' or '.join(FORMATS)}: {format!r}")
+    return _guarded(lambda: print_document(target, format))
 
 
 @app.command()

@@ -125,7 +125,7 @@ def _cells(row: Row, several: bool) -> list[str]:
         str(handler.shed),
         str(handler.restarts),
         # Empty while it is closed, so that an open one stands out.
-        "" if handler.breaker == "closed" else handler.breaker,
+        "paused" if handler.paused else "" if handler.breaker == "closed" else handler.breaker,
     ]
 
 

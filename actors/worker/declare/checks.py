@@ -20,6 +20,8 @@ from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 #: Names of the worker's own actors.
 _RESERVED: Final = ("probe", "sharded-probe", "sampler", "fleet", "fleet-holder", "fleet-reporter")
 _FLEET: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+#: Characters of a token for operators: enough not to be guessed.
+_TOKEN: Final = 16
 
 
 def worker_problems(app: Any) -> Iterator[str]:
@@ -41,6 +43,8 @@ def worker_problems(app: Any) -> Iterator[str]:
     yield from _mailbox(pubsub["mailbox"])
     yield from problems_of_bound(pubsub["mailbox"], pubsub["overflow"])
     yield from problems_of_hooks(on_failure=app.on_failure, on_gap=app.on_gap, sink=app.sink)
+    if (token := app.http_token) is not None and not _is_token(token):
+        yield f"http_token must be a str of {_TOKEN} printable ASCII characters at least, or None"
     intensity, period = app.restart_limit
     if intensity is not None and not _is_int(intensity):
         yield f"intensity must be a whole number, or None, not {intensity!r}"
@@ -138,6 +142,11 @@ def _raised(make: Any, **options: Any) -> Iterator[str]:
         make(**options)
     except SpecError as error:
         yield from error.problems
+
+
+def _is_token(token: Any) -> bool:
+    is_text = isinstance(token, str) and token.isascii() and token.isprintable()
+    return is_text and len(token) >= _TOKEN and token == token.strip()
 
 
 def _is_int(value: Any) -> bool:

@@ -1,27 +1,27 @@
-"""The ASGI application that answers GET requests from memory. It needs no further package."""
+"""The ASGI application that answers requests from memory. It needs no further package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from actors.worker.http.answer import Answer, Receive, Scope, Send
+from actors.worker.http.answer import Answer, Receive, Request, Route, Scope, Send
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
 
-_ALLOWED: Final = {"GET", "HEAD"}
+_ALLOWED: Final = ("GET", "HEAD")
 
 
 class Application:
     """An ASGI application; a web framework may mount it below any path.
 
     Args:
-        routes: for each path the function that makes the answer.
+        routes: what is answered, by path.
     """
 
-    def __init__(self, routes: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,19 +41,21 @@ class Application:
 
     def _answer(self, scope: Scope) -> Answer:
         path = _path_below_mount(scope)
-        if scope["method"] not in _ALLOWED:
-            return Answer(b"only GET\n", status=405, headers={"allow": "GET, HEAD"})
+        route = self._routes.get(path)
+        allowed = _ALLOWED if route is None else route.allowed
+        if scope["method"] not in allowed:
+            text = f"only {' and '.join(allowed)}\n"
+            return Answer(text.encode(), status=405, headers={"allow": ", ".join(allowed)})
         asked: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         if path == "/" and not asked.endswith(b"/"):
             # Links of the page are relative: the browser needs the slash at the end.
             last = asked.rpartition(b"/")[2].decode("latin-1")
             return Answer(b"", status=307, headers={"location": f"{last}/"})
-        route = self._routes.get(path)
         if route is None:
-            known = " ".join(self._routes)
+            known = " ".join(path for path, one in self._routes.items() if one.method == "GET")
             return Answer(f"nothing here; there is {known}\n".encode(), status=404)
         try:
-            return route()
+            return route.answer(Request.of(scope))
         except Exception as error:
             log.error("http_failed", path=path, error=repr(error), exc_info=error)
             return Answer(f"{type(error).__name__}\n".encode(), status=500)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -20,7 +20,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from actors.worker.http.answer import Answer, Receive, Scope, Send
+from actors.worker.http.answer import Answer, Receive, Route, Scope, Send
 from actors.worker.http.application import Application
 from actors.worker.http.hosts import may_ask
 from supervisor.forks import close_in_forks, forget
@@ -49,12 +49,10 @@ class HttpPort:
 
     Args:
         address: host and port to listen on; port 0: a free one.
-        routes: for each path the function that makes the answer.
+        routes: what is answered, by path.
     """
 
-    def __init__(
-        self, address: tuple[str, int], routes: Mapping[str, Callable[[], Answer]]
-    ) -> None:
+    def __init__(self, address: tuple[str, int], routes: Mapping[str, Route]) -> None:
         self.address = address
         self._name = address[0]  # the host that the user gave
         self._application = Application(routes)

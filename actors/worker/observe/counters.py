@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from actors.pubsub.handlers.breaker import BreakerOpenError
 from actors.pubsub.handlers.failure_sinks import (
     HandlerFailure,
@@ -19,6 +21,7 @@ from actors.pubsub.handlers.failure_sinks import (
 from actors.pubsub.handlers.failure_span import LONGEST_IN_SPAN, FailureSpan, error_text, place_of
 from actors.pubsub.model.types import Gap, GapCallback
 from actors.worker.observe.snapshot import FailureNote, GapNote, as_text
+from actors.worker.observe.traceback_text import traceback_text
 from supervisor import ChildRestarting, Event, EventSink
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _RECENT: Final = 50
 _LONGEST: Final = 300
+#: Kinds of failures whose traceback is in a snapshot: a process sends one every second.
+_TRACEBACKS: Final = 10
 
 
 class Counters:
@@ -65,7 +70,9 @@ class Counters:
     @property
     def recent_failures(self) -> tuple[FailureNote, ...]:
         """The latest kinds of failures, that of the newest failure last."""
-        return tuple(self._kinds.values())
+        kinds = list(self._kinds.values())
+        older = [msgspec.structs.replace(kind, traceback="") for kind in kinds[:-_TRACEBACKS]]
+        return (*older, *kinds[-_TRACEBACKS:])
 
     def latest_failures(self, path: str, now: float) -> FailureSpan | None:
         """Return the failures of a handler, if the last one was less than ``over`` seconds ago."""
@@ -101,6 +108,7 @@ class Counters:
             1 if known is None else known.count + 1,
             error if known is None else known.first_error,
             failure.at if known is None else known.first_at,
+            traceback_text(failure.error) if known is None else known.traceback,
         )
 
     def failure_sink(self, sink: HandlerFailureSink) -> HandlerFailureSink:

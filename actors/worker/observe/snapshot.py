@@ -57,6 +57,7 @@ class HandlerState(msgspec.Struct, frozen=True):
     recent: Counts = Counts()
     waiting: Durations | None = None  # how long its messages waited; None: it had none yet
     handling: Durations | None = None  # how long they took
+    paused: bool = False  # whether an operator has paused it: its messages wait
 
 
 class PathState(msgspec.Struct, frozen=True):
@@ -130,6 +131,7 @@ class FailureNote(msgspec.Struct, frozen=True):
     count: int = 1  # how many messages failed so
     first_error: str = ""  # the error of the first one
     first_at: float = 0.0  # when that was
+    traceback: str = ""  # that of the first one, as text; the latest few kinds alone have it
 
 
 class Snapshot(msgspec.Struct, frozen=True):

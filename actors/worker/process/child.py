@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ from actors.worker.observe.health import MOST_LAG
 from actors.worker.observe.snapshot import ProcessState, Snapshot, State
 from actors.worker.process.parent_link import VARIABLE, Assignment, Line
 from actors.worker.process.report_pipe import ReportPipe
+from actors.worker.run.controls import Action, Refused
 from actors.worker.run.exit_codes import ExitCode
 from actors.worker.run.partition import Partition
 from actors.worker.run.settings import Previous
+from supervisor.forks import close_in_forks, forget
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
@@ -47,6 +50,7 @@ class ChildProcess:
         self._lag = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._asked = False
+        self._orders: int | None = None  # the pipe with an operator's actions, while it runs
         self._handled_until: float | None = None
         self._previous: Previous | None = None
 
@@ -101,6 +105,7 @@ class ChildProcess:
             raise
         finally:
             pipe.close()
+            self._end_orders()
             self._process = self.pid = None
             self.note_end(f"process {self.index} {self.how}")
 
@@ -111,23 +116,28 @@ class ChildProcess:
 
     async def _start(self) -> tuple[ReportPipe, asyncio.subprocess.Process]:
         ours, theirs = os.pipe()
+        orders, self._orders = os.pipe()
+        os.set_blocking(self._orders, False)
+        close_in_forks(self._orders)
         try:
             assignment = Assignment(
-                self.index, str(self.partition), theirs, self._previous, self._url
+                self.index, str(self.partition), theirs, orders, self._previous, self._url
             )
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs],
+                pass_fds=[theirs, orders],
                 env={**os.environ, VARIABLE: msgspec.json.encode(assignment).decode()},
                 # Ctrl-C in a terminal goes to the parent alone, which asks its children to stop.
                 start_new_session=True,
             )
         except BaseException:
             os.close(ours)
+            self._end_orders()
             raise
         finally:
             os.close(theirs)
+            os.close(orders)
         pipe = ReportPipe(ours)
         await pipe.open()
         return pipe, process
@@ -165,6 +175,30 @@ class ChildProcess:
                 if silent and text:
                     log.warning("process_answers", process=self.index, pid=self.pid)
                 return text
+
+    # -- what an operator wants --------------------------------------------------------------------
+
+    def act(self, action: Action) -> None:
+        """Have the process do what ``action`` says, and return at once.
+
+        Raises:
+            Refused: it does not run, or has not read what it was told before.
+        """
+        if self._orders is None:
+            raise Refused(f"process {self.index} is down")
+        line = msgspec.json.encode(action) + b"\n"
+        if len(line) > select.PIPE_BUF:  # fewer bytes enter a pipe whole, or not at all
+            raise Refused("the name of the handler is too long")
+        try:
+            os.write(self._orders, line)
+        except (BlockingIOError, BrokenPipeError):
+            raise Refused(f"process {self.index} does not listen") from None
+
+    def _end_orders(self) -> None:
+        if self._orders is not None:
+            forget(self._orders)
+            os.close(self._orders)
+            self._orders = None
 
     # -- signals -----------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ async def _run_processes(app: Worker[Any], options: RunOptions, signals: Signals
             options = msgspec.structs.replace(options, fleet=fleet, fleet_ttl=ttl)
         processes = Processes(app.name, app.drain_timeout, hook_seconds(app), options)
         if options.http is not None:
-            await stack.enter_async_context(serve_http(options.http, processes.worker_snapshot))
+            view, act = processes.worker_snapshot, processes.act
+            await stack.enter_async_context(serve_http(options, app, view, act))
         changes = None
         if options.reload:
             from watchfiles import PythonFilter, awatch  # noqa: PLC0415 - for this alone

@@ -20,6 +20,7 @@ from actors.worker.observe.stacks import print_report
 from actors.worker.process.child import ChildProcess
 from actors.worker.process.runner import RunOptions
 from actors.worker.process.signals import Acts, Signals
+from actors.worker.run.controls import Act, Action, Refused
 from actors.worker.run.exit_codes import ExitCode
 from actors.worker.run.partition import Partition
 from supervisor import (
@@ -190,6 +191,26 @@ class Processes:
                     await child.wait_started()
                 except SupervisorError as error:
                     log.error("not_started", process=process.index, reason=str(error))
+
+    # -- what an operator wants --------------------------------------------------------------------
+
+    def act(self, action: Action) -> None:
+        """Do what ``action`` says: a drain is of all processes, all else is for one of them.
+
+        Raises:
+            Refused: there is no such process or handler, or the process does not listen.
+        """
+        if action.act is Act.DRAIN:
+            log.warning("operator", act=action.act.value, handler="all")
+            self._supervisor.request_stop()
+            return
+        process = next((one for one in self.processes if one.index == action.process), None)
+        snapshot = None if process is None else process.latest()
+        if process is None or snapshot is None:
+            raise Refused(f"there is no process {action.process}, or it has not reported yet")
+        if all(handler.path != action.path for handler in snapshot.handlers):
+            raise Refused(f"there is no handler {action.path!r}")
+        process.act(action)
 
     # -- snapshots ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What a parent tells a child process, and what the child reports.
 
-The parent tells the child its assignment in an environment variable. The child writes lines to a
+The parent tells the child its assignment in an environment variable, and later what an operator
+wants, through a pipe. The child writes lines to a
 pipe, as signs of life: four times a second until when it has handled everything, and about every
 second a snapshot. If the pipe breaks the parent is gone, and the child drains.
 """
@@ -16,6 +17,7 @@ import msgspec
 
 from actors.worker.observe.snapshot import Snapshot, State
 from actors.worker.run.app import Worker
+from actors.worker.run.controls import Action, Refused, control
 from actors.worker.run.settings import Previous
 from supervisor.forks import close_in_forks, forget
 from supervisor.log import get_logger
@@ -37,6 +39,7 @@ class Assignment(msgspec.Struct, frozen=True):
     index: int  # the number of the process, from 0
     partition: str  # the names that fall to it, ``I/N``
     pipe: int  # the file descriptor to write lines to
+    orders: int  # the file descriptor to read an operator's actions from
     previous: Previous | None = None  # the process that it replaces
     url: str | None = None  # the broker, instead of the app's own
 
@@ -48,8 +51,9 @@ class Assignment(msgspec.Struct, frozen=True):
             return None
         assignment = msgspec.json.decode(text, type=cls)
         # Processes that this one starts get no copy.
-        os.set_inheritable(assignment.pipe, False)
-        close_in_forks(assignment.pipe)
+        for descriptor in (assignment.pipe, assignment.orders):
+            os.set_inheritable(descriptor, False)
+            close_in_forks(descriptor)
         return assignment
 
 
@@ -60,6 +64,24 @@ class Line(msgspec.Struct, frozen=True):
     state: State  # the state of the worker
     lag: float = 0.0  # the longest delay of the event loop in the last five seconds, in seconds
     snapshot: Snapshot | None = None  # sent now and then
+
+
+async def obey_parent(app: Worker[object], pipe: int) -> None:
+    """Do what an operator wants, one line of ``pipe`` after another, until the parent is gone."""
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(pipe, "rb", buffering=0)
+    )
+    try:
+        while line := await lines.readline():
+            try:
+                control(app, msgspec.json.decode(line, type=Action))
+            except Refused as error:
+                log.error("operator_refused", reason=str(error))
+    finally:
+        forget(pipe)
+        transport.close()
 
 
 async def report_to_parent(app: Worker[object], pipe: int, parent_gone: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +15,10 @@ import msgspec
 from actors.runtime.collector import FREEZER
 from actors.worker.observe.snapshot import State, WorkerSnapshot
 from actors.worker.observe.stacks import print_report
-from actors.worker.process.parent_link import Assignment, report_to_parent
+from actors.worker.process.parent_link import Assignment, obey_parent, report_to_parent
 from actors.worker.process.signals import Acts, Signals
 from actors.worker.run.app import Worker
+from actors.worker.run.controls import Action, control
 from actors.worker.run.exit_codes import (
     ConnectFailedError,
     ExitCode,
@@ -44,6 +46,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     drain_timeout: float | None = None  # instead of the app's own; None: the app's own
     log_format: str = "console"  # console or json
     http: tuple[str, int] | None = None  # the address of the HTTP port; None: there is none
+    http_token: str | None = None  # instead of the app's own; None: the app's own
     reload: bool = False  # restart when a file changes
     freeze: bool = True  # take the objects of the started worker out of garbage collection
 
@@ -57,6 +60,8 @@ class RunOptions(msgspec.Struct, frozen=True):
             app.fleet = self.fleet
         if self.fleet_ttl is not None:
             app.fleet_ttl = self.fleet_ttl
+        if self.http_token is not None:
+            app.http_token = self.http_token
         app.partition = self.partition
 
     def command(self) -> list[str]:
@@ -110,9 +115,11 @@ async def run_worker(
             if options.embedded:
                 await stack.enter_async_context(embedded(app))
             if options.http is not None:
-                await stack.enter_async_context(serve_http(options.http, app.worker_snapshot))
+                act = functools.partial(control, app)
+                serving = serve_http(options, app, app.worker_snapshot, act)
+                await stack.enter_async_context(serving)
             if assignment is not None:
-                await stack.enter_async_context(_link(app, assignment.pipe))
+                await stack.enter_async_context(_link(app, assignment))
             async with app:
                 was_up = True
                 if options.freeze:
@@ -193,23 +200,48 @@ async def embedded(app: Worker[Any]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def serve_http(
-    address: tuple[str, int], view: Callable[[], WorkerSnapshot]
+    options: RunOptions,
+    app: Worker[Any],
+    view: Callable[[], WorkerSnapshot],
+    act: Callable[[Action], None],
 ) -> AsyncIterator[None]:
-    """Run the HTTP port; ``view`` returns the snapshot for its answers.
+    """Run the HTTP port of ``app``.
+
+    Args:
+        options: those of the command; they have an address.
+        app: the worker.
+        view: returns the snapshot for the answers.
+        act: does what an operator wants, who has the token of ``app``.
 
     Raises:
         UsageError: the address is not available, or the extra ``asgi`` is not installed.
     """
+    # Imported here: they need an extra.
     try:
-        from actors.worker.http.endpoints import endpoints  # noqa: PLC0415 - needs an extra
+        from actors.worker.asyncapi.document import document  # noqa: PLC0415
+        from actors.worker.http.endpoints import endpoints  # noqa: PLC0415
+        from actors.worker.http.operator import Operator  # noqa: PLC0415
         from actors.worker.http.port import HttpPort  # noqa: PLC0415
+        from actors.worker.http.recorder import Recorder  # noqa: PLC0415
     except ModuleNotFoundError as error:
         lacking = f"--http needs {error.name}: pip install 'mailslot[cli]'"
         raise UsageError(lacking) from error
 
+    assert options.http is not None
+    address, token = options.http, app.http_token
+    module = options.target.partition(":")[0]
+    recorder = Recorder(view)
+    routes = endpoints(
+        view,
+        document=functools.partial(document, app, module),
+        operator=None if token is None else Operator(token, act),
+        recorder=recorder,
+    )
     async with AsyncExitStack() as stack:
+        stack.callback(recorder.close)
+        recorder.begin()
         try:
-            await stack.enter_async_context(HttpPort(address, endpoints(view)))
+            await stack.enter_async_context(HttpPort(address, routes))
         except OSError as error:
             known = error.errno is not None and error.errno > 0
             why = os.strerror(error.errno or 0).lower() if known else str(error)
@@ -218,10 +250,14 @@ async def serve_http(
 
 
 @asynccontextmanager
-async def _link(app: Worker[Any], pipe: int) -> AsyncIterator[None]:
-    reporting = asyncio.create_task(report_to_parent(app, pipe, app.request_stop))
+async def _link(app: Worker[Any], assignment: Assignment) -> AsyncIterator[None]:
+    tasks = [
+        asyncio.create_task(report_to_parent(app, assignment.pipe, app.request_stop)),
+        asyncio.create_task(obey_parent(app, assignment.orders)),
+    ]
     try:
         yield
     finally:
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -76,6 +76,8 @@ class Worker(Registry[C]):
             the error returns; after None the worker stays down.
         fan_out: the user says that several processes may consume the same channels, each of them
             every message.
+        http_token: who has this token may pause handlers, close breakers and drain over HTTP; 16
+            characters at least; None: nobody may.
         sink: called with each lifecycle event of the tree; logs by default.
         client_options: further options of the client.
     """
@@ -106,6 +108,7 @@ class Worker(Registry[C]):
         period: float = 30.0,
         on_give_up: OnGiveUp = "restart",
         fan_out: bool = False,
+        http_token: str | None = None,
         sink: EventSink = log_event,
         **client_options: Any,
     ) -> None:
@@ -141,6 +144,7 @@ class Worker(Registry[C]):
         self.on_gap = on_gap
         self.health = health
         self.restart_limit = (intensity, period)
+        self.http_token = http_token
         self.sink = sink
         self._run = WorkerRun(self)
         self._stop_asked = asyncio.Event()

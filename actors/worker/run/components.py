@@ -31,6 +31,7 @@ from actors.worker.membership.start import FleetHooks, FleetOptions, FleetRun
 from actors.worker.membership.work import Work
 from actors.worker.observe.counters import Counters
 from actors.worker.run.broker import Subscriptions, connect
+from actors.worker.run.controls import resume_all
 from actors.worker.run.delivery_probe import Prober
 from actors.worker.run.delivery_proof import Paths
 from actors.worker.run.settings import RunSettings
@@ -212,6 +213,8 @@ class RunComponents:
     async def stop(self, *, drain: bool) -> None:
         """Stop everything in order; with ``drain``, handlers and actors empty their mailboxes."""
         await self._stop_probes()
+        if drain:
+            resume_all(self.system)
         if drain and self.fleet is not None:
             await self.fleet.leave()
         pubsubs = self.pubsubs

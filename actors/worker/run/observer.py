@@ -183,6 +183,7 @@ class Observer:
             restarts=node.restarts,
             last_exit=node.last_exit,
             breaker=node.detail.get("breaker", "closed"),
+            paused=node.detail.get("paused", False),
             failures=self._failures(node),
             recent=counts if self.recent is None else self.recent.of(node.path, counts),
             waiting=None if times is None else _durations(times.waiting),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.worker.asgi import status_app
-from actors.worker.http.answer import Answer
+from actors.worker.http.answer import Answer, Request, Route
 from actors.worker.http.application import Application
 from actors.worker.http.hosts import may_ask
 from tests.worker.helpers import make_worker
@@ -32,13 +32,19 @@ async def status(application: Application, path: str, **scope: Any) -> int:
     return int((await call(application, path, **scope))[0]["status"])
 
 
-def broken() -> Answer:
+def broken(_: Request) -> Answer:
     raise RuntimeError("no snapshot")
 
 
 @pytest.fixture
 def application() -> Application:
-    return Application({"/": lambda: Answer(b"page"), "/a": lambda: Answer(b"a"), "/b": broken})
+    return Application(
+        {
+            "/": Route(lambda _: Answer(b"page")),
+            "/a": Route(lambda _: Answer(b"a")),
+            "/b": Route(broken),
+        }
+    )
 
 
 @pytest.mark.parametrize(

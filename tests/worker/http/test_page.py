@@ -1,9 +1,7 @@
-"""The page at ``/`` in a real browser, without a head."""
+"""The page at ``/`` in a real browser, without a head: what it shows."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,35 +15,15 @@ from tests.pubsub.recovery.helpers import publish
 from tests.support import eventually
 from tests.worker.helpers import Failures, Order, make_worker
 
-playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+from .browser import browser_page, needs_browser, rows, shows
 
-BROWSER = os.environ.get("MAILSLOT_TEST_BROWSER") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-pytestmark = [
-    pytest.mark.embedded_only,
-    pytest.mark.skipif(
-        BROWSER is None, reason="no browser on PATH: apt-get install chromium, for instance"
-    ),
-]
+pytestmark = [pytest.mark.embedded_only, needs_browser]
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Any]:
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        try:
-            page = await browser.new_page()
-            page.errors = []
-            page.on("pageerror", lambda error: page.errors.append(str(error)))
-            page.on(
-                "console",
-                lambda said: page.errors.append(said.text) if said.type == "error" else None,
-            )
-            yield page
-        finally:
-            await browser.close()
+    async with browser_page() as page:
+        yield page
 
 
 async def test_the_page_shows_a_worker_and_updates_itself(server, page):
@@ -58,45 +36,37 @@ async def test_the_page_shows_a_worker_and_updates_itself(server, page):
     async def markup(order: Order) -> None:
         raise RuntimeError("<i>no</i>")
 
-    async def text(selector: str) -> str:
-        return await page.inner_text(selector)
-
-    async def shows(selector: str, what: str) -> None:
-        async def seen() -> bool:
-            return what in await text(selector)
-
-        await eventually(seen, 10, 0.05)
-
     async with (
         HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
         app,
         Redis(server.host, server.port) as client,
     ):
         await page.goto(http.url)
-        await eventually(lambda: is_ready(page), 10)
+        await shows(page, "#ready", "ready")
+        await shows(page, "#name", "shop")
         assert await page.title() == "shop"
-        assert await text("#name") == "shop"
-        await shows("#tree", "orders")
-        await shows("#paths", "server")
+        await shows(page, "#paths", "server")
         for _ in range(3):
             await client.publish("orders", '{"id": 1}')
         await client.publish("<b>bold", '{"id": 1}')
-        await shows("#totals", "1 failed")
-        await shows("#handlers tbody", "open")
-        await shows("#failures", "RuntimeError('<i>no</i>')")  # as text, not as markup
+        await shows(page, "#totals", "1 failed")
+        await shows(page, "#handlers tbody", "breaker open")
+        await shows(page, "#failures", "RuntimeError('<i>no</i>')")  # as text, not as markup
         assert await page.locator("#failures i, #handlers td b").count() == 0
-        assert await rows(page) == [["<b>bold", "1"], ["orders", "3"]]
-        await page.click("th[data-sort=handled]")
-        assert [row[0] for row in await rows(page)] == ["orders", "<b>bold"]
-        await page.focus("th[data-sort=handled]")
+        assert await rows(page, 0, 2) == [["<b>bold", "1"], ["orders", "3"]]
+        await page.click("th[data-sort=handled] button")
+        assert await rows(page, 0) == [["orders"], ["<b>bold"]]
         await page.keyboard.press("Enter")
-        assert [row[0] for row in await rows(page)] == ["<b>bold", "orders"]
+        assert await rows(page, 0) == [["<b>bold"], ["orders"]]
+        await page.click("nav >> text=Tree")
+        await shows(page, "#tree", "orders")
         server.kill()
-        await shows("#ready", "not ready")
-        await shows("#reasons", "not subscribed")
+        await shows(page, "#ready", "not ready")
+        await shows(page, "#reasons", "not subscribed")
         await server.start()
         await eventually(lambda: app.snapshot().gaps > 0, 15)
-        await shows("#gaps", "channel orders")
+        await page.click("nav >> text=Overview")
+        await shows(page, "#gaps", "channel orders")
     assert page.errors == []
 
 
@@ -108,13 +78,6 @@ async def test_the_page_shows_the_first_error_of_a_handler_that_fails_everything
     async def fails(order: Order) -> None:
         raise next(errors)
 
-    async def shows(selector: str, *what: str) -> None:
-        async def seen() -> bool:
-            text = await page.inner_text(selector)
-            return all(one in text for one in what)
-
-        await eventually(seen, 20, 0.05)
-
     async with (
         HttpPort(("127.0.0.1", 0), endpoints(app.worker_snapshot)) as http,
         app,
@@ -123,9 +86,11 @@ async def test_the_page_shows_the_first_error_of_a_handler_that_fails_everything
         for number in range(3):
             await client.publish("bad", f'{{"id": {number}}}')
         await page.goto(http.url)
-        await shows("#ready", "degraded")
-        await shows("#reasons", "handler bad failed on 3 of its 3", "OSError('no database')")
-        await shows("#failures", "OSError('no database')", "KeyError('b') (2 times since")
+        await shows(page, "#ready", "degraded")
+        await shows(page, "#reasons", "handler bad failed on 3 of its 3")
+        await shows(page, "#reasons", "OSError('no database')")
+        await shows(page, "#failures", "OSError('no database')")
+        await shows(page, "#failures", "KeyError('b') (2 times since")
     assert page.errors == []
 
 
@@ -152,17 +117,6 @@ async def test_the_page_shows_what_recovers(server, page):
         kill_subscribers(server)
         await publish(client, "orders", *range(10), maxlen=4)
         await eventually(lambda: shown("1", "0", "0", "4", "0", "6", "0"), 20, 0.05)
-        assert "recovery=live" in await page.inner_text("#tree")
+        await page.goto(f"{http.url}/#/tree")
+        await shows(page, "#tree", "recovery=live")
     assert page.errors == []
-
-
-async def is_ready(page: Any) -> bool:
-    return bool(await page.inner_text("#ready") == "ready")
-
-
-async def rows(page: Any) -> list[list[str]]:
-    """Name and count of each handler, in the order of the table."""
-    cells = await page.locator("#handlers tbody tr").evaluate_all(
-        "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
-    )
-    return [list(row) for row in cells]

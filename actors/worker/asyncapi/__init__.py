@@ -1,0 +1,1 @@
+"""AsyncAPI 3: what a worker consumes, as a document for people and programs."""
