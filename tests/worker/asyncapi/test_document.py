@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from actors import Actor, Batch, Worker
 from actors.worker.asyncapi.document import document
