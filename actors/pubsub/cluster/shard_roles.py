@@ -115,7 +115,7 @@ class Roles:
         Args:
             node: the node.
             now: the time in seconds.
-            restarted: it refused connections: not only the connection was lost.
+            restarted: whether the node may have been started anew; else its connection was lost.
         """
         self.unsure[node] = now + RELAYED
         self._back[node] = now + LINKED if restarted else now

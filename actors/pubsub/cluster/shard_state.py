@@ -76,7 +76,9 @@ class ShardState:
         self._restarts(node)
 
     def found(self, node: NodeId, client_id: int | None) -> tuple[bool, bool]:
-        """Note that ``node`` is connected; return whether it was down, and maybe restarted.
+        """Note that ``node`` is connected.
+
+        Returns whether the node was down, and whether it may have been restarted meanwhile.
 
         Args:
             node: the node.
@@ -93,11 +95,12 @@ class ShardState:
         return self.forget(node), restarted
 
     def _restarts(self, node: NodeId) -> None:
+        """Note that ``node`` may have been restarted, and its peers that are down with it."""
         self.restarting.add(node)
         self.restarting.update(peer for peer in self._peers(node) if peer in self.down)
 
     def forget(self, node: NodeId) -> bool:
-        """Note that nobody wants a connection to ``node``; return whether it was down."""
+        """Forget that ``node`` was down; return whether it was."""
         self.restarting.discard(node)
         return self.down.pop(node, None) is not None
 

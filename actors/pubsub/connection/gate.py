@@ -19,11 +19,8 @@ from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import ConnectionError, RedisError  # noqa: A004
 
 
-class Keeper(Protocol):
-    """Decides which names pass; called within the callbacks of connections.
-
-    A node is named as in the table. A target has the name that users know it by.
-    """
+class LineFacts(Protocol):
+    """Takes what connections bring, within their callbacks; a node is named as in the table."""
 
     def opened(self, node: str) -> None:
         """The control channel is subscribed on a new connection to ``node``."""
@@ -42,6 +39,10 @@ class Keeper(Protocol):
 
     def is_undecided(self, node: str) -> bool:
         """Whether names have to wait for what ``node`` says next on the control channel."""
+
+
+class Keeper(LineFacts, Protocol):
+    """Decides which names pass. A target has the name that users know it by."""
 
     def passes(self, node: str, target: Target) -> bool:
         """Whether the messages of ``target`` that ``node`` publishes are this process's."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.api.gated import GatedPubSub, Takeover
-from actors.pubsub.connection.gate import Gate
+from actors.pubsub.connection.gate import Gate, LineFacts
 from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import RedisError
@@ -53,26 +53,11 @@ class Source(Protocol):
         """Consume nothing any longer, at once, and drop what waits to be handled."""
 
 
-class NodeFacts(Protocol):
-    """Takes what nodes bring. Nodes of different sources have different names."""
+class NodeFacts(LineFacts, Protocol):
+    """A member: takes what connections bring, and says what the member owns.
 
-    def opened(self, node: str) -> None:
-        """The control channel is subscribed on a new connection."""
-
-    def closed(self, node: str) -> None:
-        """The connection has ended."""
-
-    def told(self, node: str, payload: bytes | str) -> None:
-        """``payload`` came on the control channel."""
-
-    def refused(self, error: RedisError) -> None:
-        """A server refused to subscribe to the fleet's channels."""
-
-    def check(self) -> None:
-        """Raise ConnectionError where the member may not deliver any longer."""
-
-    def is_undecided(self, node: str) -> bool:
-        """Whether it is unknown what the member owns at ``node``, and will be known soon."""
+    Nodes of different sources have different names.
+    """
 
     def owns(self, name: str, node: str) -> bool:
         """Whether the member owns ``name`` at ``node``."""

@@ -7,37 +7,14 @@ import pytest
 
 from actors.worker.observe.health import is_ready
 from actors.worker.observe.metrics import render
-from actors.worker.observe.snapshot import FleetState, MemberState, Snapshot, State, WorkerSnapshot
-from supervisor import TreeNode
+from actors.worker.observe.snapshot import FleetState, MemberState, WorkerSnapshot
+from tests.worker.observe.test_health import HEALTHY, TREE
 
-TREE = TreeNode("worker", "worker", "supervisor", "running")
 FLEET = FleetState("shop", "a/1", "joined", True, 7, ("x", "y"), 60, (MemberState("a/1"),))
 
 
 def worker(fleet: FleetState | None) -> WorkerSnapshot:
-    one = Snapshot(
-        name="worker",
-        process=0,
-        pid=1,
-        state=State.RUNNING,
-        at=0.0,
-        uptime=1.0,
-        lag=0.0,
-        partition="0/1",
-        unconfirmed=(),
-        handlers=(),
-        paths=(),
-        probe_interval=None,
-        received=0,
-        gaps=0,
-        reconnects=0,
-        restarts=0,
-        failed=0,
-        recent_gaps=(),
-        recent_failures=(),
-        tree=TREE,
-        fleet=fleet,
-    )
+    one = msgspec.structs.replace(HEALTHY, paths=(), probe_interval=None, fleet=fleet)
     return WorkerSnapshot("worker", (), 1, (one,), TREE)
 
 
