@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from actors.worker.cli.history_option import HistoryCommand, parsed_history
+from actors.worker.cli.say import say
 from actors.worker.declare.checks import actor_name
 from actors.worker.process import log_setup as logs
 from actors.worker.process.loader import load
@@ -281,7 +282,7 @@ def _guarded(action: Any) -> int:
     try:
         return int(action())
     except (UsageError, SpecError, ConnectFailedError) as error:
-        print(f"mailslot: {one_sentence(error)}", file=sys.stderr)  # noqa: T201
+        say(one_sentence(error))
         lost = isinstance(error, ConnectFailedError)
         return ExitCode.NOT_CONNECTED if lost else ExitCode.USAGE
 

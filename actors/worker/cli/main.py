@@ -8,8 +8,9 @@ import sys
 import traceback
 from typing import Any
 
+from actors.worker.cli.say import say
 from actors.worker.run.exit_codes import ExitCode
-from supervisor.printable import printable, printable_lines
+from supervisor.printable import printable_lines
 
 _NEEDED = {"typer", "rich", "click", "watchfiles"}
 
@@ -54,7 +55,7 @@ def _run(app: Any) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(text(), file=sys.stderr)  # noqa: T201 - the whole help text
             return ExitCode.USAGE
-        _say(" ".join(text().split()) or "no command: see mailslot --help")
+        say(" ".join(text().split()) or "no command: see mailslot --help")
         return ExitCode.USAGE
     return code if isinstance(code, int) else 0
 
@@ -62,9 +63,5 @@ def _run(app: Any) -> int:
 def _not_installed(error: ModuleNotFoundError) -> int:
     if error.name not in _NEEDED:
         raise error
-    _say("it needs its command-line extra: pip install 'mailslot[cli]'")
+    say("it needs its command-line extra: pip install 'mailslot[cli]'")
     return ExitCode.USAGE
-
-
-def _say(sentence: str) -> None:
-    print(f"mailslot: {printable(sentence)}", file=sys.stderr)  # noqa: T201 - this is its output

@@ -14,6 +14,7 @@ import msgspec
 
 from actors.pubsub.model.types import Gap, PubSubMessage
 from actors.redis.history.history import History
+from actors.worker.cli.say import say
 from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
@@ -47,7 +48,7 @@ async def print_messages(tail: Tail) -> int:
     except BrokenPipeError:  # the reader of stdout, head for instance, has ended
         sys.stderr.close()
     except Exception as error:
-        _say(one_sentence(error))
+        say(one_sentence(error))
         return exit_code(error, started=started)
     return ExitCode.DRAINED
 
@@ -94,15 +95,11 @@ def _printable_json(text: str) -> str:
 
 
 def _say_gap(gap: Gap) -> None:
-    _say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {as_text(gap.name)}: {gap.reason}")
+    say(f"gap of {gap.seconds:.3f} s in {gap.kind.value} {as_text(gap.name)}: {gap.reason}")
 
 
 def _say_shed(count: int) -> None:
-    _say(f"{count} messages left out here: they came faster than they were printed")
-
-
-def _say(text: str) -> None:
-    print(f"mailslot: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201
+    say(f"{count} messages left out here: they came faster than they were printed")
 
 
 async def publish_message(
@@ -120,6 +117,6 @@ async def publish_message(
             send = client.spublish if shard else client.publish
             print(await send(channel, payload, history=history))  # noqa: T201
     except Exception as error:
-        _say(one_sentence(error))
+        say(one_sentence(error))
         return exit_code(error, started=False)
     return ExitCode.DRAINED

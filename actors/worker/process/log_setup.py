@@ -32,7 +32,8 @@ def configure(format: str, *, level: int = logging.INFO, **fields: Any) -> None:
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write: lines of several processes that share stderr stay whole.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # For the warnings of asyncio, among others. The fields are added once more: threads and signal
