@@ -29,7 +29,7 @@ from examples.demo_parts.cluster import on_embedded_cluster
 from examples.demo_parts.display import Display, make_display
 from examples.demo_parts.single import on_embedded_server, on_own_server
 from examples.demo_parts.stage import DemoError, Outcome
-from supervisor.printable import printable
+from supervisor.log import printable
 
 #: Seconds within which the demo ends, if necessary by force.
 DEADLINE = 55.0

@@ -11,15 +11,15 @@ from supervisor.lazy_names import lazy_names
 if TYPE_CHECKING:
     from supervisor.child import Child
     from supervisor.clock import Clock, LoopClock, Timer
-    from supervisor.errors import (
+    from supervisor.event_log import log_event
+    from supervisor.model.errors import (
         EscalatedError,
         SpecError,
         StartError,
         SupervisorError,
         SupervisorExit,
     )
-    from supervisor.event_log import log_event
-    from supervisor.events import (
+    from supervisor.model.events import (
         ChildExited,
         ChildRestarting,
         ChildStarted,
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
         Stopping,
         StopReport,
     )
-    from supervisor.nested import supervisor_child
-    from supervisor.reasons import (
+    from supervisor.model.reasons import (
         Crashed,
         Escalated,
         ExitReason,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
         Shutdown,
         StartFailed,
     )
-    from supervisor.retry_policy import (
+    from supervisor.model.retry_policy import (
         CompositeRetryPolicy,
         ConstantRetryPolicy,
         ExponentialBackoffRetryPolicy,
@@ -50,9 +49,9 @@ if TYPE_CHECKING:
         RetryPolicy,
         retryable,
     )
-    from supervisor.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
+    from supervisor.model.spec import AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
     from supervisor.strategy import Status
-    from supervisor.supervisor import Phase, Supervisor
+    from supervisor.supervisor import Phase, Supervisor, supervisor_child
     from supervisor.tree import TreeNode, format_tree
 
 #: Read by ``actors`` to tell this package from supervisord's, which has the same import name.
@@ -110,7 +109,7 @@ __all__ = [
 _HOMES = {
     "supervisor.child": ("Child",),
     "supervisor.clock": ("Clock", "LoopClock", "Timer"),
-    "supervisor.errors": (
+    "supervisor.model.errors": (
         "EscalatedError",
         "SpecError",
         "StartError",
@@ -118,7 +117,7 @@ _HOMES = {
         "SupervisorExit",
     ),
     "supervisor.event_log": ("log_event",),
-    "supervisor.events": (
+    "supervisor.model.events": (
         "ChildExited",
         "ChildRestarting",
         "ChildStarted",
@@ -131,8 +130,7 @@ _HOMES = {
         "Stopping",
         "StopReport",
     ),
-    "supervisor.nested": ("supervisor_child",),
-    "supervisor.reasons": (
+    "supervisor.model.reasons": (
         "Crashed",
         "Escalated",
         "ExitReason",
@@ -141,7 +139,7 @@ _HOMES = {
         "Shutdown",
         "StartFailed",
     ),
-    "supervisor.retry_policy": (
+    "supervisor.model.retry_policy": (
         "CompositeRetryPolicy",
         "ConstantRetryPolicy",
         "ExponentialBackoffRetryPolicy",
@@ -149,9 +147,9 @@ _HOMES = {
         "RetryPolicy",
         "retryable",
     ),
-    "supervisor.spec": ("AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"),
+    "supervisor.model.spec": ("AutoShutdown", "ChildSpec", "Restart", "Strategy", "SupervisorSpec"),
     "supervisor.strategy": ("Status",),
-    "supervisor.supervisor": ("Phase", "Supervisor"),
+    "supervisor.supervisor": ("Phase", "Supervisor", "supervisor_child"),
     "supervisor.tree": ("TreeNode", "format_tree"),
 }
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol, TypeVar
 
 from supervisor.child_task import AskStop, ChildTask, Nested, TaskSupervisor
 from supervisor.clock import Timer
-from supervisor.errors import SupervisorExit, to_exception
-from supervisor.events import EventSink
 from supervisor.log import get_logger
-from supervisor.reasons import SHUTDOWN, ExitReason
-from supervisor.retry_session import RetrySession
-from supervisor.spec import ChildSpec
+from supervisor.model.errors import SupervisorExit, to_exception
+from supervisor.model.events import EventSink
+from supervisor.model.reasons import SHUTDOWN, ExitReason
+from supervisor.model.retry_session import RetrySession
+from supervisor.model.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STOPPING, Status
 
 __all__ = ["Child"]

@@ -16,12 +16,11 @@ import contextvars
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from supervisor.clock import Clock
-from supervisor.deadlines import Deadlines, stop_deadline
-from supervisor.errors import SupervisorExit
-from supervisor.events import StopReport
+from supervisor.clock import Clock, Deadlines, stop_deadline
 from supervisor.log import get_logger
-from supervisor.reasons import (
+from supervisor.model.errors import SupervisorExit
+from supervisor.model.events import StopReport
+from supervisor.model.reasons import (
     KILLED,
     LOOP_ENDS,
     NORMAL,
@@ -30,7 +29,7 @@ from supervisor.reasons import (
     ExitReason,
     StartFailed,
 )
-from supervisor.spec import ChildSpec
+from supervisor.model.spec import ChildSpec
 from supervisor.strategy import DOWN, RUNNING, STARTING, STOPPING
 
 __all__ = ["ChildTask", "runs_in"]

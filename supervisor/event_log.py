@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from supervisor.events import (
+from supervisor.log import Throttle, get_logger
+from supervisor.model.events import (
     ChildExited,
     ChildRestarting,
     ChildStartFailed,
@@ -21,8 +22,7 @@ from supervisor.events import (
     EventSink,
     GaveUp,
 )
-from supervisor.log import Throttle, get_logger
-from supervisor.reasons import Escalated
+from supervisor.model.reasons import Escalated
 
 log = get_logger("mailslot.supervisor")
 

@@ -17,11 +17,11 @@ from enum import Enum
 
 from supervisor.child import Child
 from supervisor.clock import Clock
-from supervisor.errors import SpecError
-from supervisor.events import Event, EventSink, GaveUp, Stopped, Stopping, StopReport
 from supervisor.log import get_logger
-from supervisor.reasons import SHUTDOWN, Escalated, ExitReason
-from supervisor.spec import Restart, Strategy, SupervisorSpec
+from supervisor.model.errors import SpecError
+from supervisor.model.events import Event, EventSink, GaveUp, Stopped, Stopping, StopReport
+from supervisor.model.reasons import SHUTDOWN, Escalated, ExitReason
+from supervisor.model.spec import Restart, Strategy, SupervisorSpec
 from supervisor.strategy import DOWN, START, STOP, STOPPING, InOrder, Step, lone_step
 
 log = get_logger("mailslot.supervisor")

@@ -1,5 +1,9 @@
 """Where the library's log lines go: to structlog or to :mod:`logging`; and what keeps them few.
 
+Names of channels, payloads and the texts of exceptions come from outside. Raw, their control
+characters would clear a screen, rename a window or look like further lines of a log:
+:func:`printable` makes them harmless, for log lines and for whatever else is shown on a terminal.
+
 In a program that configured structlog, lines go through that configuration. In every other program
 they go to the standard library's logger of the same name: warnings reach stderr, lower levels are
 silent until the program enables them, and nothing is ever printed to stdout.
@@ -13,8 +17,6 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from supervisor.printable import printable
-
 T = TypeVar("T")
 
 # This module never imports structlog: that takes longer than all the rest of `import actors`, and
@@ -27,6 +29,21 @@ def _configured_structlog() -> Any:
     # While another thread imports structlog, the module exists without its functions.
     is_configured = getattr(structlog, "is_configured", None)
     return structlog if is_configured is not None and is_configured() else None
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` with everything that does not print written as ``repr`` does, ``\x1b``.
+
+    That includes line breaks. A backslash stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def printable_lines(text: str, indent: str = "") -> str:
+    """Return the lines of ``text``, each of them printable and indented."""
+    return "\n".join(f"{indent}{printable(line)}" for line in text.split("\n"))
 
 
 def _line(event: str, fields: dict[str, Any]) -> str:

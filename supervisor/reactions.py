@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor.child import Child
-from supervisor.events import (
+from supervisor.lifecycle import Lifecycle, Phase
+from supervisor.log import get_logger
+from supervisor.model.events import (
     ChildExited,
     ChildRestarting,
     ChildStarted,
     ChildStartFailed,
     ChildUnkillable,
 )
-from supervisor.lifecycle import Lifecycle, Phase
-from supervisor.log import get_logger
-from supervisor.reasons import (
+from supervisor.model.reasons import (
     LOOP_ENDS,
     SHUTDOWN,
     Crashed,
@@ -23,6 +23,8 @@ from supervisor.reasons import (
     Shutdown,
     StartFailed,
 )
+from supervisor.model.retry_session import Decision
+from supervisor.model.spec import AutoShutdown, Restart, Strategy
 from supervisor.restart_decision import (
     GiveUp,
     RestartAfter,
@@ -32,8 +34,6 @@ from supervisor.restart_decision import (
     after_exit,
     is_restartable,
 )
-from supervisor.retry_session import Decision
-from supervisor.spec import AutoShutdown, Restart, Strategy
 from supervisor.strategy import DOWN, goes_down_with
 
 log = get_logger("mailslot.supervisor")

@@ -10,9 +10,9 @@ from enum import Enum
 
 import msgspec
 
-from supervisor.reasons import Escalated, ExitReason, StartFailed
-from supervisor.retry_session import Decision, Retry, Spent
-from supervisor.spec import Restart
+from supervisor.model.reasons import Escalated, ExitReason, StartFailed
+from supervisor.model.retry_session import Decision, Retry, Spent
+from supervisor.model.spec import Restart
 
 #: A child that was healthy for fewer seconds waits for its policy's first delay instead of
 #: restarting at once: a server that accepts and drops connections must not make it spin.

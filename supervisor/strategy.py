@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from supervisor.spec import Strategy
+from supervisor.model.spec import Strategy
 
 
 class Status(Enum):

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from supervisor.child import Child
-from supervisor.clock import Clock, LoopClock
-from supervisor.deadlines import Deadlines
-from supervisor.errors import SupervisorError, to_exception
+from supervisor.clock import Clock, Deadlines, LoopClock
 from supervisor.event_log import log_event, routine_filter
-from supervisor.events import EventSink, StopReport
 from supervisor.lifecycle import Lifecycle, Phase
 from supervisor.log import get_logger
+from supervisor.model.errors import SupervisorError, to_exception
+from supervisor.model.events import EventSink, StopReport
+from supervisor.model.reasons import LOOP_ENDS, SHUTDOWN, ExitReason
+from supervisor.model.retry_policy import RetryPolicy
+from supervisor.model.spec import ChildSpec, Restart, SupervisorSpec
 from supervisor.reactions import Reactions
-from supervisor.reasons import LOOP_ENDS, SHUTDOWN, ExitReason
-from supervisor.spec import ChildSpec, SupervisorSpec
 from supervisor.strategy import DOWN, RUNNING
-from supervisor.tree import TreeNode
+from supervisor.tree import TreeNode, child_nodes
 
-__all__ = ["Phase", "Supervisor"]
+__all__ = ["Phase", "Supervisor", "supervisor_child"]
 
 log = get_logger("mailslot.supervisor")
 
@@ -320,43 +319,39 @@ class Supervisor:
 
     def nodes(self) -> tuple[TreeNode, ...]:
         """Return the children's part of the tree, at any depth."""
-        now = self.clock.time()
-        # Each child with the number of its parent, parents first; the list grows on the way.
-        found = [(child, -1) for child in self._lifecycle.children.values()]
-        for number, (child, _) in enumerate(found):
-            if isinstance(child.nested, Supervisor):
-                found += [(one, number) for one in child.nested._lifecycle.children.values()]
-        # From the last one on, so that the nodes below a child are there before its own.
-        nodes: dict[int, list[TreeNode]] = {}
-        for number in range(len(found) - 1, -1, -1):
-            child, parent = found[number]
-            below = tuple(reversed(nodes.pop(number, ())))
-            nodes.setdefault(parent, []).append(_node(child, now, below))
-        return tuple(reversed(nodes.get(-1, ())))
+        return child_nodes(self._lifecycle.children.values(), self.clock.time(), _below)
 
 
-def _node(child: Child, now: float, below: tuple[TreeNode, ...]) -> TreeNode:
-    until = child.backoff_until
-    return TreeNode(
-        id=child.spec.id,
-        path=child.path,
-        kind=child.spec.kind,
-        status=child.status.value if until is None else "waiting",
-        incarnation=child.incarnation,
-        restarts=child.restarts,
-        uptime=child.uptime,
-        last_exit=None if child.last_exit is None else str(child.last_exit),
-        backoff_left=None if until is None else max(0.0, until - now),
-        detail=_detail(child),
-        children=below,
+def _below(child: Child) -> Iterable[Child]:
+    nested = child.nested
+    return nested._lifecycle.children.values() if isinstance(nested, Supervisor) else ()
+
+
+def supervisor_child(
+    id: str,
+    spec: SupervisorSpec,
+    *,
+    restart: Restart | str = Restart.PERMANENT,
+    shutdown: float | None = None,
+    retry_policy: RetryPolicy | None = None,
+    significant: bool = False,
+) -> ChildSpec:
+    """Return the child spec of a supervisor below another one.
+
+    By default it has as long to stop as it needs, as in OTP: its own children have their limits.
+    """
+
+    async def start(child: Child) -> None:
+        owner = child.owner
+        nested = Supervisor(spec, path=child.path, clock=owner.clock, sink=owner.sink)
+        await nested.run(child)
+
+    return ChildSpec(
+        id,
+        start,
+        restart=restart,
+        shutdown=shutdown,
+        retry_policy=retry_policy,
+        significant=significant,
+        kind="supervisor",
     )
-
-
-def _detail(child: Child) -> Mapping[str, Any]:
-    if child.describe is None:
-        return {}
-    try:
-        return child.describe()
-    except Exception as error:
-        # People look at the tree when something is wrong: one child must not hide the rest.
-        return {"error": repr(error)}

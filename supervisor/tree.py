@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from supervisor.printable import printable
+from supervisor.child import Child
+from supervisor.log import printable
 
 
 class TreeNode(msgspec.Struct, frozen=True):
@@ -80,3 +81,52 @@ def _line(node: TreeNode) -> str:
     if node.last_exit and node.restarts:
         parts.append(f"[{node.last_exit}]")
     return printable(" ".join(part for part in parts if part))
+
+
+def child_nodes(
+    children: Iterable[Child], now: float, below: Callable[[Child], Iterable[Child]]
+) -> tuple[TreeNode, ...]:
+    """Return the nodes of ``children`` and of what is below them, at any depth.
+
+    Args:
+        now: the time on the supervisor's clock.
+        below: returns the children of a child that is a supervisor.
+    """
+    # Each child with the number of its parent, parents first; the list grows on the way.
+    found = [(child, -1) for child in children]
+    for number, (child, _) in enumerate(found):
+        found += [(one, number) for one in below(child)]
+    # From the last one on, so that the nodes below a child are there before its own.
+    nodes: dict[int, list[TreeNode]] = {}
+    for number in range(len(found) - 1, -1, -1):
+        child, parent = found[number]
+        under = tuple(reversed(nodes.pop(number, ())))
+        nodes.setdefault(parent, []).append(_node(child, now, under))
+    return tuple(reversed(nodes.get(-1, ())))
+
+
+def _node(child: Child, now: float, below: tuple[TreeNode, ...]) -> TreeNode:
+    until = child.backoff_until
+    return TreeNode(
+        id=child.spec.id,
+        path=child.path,
+        kind=child.spec.kind,
+        status=child.status.value if until is None else "waiting",
+        incarnation=child.incarnation,
+        restarts=child.restarts,
+        uptime=child.uptime,
+        last_exit=None if child.last_exit is None else str(child.last_exit),
+        backoff_left=None if until is None else max(0.0, until - now),
+        detail=_detail(child),
+        children=below,
+    )
+
+
+def _detail(child: Child) -> Mapping[str, Any]:
+    if child.describe is None:
+        return {}
+    try:
+        return child.describe()
+    except Exception as error:
+        # People look at the tree when something is wrong: one child must not hide the rest.
+        return {"error": repr(error)}

@@ -15,7 +15,7 @@ from actors.runtime.spawning import spawn_under
 from actors.runtime.system import ActorSystem
 from actors.runtime.timers import Timers
 from supervisor import Child, Crashed, ExitReason, Supervisor, SupervisorSpec
-from supervisor.errors import to_exception
+from supervisor.model.errors import to_exception
 
 __all__ = ["Actor", "ActorContext", "ActorSpec"]
 

@@ -18,7 +18,7 @@ from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import MailboxSpec, Overflow
 from actors.runtime.pacer import Pacer
 from supervisor import Child, Clock, EventSink, ExitReason, Status, Supervisor, SupervisorExit
-from supervisor.errors import to_exception
+from supervisor.model.errors import to_exception
 
 __all__ = ["Cell"]
 

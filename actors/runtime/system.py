@@ -28,8 +28,8 @@ from supervisor import (
     TreeNode,
     log_event,
 )
-from supervisor.errors import to_exception
 from supervisor.log import get_logger
+from supervisor.model.errors import to_exception
 from supervisor.supervisor import Phase
 
 M = TypeVar("M")

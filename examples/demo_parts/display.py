@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from examples.demo_parts.story import Line
 from examples.demo_parts.view import Row
-from supervisor.printable import printable
+from supervisor.log import printable
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType

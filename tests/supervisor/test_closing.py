@@ -11,8 +11,8 @@ import pytest
 
 from actors import Actor, ActorSystem
 from supervisor import Child, ChildSpec, ExponentialBackoffRetryPolicy, Supervisor, SupervisorSpec
-from supervisor.nested import supervisor_child
-from supervisor.reasons import Crashed
+from supervisor.model.reasons import Crashed
+from supervisor.supervisor import supervisor_child
 from tests.support import eventually
 
 kept: list[Any] = []

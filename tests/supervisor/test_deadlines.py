@@ -1,4 +1,4 @@
-"""supervisor.deadlines: one timer for many (S7)."""
+"""Deadlines: one timer for many (S7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.testing.clock import VirtualClock
-from supervisor.deadlines import Deadlines
+from supervisor.clock import Deadlines
 
 
 class Thing:

@@ -15,7 +15,7 @@ from supervisor import (
     Supervisor,
     SupervisorSpec,
 )
-from supervisor.errors import to_exception
+from supervisor.model.errors import to_exception
 
 from .helpers import Stage, Stubborn, raising
 

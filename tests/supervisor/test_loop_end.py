@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supervisor import Child, ChildSpec, Shutdown, Supervisor, SupervisorSpec
-from supervisor.events import ChildExited, ChildRestarting, GaveUp, Stopped
+from supervisor.model.events import ChildExited, ChildRestarting, GaveUp, Stopped
 
 
 async def waits(child: Child) -> None:

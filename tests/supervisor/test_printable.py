@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor import TreeNode
-from supervisor.printable import printable, printable_lines
+from supervisor.log import printable, printable_lines
 
 
 @pytest.mark.parametrize(

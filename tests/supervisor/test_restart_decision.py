@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from supervisor import Crashed, Escalated, Killed, Normal, Restart, Shutdown, StartFailed
+from supervisor.model.retry_session import Refused, Retry, Spent
 from supervisor.restart_decision import GiveUp, RestartAfter, Verdict, after_exit, is_restartable
-from supervisor.retry_session import Refused, Retry, Spent
 
 ERROR = ValueError("boom")
 REASONS = [Normal(), Shutdown(), Killed(), Crashed(ERROR), Escalated(ERROR, 5)]

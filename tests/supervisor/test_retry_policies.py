@@ -15,8 +15,8 @@ from supervisor import (
     ExponentialBackoffRetryPolicy,
     NoRetryPolicy,
 )
-from supervisor.retry_policy import RetryPolicy
-from supervisor.retry_session import Refused, Retry, Spent
+from supervisor.model.retry_policy import RetryPolicy
+from supervisor.model.retry_session import Refused, Retry, Spent
 
 LOST = ConnectionError("lost")
 LATE = TimeoutError("late")

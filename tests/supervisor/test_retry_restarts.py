@@ -16,7 +16,7 @@ from supervisor import (
     Phase,
     StartError,
 )
-from supervisor.reasons import SHUTDOWN
+from supervisor.model.reasons import SHUTDOWN
 
 from .helpers import Life, Stage, forever, raising, up
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.deadlines import stop_deadline
+from supervisor.clock import stop_deadline
 
 MAYBE = st.none() | st.floats(0, 100)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.spec import Strategy
+from supervisor.model.spec import Strategy
 from supervisor.strategy import InOrder, Status, Step, goes_down_with, lone_step
 
 DOWN, STARTING, RUNNING, STOPPING = Status

@@ -31,7 +31,7 @@ from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.death_watch import Terminated
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
-from supervisor.retry_session import Retry, Spent
+from supervisor.model.retry_session import Retry, Spent
 
 _RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.

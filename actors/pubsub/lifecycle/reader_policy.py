@@ -18,7 +18,7 @@ from typing import Final
 from actors.redis.error_meaning import is_no, will_pass
 from actors.redis.exceptions import ConnectionError, RedisError  # noqa: A004
 from supervisor import RetryPolicy
-from supervisor.retry_session import Decision, Refused, Retry, RetrySession, Spent
+from supervisor.model.retry_session import Decision, Refused, Retry, RetrySession, Spent
 
 _OF_CONNECTIONS = (RedisError, TimeoutError, OSError)
 #: Seconds until a server that refuses for the moment is asked again, at most.

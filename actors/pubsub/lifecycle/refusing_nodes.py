@@ -17,7 +17,7 @@ import msgspec
 from actors.pubsub.table.state import NodeId
 from actors.redis.exceptions import AuthenticationError
 from supervisor.log import get_logger
-from supervisor.retry_session import Retry, Spent
+from supervisor.model.retry_session import Retry, Spent
 
 log = get_logger("mailslot.pubsub")
 

@@ -39,7 +39,7 @@ from supervisor import (
     Supervisor,
     SupervisorSpec,
 )
-from supervisor.reasons import LOOP_ENDS
+from supervisor.model.reasons import LOOP_ENDS
 from supervisor.supervisor import Phase
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from actors.redis.history.history import History
 from actors.redis.history.refusals import explained
 from actors.redis.history.script import append_command, with_first_text
 from actors.redis.wire.resp import Argument, decode, encode
-from supervisor.retry_policy import NoRetryPolicy, RetryPolicy
+from supervisor.model.retry_policy import NoRetryPolicy, RetryPolicy
 
 
 class BaseClient(ABC, Generic[AnyStr]):

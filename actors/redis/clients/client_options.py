@@ -24,7 +24,7 @@ from actors.redis.config.tls import CertReqs, make_ssl_context
 from actors.redis.config.url import SSL_OPTIONS
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the default policy
 from actors.redis.pools.connection_pool import ConnectionPool
-from supervisor.retry_policy import ConstantRetryPolicy, RetryPolicy
+from supervisor.model.retry_policy import ConstantRetryPolicy, RetryPolicy
 
 #: The retry policy of a client that is given none.
 DEFAULT_RETRY_POLICY: Final = ConstantRetryPolicy(

@@ -21,7 +21,7 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.topology.model import AddressRemap
-from supervisor.retry_policy import (
+from supervisor.model.retry_policy import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,
     ExponentialBackoffRetryPolicy,

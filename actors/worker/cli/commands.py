@@ -20,7 +20,7 @@ from actors.worker.process.loader import load
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
 from actors.worker.run.partition import Partition
 from supervisor import SpecError
-from supervisor.printable import printable
+from supervisor.log import printable
 
 app = typer.Typer(
     name="mailslot",

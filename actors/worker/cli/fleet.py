@@ -16,7 +16,7 @@ from actors.worker.fleet.record import FleetRecord, read_record
 from actors.worker.fleet.reports import Ask, Drain, Report, decode_request, encode_request
 from actors.worker.run.broker import Broker, connect
 from actors.worker.run.exit_codes import ConnectFailedError, ExitCode, UsageError, one_sentence
-from supervisor.printable import printable
+from supervisor.log import printable
 
 #: Seconds for the server's answer, for the members' reports, and for a member to leave.
 _CONNECT: Final = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.worker.cli.say import say
 from actors.worker.run.exit_codes import ExitCode
-from supervisor.printable import printable_lines
+from supervisor.log import printable_lines
 
 _NEEDED = {"typer", "rich", "click", "watchfiles"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from supervisor.printable import printable
+from supervisor.log import printable
 
 
 def say(sentence: str) -> None:

@@ -18,7 +18,7 @@ from actors.worker.cli.say import say
 from actors.worker.observe.snapshot import as_text
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Broker
 from actors.worker.run.exit_codes import ExitCode, UsageError, exit_code, one_sentence
-from supervisor.printable import printable
+from supervisor.log import printable
 
 
 class Tail(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from actors.worker.cli.top_state import Look, Row, Sort, View, tree_lines
 from actors.worker.observe.snapshot import FailureNote, FleetState
-from supervisor.printable import printable
+from supervisor.log import printable
 
 _HELP = (
     "q quit  ↑↓ choose  enter detail  t tree  sort by: n name  r rate  d waiting  a oldest"

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.errors import SpecError
+from supervisor.model.errors import SpecError
 
 # The characters of a member's id and incarnation. What separates both, "/", is none of them.
 _WORD: Final = re.compile(r"[A-Za-z0-9._:@-]{1,128}")

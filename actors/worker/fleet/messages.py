@@ -8,7 +8,7 @@ import msgspec
 
 from actors.worker.fleet.members import Gone, Member
 from actors.worker.fleet.views import View
-from supervisor.errors import SpecError
+from supervisor.model.errors import SpecError
 
 
 class FleetFormatError(ValueError):

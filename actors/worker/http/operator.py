@@ -15,8 +15,7 @@ import msgspec
 
 from actors.worker.http.answer import Answer, Request
 from actors.worker.run.controls import Act, Action, Refused
-from supervisor.log import Throttle, get_logger
-from supervisor.printable import printable
+from supervisor.log import Throttle, get_logger, printable
 
 log = get_logger("mailslot.worker")
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from supervisor import TreeNode
-from supervisor.printable import printable
+from supervisor.log import printable
 
 
 def print_report(tree: TreeNode) -> None:

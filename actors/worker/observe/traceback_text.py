@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from supervisor.printable import printable_lines
+from supervisor.log import printable_lines
 
 #: Frames of each error in a chain of causes, and characters of the whole; the last ones are kept.
 _FRAMES: Final = 12

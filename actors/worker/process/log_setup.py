@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from supervisor.printable import printable, printable_lines
+from supervisor.log import printable, printable_lines
 
 FORMATS = ("console", "json")
 _INDENT: Final = "    "

@@ -22,7 +22,7 @@ from actors.redis.exceptions import (
     RedisClusterError,
 )
 from supervisor import SpecError
-from supervisor.printable import printable
+from supervisor.log import printable
 
 
 class ExitCode(IntEnum):

@@ -22,7 +22,7 @@ from actors.worker.run.exit_codes import one_sentence
 from actors.worker.run.settings import Previous
 from supervisor import ExponentialBackoffRetryPolicy
 from supervisor.log import get_logger
-from supervisor.retry_session import Retry
+from supervisor.model.retry_session import Retry
 
 log = get_logger("mailslot.worker")
 

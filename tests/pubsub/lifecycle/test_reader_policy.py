@@ -11,7 +11,7 @@ from actors.pubsub.lifecycle.refusing_nodes import RefusingNodes
 from actors.redis import exceptions
 from actors.redis.exceptions import from_reply
 from supervisor import ConstantRetryPolicy, NoRetryPolicy, RetryPolicy
-from supervisor.retry_session import Decision, Refused, Retry, RetrySession, Spent
+from supervisor.model.retry_session import Decision, Refused, Retry, RetrySession, Spent
 
 WRONG = from_reply("WRONGPASS invalid username-password pair")
 NOPERM = from_reply("NOPERM no")

@@ -21,7 +21,7 @@ from actors.redis.exceptions import (
 )
 from actors.redis.pools.connection_pool import ConnectionPool
 from actors.testing import EmbeddedServer
-from supervisor.retry_policy import ConstantRetryPolicy, NoRetryPolicy
+from supervisor.model.retry_policy import ConstantRetryPolicy, NoRetryPolicy
 from tests.redis.helpers import HELLO, peer, says
 from tests.support import eventually
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from actors import History, RedisCluster, exceptions
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import EmbeddedCluster
-from supervisor.retry_policy import NoRetryPolicy
+from supervisor.model.retry_policy import NoRetryPolicy
 from tests.clusters.lending import NODE_TIMEOUT, client_of
 from tests.redis.helpers import HELLO, peer
 from tests.support import eventually

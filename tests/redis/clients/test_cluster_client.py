@@ -19,7 +19,7 @@ from actors.redis.wire.resp import pack
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
 from actors.testing.proxies.proxy import Direction
-from supervisor.retry_policy import ConstantRetryPolicy, NoRetryPolicy
+from supervisor.model.retry_policy import ConstantRetryPolicy, NoRetryPolicy
 from tests.clusters.lending import NODE_TIMEOUT, connect
 from tests.support import eventually
 

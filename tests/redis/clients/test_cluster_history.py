@@ -11,7 +11,7 @@ from actors.redis.history.entries import parse_entries
 from actors.redis.history.script import SCRIPT
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.testing.clusters.node import ClusterNode
-from supervisor.retry_policy import NoRetryPolicy
+from supervisor.model.retry_policy import NoRetryPolicy
 from tests.clusters.lending import client_of
 from tests.redis.clients.test_cluster_client import subscribed
 from tests.servers import ask

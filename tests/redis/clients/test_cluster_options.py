@@ -12,7 +12,7 @@ from actors.redis.config.locations import TCPLocation
 from actors.redis.exceptions import RedisError
 from actors.redis.topology.slots import SLOTS
 from actors.testing.servers.process import ServerProcess
-from supervisor.retry_policy import NoRetryPolicy
+from supervisor.model.retry_policy import NoRetryPolicy
 from tests.servers import ask
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors import History, Redis, exceptions
 from actors.redis.history.entries import BEFORE_FIRST, EntryId, parse_entries, parse_envelope
-from supervisor.retry_policy import NoRetryPolicy
+from supervisor.model.retry_policy import NoRetryPolicy
 from tests.redis.helpers import HELLO, answers, peer
 from tests.support import eventually
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supervisor.reasons import Escalated, ExitReason, StartFailed
+from supervisor.model.reasons import Escalated, ExitReason, StartFailed
 
 
 class SupervisorError(Exception):

@@ -1,7 +1,7 @@
 """Retry policies: which errors get another attempt, how many, and how long to wait between.
 
-A policy keeps no count; a session does (:mod:`supervisor.retry_session`). So one policy object can
-serve many children.
+A policy keeps no count; a session does (:mod:`supervisor.model.retry_session`). So one policy
+object can serve many children.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from supervisor.retry_session import (
+from supervisor.model.retry_session import (
     CompositeSession,
     PolicySession,
     Retry,

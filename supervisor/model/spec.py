@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from supervisor.errors import SpecError
-from supervisor.reasons import ExitReason
-from supervisor.retry_policy import RetryPolicy
+from supervisor.model.errors import SpecError
+from supervisor.model.reasons import ExitReason
+from supervisor.model.retry_policy import RetryPolicy
 
 
 class Restart(StrEnum):

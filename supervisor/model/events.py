@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from supervisor.reasons import ExitReason
+from supervisor.model.reasons import ExitReason
 
 
 class StopReport(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""The values of supervision: specs, retry policies, exit reasons, events, errors."""
