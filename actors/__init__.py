@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from actors.redis.history.history import History
     from actors.redis.pools.connection_pool import ConnectionPool
     from actors.runtime.actor import Actor, ActorContext, ActorSpec
-    from actors.runtime.ask import Deferred
+    from actors.runtime.messages.ask import Deferred
     from actors.runtime.death_watch import Terminated
-    from actors.runtime.envelopes import Lagged
-    from actors.runtime.errors import (
+    from actors.runtime.messages.envelopes import Lagged
+    from actors.runtime.messages.errors import (
         ActorCrashed,
         ActorError,
         ActorStopped,
         MailboxFull,
         NameTaken,
     )
-    from actors.runtime.lost_messages import DeadLetter, Failure
-    from actors.runtime.overflow import MailboxSpec, Overflow
+    from actors.runtime.messages.lost_messages import DeadLetter, Failure
+    from actors.runtime.messages.overflow import MailboxSpec, Overflow
     from actors.runtime.ref import ActorRef
     from actors.runtime.spawning import SupervisorRef
     from actors.runtime.system import ActorSystem
@@ -116,18 +116,18 @@ _HOMES = {
     "actors.redis.history.history": ("History",),
     "actors.redis.pools.connection_pool": ("ConnectionPool",),
     "actors.runtime.actor": ("Actor", "ActorContext", "ActorSpec"),
-    "actors.runtime.ask": ("Deferred",),
+    "actors.runtime.messages.ask": ("Deferred",),
     "actors.runtime.death_watch": ("Terminated",),
-    "actors.runtime.envelopes": ("Lagged",),
-    "actors.runtime.errors": (
+    "actors.runtime.messages.envelopes": ("Lagged",),
+    "actors.runtime.messages.errors": (
         "ActorCrashed",
         "ActorError",
         "ActorStopped",
         "MailboxFull",
         "NameTaken",
     ),
-    "actors.runtime.lost_messages": ("DeadLetter", "Failure"),
-    "actors.runtime.overflow": ("MailboxSpec", "Overflow"),
+    "actors.runtime.messages.lost_messages": ("DeadLetter", "Failure"),
+    "actors.runtime.messages.overflow": ("MailboxSpec", "Overflow"),
     "actors.runtime.ref": ("ActorRef",),
     "actors.runtime.spawning": ("SupervisorRef",),
     "actors.runtime.system": ("ActorSystem",),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from actors.runtime.ask import Ask, Deferred, ending
 from actors.runtime.behaviour import ActorSpec, Behaviour
 from actors.runtime.cell import Cell
 from actors.runtime.death_watch import unwatch, watch
-from actors.runtime.errors import ActorStopped
+from actors.runtime.messages.ask import Ask, Deferred, ending
+from actors.runtime.messages.errors import ActorStopped
 from actors.runtime.ref import ActorRef, ref_of
 from actors.runtime.spawning import spawn_under
 from actors.runtime.system import ActorSystem

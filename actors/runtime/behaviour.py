@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from actors.runtime.cell import Cell, Incarnation
-from actors.runtime.envelopes import Lagged
-from actors.runtime.lost_messages import FailureSink
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.envelopes import Lagged
+from actors.runtime.messages.lost_messages import FailureSink
+from actors.runtime.messages.overflow import MailboxSpec
 from supervisor import Child, ExitReason, Restart, RetryPolicy
 
 M = TypeVar("M")

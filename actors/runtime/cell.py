@@ -10,13 +10,13 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.runtime.ask import Ask, TimeoutWheel
-from actors.runtime.envelopes import CellHost, Envelope
-from actors.runtime.errors import ActorStopped
-from actors.runtime.lost_messages import DeadLetters, Failure, FailureSink
-from actors.runtime.mailbox import Mailbox
-from actors.runtime.overflow import MailboxSpec, Overflow
-from actors.runtime.pacer import Pacer
+from actors.runtime.messages.ask import Ask, TimeoutWheel
+from actors.runtime.messages.envelopes import CellHost, Envelope
+from actors.runtime.messages.errors import ActorStopped
+from actors.runtime.messages.lost_messages import DeadLetters, Failure, FailureSink
+from actors.runtime.messages.mailbox import Mailbox
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.pacer import Pacer
 from supervisor import Child, Clock, EventSink, ExitReason, Status, Supervisor, SupervisorExit
 from supervisor.model.errors import to_exception
 

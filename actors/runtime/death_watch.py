@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from actors.runtime.cell import Cell
-from actors.runtime.envelopes import CellHost, Envelope, call_hook
+from actors.runtime.messages.envelopes import CellHost, Envelope, call_hook
 from actors.runtime.ref import ActorRef, ref_of
 from supervisor import ExitReason
 

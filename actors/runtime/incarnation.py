@@ -12,10 +12,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from actors.runtime.ask import Ask, ending
 from actors.runtime.behaviour import ActorSpec, Behaviour
 from actors.runtime.cell import Cell
 from actors.runtime.message_loop import handle_messages
+from actors.runtime.messages.ask import Ask, ending
 from supervisor import Child, Crashed, Killed, Shutdown, Status
 from supervisor.log import get_logger
 

@@ -6,10 +6,10 @@ import asyncio
 from time import monotonic
 from typing import Any, Final
 
-from actors.runtime.ask import Ask
 from actors.runtime.cell import Cell
-from actors.runtime.envelopes import Envelope, call_hook
-from actors.runtime.pacer import SLICE
+from actors.runtime.messages.ask import Ask
+from actors.runtime.messages.envelopes import Envelope, call_hook
+from actors.runtime.messages.pacer import SLICE
 from supervisor import Crashed
 from supervisor.child_task import runs_in
 

@@ -6,10 +6,10 @@ import asyncio
 import weakref
 from typing import Any, Generic, TypeVar
 
-from actors.runtime.ask import Ask, Expired
 from actors.runtime.cell import Cell
-from actors.runtime.envelopes import Envelope
-from actors.runtime.errors import ActorStopped
+from actors.runtime.messages.ask import Ask, Expired
+from actors.runtime.messages.envelopes import Envelope
+from actors.runtime.messages.errors import ActorStopped
 from supervisor import ExitReason
 
 M_contra = TypeVar("M_contra", contravariant=True)

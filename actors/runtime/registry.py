@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.runtime.cell import Cell
-from actors.runtime.errors import ActorStopped, NameTaken
+from actors.runtime.messages.errors import ActorStopped, NameTaken
 from actors.runtime.ref import ActorRef, ref_of
 
 

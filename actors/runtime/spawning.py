@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar, overload
 
 from actors.runtime.behaviour import ActorSpec, Behaviour
 from actors.runtime.cell import Cell, SystemHost
-from actors.runtime.errors import ActorError, NameTaken
 from actors.runtime.incarnation import live
-from actors.runtime.overflow import as_mailbox_spec
+from actors.runtime.messages.errors import ActorError, NameTaken
+from actors.runtime.messages.overflow import as_mailbox_spec
 from actors.runtime.ref import ActorRef, ref_of
 from actors.runtime.registry import Registry
 from supervisor import (

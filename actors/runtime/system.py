@@ -9,10 +9,16 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from actors.runtime.ask import TimeoutWheel
 from actors.runtime.behaviour import ActorSpec, Behaviour
-from actors.runtime.lost_messages import DeadLetter, DeadLetters, Failure, FailureSink, LogFailures
-from actors.runtime.pacer import Pacer
+from actors.runtime.messages.ask import TimeoutWheel
+from actors.runtime.messages.lost_messages import (
+    DeadLetter,
+    DeadLetters,
+    Failure,
+    FailureSink,
+    LogFailures,
+)
+from actors.runtime.messages.pacer import Pacer
 from actors.runtime.ref import ActorRef
 from actors.runtime.registry import Registry
 from actors.runtime.spawning import SupervisorRef, spawn_under, supervise_under

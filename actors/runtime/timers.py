@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable
 from typing import Any
 
-from actors.runtime.envelopes import CellHost, Envelope, call_hook
-from actors.runtime.errors import ActorStopped, MailboxFull
+from actors.runtime.messages.envelopes import CellHost, Envelope, call_hook
+from actors.runtime.messages.errors import ActorStopped, MailboxFull
 from actors.runtime.ref import ActorRef
 from supervisor import Clock, Timer
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors import Lagged, MailboxFull, MailboxSpec, Overflow
-from actors.runtime.envelopes import Envelope
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.envelopes import Envelope
+from actors.runtime.messages.mailbox import Mailbox
 from supervisor import SpecError
 from tests.support import eventually
 

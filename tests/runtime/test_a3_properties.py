@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import Lagged, MailboxFull, MailboxSpec
-from actors.runtime.ask import Ask
-from actors.runtime.envelopes import Envelope
-from actors.runtime.mailbox import Mailbox
-from actors.runtime.overflow import Overflow
+from actors.runtime.messages.ask import Ask
+from actors.runtime.messages.envelopes import Envelope
+from actors.runtime.messages.mailbox import Mailbox
+from actors.runtime.messages.overflow import Overflow
 
 
 class News(Envelope):

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors import Actor, ActorSystem, MailboxSpec
-from actors.runtime.envelopes import Envelope
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.envelopes import Envelope
+from actors.runtime.messages.mailbox import Mailbox
 from tests.support import eventually
 
 

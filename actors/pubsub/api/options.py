@@ -19,7 +19,7 @@ from actors.pubsub.model.recover import Recover, problems_of_recover
 from actors.pubsub.model.types import GapCallback, LagCallback, SubscriptionCallback
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.runtime.actor import Actor, ActorSpec
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from supervisor import (
     CompositeRetryPolicy,

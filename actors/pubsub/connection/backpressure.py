@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.table.state import NodeId
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 
 
 class Backpressure:

@@ -13,10 +13,10 @@ from collections import deque
 from time import monotonic
 from typing import Any, Final
 
-from actors.runtime.ask import Ask
-from actors.runtime.envelopes import Envelope
-from actors.runtime.mailbox import Mailbox
 from actors.runtime.message_loop import SHORT
+from actors.runtime.messages.ask import Ask
+from actors.runtime.messages.envelopes import Envelope
+from actors.runtime.messages.mailbox import Mailbox
 
 #: The upper bounds of the histograms, in seconds; one more place counts what is above the last.
 BOUNDS: Final = (

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from actors.pubsub.delivery.notices import GapNotice, HandledNotice
 from actors.pubsub.delivery.pending_nones import MOST_NONES, PendingNones
 from actors.runtime.cell import Cell
-from actors.runtime.mailbox import Mailbox
-from actors.runtime.overflow import Overflow
+from actors.runtime.messages.mailbox import Mailbox
+from actors.runtime.messages.overflow import Overflow
 from supervisor.log import get_logger
 
 if TYPE_CHECKING:

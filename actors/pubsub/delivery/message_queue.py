@@ -18,9 +18,9 @@ from actors.pubsub.delivery.pending_nones import PendingNones
 from actors.pubsub.delivery.progress import InHand, Progress
 from actors.pubsub.delivery.user_hooks import start_hook
 from actors.pubsub.model.types import LagCallback, PubSubMessage
-from actors.runtime.envelopes import Envelope, Lagged
-from actors.runtime.mailbox import Mailbox
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.envelopes import Envelope, Lagged
+from actors.runtime.messages.mailbox import Mailbox
+from actors.runtime.messages.overflow import MailboxSpec
 
 # A reader that never has to wait would never let the event loop run. So a yield marker lies in the
 # queue after this many messages. There the reader looks at the clock, and yields if it has read

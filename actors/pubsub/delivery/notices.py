@@ -9,7 +9,7 @@ import msgspec
 
 from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.model.types import Gap
-from actors.runtime.envelopes import CellHost, Envelope
+from actors.runtime.messages.envelopes import CellHost, Envelope
 
 
 class GapNotice(Envelope):

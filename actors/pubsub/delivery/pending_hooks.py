@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
-from actors.runtime.envelopes import Envelope
+from actors.runtime.messages.envelopes import Envelope
 
 
 class RunningHook(Envelope):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 
 # Ended mailboxes are looked for when so many are followed, and then at twice as many as are left.
 _FEW = 64

@@ -25,9 +25,9 @@ from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
-from actors.runtime.envelopes import Lagged
-from actors.runtime.lost_messages import FailureSink
-from actors.runtime.overflow import Overflow
+from actors.runtime.messages.envelopes import Lagged
+from actors.runtime.messages.lost_messages import FailureSink
+from actors.runtime.messages.overflow import Overflow
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger

@@ -17,7 +17,7 @@ from actors.pubsub.handlers.failure_sinks import (
 from actors.pubsub.handlers.failure_span import LONGEST_IN_SPAN, as_utc, error_text
 from actors.pubsub.handlers.function_actor import RestOfBatch, Work
 from actors.pubsub.handlers.pipeline import is_undecodable
-from actors.runtime.lost_messages import Failure
+from actors.runtime.messages.lost_messages import Failure
 from actors.runtime.ref import ActorRef
 from supervisor import SupervisorError
 from supervisor.log import Throttle, get_logger

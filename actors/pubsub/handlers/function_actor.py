@@ -12,7 +12,7 @@ from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
 from actors.pubsub.handlers.pipeline import UNDECODED
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
-from actors.runtime.envelopes import CellHost, Envelope, Lagged
+from actors.runtime.messages.envelopes import CellHost, Envelope, Lagged
 from supervisor import ExitReason, ExponentialBackoffRetryPolicy
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from actors.pubsub.model.options import consumer_mailbox
 from actors.pubsub.model.types import LagCallback
 from actors.pubsub.subscriptions.registry import Consumer, Subscription
 from actors.runtime.actor import ActorSpec
-from actors.runtime.lost_messages import FailureSink
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.lost_messages import FailureSink
+from actors.runtime.messages.overflow import MailboxSpec
 from actors.runtime.ref import ActorRef
 
 if TYPE_CHECKING:

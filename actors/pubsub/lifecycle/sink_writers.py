@@ -22,8 +22,8 @@ from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.cell import Cell
 from actors.runtime.death_watch import Terminated, watch
-from actors.runtime.envelopes import CellHost, Envelope, Lagged
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.envelopes import CellHost, Envelope, Lagged
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from actors.runtime.ref import ActorRef
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger

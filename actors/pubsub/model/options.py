@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from supervisor import SpecError
 
 _DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)

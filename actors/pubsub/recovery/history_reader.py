@@ -29,7 +29,7 @@ from actors.redis.history.entries import EntryId, parse_entries
 from actors.redis.wire.patience import Patience
 from actors.redis.wire.resp import Argument
 from actors.runtime.actor import Actor
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 from supervisor import ExitReason
 from supervisor.log import Throttle, get_logger
 

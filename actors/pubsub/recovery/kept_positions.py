@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.pubsub.delivery.progress import Progress
 from actors.redis.wire.resp import Argument
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 
 #: Seconds before a position that could not be written is written again: at first, at the most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0

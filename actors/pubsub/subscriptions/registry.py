@@ -17,7 +17,7 @@ from actors.pubsub.handlers.function_actor import DrainWorkers
 from actors.pubsub.model.names import WireNames, encode_name
 from actors.pubsub.model.types import Gap, GapCallback, Kind, NodeTarget, Target
 from actors.runtime.cell import Cell
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 from actors.runtime.ref import ActorRef
 from supervisor.log import get_logger
 

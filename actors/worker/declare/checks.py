@@ -14,7 +14,7 @@ from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.model.options import problems_of_bound, problems_of_hooks
 from actors.pubsub.model.recover import problems_of_recover
 from actors.runtime.actor import ActorSpec
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.overflow import MailboxSpec
 from supervisor import ChildSpec, RetryPolicy, SpecError, SupervisorSpec
 
 #: Names of the worker's own actors.

@@ -10,7 +10,7 @@ from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import GapCallback, LagCallback
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 
 
 class HandlerOptions(TypedDict, total=False):

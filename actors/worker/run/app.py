@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
 from actors.pubsub.model.types import GapCallback
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import C, Registry

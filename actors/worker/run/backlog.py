@@ -13,7 +13,7 @@ from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.recovery.histories import READER_NAME
 from actors.pubsub.recovery.position_store import WRITER_NAME
 from actors.runtime.cell import Cell
-from actors.runtime.overflow import Overflow
+from actors.runtime.messages.overflow import Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.observe.message_age import AgeMeter, Moment
 from actors.worker.run.delivery_probe import PROBE_PREFIX

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from actors import ActorSystem, ClusterPubSub, Gap, RedisCluster, ShardedPubSub, exceptions
 from actors.pubsub.api.base import BasePubSub
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.overflow import MailboxSpec
 from actors.testing.clusters.cluster import EmbeddedCluster
 from tests.clusters.lending import NODE_TIMEOUT, client_of
 from tests.pubsub.helpers import QUICK, Gaps, Heard, data_of, message, take, within

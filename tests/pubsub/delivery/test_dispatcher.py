@@ -13,7 +13,7 @@ from actors.pubsub.delivery.message_queue import MessageQueue, QueueWriter
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import ProtocolError
 from actors.redis.wire.resp import reader
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.overflow import MailboxSpec
 
 
 class RecordingDispatcher(Dispatcher):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from actors.pubsub.delivery import handling_times
 from actors.pubsub.delivery.handling_times import BOUNDS, HandlingTimes, Histogram
-from actors.runtime.envelopes import Lagged
-from actors.runtime.mailbox import Mailbox
 from actors.runtime.message_loop import SHORT
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.envelopes import Lagged
+from actors.runtime.messages.mailbox import Mailbox
+from actors.runtime.messages.overflow import MailboxSpec
 
 
 def histogram(*seconds: float) -> list[int]:

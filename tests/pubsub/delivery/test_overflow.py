@@ -12,7 +12,7 @@ import pytest
 
 from actors import Handler, MailboxSpec
 from actors.pubsub.delivery.shed_count import ShedCount
-from actors.runtime.mailbox import Mailbox
+from actors.runtime.messages.mailbox import Mailbox
 from supervisor import SpecError
 from tests.pubsub.helpers import (
     QUICK,

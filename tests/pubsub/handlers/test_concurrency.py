@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors import Handler
-from actors.runtime.envelopes import Lagged
+from actors.runtime.messages.envelopes import Lagged
 from tests.pubsub.helpers import client_of, publish_many, within
 from tests.servers import AnyServer
 from tests.support import eventually

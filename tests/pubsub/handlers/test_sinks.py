@@ -12,7 +12,7 @@ import pytest
 from actors import Actor, Handler, ListSink, StreamSink
 from actors.pubsub.handlers.failure_sinks import WRITER_PREFIX
 from actors.pubsub.lifecycle import sink_writers as writers
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from tests.pubsub.helpers import client_of, publish_many
 from tests.servers import AnyServer
 from tests.support import eventually

@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from actors import Actor, ActorSpec, ActorSystem, ConnectionPool, PubSub, Redis, exceptions
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from supervisor import ConstantRetryPolicy
 from tests.pubsub.helpers import (
     Heard,

@@ -21,7 +21,7 @@ from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegis
 from actors.pubsub.table.state import Handover, NodeId
 from actors.redis.exceptions import AuthorizationError, RedisError, TryAgainError
 from actors.redis.wire.resp import reader
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.overflow import MailboxSpec
 
 X = Target(Kind.SHARD, b"x")
 

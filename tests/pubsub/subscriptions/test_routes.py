@@ -17,7 +17,7 @@ from actors.pubsub.subscriptions.registry import Subscription, SubscriptionRegis
 from actors.pubsub.subscriptions.routes import FeedRoutes
 from actors.pubsub.table.table import Table
 from actors.redis.wire.resp import reader
-from actors.runtime.overflow import MailboxSpec
+from actors.runtime.messages.overflow import MailboxSpec
 
 X = Target(Kind.SHARD, b"x")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from actors.runtime.envelopes import Envelope, Lagged
+from actors.runtime.messages.envelopes import Envelope, Lagged
 from supervisor import SpecError
 
 #: The bound of a mailbox by default.

@@ -10,8 +10,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from actors.runtime.errors import MailboxFull
-from actors.runtime.overflow import MailboxSpec, Overflow, shed
+from actors.runtime.messages.errors import MailboxFull
+from actors.runtime.messages.overflow import MailboxSpec, Overflow, shed
 
 # The turn of a mailbox without a reader; always empty.
 _NO_TURN: list[int] = []

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from actors.runtime.envelopes import CellHost, Envelope
-from actors.runtime.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
+from actors.runtime.messages.envelopes import CellHost, Envelope
+from actors.runtime.messages.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 from supervisor import Clock, Timer
 
 _TICK = 0.02

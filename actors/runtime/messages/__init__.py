@@ -1,0 +1,1 @@
+"""What actors are sent: messages, the mailbox where they wait, asks, and what is lost."""
