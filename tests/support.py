@@ -1,4 +1,4 @@
-"""What every test module may need: waiting for a condition instead of for a time."""
+"""What every test module may need: waiting for a condition instead of for a time, a free port."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["eventually"]
+from actors.testing.servers.ports import PortReservation
+
+__all__ = ["eventually", "free_port"]
 
 
 async def eventually(
@@ -25,3 +27,10 @@ async def eventually(
         if loop.time() >= deadline:
             raise AssertionError(f"not within {timeout} s: {condition!r}, last value {value!r}")
         await asyncio.sleep(every)
+
+
+def free_port(*, cluster: bool = False) -> int:
+    """Return a port that is free now; with ``cluster`` its bus port is free, too."""
+    reservation = PortReservation(cluster=cluster)
+    reservation.close()
+    return reservation.port

@@ -87,6 +87,15 @@ def test_one_server_loads_no_cluster_and_no_worker():
     assert len({name for name in below("actors", modules) if not is_package(name)}) <= 128
 
 
+def test_without_a_fleet_and_recovery_nothing_of_them_is_loaded():
+    modules = loaded_by(
+        "from actors import Redis, RedisCluster, Worker; Redis, RedisCluster, Worker"
+    )
+    few_need = ("actors.pubsub.connection.gate", "actors.pubsub.api.gated")
+    assert not modules & {*few_need, "actors.pubsub.lifecycle.recoveries"}
+    assert not below("actors.worker.membership", modules)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_name_is_there_and_is_what_its_home_has(package):
     for home, names in package._HOMES.items():

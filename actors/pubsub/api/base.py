@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, ClassVar, Final, Generic, Self
 
@@ -16,7 +17,6 @@ from actors.pubsub.api.options import (
     ShardedPubSubOptions,
 )
 from actors.pubsub.api.subscription_calls import SubscriptionCalls
-from actors.pubsub.connection.gate import Gate
 from actors.pubsub.connection.subscriber import Subscriber
 from actors.pubsub.delivery.batches import MessageBatches
 from actors.pubsub.delivery.message_queue import MessageQueue
@@ -36,8 +36,9 @@ from actors.redis.wire.connection import Connection
 from actors.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
+    from actors.pubsub.connection.gate import Gate
     from actors.pubsub.delivery.progress import Progress
-    from actors.pubsub.lifecycle.recoveries import HistoryAccess, Recoveries
+    from actors.pubsub.lifecycle.recoveries import Recoveries
 
 # Seconds for the answer to a PING, unless the pool was given a stream_timeout.
 _PING_DEADLINE: Final = 1.0
@@ -144,24 +145,23 @@ class BasePubSub(Generic[AnyStr]):
         """Check the first subscriptions, if one of them recovers."""
         callbacks = (one for _, _, handlers in self._first for one in handlers.values())
         if self._calls.recovers(callbacks):
-            from actors.pubsub.recovery.wanted import check_first  # noqa: PLC0415 - few need it
+            # Most programs recover nothing, and load nothing of the recovery.
+            from actors.pubsub.recovery.wanted import check_first  # noqa: PLC0415
 
             check_first(self._first, self._options.recover, self.connection_pool.settings)
 
     def _recoveries(self, tree: PubSubTree) -> Recoveries:
-        from actors.pubsub.lifecycle.recoveries import Recoveries  # noqa: PLC0415 - as above
+        # As above.
+        from actors.pubsub.api.history_client import history_access  # noqa: PLC0415
+        from actors.pubsub.lifecycle.recoveries import Recoveries  # noqa: PLC0415
 
-        settings = self.connection_pool.settings
-        access = self._history_access
-        return Recoveries(tree, self._options.recover, access, settings, self._track)
+        pool = self.connection_pool
+        access = partial(history_access, pool)
+        return Recoveries(tree, self._options.recover, access, pool.settings, self._track)
 
     def _track(self, progress: Mapping[Any, Progress]) -> None:
         """Have the iterator note which messages its reader has handled."""
         self._popleft = self._queue.track(progress)
-
-    def _history_access(self) -> HistoryAccess:
-        """Return how the histories of channels are read."""
-        raise NotImplementedError
 
     def _reader_options(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, AnyStr, Never
+from typing import Any, AnyStr, Never
 
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.api.options import ClusterPubSubOptions, ShardedPubSubOptions, constructor
@@ -24,9 +24,6 @@ from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
 
-if TYPE_CHECKING:
-    from actors.pubsub.lifecycle.recoveries import HistoryAccess
-
 
 class ClusterPubSub(PatternPubSub[AnyStr]):
     """Pub/Sub on a cluster with plain channels and patterns; returned by ``RedisCluster.pubsub()``.
@@ -45,11 +42,6 @@ class ClusterPubSub(PatternPubSub[AnyStr]):
     """
 
     _kind = "cluster-pubsub"
-
-    def _history_access(self) -> HistoryAccess:
-        from actors.pubsub.api.history_access import cluster_access  # noqa: PLC0415 - few need it
-
-        return cluster_access(self.connection_pool)
 
     @constructor(ClusterPubSubOptions)
     def __init__(self, options: ClusterPubSubOptions) -> None:
@@ -96,11 +88,6 @@ class ShardedPubSub(BasePubSub[AnyStr]):
 
     _kind = "sharded-pubsub"
     _channel_kind = Kind.SHARD
-
-    def _history_access(self) -> HistoryAccess:
-        from actors.pubsub.api.history_access import cluster_access  # noqa: PLC0415 - few need it
-
-        return cluster_access(self.connection_pool)
 
     @constructor(ShardedPubSubOptions)
     def __init__(self, options: ShardedPubSubOptions) -> None:

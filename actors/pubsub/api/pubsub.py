@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, AnyStr
+from typing import AnyStr
 
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.api.options import AnyHandler, ClusterPubSubOptions, PubSubOptions, constructor
@@ -13,9 +13,6 @@ from actors.pubsub.model.names import handlers_in, names_in
 from actors.pubsub.model.types import Kind
 from actors.redis.wire.connection import Connection
 from actors.runtime.actor import ActorSpec
-
-if TYPE_CHECKING:
-    from actors.pubsub.lifecycle.recoveries import HistoryAccess
 
 
 class PatternPubSub(BasePubSub[AnyStr]):
@@ -86,11 +83,6 @@ class PubSub(PatternPubSub[AnyStr]):
     @constructor(PubSubOptions)
     def __init__(self, options: PubSubOptions) -> None:
         super().__init__(options)
-
-    def _history_access(self) -> HistoryAccess:
-        from actors.pubsub.api.history_access import single_server_access  # noqa: PLC0415 - few need it
-
-        return single_server_access(self.connection_pool)
 
     def _start(self, tree: PubSubTree) -> None:
         pool = self.connection_pool

@@ -160,8 +160,7 @@ class Handler:
     @property
     def name(self) -> str:
         """The handler's name in log lines and failures."""
-        fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
-        return getattr(fn, "__qualname__", None) or repr(fn)
+        return name_of(self.fn)
 
     @property
     def is_actor(self) -> bool:
@@ -270,3 +269,9 @@ def as_handler(callback: Any) -> Handler:
         return callback
     # A bare callback works as in the reference API, which has no breaker.
     return Handler(callback, breaker=None)
+
+
+def name_of(fn: Any) -> str:
+    """Return how log lines and failures name a function, an Actor class or an ActorSpec."""
+    fn = fn.actor if isinstance(fn, ActorSpec) else fn
+    return getattr(fn, "__qualname__", None) or repr(fn)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-
-import msgspec
 
 from actors.pubsub.delivery.progress import Progress
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import Gap, Kind, Target
 from actors.pubsub.recovery.histories import READER_NAME, Histories
-from actors.pubsub.recovery.history_reader import HistoryReader, HistoryReaderOptions, SendAll
+from actors.pubsub.recovery.history_access import HistoryAccess
+from actors.pubsub.recovery.history_reader import HistoryReader
 from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.recovery.kept_positions import KeptPositions
 from actors.pubsub.recovery.position_store import WRITER_NAME, PositionStore, PositionWriter
@@ -27,18 +26,6 @@ from supervisor import ExponentialBackoffRetryPolicy
 _RESTARTED = ExponentialBackoffRetryPolicy(
     (Exception,), retries=None, base_delay=0.05, max_delay=1.0
 )
-
-
-class HistoryAccess(msgspec.Struct, frozen=True):
-    """How histories are read.
-
-    Attributes:
-        send: sends commands to where each key is.
-        group: returns the same for histories that one node serves.
-    """
-
-    send: SendAll
-    group: Callable[[bytes], Hashable]
 
 
 class Recoveries:
@@ -132,8 +119,8 @@ class Recoveries:
         if self._used_access is None:
             check_recovery(self._settings)
             self._used_access = access = self._access()
-            options = HistoryReaderOptions(self._histories, access.send, access.group)
-            self._spawn(READER_NAME, HistoryReader, options, describe=self._histories.describe)
+            histories = self._histories
+            self._spawn(READER_NAME, HistoryReader, histories, access, describe=histories.describe)
         kept = None
         if recover.resume is not None:
             if self._positions is None:
@@ -145,7 +132,7 @@ class Recoveries:
     def _keep_positions(self, access: HistoryAccess) -> KeptPositions:
         """Return the positions of consumers that resume; they are written from now on."""
         tree, positions = self._tree, KeptPositions()
-        store = PositionStore(positions, access.send, access.group, tree.system.loop.time)
+        store = PositionStore(positions, access, tree.system.loop.time)
         tree.registry.progress = positions.progress
         tree.keep_positions = partial(store.write, last=True)
         self._track(positions.progress)

@@ -22,9 +22,6 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
 from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
-from supervisor.log import get_logger
-
-log = get_logger("mailslot.pubsub")
 
 _numbers = itertools.count(1)
 

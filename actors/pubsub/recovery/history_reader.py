@@ -13,13 +13,14 @@ mailbox is full is read no further until there is room.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Iterable
+from typing import Any
 
 import msgspec
 
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.recovery.histories import Histories, Wanted
+from actors.pubsub.recovery.history_access import HistoryAccess
 from actors.pubsub.recovery.intake import Intake
 from actors.pubsub.recovery.position import Wish
 from actors.pubsub.recovery.read_turns import ReadTurns, Turn
@@ -41,23 +42,6 @@ _FIRST_PAGE, _PAGE = 64, 512
 _DEADLINE = 2.0
 #: Seconds between two lines of the log about histories that cannot be read.
 _QUIET = 10.0
-
-#: Sends commands together; returns the replies, in which errors are values.
-SendAll: TypeAlias = Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]]]
-
-
-class HistoryReaderOptions(msgspec.Struct, frozen=True):
-    """What a reader is made with.
-
-    Attributes:
-        histories: the channels that want their histories read.
-        send: sends commands to where each key is.
-        group: returns the same for histories that are read together: those of one node.
-    """
-
-    histories: Histories[Intake]
-    send: SendAll
-    group: Callable[[bytes], Hashable]
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -83,9 +67,9 @@ class _Read(msgspec.Struct, frozen=True):
 class HistoryReader(Actor[Wanted]):
     """Reads what channels want; see the module's docstring."""
 
-    def __init__(self, options: HistoryReaderOptions) -> None:
-        self.options = options
-        self.histories = options.histories
+    def __init__(self, histories: Histories[Intake], access: HistoryAccess) -> None:
+        self.histories = histories
+        self._access = access
         self._turns: dict[Hashable, ReadTurns[Intake]] = {}
         self._added: dict[Hashable, asyncio.Event] = {}
         self._tasks: dict[Hashable, asyncio.Task[None]] = {}
@@ -116,7 +100,7 @@ class HistoryReader(Actor[Wanted]):
 
     def _add(self, intakes: Iterable[Intake]) -> None:
         for intake in intakes:
-            group = self.options.group(intake.target.name)
+            group = self._access.group(intake.target.name)
             self._turns.setdefault(group, ReadTurns()).add(Turn(intake))
             if group in self._tasks:
                 self._added[group].set()
@@ -152,7 +136,7 @@ class HistoryReader(Actor[Wanted]):
         replies: list[Any]
         try:
             async with Patience(_DEADLINE):
-                replies = await self.options.send([read.command for read in reads])
+                replies = await self._access.send([read.command for read in reads])
         except (RedisError, TimeoutError, OSError) as raised:
             # A timeout of this block has no text.
             error = raised if str(raised) else TimeoutError(f"no answer within {_DEADLINE:g} s")

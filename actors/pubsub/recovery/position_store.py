@@ -8,13 +8,13 @@ process were killed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from actors.pubsub.recovery.history_access import HistoryAccess
 from actors.pubsub.recovery.kept_positions import KeptPosition, KeptPositions
 from actors.redis.exceptions import RedisError
-from actors.redis.wire.resp import Argument
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
 from supervisor.log import get_logger
@@ -28,29 +28,24 @@ _INTERVAL, _SOON = 1.0, 0.05
 #: Positions in one batch, and seconds in which it must be answered.
 _MOST, _DEADLINE = 512, 2.0
 
-_SendAll: TypeAlias = Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]]]
-
 
 class PositionStore:
     """Writes the positions of one pub/sub object.
 
     Args:
         positions: what to write.
-        send: sends commands to where each key is; errors are values among the replies.
-        group: returns the same for keys that one node serves.
+        access: sends the commands.
         time: the loop's clock.
     """
 
     def __init__(
         self,
         positions: KeptPositions,
-        send: _SendAll,
-        group: Callable[[bytes], Hashable],
+        access: HistoryAccess,
         time: Callable[[], float],
     ) -> None:
         self._positions = positions
-        self._send = send
-        self._group = group
+        self._access = access
         self._time = time
         self._failing: set[KeptPosition] = set()
         self._turn = asyncio.Lock()
@@ -64,7 +59,7 @@ class PositionStore:
         async with self._turn:  # a drain also waits for the write that is under way
             groups: dict[Hashable, list[KeptPosition]] = {}
             for kept in self._positions.take_changed(None if last else self._time()):
-                groups.setdefault(self._group(kept.key), []).append(kept)
+                groups.setdefault(self._access.group(kept.key), []).append(kept)
             await asyncio.gather(*map(self._write_group, groups.values()))
             self._positions.forget_left()
 
@@ -94,7 +89,7 @@ class PositionStore:
     async def _ask(self, batch: list[KeptPosition]) -> list[Any]:
         try:
             async with asyncio.timeout(_DEADLINE):
-                return await self._send([kept.command for kept in batch])
+                return await self._access.send([kept.command for kept in batch])
         except (RedisError, TimeoutError, OSError) as error:
             return [error] * len(batch)
 

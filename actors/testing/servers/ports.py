@@ -68,10 +68,3 @@ class PortReservation:
         for taken in self._sockets:
             taken.close()
         self._sockets.clear()
-
-
-def free_port(host: str = "127.0.0.1", *, cluster: bool = False) -> int:
-    """Return a port that is free on ``host`` now; with ``cluster`` its bus port is free, too."""
-    reservation = PortReservation(host, cluster=cluster)
-    reservation.close()
-    return reservation.port

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from actors.pubsub.handlers.handler import Handler
+from actors.pubsub.handlers.handler import Handler, name_of
 from actors.pubsub.model.names import encode_name
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
@@ -40,8 +40,7 @@ class Route(msgspec.Struct, frozen=True):
     @property
     def handler_name(self) -> str:
         """The name of the handler in reports."""
-        fn = self.fn.actor if isinstance(self.fn, ActorSpec) else self.fn
-        return getattr(fn, "__qualname__", None) or repr(fn)
+        return name_of(self.fn)
 
     def binding(self, context: type | None) -> Binding:
         """Return how the handler is called."""

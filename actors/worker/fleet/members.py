@@ -59,6 +59,13 @@ class Gone(msgspec.Struct, frozen=True):
     handled: int
 
 
+class FleetOptions(msgspec.Struct, frozen=True):
+    """The fleet that a worker belongs to."""
+
+    name: str
+    ttl: float = 2.0  # seconds for which a member's lease holds
+
+
 class FleetSettings(msgspec.Struct, frozen=True):
     """The times that all members of a fleet have in common.
 

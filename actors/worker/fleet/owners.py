@@ -13,16 +13,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
-import msgspec
-
-
-class Move(msgspec.Struct, frozen=True):
-    """A name that changes its owner; None stands for nobody."""
-
-    name: str
-    old: str | None
-    new: str | None
-
 
 def score(name: str, id: str) -> bytes:
     """Return the score of the member ``id`` for ``name``."""
@@ -47,17 +37,3 @@ def shares(names: frozenset[str], ids: tuple[str, ...]) -> Mapping[str, frozense
 def owned(names: frozenset[str], ids: tuple[str, ...], id: str) -> frozenset[str]:
     """Return the names that the member ``id`` owns."""
     return shares(names, ids).get(id, frozenset())
-
-
-def moves(names: frozenset[str], before: tuple[str, ...], after: tuple[str, ...]) -> list[Move]:
-    """Return what changes its owner when the members ``after`` follow the members ``before``."""
-    old, new = owners(names, before), owners(names, after)
-    return [Move(name, old[name], new[name]) for name in sorted(names) if old[name] != new[name]]
-
-
-def owners(names: frozenset[str], ids: tuple[str, ...]) -> dict[str, str | None]:
-    """Return the owner of each name."""
-    found: dict[str, str | None] = dict.fromkeys(names)
-    for member, share in shares(names, ids).items():
-        found.update(dict.fromkeys(share, member))
-    return found

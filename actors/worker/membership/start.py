@@ -18,7 +18,7 @@ from actors.runtime.actor import ActorSpec
 from actors.runtime.ref import ActorRef
 from actors.runtime.system import ActorSystem
 from actors.worker.fleet.calls import control_channel, presence_channel
-from actors.worker.fleet.members import FleetSettings, Member
+from actors.worker.fleet.members import FleetOptions, FleetSettings, Member
 from actors.worker.membership.carry_out import CarryOut
 from actors.worker.membership.holder import Holder, StopAll
 from actors.worker.membership.membership import Membership
@@ -37,13 +37,6 @@ _OTHER: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 #: Seconds for the server's answers while a member leaves.
 _ANSWER: Final = 1.0
-
-
-class FleetOptions(msgspec.Struct, frozen=True):
-    """The fleet that a worker belongs to."""
-
-    name: str
-    ttl: float = 2.0  # seconds for which a member's lease holds
 
 
 class FleetHooks(msgspec.Struct, frozen=True):
@@ -149,6 +142,10 @@ class FleetRun:
         for task in self._releasing:
             task.cancel()
         await asyncio.gather(*self._releasing, return_exceptions=True)
+
+    def has(self, name: str | bytes) -> bool:
+        """Return whether the member holds ``name``."""
+        return self.membership.has(as_name(name))
 
     async def joined(self, timeout: float | None) -> None:
         """Wait until the server has answered the member's first call.

@@ -16,8 +16,7 @@ from actors.runtime.messages.overflow import MailboxSpec, Overflow
 from actors.runtime.system import ActorSystem
 from actors.worker.declare.checks import worker_problems
 from actors.worker.declare.registry import C, Registry
-from actors.worker.membership.sources import as_name
-from actors.worker.membership.start import FleetOptions
+from actors.worker.fleet.members import FleetOptions
 from actors.worker.observe.health_limits import Health
 from actors.worker.observe.snapshot import Snapshot, State, WorkerSnapshot
 from actors.worker.run.broker import DEFAULT_RETRY_POLICY, Address, Broker
@@ -197,7 +196,7 @@ class Worker(Registry[C]):
             return self.partition.has(name)
         components = self._run.components
         run = None if components is None else components.fleet
-        return run is not None and run.membership.has(as_name(name))
+        return run is not None and run.has(name)
 
     # -- start and stop ----------------------------------------------------------------------------
 

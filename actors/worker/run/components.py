@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.delivery.user_hooks import call_hook
@@ -27,8 +27,7 @@ from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.middleware import compose
 from actors.worker.declare.registry import Registry
 from actors.worker.declare.routes import KINDS, Route, actor_spec
-from actors.worker.membership.start import FleetHooks, FleetOptions, FleetRun
-from actors.worker.membership.work import Work
+from actors.worker.fleet.members import FleetOptions
 from actors.worker.observe.counters import Counters
 from actors.worker.run.broker import Subscriptions, connect
 from actors.worker.run.controls import resume_all
@@ -37,6 +36,10 @@ from actors.worker.run.delivery_proof import Paths
 from actors.worker.run.settings import RunSettings
 from supervisor import SpecError
 from supervisor.log import get_logger
+
+if TYPE_CHECKING:
+    from actors.worker.membership.start import FleetRun
+    from actors.worker.membership.work import Work
 
 log = get_logger("mailslot.worker")
 
@@ -131,6 +134,9 @@ class RunComponents:
         spawn: Callable[[ActorSpec], ActorRef[Any]],
     ) -> None:
         """Be a member of ``fleet``, whose members own all names together."""
+        # Most workers belong to no fleet, and load nothing of it.
+        from actors.worker.membership.start import FleetHooks, FleetRun  # noqa: PLC0415
+
         declared, settings = self._declared, self.settings
         broker = settings.broker
         pubsubs = broker.pubsubs(self.client, handlers, self._options(), gated=True)

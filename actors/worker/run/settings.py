@@ -8,7 +8,7 @@ import msgspec
 
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
 from actors.pubsub.model.types import GapCallback
-from actors.worker.membership.start import FleetOptions
+from actors.worker.fleet.members import FleetOptions
 from actors.worker.observe.health_limits import Health
 from actors.worker.run.broker import Broker
 from actors.worker.run.partition import Partition

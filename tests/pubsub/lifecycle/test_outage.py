@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import socket
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -26,7 +25,7 @@ from tests.pubsub.helpers import (
 )
 from tests.redis.helpers import peer, says, silent
 from tests.servers import AnyServer
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 # -- silence (P9) ----------------------------------------------------------------------------------
 
@@ -342,15 +341,9 @@ async def test_p13_an_outer_timeout_ends_an_enter_without_a_limit(server: AnySer
 # -- entering without a server ---------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 async def test_entering_where_nobody_listens_is_one_error_after_start_timeout():
     assert inspect.signature(PubSub).parameters["start_timeout"].default == 5
-    port = _free_port()
+    port = free_port()
     async with Redis("127.0.0.1", port) as client:
         with within(1), pytest.raises(ExceptionGroup) as caught:
             async with client.pubsub(channels=["a"], start_timeout=0.3):

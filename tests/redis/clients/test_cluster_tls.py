@@ -12,11 +12,10 @@ import pytest
 from actors import Redis, RedisCluster, exceptions
 from actors.testing import ServerProcess
 from actors.testing.servers.binary import ServerBinary
-from actors.testing.servers.ports import free_port
 from actors.testing.servers.process import ServerStartError
 from tests.pubsub.helpers import data_of
 from tests.redis.helpers import Certificates
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 CHANNELS = ["a", "b", "c", "d"]
 

@@ -22,11 +22,11 @@ from actors.redis.topology.slots import key_slot
 from actors.redis.wire.connection import Connection
 from actors.testing.clusters.cluster import EmbeddedCluster
 from actors.testing.clusters.proxies import ClusterProxies
-from actors.testing.servers.ports import PortReservation, free_port
+from actors.testing.servers.ports import PortReservation
 from actors.testing.servers.server import EmbeddedServer
 from tests.clusters.lending import NODE_TIMEOUT, owner_of, uncovered
 from tests.redis.helpers import peer, says, silent
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

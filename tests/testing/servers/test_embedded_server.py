@@ -22,7 +22,7 @@ from actors.testing import (
     find_binary,
 )
 from actors.testing.servers.binary import wheel_binary
-from actors.testing.servers.ports import CLUSTER_BUS_OFFSET, PortReservation, free_port
+from actors.testing.servers.ports import CLUSTER_BUS_OFFSET, PortReservation
 from tests.servers import ask
 from tests.support import eventually
 
@@ -242,10 +242,11 @@ def test_a_port_taken_between_choice_and_start_is_replaced(monkeypatch: pytest.M
 
 def test_a_free_port_for_a_cluster_node_has_a_free_bus_port():
     for _ in range(20):
-        port = free_port(cluster=True)
-        assert port + CLUSTER_BUS_OFFSET < 65536
+        reservation = PortReservation(cluster=True)
+        reservation.close()
+        assert reservation.port + CLUSTER_BUS_OFFSET < 65536
         with socket.socket() as bus:
-            bus.bind(("127.0.0.1", port + CLUSTER_BUS_OFFSET))
+            bus.bind(("127.0.0.1", reservation.port + CLUSTER_BUS_OFFSET))
 
 
 def test_a_taken_port_cannot_be_reserved():

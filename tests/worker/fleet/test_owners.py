@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.worker.fleet.owners import Move, moves, owned, owner, owners
+from actors.worker.fleet.owners import owned, owner
 
 NAMES = frozenset(f"orders.{n}" for n in range(3000))
 IDS = tuple(f"host-{n}" for n in range(8))
 PINNED = ["host-7", "host-2", "host-5", "host-6", "host-7", "host-4"]
 names = st.frozensets(st.text(max_size=12), max_size=30)
 ids = st.lists(st.text("abc-019", min_size=1, max_size=6), unique=True, max_size=8).map(tuple)
+
+
+def owners(names: frozenset[str], ids: tuple[str, ...]) -> dict[str, str | None]:
+    return {name: owner(name, ids) for name in names}
 
 
 def test_f1_owners_are_the_same_in_every_process_and_version():
@@ -56,22 +60,10 @@ def test_f1_the_order_of_members_does_not_matter(names, ids, random):
 @given(names, ids, st.text("xyz", min_size=1))
 def test_f2_a_member_that_comes_or_goes_moves_its_own_names_only(names, ids, comes):
     after = (*ids, comes)
-    gains = owned(names, after, comes)
-    there = moves(names, ids, after)
-    back = moves(names, after, ids)
-    assert {move.name for move in there} == gains
-    assert all(move.new == comes for move in there)
-    assert [(move.name, move.new, move.old) for move in back] == [
-        (move.name, move.old, move.new) for move in there
-    ]
-
-
-@given(names, ids, ids)
-def test_f2_what_moves_is_what_has_another_owner(names, before, after):
-    moved = {move.name: move for move in moves(names, before, after)}
-    for name in names:
-        old, new = owner(name, before), owner(name, after)
-        assert moved.get(name) == (Move(name, old, new) if old != new else None)
+    old, new = owners(names, ids), owners(names, after)
+    moved = {name for name in names if old[name] != new[name]}
+    assert moved == owned(names, after, comes)
+    assert all(new[name] == comes for name in moved)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
@@ -84,6 +76,6 @@ def test_f1_shares_are_balanced(count):
 
 def test_f3_what_a_dead_member_owned_is_spread_over_all_others():
     gone = owned(NAMES, IDS, IDS[0])
-    takers = Counter(move.new for move in moves(NAMES, IDS, IDS[1:]))
+    takers = Counter(owner(name, IDS[1:]) for name in gone)
     assert sum(takers.values()) == len(gone)
     assert min(takers[each] for each in IDS[1:]) > len(gone) / 7 / 2

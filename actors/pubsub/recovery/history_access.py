@@ -1,0 +1,23 @@
+"""How histories and kept positions are read and written: by commands that somebody else sends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+import msgspec
+
+from actors.redis.wire.resp import Argument
+
+
+class HistoryAccess(msgspec.Struct, frozen=True):
+    """Sends commands to the servers that have the histories.
+
+    Attributes:
+        send: sends each command to the node that serves its key; returns the replies, in which
+            errors are values.
+        group: returns one and the same value for all keys that one node serves.
+    """
+
+    send: Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]]]
+    group: Callable[[bytes], Hashable]
