@@ -45,9 +45,8 @@ from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from actors.pubsub.delivery.dropped import DroppedMessages
 from actors.pubsub.delivery.merge_input import MergeInput, before
-from actors.pubsub.delivery.passed import PassedMessages, StreamKey
+from actors.pubsub.delivery.merge_memory import DroppedMessages, PassedMessages, StreamKey
 
 #: Seconds by which the nodes of a shard may be apart, with ample room.
 MEMORY = 0.25

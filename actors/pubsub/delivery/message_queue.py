@@ -13,10 +13,9 @@ from typing import Any, cast
 
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.delivery.notices import GapNotice
-from actors.pubsub.delivery.pending_hooks import PendingHooks, RunningHook
 from actors.pubsub.delivery.pending_nones import PendingNones
 from actors.pubsub.delivery.progress import InHand, Progress
-from actors.pubsub.delivery.user_hooks import start_hook
+from actors.pubsub.delivery.user_hooks import PendingHooks, RunningHook, start_hook
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.messages.envelopes import Envelope, Lagged
 from actors.runtime.messages.mailbox import Mailbox

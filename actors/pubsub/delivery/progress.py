@@ -5,14 +5,18 @@ oldest one in hand: whoever goes on behind it misses nothing. What was shed befo
 passed over, since a position is the id of a message that was taken.
 
 A message that is cut short, because its handler ends, stays in hand: the process ends, too, and the
-message comes again. If another one is taken, the process has gone on without it: it is done.
+message comes again. If another one is taken, the process has gone on without it: it is done. A
+message that failed is done: it goes to the failure sink.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress:
@@ -84,7 +88,11 @@ class Progress:
         return self.position
 
 
-def taken(message: Any, progress: Mapping[Any, Progress]) -> tuple[Progress, Any] | None:
+#: The progress of each channel that resumes, by the name that its messages show.
+ProgressOf: TypeAlias = Mapping[Any, Progress]
+
+
+def taken(message: Any, progress: ProgressOf) -> tuple[Progress, Any] | None:
     """Take that ``message`` is in hand; return its channel's progress and its id.
 
     Args:
@@ -103,7 +111,7 @@ def taken(message: Any, progress: Mapping[Any, Progress]) -> tuple[Progress, Any
     return of_channel, name
 
 
-def shed(message: Any, progress: Mapping[Any, Progress]) -> None:
+def shed(message: Any, progress: ProgressOf) -> None:
     """Take that ``message``, which was in hand, is dropped."""
     found = taken(message, progress)
     if found is not None:
@@ -118,7 +126,7 @@ class InHand:
         progress: the progress of each channel that resumes.
     """
 
-    def __init__(self, queue: deque[Any], progress: Mapping[Any, Progress]) -> None:
+    def __init__(self, queue: deque[Any], progress: ProgressOf) -> None:
         self._popleft = queue.popleft
         self._progress = progress
         self._given: list[tuple[Progress, Any]] = []
@@ -140,3 +148,50 @@ class InHand:
         """Take that the reader has ``messages``."""
         found = (taken(message, self._progress) for message in messages)
         self._given += [one for one in found if one is not None]
+
+
+def tracked(receive: Callable[..., Any], progress: ProgressOf) -> Callable[..., Awaitable[Any]]:
+    """Return ``receive``, which takes a message and more, so that its progress is noted."""
+
+    async def tracked_receive(message: Any, *more: Any) -> Any:
+        found = taken(message, progress)
+        try:
+            result = receive(message, *more)
+            if result is not None and inspect.isawaitable(result):
+                result = await result
+        except BaseException as error:
+            if found is not None:
+                _failed(*found, error)
+            raise
+        if found is not None:
+            found[0].done(found[1])
+        return result
+
+    return tracked_receive
+
+
+def tracked_batch(
+    handle: Callable[[list[Any]], Awaitable[T]], progress: ProgressOf
+) -> Callable[[list[Any]], Awaitable[T]]:
+    """Return ``handle``, which takes many messages, so that their progress is noted."""
+
+    async def tracked_handle(messages: list[Any]) -> T:
+        found = [one for one in (taken(message, progress) for message in messages) if one]
+        try:
+            result = await handle(messages)
+        except BaseException as error:
+            for of_channel, name in found:
+                _failed(of_channel, name, error)
+            raise
+        for of_channel, name in found:
+            of_channel.done(name)
+        return result
+
+    return tracked_handle
+
+
+def _failed(progress: Progress, name: Any, error: BaseException) -> None:
+    if isinstance(error, Exception):
+        progress.done(name)
+    else:  # a cancellation, or the end of the program
+        progress.cut_short(name)

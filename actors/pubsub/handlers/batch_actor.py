@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.pubsub.delivery.progress import ProgressOf, tracked_batch
 from actors.pubsub.handlers.batch import Failures, handle, handle_around, tells_which
 from actors.pubsub.handlers.breaker import BreakerState
 from actors.pubsub.handlers.function_actor import FunctionActor, RestOfBatch
@@ -19,7 +20,6 @@ from actors.pubsub.handlers.pipeline import (
     make_call,
     make_message_decode,
 )
-from actors.pubsub.handlers.tracked import ProgressOf, tracked_batch
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from supervisor import ExitReason

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from actors.pubsub.delivery.progress import shed, taken
+from actors.pubsub.delivery.progress import ProgressOf, shed, taken, tracked
 from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.function_actor import (
     HANDLER_RETRY_POLICY,
@@ -21,7 +21,6 @@ from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.key_scheduler import NO_KEY, KeyScheduler
 from actors.pubsub.handlers.keys import key_function
 from actors.pubsub.handlers.pipeline import Run, guard, make_call, make_run
-from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.handlers.worker_thread import WorkerThread
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec

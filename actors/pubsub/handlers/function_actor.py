@@ -9,7 +9,6 @@ import msgspec
 
 from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.breaker import BreakerState, BreakerStatus
-from actors.pubsub.handlers.pipeline import UNDECODED
 from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.actor import Actor
 from actors.runtime.messages.envelopes import CellHost, Envelope, Lagged
@@ -63,12 +62,12 @@ class Work(msgspec.Struct, frozen=True):
 
     Attributes:
         message: the message.
-        payload: its payload, if that is decoded.
+        payload: its payload, if that is decoded already; UNSET: it is not.
         received: when it was received, if the handler is measured.
     """
 
     message: PubSubMessage
-    payload: Any = UNDECODED
+    payload: Any = msgspec.UNSET
     received: float | None = None
 
 

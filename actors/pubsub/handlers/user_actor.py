@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from actors.pubsub.delivery.progress import ProgressOf, tracked
 from actors.pubsub.handlers.breaker import BreakerOpenError, BreakerState
 from actors.pubsub.handlers.function_actor import HANDLER_RETRY_POLICY
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.handlers.pipeline import awaited, guard, is_undecodable, make_run
-from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.runtime.actor import Actor, ActorSpec
 
 

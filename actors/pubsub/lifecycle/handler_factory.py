@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors.pubsub.delivery.progress import ProgressOf, tracked
 from actors.pubsub.handlers.breaker import BreakerState
 from actors.pubsub.handlers.failure_route import FailureRoute
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink, LogSink
 from actors.pubsub.handlers.function_actor import FunctionActor, HandlerStatus, ThreadActor
 from actors.pubsub.handlers.handler import Handler, as_handler
 from actors.pubsub.handlers.pipeline import guard, make_call, make_receive, make_run
-from actors.pubsub.handlers.tracked import ProgressOf, tracked
 from actors.pubsub.lifecycle.blocked_loop import LoopWatch
 from actors.pubsub.lifecycle.tree import PubSubTree
 from actors.pubsub.model.options import consumer_mailbox

@@ -1,4 +1,4 @@
-"""The messages that passed a merge lately, numbered, and found by their keys (pure).
+"""What a merge remembers: the messages that passed lately, and those that it dropped (pure).
 
 A key is a pair: the stream of the node that delivered the message, and the key of the message in
 that stream.
@@ -7,7 +7,7 @@ that stream.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +19,7 @@ _MOST: Final = 8192
 
 
 class PassedMessages:
-    """Numbers messages in the order in which they pass.
+    """Numbers messages in the order in which they pass, and finds them by their keys.
 
     Attributes:
         first: the number of the first message that is remembered.
@@ -98,3 +98,47 @@ class PassedMessages:
         if not numbers:
             del self._numbers[key]
         self.first += 1
+
+
+class DroppedMessages:
+    """Remembers the keys of dropped messages; reports drops and doubts (P7).
+
+    Args:
+        tell: called with the times between which messages were accepted that did not pass, or may
+            not have, and with the reason.
+    """
+
+    __slots__ = ("_at", "_doubtful_since", "_tell")
+
+    def __init__(self, tell: Callable[[float, float, str], None]) -> None:
+        self._tell = tell
+        self._at: dict[StreamKey, float] = {}
+        # Since when a doubt is to be reported; infinity: there is none.
+        self._doubtful_since = inf
+
+    def __contains__(self, key: StreamKey) -> bool:
+        return key in self._at
+
+    def add(self, keys: Iterable[StreamKey], since: float, until: float, now: float) -> None:
+        """Report that the messages with ``keys``, accepted between two times, are dropped."""
+        self._at.update(dict.fromkeys(keys, now))
+        self._tell(since, until, "messages came too late to be in order")
+
+    def doubt(self, since: float) -> None:
+        """Note that a message accepted after ``since`` may be missing."""
+        self._doubtful_since = min(self._doubtful_since, since)
+
+    def report_doubt(self, now: float) -> None:
+        """Report what was noted, if anything was."""
+        since, self._doubtful_since = self._doubtful_since, inf
+        if since < inf:
+            self._tell(since, now, "equal payloads: a repeat, or another message")
+
+    def forget(self, limit: float) -> None:
+        """Forget the messages that were dropped before ``limit``."""
+        if self._at:
+            self._at = {key: at for key, at in self._at.items() if at >= limit}
+
+    def unite(self, stream: Hashable) -> None:
+        """Make all messages those of ``stream``."""
+        self._at = {(stream, key[1]): at for key, at in self._at.items()}
