@@ -1,1 +1,1 @@
-"""Many nodes: discovery, routing of commands, redirects."""
+"""Many nodes: connections to them, routing of commands, redirects."""

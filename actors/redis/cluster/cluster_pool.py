@@ -9,8 +9,6 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from actors.redis import exceptions
-from actors.redis.cluster.bus_contacts import BusContacts
-from actors.redis.cluster.discovery import ClusterObserver
 from actors.redis.cluster.layout import ClusterLayout
 from actors.redis.cluster.session import ClusterSession, KnownTopology, Owner
 from actors.redis.config.cluster_url import (
@@ -27,6 +25,8 @@ from actors.redis.config.settings import (
     check_limits,
     one_timeout,
 )
+from actors.redis.discovery.bus_contacts import BusContacts
+from actors.redis.discovery.cluster_observer import ClusterObserver
 from actors.redis.pools.connections import Connections, to_its_end
 from actors.redis.pools.places import Limits
 from actors.redis.shared.shared_connection import SharedConnection
@@ -183,7 +183,7 @@ class ClusterConnectionPool:
 
         The pool asks one node, and others only if the answer disagrees with the known topology.
         Concurrent calls share one round of questions; no call gets an answer that is older than
-        the call. How long a round takes: see :mod:`actors.redis.cluster.discovery`.
+        the call. How long a round takes: see :mod:`actors.redis.discovery.cluster_observer`.
 
         Args:
             prefer: the ids of the nodes to ask, in turn; empty: all nodes.

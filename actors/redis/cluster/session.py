@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from actors.redis import exceptions
-from actors.redis.cluster.discovery import ClusterObserver
-from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.config.locations import Location, TCPLocation
+from actors.redis.discovery.cluster_observer import ClusterObserver
+from actors.redis.discovery.single_flight import SingleFlight
 from actors.redis.pools.connections import Connections
 from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, AddressRemap, Health, Topology, is_address

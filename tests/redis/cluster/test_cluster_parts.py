@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from actors.redis import exceptions
-from actors.redis.cluster.errors import nobody_answered
 from actors.redis.cluster.key_routing import Route, Scope, route
-from actors.redis.cluster.single_flight import SingleFlight
+from actors.redis.discovery.errors import nobody_answered
+from actors.redis.discovery.single_flight import SingleFlight
 from actors.redis.topology.model import Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SLOTS, SlotRange, key_slot
 from actors.redis.topology.update import at_addresses, move_slot, tidy

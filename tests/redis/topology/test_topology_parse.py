@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.cluster.endpoints import Endpoints
+from actors.redis.discovery.endpoints import Endpoints
 from actors.redis.topology.model import AddressRemap, Health, Node, Role, Topology
 from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots
 from actors.redis.topology.slots import SLOTS, SlotRange, slot_ranges

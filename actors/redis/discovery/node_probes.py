@@ -7,11 +7,11 @@ import math
 from collections.abc import Collection, Iterable
 
 from actors.redis import exceptions
-from actors.redis.cluster.bus_contacts import BusContacts
-from actors.redis.cluster.endpoints import Answer
-from actors.redis.cluster.node_probe import ANSWER_TIMEOUT, NodeProbe
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.discovery.bus_contacts import BusContacts
+from actors.redis.discovery.endpoints import Answer
+from actors.redis.discovery.node_probe import ANSWER_TIMEOUT, NodeProbe
 from actors.redis.topology.merge_views import in_touch
 from actors.redis.topology.model import Address, Node, Topology
 from actors.redis.wire.connection import Connection

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.cluster.ask_budget import AskBudget
+from actors.redis.discovery.ask_budget import AskBudget
 
 SAVED, CALM, URGENT, URGENT_FOR = 10, 1.0, 8.0, 10.0
 

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from actors.redis import exceptions
-from actors.redis.cluster import strangers
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
+from actors.redis.discovery import strangers
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
 from actors.testing.proxies.proxy import FaultProxy
 from tests.clusters.fixtures import BINARIES

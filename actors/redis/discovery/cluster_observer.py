@@ -3,7 +3,7 @@
 A look asks one node, in turn. Where its answer confirms what is known, the look is over. Where the
 answer disagrees, or does not come, other nodes are asked at once, as many as :class:`AskBudget`
 allows, and their views are merged. Views of another cluster are left out; see
-:mod:`actors.redis.cluster.strangers`.
+:mod:`actors.redis.discovery.strangers`.
 
 How long a look takes: the asked node gets half a second. When others are asked, and more than half
 of them have answered, the rest get as long again as those took (20 to 100 ms). Nodes that did not
@@ -18,15 +18,15 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from actors.redis import exceptions
-from actors.redis.cluster.ask_budget import AskBudget
-from actors.redis.cluster.bus_contacts import BusContacts
-from actors.redis.cluster.endpoints import Answer, Endpoints
-from actors.redis.cluster.errors import nobody_answered
-from actors.redis.cluster.node_probe import ANSWER_TIMEOUT, NodeProbe
-from actors.redis.cluster.node_probes import NodeProbes
-from actors.redis.cluster.strangers import Strangers
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import ConnectionSettings
+from actors.redis.discovery.ask_budget import AskBudget
+from actors.redis.discovery.bus_contacts import BusContacts
+from actors.redis.discovery.endpoints import Answer, Endpoints
+from actors.redis.discovery.errors import nobody_answered
+from actors.redis.discovery.node_probe import ANSWER_TIMEOUT, NodeProbe
+from actors.redis.discovery.node_probes import NodeProbes
+from actors.redis.discovery.strangers import Strangers
 from actors.redis.topology.confirm import carry_over, confirm
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.topology.update import disown, tidy, without_members

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.redis.cluster.bus_contacts import BusContacts
+from actors.redis.discovery.bus_contacts import BusContacts
 from actors.redis.topology.model import Health, Node, Role, Topology, build_topology
 
 #: The nodes' clock is so many seconds ahead of ours.

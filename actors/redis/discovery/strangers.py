@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from math import inf
 from typing import Final
 
-from actors.redis.cluster.endpoints import Answer
-from actors.redis.cluster.errors import startup_nodes_disagree
 from actors.redis.config.locations import TCPLocation
+from actors.redis.discovery.endpoints import Answer
+from actors.redis.discovery.errors import startup_nodes_disagree
 from actors.redis.topology.identity import by_cluster, same_cluster, votes
 from actors.redis.topology.model import Address, Topology
 from supervisor.log import get_logger

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.redis import exceptions
-from actors.redis.cluster.single_flight import SingleFlight
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.settings import DEFAULT_CONNECT_TIMEOUT, ConnectionSettings
+from actors.redis.discovery.single_flight import SingleFlight
 from actors.redis.exceptions import AuthorizationError, UnknownCommandError
 from actors.redis.topology.model import Address, Topology
 from actors.redis.topology.parse import parse_nodes, parse_shards, parse_slots

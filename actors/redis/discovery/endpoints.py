@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from actors.redis import exceptions
-from actors.redis.cluster.node_probe import NodeProbe
+from actors.redis.discovery.node_probe import NodeProbe
 from actors.redis.topology.merge_views import in_touch, merge
 from actors.redis.topology.model import Address, AddressRemap, Node, Topology
 from actors.redis.topology.update import at_addresses

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from actors.redis import exceptions
-from actors.redis.cluster.node_probe import NodeProbe
 from actors.redis.config.locations import TCPLocation
+from actors.redis.discovery.node_probe import NodeProbe
 from actors.redis.exceptions import AuthenticationError, AuthorizationError, RedisClusterError
 from actors.redis.topology.model import Address, Topology
 
