@@ -8,9 +8,8 @@ from typing import Any, AnyStr, Never
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.api.options import ClusterPubSubOptions, ShardedPubSubOptions, constructor
 from actors.pubsub.api.pubsub import PatternPubSub
-from actors.pubsub.cluster.any_node_manager import AnyNodeRole
+from actors.pubsub.cluster.any_node_manager import AnyNodeRole, NodePicker
 from actors.pubsub.cluster.every_primary import EveryPrimaryRole
-from actors.pubsub.cluster.node_picker import NodePicker
 from actors.pubsub.cluster.shard_manager import NodeFailed, ShardRole
 from actors.pubsub.cluster.topology_watch import TopologyRequests, TopologyWatch
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from actors.pubsub.cluster.new_primaries import NewPrimaries
-from actors.pubsub.cluster.promotion_reads import PromotionReads
+from actors.pubsub.cluster.promotions import NewPrimaries, PromotionReads
 from actors.pubsub.cluster.shard_manager import NodeFailed
 from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.pubsub.cluster.new_primaries import NewPrimaries
 from actors.pubsub.cluster.node_readers import NodeReaders
-from actors.pubsub.cluster.promotion_reads import Promoted
+from actors.pubsub.cluster.promotions import NewPrimaries, Promoted
 from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.shard_roles import LINKED, RELAYED, promoted
 from actors.pubsub.cluster.shard_state import ShardState
@@ -77,7 +76,7 @@ class ShardEvents:
     def lost(self, node: NodeId) -> bool:
         """Take that a connection ended: its channels move to the shard's other nodes (P6)."""
         state, now = self._state, self._state.now()
-        state.lost(node)
+        state.down.lost(node)
         state.silent.forget(node)
         if state.replicas_first:
             table = self._owner.reconciler.table
@@ -89,7 +88,7 @@ class ShardEvents:
         """Take that a node is connected."""
         state = self._state
         connection = self._owner.reconciler.subscribers[node].connection
-        was_down, restarted = state.found(node, connection.client_id)
+        was_down, restarted = state.down.found(node, connection.client_id)
         if not was_down and not state.unsettled:
             return False
         state.lost_primaries.lives(node)
@@ -107,7 +106,7 @@ class ShardEvents:
     def unreachable(self, node: NodeId) -> None:
         """Take that a node could not be connected to."""
         is_news = node not in self._state.down
-        self._state.unreachable(node)
+        self._state.down.unreachable(node)
         if is_news:
             self._look_everywhere()
             self.replace()

@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from actors.pubsub.cluster.node_readers import NodeReaders
-from actors.pubsub.cluster.promotion_reads import PromotionReads
+from actors.pubsub.cluster.promotions import PromotionReads
 from actors.pubsub.cluster.shard_events import ShardEvents
 from actors.pubsub.cluster.shard_placement import ShardPlacement
 from actors.pubsub.cluster.shard_state import ShardState
@@ -124,7 +124,7 @@ class ShardRole:
         """Take that a reader ended for good."""
         self._keeper.tree.refusing.forget(node)
         self._readers.ended(node)
-        self._state.forget(node)
+        self._state.down.forget(node)
         self._readers.place_soon()
 
     def targets_changed(self) -> None:

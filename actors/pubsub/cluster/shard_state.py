@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from actors.pubsub.cluster.down_nodes import DownNodes
 from actors.pubsub.cluster.placement_rules import NodeHealth
 from actors.pubsub.cluster.redirects import Redirects
 from actors.pubsub.cluster.shard_roles import Revocations, Roles, ShardPeers, new_replicas
@@ -23,9 +24,7 @@ class ShardState:
     Attributes:
         topology: the latest one, with what servers have said since.
         replicas_first: whether channels are consumed from replicas where there are any.
-        down: nodes whose connection was lost or could not be made, each with the time.
-        restarting: those of them that may have been restarted: one node of their shard refused
-            connections, or was restarted, while they were down.
+        down: nodes whose connection was lost or could not be made.
         silent: connected nodes that do not answer.
         cut_off: connected nodes that answer, and are out of touch with the others.
         roles: nodes that may not receive everything yet, as replicas.
@@ -49,9 +48,7 @@ class ShardState:
         self.topology = topology
         self.now = now
         self.replicas_first = replicas_first
-        self.down: dict[NodeId, float] = {}
-        self.restarting: set[NodeId] = set()
-        self._client_ids: dict[NodeId, int] = {}
+        self.down = DownNodes(now, self._shard_of)
         self.silent = SilentNodes()
         self.cut_off: frozenset[NodeId] = frozenset()
         self.roles = Roles()
@@ -64,54 +61,14 @@ class ShardState:
         self.redirects = Redirects()
         self.refusals = False
 
-    def lost(self, node: NodeId) -> None:
-        """Note that the connection to ``node`` ended."""
-        self.down.setdefault(node, self.now())
-        if self.restarting.intersection(self._peers(node)):
-            self.restarting.add(node)
-
-    def unreachable(self, node: NodeId) -> None:
-        """Note that ``node`` could not be connected to."""
-        self.down.setdefault(node, self.now())
-        self._restarts(node)
-
-    def found(self, node: NodeId, client_id: int | None) -> tuple[bool, bool]:
-        """Note that ``node`` is connected.
-
-        Returns whether the node was down, and whether it may have been restarted meanwhile.
-
-        Args:
-            node: the node.
-            client_id: the connection's id at the server. A server numbers its connections from 1
-                on: an id that is no larger than the one before is of a server that was restarted.
-        """
-        before = self._client_ids.pop(node, None)
-        if client_id is not None:
-            self._client_ids[node] = client_id
-            if before is not None and client_id <= before:
-                self._restarts(node)
-        # The only node of a shard delivers all that its shard accepts.
-        restarted = node in self.restarting and len(self._peers(node)) > 1
-        return self.forget(node), restarted
-
-    def _restarts(self, node: NodeId) -> None:
-        """Note that ``node`` may have been restarted, and its peers that are down with it."""
-        self.restarting.add(node)
-        self.restarting.update(peer for peer in self._peers(node) if peer in self.down)
-
-    def forget(self, node: NodeId) -> bool:
-        """Forget that ``node`` was down; return whether it was."""
-        self.restarting.discard(node)
-        return self.down.pop(node, None) is not None
-
-    def _peers(self, node: NodeId) -> list[NodeId]:
+    def _shard_of(self, node: NodeId) -> list[NodeId]:
         shard = self.topology.shard_of(node)
         return [] if shard is None else [peer.id for peer in shard.nodes]
 
     def health(self) -> NodeHealth:
         """Return what decides where channels belong, beside the topology."""
         return NodeHealth(
-            self.down.keys(),
+            self.down.since.keys(),
             self.silent.silent | self.cut_off,
             self.unsettled.slots,
             self.topology.migrating,
@@ -134,7 +91,7 @@ class ShardState:
         cluster bus, which is late. Of a primary that died long enough ago nothing is on its way.
         """
         known = self.topology.nodes.get(node)
-        ended = None if known is None else self.down.get(known.primary_id or "")
+        ended = None if known is None else self.down.since.get(known.primary_id or "")
         if ended is not None and heard - ended >= BUS_LAG:
             return heard
         return heard - BUS_LAG
@@ -192,8 +149,6 @@ class ShardState:
     def forget_others(self) -> None:
         """Forget the nodes that are not in the topology."""
         known = self.topology.nodes.keys()
-        self.down = {node: at for node, at in self.down.items() if node in known}
-        self.restarting &= known
-        self._client_ids = {node: one for node, one in self._client_ids.items() if node in known}
+        self.down.keep(known)
         self.silent.keep(known)
         self.lost_primaries.keep(known)

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from actors import exceptions
-from actors.pubsub.cluster.node_picker import NodePicker
+from actors.pubsub.cluster.any_node_manager import NodePicker
 from actors.pubsub.cluster.transitions import BUS_LAG
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.model import Role

@@ -69,7 +69,7 @@ class Known(ShardState):
 )
 def test_p10_until_when_a_node_has_delivered_all_that_its_shard_accepted(node, down, complete):
     known = Known()
-    known.down.update(down)
+    known.down.since.update(down)
     assert known.complete(node, 50.0) == pytest.approx(complete)
 
 
@@ -121,9 +121,9 @@ def test_p10_a_slot_that_the_promoted_replica_has_did_not_leave_the_shard():
 def test_what_is_known_decides_where_channels_belong():
     known = Known()
     assert shard_places(known.topology, 5, known.health()) == ("a",)
-    known.down["a"] = 100.0
+    known.down.lost("a")
     assert shard_places(known.topology, 5, known.health()) == ("a", "b")
-    known.down.clear()
+    known.down.forget("a")
     known.unsettled.note(5, 100.0)
     assert shard_places(known.topology, 5, known.health()) == ("b", "a")
     known.take(topology("b", "a"), 101.0)
@@ -155,9 +155,9 @@ def test_a_replica_that_came_back_is_not_trusted_until_it_surely_receives():
 
 def test_nodes_that_left_the_cluster_are_forgotten():
     known = Known()
-    known.down.update(a=1.0, gone=1.0)
+    known.down.since.update(a=1.0, gone=1.0)
     known.forget_others()
-    assert known.down == {"a": 1.0}
+    assert known.down.since == {"a": 1.0}
 
 
 def test_p6_a_slot_is_imported_while_it_moves_and_for_a_while_after_it_arrived():
@@ -177,38 +177,6 @@ def test_p6_a_slot_is_imported_while_it_moves_and_for_a_while_after_it_arrived()
     known.time += REMEMBERED + 0.1
     known.expire()
     assert not known.imports("a", 5)
-
-
-@pytest.mark.parametrize(
-    ("facts", "restarted"),
-    [
-        ("lost a, found a", "-"),
-        ("lost a, unreachable a, found a", "a"),
-        ("lost a, lost b, unreachable b, found a, found b", "ab"),
-        ("lost b, unreachable b, lost a, found a, found b", "ab"),
-        ("lost b, unreachable b, found b, lost a, found a", "b-"),
-        ("lost a, lost c, unreachable c, found a, found c", "-c"),
-        ("unreachable a, found a, lost a, found a", "a-"),
-        ("found a 7, lost a, found a 8", "-"),
-        ("found a 7, lost a, found a 7", "a"),
-        ("found a 7, lost a, lost b, found a 5, found b 9", "ab"),
-    ],
-)
-def test_p10_the_nodes_of_a_shard_of_which_one_refused_connections_may_have_been_restarted(
-    facts, restarted
-):
-    known = Known()
-    found = []
-    for fact in facts.split(", "):
-        what, node, *client_id = fact.split()
-        if what != "found":
-            getattr(known, what)(node)
-            continue
-        was_down, was_restarted = known.found(node, int(*client_id) if client_id else None)
-        if was_down:
-            found.append(node if was_restarted else "-")
-    assert "".join(found) == restarted
-    assert not known.down
 
 
 @pytest.mark.parametrize(("silent", "lingers"), [(False, True), (True, False)])

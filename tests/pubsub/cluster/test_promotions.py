@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.pubsub.cluster.new_primaries import NewPrimaries
+from actors.pubsub.cluster.promotions import NewPrimaries
 from actors.redis.topology.model import Health, Node, Role, Topology, build_topology
 from actors.redis.topology.slots import SlotRange
 

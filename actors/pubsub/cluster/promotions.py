@@ -1,4 +1,4 @@
-"""Which slots have a new primary, and whether the former one died (R5): topologies in, slots out.
+"""Promotions: which slots have a new primary, whether the former one died, what is read then (R5).
 
 A primary that dies may take along messages that it had accepted, and that no replica and no
 consumer had seen. A planned failover loses nothing: the primary lives, waits for its replica, and
@@ -8,17 +8,39 @@ nodes relay no messages to each other for a while.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from actors.pubsub.cluster.promotion_reads import Promoted
+import msgspec
+
 from actors.pubsub.cluster.shard_roles import promoted
+from actors.pubsub.subscriptions.registry import SubscriptionRegistry
 from actors.pubsub.table.state import NodeId
 from actors.redis.topology.model import Topology
-from actors.redis.topology.slots import SlotRange, without_slot
+from actors.redis.topology.slots import SlotRange, key_slot, without_slot
+
+if TYPE_CHECKING:
+    from actors.pubsub.recovery.intake import Intake
+
+#: Why messages may be lost, in words.
+_PRIMARY_DIED = "a primary died, and its replica may lack what it had published last"
+
+
+class Promoted(msgspec.Struct, frozen=True):
+    """Slots that a former replica serves.
+
+    Attributes:
+        slots: the slots.
+        died: those of them whose former primary died.
+    """
+
+    slots: tuple[SlotRange, ...] = ()
+    died: tuple[SlotRange, ...] = ()
 
 
 class NewPrimaries:
-    """Follows the topologies of one cluster.
+    """Follows the topologies of one cluster: topologies in, slots out (pure).
 
     Attributes:
         troubled: primaries whose connection ended, or that did not answer, since the last topology
@@ -80,3 +102,51 @@ class NewPrimaries:
             return True
         known = before.nodes.get(primary)
         return now.nodes[primary].failing or (known is not None and known.failing)
+
+
+class PromotionReads:
+    """Has the histories of promoted slots read.
+
+    Args:
+        registry: knows which channels recover.
+        loop: the event loop.
+    """
+
+    def __init__(self, registry: SubscriptionRegistry, loop: asyncio.AbstractEventLoop) -> None:
+        self._registry = registry
+        self._loop = loop
+        self._timers: dict[float, asyncio.TimerHandle] = {}
+
+    def take(self, promoted: Promoted, relayed: float) -> None:
+        """Take that slots have other primaries: have what recovers there read.
+
+        Args:
+            promoted: the slots.
+            relayed: seconds after which every node surely receives what the new primaries publish:
+                what was published before then may be missing without a later message to show it.
+        """
+        for intake in self._intakes(promoted.died):
+            intake.promoted(_PRIMARY_DIED)
+        if any(True for _ in self._intakes(promoted.slots)):
+            due = self._loop.time() + relayed
+            self._timers[due] = self._loop.call_at(due, self._read, due, promoted.slots)
+
+    def cancel(self) -> None:
+        """Read nothing any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _read(self, due: float, slots: Sequence[SlotRange]) -> None:
+        self._timers.pop(due, None)
+        for intake in self._intakes(slots):
+            intake.check()
+
+    def _intakes(self, slots: Sequence[SlotRange]) -> Iterator[Intake]:
+        if not slots:
+            return
+        for target, subscription in self._registry.subscriptions.items():
+            if subscription.intake is not None:
+                slot = key_slot(target.name)
+                if any(run.start <= slot <= run.end for run in slots):
+                    yield subscription.intake
