@@ -71,9 +71,6 @@ class Broker(msgspec.Struct, frozen=True):
         Raises:
             ValueError, TypeError, NotImplementedError: the address or an option is wrong.
         """
-        # Imported here: ``actors`` itself imports the worker.
-        import actors  # noqa: PLC0415
-
         options = {"decode_responses": True, **self.options}
         if self.is_cluster:
             if not self._addresses:
@@ -81,10 +78,15 @@ class Broker(msgspec.Struct, frozen=True):
             first, *others = self._addresses
             if others:
                 options["startup_nodes"] = [_location(address) for address in others]
-            return actors.RedisCluster.from_url(_url(first), **options)
+            # A worker loads the client that it uses: with one server nothing of a cluster.
+            from actors.cluster import RedisCluster  # noqa: PLC0415
+
+            return RedisCluster.from_url(_url(first), **options)
         if not isinstance(self.where, str):
             raise ValueError("several nodes are a cluster: leave cluster=False out, or give a URL")
-        return actors.Redis.from_url(self.where, **options)
+        from actors.client import Redis  # noqa: PLC0415 - as above
+
+        return Redis.from_url(self.where, **options)
 
     def pubsubs(
         self,
