@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from actors.redis.exceptions import DataError
+from actors.redis.shared.command_kinds import STREAM_READS
 from actors.redis.topology.slots import SLOTS, key_slot
 from actors.redis.wire.resp import Argument, text_of
 
@@ -37,7 +38,6 @@ _COUNT_AT: Final = {
     **dict.fromkeys(("BLMPOP", "BZMPOP"), 2),
     **dict.fromkeys(("LMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZINTERCARD", "ZMPOP", "ZUNION"), 1),
 }
-_STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
 
 
 class Scope(Enum):
@@ -109,7 +109,7 @@ def _key_position(name: str, args: tuple[Argument, ...]) -> int | None:
         at = _COUNT_AT[name]
         count = text_of(args[at]) if at < len(args) else ""
         return None if count == "0" else at + 1
-    if name in _STREAMS:
+    if name in STREAM_READS:
         upper = [text_of(word).upper() for word in args]
         return upper.index("STREAMS") + 1 if "STREAMS" in upper else len(args)
     return _KEY_AT.get(name, 1)

@@ -13,7 +13,8 @@ _SECONDS_AT: Final = {
     **dict.fromkeys(("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"), -1),
     **dict.fromkeys(("BLMPOP", "BZMPOP"), 1),
 }
-_STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
+#: Commands that read streams: where a command has BLOCK and its keys, only its options tell.
+STREAM_READS: Final = frozenset(("XREAD", "XREADGROUP"))
 
 _OWN: Final = "a connection of your own, `async with client.connection_pool.connection(...)`"
 _PUBSUB: Final = "client.pubsub(), or sharded_pubsub() of a cluster's client"
@@ -35,7 +36,7 @@ _CLIENT_REMEDIES: Final = {
 }
 _SCRIPT_REMEDIES: Final = {"DEBUG": _OWN}
 _BY_SECOND_WORD: Final = {"CLIENT": _CLIENT_REMEDIES, "SCRIPT": _SCRIPT_REMEDIES}
-_SPECIAL: Final = {*_SECONDS_AT, *_STREAMS, *_REMEDIES, *_BY_SECOND_WORD, "HELLO"}
+_SPECIAL: Final = {*_SECONDS_AT, *STREAM_READS, *_REMEDIES, *_BY_SECOND_WORD, "HELLO"}
 
 
 def blocking_seconds(args: tuple[Argument, ...]) -> float | None:
@@ -62,7 +63,7 @@ def blocking_seconds(args: tuple[Argument, ...]) -> float | None:
             f"{shown} is about the connection that it is sent on, and the commands of a client "
             f"share one: use {remedy}"
         )
-    if name in _STREAMS:
+    if name in STREAM_READS:
         upper = [text_of(word).upper() for word in args]
         return _number(upper, upper.index("BLOCK") + 1) / 1000 if "BLOCK" in upper else None
     return _number(args, _SECONDS_AT[name]) if name in _SECONDS_AT else None
