@@ -23,9 +23,9 @@ _OPTIONS: Final = {
 
 
 def history_access(pool: ConnectionPool | ClusterConnectionPool) -> HistoryAccess:
-    """Return how histories are read by connections of ``pool``.
+    """Return what sends commands for histories over the connections of ``pool``.
 
-    In a cluster, each history is read at the primary of its slot.
+    In a cluster, commands go to the primary of the history's slot.
     """
     if isinstance(pool, ConnectionPool):
         return HistoryAccess(RedisClient[bytes](pool, _OPTIONS)._execute_all, lambda _: None)

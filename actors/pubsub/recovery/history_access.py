@@ -1,4 +1,4 @@
-"""How histories and kept positions are read and written: by commands that somebody else sends."""
+"""The way to the servers that keep histories and positions, as the readers of them need it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actors.redis.wire.resp import Argument
 
 
 class HistoryAccess(msgspec.Struct, frozen=True):
-    """Sends commands to the servers that have the histories.
+    """Sends commands to the servers that keep histories and positions.
 
     Attributes:
         send: sends each command to the node that serves its key; returns the replies, in which
