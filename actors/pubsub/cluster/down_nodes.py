@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 from actors.pubsub.table.state import NodeId
 
@@ -30,15 +30,6 @@ class DownNodes:
         self._restarting: set[NodeId] = set()
         # The id of each node's connection at the server.
         self._client_ids: dict[NodeId, int] = {}
-
-    def __contains__(self, node: object) -> bool:
-        return node in self.since
-
-    def __iter__(self) -> Iterator[NodeId]:
-        return iter(self.since)
-
-    def __len__(self) -> int:
-        return len(self.since)
 
     def lost(self, node: NodeId) -> None:
         """Note that the connection to ``node`` ended."""

@@ -136,7 +136,7 @@ class NodeReaders:
         """Return the nodes to keep connected beside those in use."""
         pool, state, refusing = self._pool, self._state, self._keeper.tree.refusing
         most = None if pool.max_connections_per_node else pool.max_connections // 2
-        spare = standbys(state.topology, used, state.down, most)
+        spare = standbys(state.topology, used, state.down.since, most)
         if self._keeper.tree.registry.gate is not None:
             spare |= primaries_with_slots(state.topology)  # wherever a name may be owned soon
         if used and refusing.nodes and refusing.all_refuse(used):
@@ -145,5 +145,5 @@ class NodeReaders:
                 for node in state.topology.nodes.values()
                 if node.addressable and not refusing.all_refuse((node.id,))
             )
-            spare.update(sorted(accepting, key=lambda node: (node in state.down, node))[:1])
+            spare.update(sorted(accepting, key=lambda node: (node in state.down.since, node))[:1])
         return spare

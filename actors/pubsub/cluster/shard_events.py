@@ -105,7 +105,7 @@ class ShardEvents:
 
     def unreachable(self, node: NodeId) -> None:
         """Take that a node could not be connected to."""
-        is_news = node not in self._state.down
+        is_news = node not in self._state.down.since
         self._state.down.unreachable(node)
         if is_news:
             self._look_everywhere()
@@ -189,7 +189,7 @@ class ShardEvents:
             # Roles are the topology's to tell, and any node of the shard takes a subscription. The
             # others go on to name the former primary for a while.
             return True
-        if owner.failing or owner.id in state.down or owner.id in state.silent:
+        if owner.failing or owner.id in state.down.since or owner.id in state.silent:
             return True  # some nodes name a dead one for a while
         if not state.redirects.may_follow(error.slot, state.now()):
             return False  # nodes contradict each other: asked again after a pause
@@ -247,7 +247,11 @@ class ShardEvents:
         self._compared = topology
         # A consumer of replicas does not hear that a primary hands over before it restarts: that a
         # primary died only the other nodes can say.
-        lost = () if state.replicas_first else {*state.down, *state.silent.silent, *state.cut_off}
+        lost = (
+            ()
+            if state.replicas_first
+            else {*state.down.since, *state.silent.silent, *state.cut_off}
+        )
         self._promoted(self._new_primaries.take(topology, lost), RELAYED)
         if topology != old or topology != state.topology:
             slots = set(map(self._placement.slots.__getitem__, self._owner.reconciler.table.rows))

@@ -44,7 +44,7 @@ class ShardPlacement:
 
     def hopeless(self, target: Target) -> bool:
         """Return whether no node that should take ``target`` can be connected to."""
-        down = self._state.down
+        down = self._state.down.since
         return bool(down) and all(node in down for node in self.places(target))
 
     def unserved(self, target: Target) -> str | None:

@@ -36,7 +36,7 @@ def test_p10_the_nodes_of_a_shard_of_which_one_refused_connections_may_have_been
         if was_down:
             found.append(node if was_restarted else "-")
     assert "".join(found) == restarted
-    assert not down
+    assert not down.since
 
 
 def test_a_node_that_is_alone_in_its_shard_missed_nothing_by_a_restart():
@@ -52,6 +52,6 @@ def test_nodes_that_left_the_cluster_are_forgotten():
         down.found(node, 7)
         down.unreachable(node)
     down.keep({"a"})
-    assert list(down) == ["a"]
+    assert list(down.since) == ["a"]
     assert down.found("b", 5) == (False, False), "it is a new node"
     assert down.found("a", 9) == (True, True)
