@@ -99,11 +99,13 @@ class ShardRole:
         self._requests.report = keeper.tell
         self._requests.used = self._nodes_with_subscriptions
         self._requests.replicas = self._replicas
-        self._look_again(_BUSY)
+        self._look_due = keeper.loop.time() + _BUSY
+        keeper.after(_BUSY, ShardTick.LOOK)
 
     def stop(self) -> None:
         """Take no more reports."""
         self._requests.report = lambda _: None
+        self.reconciler.clock.expect(inf)
         self._promotion_reads.cancel()
 
     def place_readers(self) -> None:
@@ -164,6 +166,7 @@ class ShardRole:
         """Look after what no event reports."""
         state, reconciler = self._state, self.reconciler
         now = state.now()
+        reconciler.clock.came()
         self._note_idleness(now)
         self._look_for_silence(now)
         self._look_for_settled(now)
@@ -206,6 +209,7 @@ class ShardRole:
 
     def _look_again(self, seconds: float) -> None:
         self._look_due = self._state.now() + seconds
+        self.reconciler.clock.expect(self._look_due)
         self._keeper.after(seconds, ShardTick.LOOK)
 
     def _retry(self, now: float) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import takewhile
-from operator import itemgetter
+from itertools import chain, takewhile
 from typing import Any
 
 from actors.pubsub.connection.subscriber import Recent, Subscriber, recent_by_target
 from actors.pubsub.model.types import Kind, Target
 from actors.redis.wire.resp import PushNotification
 
-_MOST = 4096
-_NAME, _PAYLOAD = itemgetter(1), itemgetter(2)
+# Messages that are remembered, and the parts of each: its type, its channel and its payload.
+_MOST, _PARTS = 4096, 3
 
 
 class ShardSubscriber(Subscriber):
@@ -25,17 +24,15 @@ class ShardSubscriber(Subscriber):
 
     Delivers messages as :class:`Dispatcher` does. The replies of a batch that are not delivered
     pass ``_other`` or ``_unrouted``: those before each of them are remembered there, the rest at
-    the batch's end. Names and payloads are kept, and not the replies: the garbage collector would
-    look at thousands of lists again and again.
+    the batch's end. The parts of messages are kept, one after the other, and not the replies: the
+    garbage collector would look at thousands of lists again and again.
     """
 
     _MESSAGE = b"smessage"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Of the messages delivered last: their names, and their payloads.
-        self._names: deque[bytes] = deque(maxlen=_MOST)
-        self._payloads: deque[bytes] = deque(maxlen=_MOST)
+        self._parts: deque[bytes] = deque(maxlen=_PARTS * _MOST)
         self._remembered = 0
         # Of each batch: the number of its first message, and the time.
         self._batches: deque[tuple[int, float]] = deque()
@@ -54,8 +51,7 @@ class ShardSubscriber(Subscriber):
         self._remember([*self._rest])
 
     def _remember(self, delivered: list[Any]) -> None:
-        self._names.extend(map(_NAME, delivered))
-        self._payloads.extend(map(_PAYLOAD, delivered))
+        self._parts.extend(chain.from_iterable(delivered))
         self._remembered += len(delivered)
 
     def _other(self, reply: Any) -> None:
@@ -88,7 +84,7 @@ class ShardSubscriber(Subscriber):
         word = bytes if self._encoding is None else self._as_text
         # The number of the first message that came after ``since``, and that of the first one kept.
         late = next((number for number, time in self._batches if time >= since), self._remembered)
-        first = self._remembered - len(self._names)
-        remembered = zip(self._names, self._payloads, strict=True)
-        for number, (name, payload) in enumerate(remembered, first):
+        first = self._remembered - len(self._parts) // _PARTS
+        parts = iter(self._parts)
+        for number, (_, name, payload) in enumerate(zip(parts, parts, parts, strict=True), first):
             yield Target(Kind.SHARD, name), word(payload), number >= late

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from actors.pubsub.connection.backpressure import Backpressure
 from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Target
 from actors.pubsub.subscriptions.pending_calls import named
@@ -36,6 +37,7 @@ class Reconciler:
         refusals: targets that a node refused for good.
         sender: carries out the table's commands.
         calls: the user's calls.
+        clock: stands still while the loop is held up, as far as a role says when to expect a look.
         retry_soon: called when a server refused targets for the moment: :meth:`refused_for_now`.
     """
 
@@ -57,7 +59,10 @@ class Reconciler:
         # The targets without a source, and the table's version that says so.
         self._homeless: tuple[int, list[Target]] = (-1, [])
         self._paused = Backpressure(self.subscribers, loop)
-        self.sender = Sender(registry, self.table, self.subscribers, placement, self.refusals, loop)
+        self.clock = ListeningClock(loop.time)
+        self.sender = Sender(
+            registry, self.table, self.subscribers, placement, self.refusals, loop, self.clock
+        )
         self.calls = UserCalls(registry, self.table, self.sender, placement, self.refusals, loop)
         registry.pause = self._paused.add
         for target, subscription in list(registry.subscriptions.items()):

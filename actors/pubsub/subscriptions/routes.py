@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.pubsub.connection.subscriber import Recent, Subscriber
 from actors.pubsub.delivery.dispatcher import Route
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.delivery.merge import LAG, MEMORY, OWED, Merge
 from actors.pubsub.model.types import Kind, NodeTarget, Target
 from actors.pubsub.subscriptions.registry import SubscriptionRegistry
@@ -54,9 +55,9 @@ class FeedRoutes:
         table: on which nodes each target is live.
         subscribers: the connections, by node.
         streams: tells which nodes deliver the same messages.
-        now: returns the time in seconds.
-        missed: called with a target, the times between which messages of it were dropped, or may
-            have been, and the reason.
+        clock: merges wait by this clock.
+        missed: called with a target, the real times between which messages of it were dropped, or
+            may have been, and the reason.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class FeedRoutes:
         table: Table,
         subscribers: Mapping[NodeId, Subscriber],
         streams: Streams,
-        now: Callable[[], float],
+        clock: ListeningClock,
         missed: Callable[[Target, float, float, str], None],
     ) -> None:
         self._registry = registry
@@ -73,7 +74,7 @@ class FeedRoutes:
         self._table = table
         self._subscribers = subscribers
         self._streams = streams
-        self._now = now
+        self._clock, self._now = clock, clock.now
         self._merges: dict[Target, Merge] = {}
         # The nodes that have ended a target's subscription by themselves lately, with the time.
         self._revoked: dict[Target, dict[NodeId, float]] = {}
@@ -208,7 +209,7 @@ class FeedRoutes:
         recent = Recent()
         memory, late = (MEMORY, OWED) if target.kind is Kind.SHARD else (LAG, LAG)
         if last is not None and (len(nodes) > 1 or not self._goes_on(target, leader)):
-            recent = last.recent(target, self._now() - memory)
+            recent = last.recent(target, self._clock.earliest(self._now() - memory))
         if len(nodes) == 1 and not recent.keys:
             return None
         key = _OF_PATTERN if target.kind is Kind.PATTERN else _OF_CHANNEL
@@ -218,7 +219,7 @@ class FeedRoutes:
             key=key,
             memory=memory,
             late=late,
-            dropped=partial(self._missed, target),
+            dropped=partial(self._dropped, target),
         )
         if last is not None:
             stream = self._stream(merge, target, last.node)
@@ -226,6 +227,10 @@ class FeedRoutes:
             if last.node in nodes and self._goes_on(target, last.node):
                 merge.add(last.node, stream, repeats=False, since=self._live.get(target))
         return merge
+
+    def _dropped(self, target: Target, since: float, until: float, reason: str) -> None:
+        clock = self._clock
+        self._missed(target, clock.earliest(since), clock.latest(until), reason)
 
     def _fit(
         self, merge: Merge, target: Target, nodes: list[NodeId], leader: NodeId | None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from actors.pubsub.connection.subscriber import Subscriber
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.model.types import Kind, Target
 from actors.pubsub.subscriptions.gap_reports import GapReports
@@ -44,6 +45,7 @@ class Sender:
         refusals: targets that a node refused; each is asked for by a command of its own, so that a
             refusal costs the others nothing.
         loop: the event loop.
+        clock: merges wait by this clock.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Sender:
         placement: Placement,
         refusals: Refusals,
         loop: asyncio.AbstractEventLoop,
+        clock: ListeningClock,
     ) -> None:
         self._registry = registry
         self._table = table
@@ -63,7 +66,7 @@ class Sender:
         self.reports = GapReports(registry, loop)
         self.handovers = Handovers(loop, self.end_handovers)
         self.routes = FeedRoutes(
-            registry, table, subscribers, placement, loop.time, self._came_too_late
+            registry, table, subscribers, placement, clock, self._came_too_late
         )
 
     def execute(self, commands: list[Command]) -> None:

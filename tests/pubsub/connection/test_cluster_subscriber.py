@@ -11,6 +11,7 @@ import pytest
 
 from actors.pubsub.connection.cluster_subscriber import ClusterSubscriber
 from actors.pubsub.connection.subscriber import Recent
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.delivery.merge import LAG
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
@@ -46,8 +47,14 @@ class Plain:
         streams: Any = SimpleNamespace(
             same_stream=lambda *_: True, trusted=lambda _: True, imports=lambda *_: False
         )
+        clock = ListeningClock(lambda: self.time)
         self.routes = FeedRoutes(
-            self.registry, self.table, self.subscribers, streams, lambda: self.time, lambda *_: None
+            self.registry,
+            self.table,
+            self.subscribers,
+            streams,
+            clock,
+            lambda *_: None,
         )
         self.decode = decode
         for target in (CHANNEL, PATTERN):

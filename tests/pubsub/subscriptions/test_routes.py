@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.pubsub.connection.shard_subscriber import ShardSubscriber
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.delivery.merge import MEMORY
 from actors.pubsub.delivery.message_queue import MessageQueue
 from actors.pubsub.model.types import Kind, Target
@@ -35,8 +36,14 @@ class Shards:
         self.mates: set[frozenset[str]] = set()
         self.importing: set[str] = set()
         self.subscribers = {node: self._link(node) for node in nodes}
+        clock = ListeningClock(lambda: self.time)
         self.routes = FeedRoutes(
-            self.registry, self.table, self.subscribers, self, lambda: self.time, lambda *_: None
+            self.registry,
+            self.table,
+            self.subscribers,
+            self,
+            clock,
+            lambda *_: None,
         )
         self.registry.put(Subscription(X, "x", self.registry.queue_writer))
         self.table.want(X, ())
