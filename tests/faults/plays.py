@@ -16,6 +16,7 @@ __all__ = [
     "connections_killed",
     "emptied",
     "failover",
+    "failover_held_up",
     "killed",
     "network_cut",
     "node_added",
@@ -143,6 +144,25 @@ async def failover(stage: Stage) -> None:
     await stage.live("after the first one")
     await stage.cluster.failover(primary)
     await stage.cluster.settled()
+
+
+async def failover_held_up(stage: Stage) -> None:
+    """Hand over, and back, while the subscriber's event loop is held up again and again."""
+    primary = await _primary(stage)
+    (replica,) = await stage.cluster.replicas_of(primary)
+    stage.concerns(await stage.channels_of(primary))
+    for node in (replica, primary):
+        holding = asyncio.create_task(_hold_up(5))
+        await stage.cluster.failover(node)
+        await holding
+        await stage.cluster.settled()
+        await stage.live(f"after the failover to {node!r}")
+
+
+async def _hold_up(times: int) -> None:
+    for _ in range(times):
+        time.sleep(0.4)  # as a handler does that computes
+        await asyncio.sleep(0.02)
 
 
 async def rolling(stage: Stage) -> None:

@@ -65,6 +65,12 @@ FAULTS: dict[str, Fault] = {
         # 60 for each of the two.
         Fault("failover", "CLUSTER FAILOVER, and back", plays.failover, most_lost=120, relays=True),
         Fault(
+            "failover_held_up",
+            "CLUSTER FAILOVER, loop held up",
+            plays.failover_held_up,
+            relays=True,
+        ),
+        Fault(
             "killed",
             "primary killed",
             plays.killed,

@@ -14,7 +14,7 @@ from actors.pubsub.cluster.promotions import NewPrimaries, PromotionReads
 from actors.pubsub.cluster.shard_roles import RELAYED
 from actors.pubsub.cluster.topology_watch import TopologyChecked, TopologyRequests
 from actors.pubsub.cluster.transitions import BUS_LAG
-from actors.pubsub.lifecycle.manager import ReaderKeeper
+from actors.pubsub.lifecycle.manager import RECONCILE_SECONDS, ReaderKeeper
 from actors.pubsub.subscriptions.single_placement import SERVER, SinglePlacement
 from actors.pubsub.table.state import NodeId
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
@@ -140,7 +140,10 @@ class AnyNodeRole:
 
     def reconcile(self) -> None:
         """Let go what merges have held for too long."""
-        self._keeper.reconciler.expire()
+        reconciler = self._keeper.reconciler
+        reconciler.clock.came()
+        reconciler.clock.expect(self._keeper.loop.time() + RECONCILE_SECONDS)
+        reconciler.expire()
 
     def receive(self, message: Any) -> None:
         """Take a report of the topology watch."""

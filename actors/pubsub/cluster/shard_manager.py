@@ -105,7 +105,7 @@ class ShardRole:
     def stop(self) -> None:
         """Take no more reports."""
         self._requests.report = lambda _: None
-        self.reconciler.clock.expect(inf)
+        self.reconciler.clock.came()
         self._promotion_reads.cancel()
 
     def place_readers(self) -> None:

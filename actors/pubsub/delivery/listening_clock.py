@@ -34,11 +34,14 @@ class ListeningClock:
         self._interruptions: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     def expect(self, due: float) -> None:
-        """Expect the next :meth:`came` at the real time ``due``; infinity: no more of them."""
+        """Expect the next :meth:`came` at the real time ``due``, and not before."""
         self._due = due
 
     def came(self) -> None:
-        """Take that the loop runs: if that is late, the time until now does not count."""
+        """Take that the loop runs, and expect nothing until the next :meth:`expect`.
+
+        If this is late, the time from when it was due until now does not count.
+        """
         real, listened = self._now(), self.now()
         missed = real - listened
         if missed > self._missed:

@@ -33,7 +33,7 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
 from supervisor.model.retry_session import Retry, Spent
 
-_RECONCILE_SECONDS = 1.0
+RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
 _LONGEST_PAUSE = 32
 #: Seconds between two attempts where a server refuses for the moment, at most.
@@ -213,7 +213,7 @@ class SubscriptionManager(Actor[Any]):
         self.reconciler.retry_soon = self._retry_soon
         # Managers reconcile at the same instants, so that where there are many, the event loop
         # wakes up once a second for all of them.
-        begin = _RECONCILE_SECONDS * (1.5 - (self.loop.time() / _RECONCILE_SECONDS + 0.5) % 1)
+        begin = RECONCILE_SECONDS * (1.5 - (self.loop.time() / RECONCILE_SECONDS + 0.5) % 1)
         self.after(begin, ManagerTick.BEGIN)
 
     async def receive(self, message: Any) -> None:
@@ -231,7 +231,7 @@ class SubscriptionManager(Actor[Any]):
             case GiveUp(call):
                 self.reconciler.calls.give_up(call)
             case ManagerTick.BEGIN:
-                self.context.timers.every(_RECONCILE_SECONDS, ManagerTick.RECONCILE)
+                self.context.timers.every(RECONCILE_SECONDS, ManagerTick.RECONCILE)
                 self._reconcile()
             case ManagerTick.RECONCILE:
                 self._reconcile()
