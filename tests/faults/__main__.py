@@ -88,6 +88,8 @@ async def play(
             journal.begin(fault.title)
             stage = await theatre.play(fault, rate, options.history_rate)
             note(result_of(fault, stage, complaints(fault, stage)))
+        for line in theatre.not_played:
+            print(f"played once more: {line}")
     for name in [name for name in names if name in OTHERS]:
         journal.begin(name)
         note(await OTHERS[name](binary))

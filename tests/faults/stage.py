@@ -16,6 +16,7 @@ from actors.pubsub.model.recover import Recover
 from actors.redis.cluster.cluster_pool import ClusterConnectionPool
 from actors.redis.topology.slots import key_slot
 from actors.testing.clusters.cluster import ClusterNode, EmbeddedCluster
+from actors.testing.clusters.node import ClusterTimeoutError
 from actors.testing.clusters.proxies import ClusterProxies
 from tests.faults.arrivals import Arrivals
 from tests.faults.load import Load, Report, even_channels, part
@@ -42,6 +43,8 @@ MANY_RECOVERING = [f"{name}h" for name in AT_OWNER]
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0
+# Seconds without an accepted message after which a silent channel is the servers' fault.
+_UNSERVED = 10.0
 
 
 #: Has the messages of a stage given to its ``arrivals`` while it is entered; the options are those
@@ -159,6 +162,7 @@ class Stage:
         await asyncio.sleep(self.after)
         self.report = await self.load.stop()
         await self.arrivals.quiet(self.report)
+        self._check_served(never, settled_at)
         self.verdict_of_words = judge_words(
             _WORDS,
             part(self.report, len(_NUMBERED), len(CHANNELS)),
@@ -186,6 +190,19 @@ class Stage:
             never=never,
         )
         return self.verdict
+
+    def _check_served(self, silent: Collection[str], settled_at: float) -> None:
+        """Raise ClusterTimeoutError if the servers accepted nothing of a silent channel either."""
+        served = {
+            self.channels[message.channel]
+            for message in self.report.accepted
+            if message.answered > settled_at - _UNSERVED
+        }
+        if unserved := set(silent) - served:
+            raise ClusterTimeoutError(
+                f"no server accepted a message of {', '.join(sorted(unserved))} for"
+                f" {_UNSERVED:g} s; the publisher was told: {self.report.errors}"
+            )
 
     async def live(self, when: str) -> list[str]:
         """Wait until there is something new of each channel; return those that stay silent."""

@@ -13,7 +13,6 @@ import asyncio
 
 import pytest
 
-from actors.testing.clusters.node import ClusterTimeoutError
 from tests.faults.journal import Journal
 from tests.faults.results import Allowance, excesses, wrongs
 from tests.faults.scenarios import FAULTS, Fault, runs_on
@@ -35,14 +34,7 @@ async def test_fault(theatre: Theatre, fault: Fault, journal: Journal) -> None:
     journal.begin(fault.title)
     before = asyncio.all_tasks()
     try:
-        try:
-            stage = await theatre.play(fault, RATE)
-        except ClusterTimeoutError:
-            # The servers did not do it: an atomic migration stands still now and then. Once more,
-            # on a new cluster.
-            await theatre.cluster(fault.shape)
-            journal.begin(fault.title)
-            stage = await theatre.play(fault, RATE)
+        stage = await theatre.play(fault, RATE)
     except (AssertionError, TimeoutError) as error:
         raise AssertionError(
             _story(fault, [f"not played to its end: {error!r}"], journal)
