@@ -43,6 +43,8 @@ MANY_RECOVERING = [f"{name}h" for name in AT_OWNER]
 # Seconds of peace before the fault. Connections younger than one are not restored at once, but
 # after a delay: no fault here is meant to hit those.
 _WARM = 1.0
+# Messages that may wait for the consumer: none is shed while its loop is held up.
+_ROOM = 100_000
 # Seconds without an accepted message after which a silent channel is the servers' fault.
 _UNSERVED = 10.0
 
@@ -271,6 +273,7 @@ async def _listen(stage: Stage, options: dict[str, Any]) -> AsyncIterator[None]:
         channels=CHANNELS,
         channel_handlers=dict.fromkeys(stage.recovering, Recover()),
         on_gap=arrivals.gaps.append,
+        mailbox=_ROOM,
     )
 
     async def consume() -> None:

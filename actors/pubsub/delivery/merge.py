@@ -172,9 +172,9 @@ class Merge:
         feeder = self.inputs[node]
         if feeder is self.leader:
             return
-        if self.leader is None and feeder.ambiguous_at > self.now() - OWED:
-            # The former leader is gone, and cannot deliver what was taken for its messages.
-            self._gone.doubt(feeder.ambiguous_at - self._memory)
+        if self._led is not None and feeder.ambiguous_at > self.now() - OWED:
+            # The former leader is left, and does not deliver what was taken for its messages.
+            self._gone.doubt(feeder.ambiguous_since - self._memory)
         self.leader = feeder
         # Nothing else tells when messages of nodes that left are due: they pass now.
         for closed in self._closed:
@@ -277,7 +277,14 @@ class Merge:
         if feeder is self.leader:
             self._gone.doubt(self._passed.passed_at(number) - LAG)
         else:
-            feeder.ambiguous_at = self.now()  # the leader delivers it, as long as there is one
+            self._is_ambiguous(feeder)  # the leader delivers it, as long as it leads
+
+    def _is_ambiguous(self, feeder: MergeInput) -> None:
+        """What ``feeder`` delivered just now was taken for a message of the leader."""
+        now = self.now()
+        if feeder.ambiguous_at <= now - OWED:
+            feeder.ambiguous_since = now
+        feeder.ambiguous_at = now
 
     @property
     def _led_since(self) -> float:
@@ -337,7 +344,7 @@ class Merge:
                 other.held.popleft()
                 holders.append(other)
                 if is_repeated:
-                    other.ambiguous_at = self.now()
+                    self._is_ambiguous(other)
         number = self._note((feeder.stream, key))
         for holder in holders:
             holder.deliver(number)

@@ -34,11 +34,13 @@ class MergeInput:
         met: the leader with which the node has delivered a message in common.
         ambiguous_at: when the node last delivered a payload that comes more than once, and that was
             taken for a message of the leader.
+        ambiguous_since: when that began, as far as it matters yet.
     """
 
     __slots__ = (
         "_merge",
         "ambiguous_at",
+        "ambiguous_since",
         "delivered",
         "first",
         "held",
@@ -61,7 +63,7 @@ class MergeInput:
         self.held: deque[tuple[Any, float]] = deque()
         self.overtaken: deque[tuple[Any, float]] = deque()
         self.met: MergeInput | None = None
-        self.ambiguous_at = -inf
+        self.ambiguous_at = self.ambiguous_since = -inf
 
     def delivered_since_live(self, number: int) -> bool:
         """Whether the node delivered what passed as ``number``, and was live when it did."""

@@ -89,24 +89,28 @@ class Shard:
         if len(self.coming) < 2:
             return
         proof = self.heard[self.leader] - LATE
-        self._leave()
+        old = self._leave()
+        self.merge.remove(old)
+        self.merge.lead(self.leader)
         if proof < self.joined[self.leader]:
             # The table's own report: before the other one was live, nobody may have delivered.
             self.table_gaps.append((proof, self.joined[self.leader]))
 
     def hand_over(self) -> None:
-        """The other node has been live for long enough: the leading one is left."""
+        """The other node has been live for long enough: it leads, and the former one is left."""
         for node in self.coming:
             if node != self.leader and self.time - self.joined[node] >= LAG:
-                self._leave()
+                old = self._leave()
+                self.merge.lead(self.leader)
+                self.merge.remove(old)
                 return
 
-    def _leave(self) -> None:
+    def _leave(self) -> str:
+        """Forget the leading node, make the other one the leader, and return the former."""
         old = self.leader
         del self.coming[old]
         self.leader = next(iter(self.coming))
-        self.merge.remove(old)
-        self.merge.lead(self.leader)
+        return old
 
     def wait(self, ticks: int = 1) -> None:
         for _ in range(ticks):
@@ -214,6 +218,23 @@ def test_of_two_words_no_message_is_lost_in_silence(script):
 def test_of_one_word_no_message_is_lost_in_silence(script):
     shard = Shard(["tick", "tick"])
     play(shard, script)
+    assert shard.lost() == []
+
+
+def test_what_the_next_leader_alone_has_may_be_taken_for_what_it_missed():
+    """Roles change: neither node passes on what it accepts, and the words are equal."""
+    shard = Shard(["tick", "tack"])
+    shard.join("b", 0)
+    shard.wait(int(MEMORY / TICK))
+    shard.accept(0)
+    shard.miss("b")
+    shard.deliver("a")
+    shard.accept(0)
+    shard.miss("a")
+    shard.deliver("b")
+    shard.hand_over()
+    shard.accept(1)
+    shard.end()
     assert shard.lost() == []
 
 
