@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.model.types import Target
 from actors.pubsub.table.state import Handover
 
@@ -14,17 +15,22 @@ _BATCH_SECONDS = 0.01
 
 
 class Handovers:
-    """The handovers that end after a time.
+    """The handovers that end after a time in which both nodes were read.
 
     Args:
-        loop: keeps the time.
+        loop: calls back.
+        clock: keeps the time.
         end: called with those that are due.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, end: Callable[[list[Handover]], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: ListeningClock,
+        end: Callable[[list[Handover]], None],
     ) -> None:
         self._loop = loop
+        self._clock = clock
         self._end = end
         self._batches: dict[int, list[Handover]] = {}
         # When the latest handover of a target is due: there may be another one between the same
@@ -45,17 +51,23 @@ class Handovers:
             self._plan(handover, due)
 
     def _batch(self, seconds: float) -> int:
-        return math.ceil((self._loop.time() + seconds) / _BATCH_SECONDS)
+        return math.ceil((self._clock.now() + seconds) / _BATCH_SECONDS)
 
     def _plan(self, handover: Handover, due: int) -> None:
         self._due[handover.target] = due
         batch = self._batches.get(due)
         if batch is None:
             batch = self._batches[due] = []
-            self._loop.call_at(due * _BATCH_SECONDS, self._turn, due)
+            self._loop.call_later(self._left(due), self._turn, due)
         batch.append(handover)
 
+    def _left(self, due: int) -> float:
+        return due * _BATCH_SECONDS - self._clock.now()
+
     def _turn(self, due: int) -> None:
+        if (left := self._left(due)) > 0:  # the loop was held up
+            self._loop.call_later(left, self._turn, due)
+            return
         batch = [one for one in self._batches.pop(due) if self._due.get(one.target) == due]
         for one in batch:
             self._due.pop(one.target, None)

@@ -64,7 +64,7 @@ class Sender:
         self._placement = placement
         self._refusals = refusals
         self.reports = GapReports(registry, loop)
-        self.handovers = Handovers(loop, self.end_handovers)
+        self.handovers = Handovers(loop, clock, self.end_handovers)
         self.routes = FeedRoutes(
             registry, table, subscribers, placement, clock, self._came_too_late
         )

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.pubsub.cluster.placement_rules import standbys
+from actors.pubsub.delivery.listening_clock import ListeningClock
 from actors.pubsub.model.types import Kind, Target
 from actors.pubsub.subscriptions.handovers import Handovers
 from actors.pubsub.table.state import Handover
@@ -41,7 +42,8 @@ def handover(name: str, old: str = "a") -> Handover:
 
 async def ended(plan, seconds: float = 0.2) -> list[list[Handover]]:
     rows: list[list[Handover]] = []
-    handovers = Handovers(asyncio.get_running_loop(), rows.append)
+    loop = asyncio.get_running_loop()
+    handovers = Handovers(loop, ListeningClock(loop.time), rows.append)
     plan(handovers)
     await asyncio.sleep(seconds)
     return [row for row in rows if row]
