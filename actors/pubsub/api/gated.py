@@ -177,6 +177,9 @@ class GatedPubSub:
         self._wanted.clear()
         if not found:
             return
+        for one in found:
+            if one.intake is not None:
+                one.intake.stop_keeping()
         tree = self._tree
         tree.registry.discard(one.target for one in found)
         reconciler = tree.reconciler

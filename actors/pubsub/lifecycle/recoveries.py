@@ -145,7 +145,9 @@ class Recoveries:
     def _keep_positions(self, access: HistoryAccess) -> KeptPositions:
         """Return the positions of consumers that resume; they are written from now on."""
         tree, positions = self._tree, KeptPositions()
-        store = PositionStore(positions, access.send, access.group, tree.system.loop.time)
+        gate = tree.registry.gate
+        check = None if gate is None else gate.keeper.check
+        store = PositionStore(positions, access.send, access.group, tree.system.loop.time, check)
         tree.registry.progress = positions.progress
         tree.keep_positions = partial(store.write, last=True)
         self._track(positions.progress)

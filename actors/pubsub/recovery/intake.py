@@ -169,6 +169,11 @@ class Intake:
             self.position.begin_with_next()
             self._histories.done(self, self.outlet.settle())
 
+    def stop_keeping(self) -> None:
+        """Take that another process may have the channel: its position is not written any more."""
+        if self.resume is not None:
+            self.resume.kept.give_up()
+
     def interrupted(self, gap: Gap) -> None:
         """Take that the subscription had ``gap``: the history is read for what it has."""
         self.outlet.interrupted(gap)

@@ -1,4 +1,8 @@
-"""Writes positions to the server: about once a second, in pipelined batches, and at every end.
+"""Writes positions to the server: soon after they change, in pipelined batches, and at every end.
+
+A write begins when the former one was answered and a short pause is over, and takes all that has
+changed by then. So there are at most fifty writes a second, whatever the rate of messages, and none
+while nothing is handled.
 
 A position that cannot be written is written again with pauses that grow; the log says so once, and
 once more when all of them are written. Meanwhile consumers go on: more would come again if the
@@ -13,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from actors.pubsub.recovery.kept_positions import KeptPosition, KeptPositions
-from actors.redis.exceptions import RedisError
+from actors.redis.exceptions import ConnectionError, RedisError  # noqa: A004
 from actors.redis.wire.resp import Argument
 from actors.runtime.actor import Actor
 from supervisor import ExitReason
@@ -23,12 +27,21 @@ log = get_logger("mailslot.pubsub")
 
 #: The name of the actor that writes positions; it is a child of the handlers' supervisor.
 WRITER_NAME: Final = "mailslot:positions"
-#: Seconds between two writes; between a change after a quiet time and its write.
-_INTERVAL, _SOON = 1.0, 0.05
+#: Seconds of the pause behind each write, and in addition for each position that was to be written.
+_PAUSE, _PAUSE_FOR_EACH = 0.02, 0.0001
 #: Positions in one batch, and seconds in which it must be answered.
 _MOST, _DEADLINE = 512, 2.0
 
 _SendAll: TypeAlias = Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]]]
+
+
+def pause_after(changed: int) -> float:
+    """Return the seconds between the write of ``changed`` positions and the next write.
+
+    One position is written fifty times a second at most, ten thousand positions about
+    once a second: neither the server nor this process spends more on them where there are more.
+    """
+    return _PAUSE + _PAUSE_FOR_EACH * changed
 
 
 class PositionStore:
@@ -39,6 +52,8 @@ class PositionStore:
         send: sends commands to where each key is; errors are values among the replies.
         group: returns the same for keys that one node serves.
         time: the loop's clock.
+        check: raises ConnectionError where other processes may have the channels, whose positions
+            are given up by then; None: no other process ever has them.
     """
 
     def __init__(
@@ -47,11 +62,13 @@ class PositionStore:
         send: _SendAll,
         group: Callable[[bytes], Hashable],
         time: Callable[[], float],
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._positions = positions
         self._send = send
         self._group = group
         self._time = time
+        self._check = check
         self._failing: set[KeptPosition] = set()
         self._turn = asyncio.Lock()
 
@@ -62,6 +79,9 @@ class PositionStore:
             last: also what could not be written a moment ago: this is the end.
         """
         async with self._turn:  # a drain also waits for the write that is under way
+            if self._check is not None:
+                with suppress(ConnectionError):
+                    self._check()
             groups: dict[Hashable, list[KeptPosition]] = {}
             for kept in self._positions.take_changed(None if last else self._time()):
                 groups.setdefault(self._group(kept.key), []).append(kept)
@@ -122,7 +142,7 @@ class PositionStore:
 
 
 class PositionWriter(Actor[None]):
-    """Has ``store`` write about once a second while something has changed."""
+    """Has ``store`` write whenever something has changed, with pauses."""
 
     def __init__(self, store: PositionStore, positions: KeptPositions) -> None:
         self._store = store
@@ -143,11 +163,9 @@ class PositionWriter(Actor[None]):
         positions = self._positions
         while True:
             await positions.some_changed.wait()
-            await asyncio.sleep(_SOON)  # more will change with it
+            pause = pause_after(positions.changed)
             await self._store.write()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_INTERVAL):
-                    await positions.some_began.wait()
+            await asyncio.sleep(pause)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
