@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -149,7 +148,7 @@ class Recoveries:
         check = None if gate is None else gate.keeper.check
         store = PositionStore(positions, access.send, access.group, tree.system.loop.time, check)
         tree.registry.progress = positions.progress
-        tree.keep_positions = partial(store.write, last=True)
+        tree.keep_positions = store.finish
         self._track(positions.progress)
         self._spawn(WRITER_NAME, PositionWriter, store, positions)
         return positions

@@ -1,8 +1,9 @@
 """Writes positions to the server: soon after they change, in pipelined batches, and at every end.
 
-A write begins when the former one was answered and a short pause is over, and takes all that has
-changed by then. So there are at most fifty writes a second, whatever the rate of messages, and none
-while nothing is handled.
+A write begins when the former one to the same node was answered and a short pause is over, and
+takes all that has changed by then. So there are at most fifty writes a second to each node,
+whatever the rate of messages, and none while nothing is handled. A node that does not answer holds
+up no other one.
 
 A position that cannot be written is written again with pauses that grow; the log says so once, and
 once more when all of them are written. Meanwhile consumers go on: more would come again if the
@@ -70,23 +71,51 @@ class PositionStore:
         self._time = time
         self._check = check
         self._failing: set[KeptPosition] = set()
-        self._turn = asyncio.Lock()
+        # The latest write to each node.
+        self._writes: dict[Hashable, asyncio.Task[None]] = {}
 
-    async def write(self, *, last: bool = False) -> None:
-        """Write what has changed.
+    def begin(self, *, last: bool = False) -> None:
+        """Begin to write what has changed, to each node to which no write is under way.
 
         Args:
             last: also what could not be written a moment ago: this is the end.
         """
-        async with self._turn:  # a drain also waits for the write that is under way
-            if self._check is not None:
-                with suppress(ConnectionError):
-                    self._check()
-            groups: dict[Hashable, list[KeptPosition]] = {}
-            for kept in self._positions.take_changed(None if last else self._time()):
-                groups.setdefault(self._group(kept.key), []).append(kept)
-            await asyncio.gather(*map(self._write_group, groups.values()))
-            self._positions.forget_left()
+        if self._check is not None:
+            with suppress(ConnectionError):
+                self._check()
+        groups: dict[Hashable, list[KeptPosition]] = {}
+        for kept in self._positions.take_changed(None if last else self._time()):
+            groups.setdefault(self._group(kept.key), []).append(kept)
+        for group, changed in groups.items():
+            former = self._writes.get(group)
+            if former is not None and not former.done():
+                for kept in changed:
+                    kept.progress.touch()  # with the next write
+                continue
+            if former is not None and not former.cancelled():
+                former.result()  # an error is one of this program
+            self._writes[group] = asyncio.create_task(self._write_group(changed))
+
+    async def finish(self) -> None:
+        """Write all that has changed, and wait until servers have answered."""
+        try:
+            await self._answered()
+            self.begin(last=True)
+            await self._answered()
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
+
+    async def cancel(self) -> None:
+        """End the writes under way: what they were about is written later."""
+        for task in self._writes.values():
+            task.cancel()
+        await self._answered()
+
+    async def _answered(self) -> None:
+        """Wait until no write is under way."""
+        if self._writes:
+            await asyncio.wait(self._writes.values())
 
     async def _write_group(self, group: list[KeptPosition]) -> None:
         """Write the positions that one node keeps, batch after batch."""
@@ -110,6 +139,7 @@ class PositionStore:
         finally:
             for kept in rest:  # the write was cancelled
                 kept.progress.touch()
+            self._positions.forget_left()
 
     async def _ask(self, batch: list[KeptPosition]) -> list[Any]:
         try:
@@ -158,13 +188,14 @@ class PositionWriter(Actor[None]):
         """End the write under way; what was not written is written at the end."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._store.cancel()
 
     async def _run(self) -> None:
         positions = self._positions
         while True:
             await positions.some_changed.wait()
             pause = pause_after(positions.changed)
-            await self._store.write()
+            self._store.begin()
             await asyncio.sleep(pause)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
