@@ -96,8 +96,10 @@ class Membership:
         self.drained = False
         self.reports: dict[str, Report] = {}
         self._loop = loop
-        # When each node was connected last, in Unix seconds.
+        # When each node was connected last, in Unix seconds, and when its connection ended, where
+        # the view in force there is not known again.
         self._opened_at: dict[str, float] = {}
+        self._closed_at: dict[str, float] = {}
         self._alarm: asyncio.TimerHandle | None = None
         # The views that the log has seen lately, by number: each node brings them.
         self._shown: deque[int] = deque(maxlen=16)
@@ -170,6 +172,7 @@ class Membership:
 
     def closed(self, node: str) -> None:
         """The connection has ended."""
+        self._closed_at.setdefault(node, time.time())
         self._follow(self.member.disconnected(node, self.now()))
 
     def told(self, node: str, payload: bytes | str) -> None:
@@ -189,6 +192,7 @@ class Membership:
 
     def _known_again(self, node: str, kept: set[str]) -> None:
         """``node`` has said that the member still owns ``kept``: what came before was dropped."""
+        self._closed_at.pop(node, None)
         self._owners_changed(kept)
         for source in self.sources:
             source.missed(kept, self._opened_at.get(node, time.time()), _NO_VIEW)
@@ -283,7 +287,8 @@ class Membership:
         self._set_alarm()
 
     def _gained(self, gained: Gained) -> None:
-        takeovers = self.ownership.gained(gained, time.time() - self.settings.ttl)
+        never, interrupted = time.time() - self.settings.ttl, self._closed_at.get(gained.node)
+        takeovers = self.ownership.gained(gained, never, interrupted)
         for name, takeover in takeovers.items():
             for source in self.sources:
                 source.take_over(name, takeover)

@@ -42,17 +42,21 @@ class Ownership:
         """Return from whom the member has ``name``; None: nobody had it, or it is not owned."""
         return self._takeovers.get(name)
 
-    def gained(self, gained: Gained, never: float) -> dict[str, Takeover]:
+    def gained(
+        self, gained: Gained, never: float, interrupted: float | None = None
+    ) -> dict[str, Takeover]:
         """Take what is gained; return the names that were owned nowhere, with their takeovers.
 
         Args:
             gained: the decision.
             never: the time (Unix seconds) after which a member may have handled nothing that never
                 said until when it had.
+            interrupted: the time (Unix seconds) at which the connection to the node had ended, so
+                that commits may have been missed; None: all of them have come.
         """
         new = [name for name in gained.names if not self.anywhere(name)]
         self._owned.setdefault(gained.node, set()).update(gained.names)
-        takeover = self._takeover(gained, never)
+        takeover = self._takeover(gained, never, interrupted)
         self.stopped_since = None
         for name in new:
             self._takeovers.pop(name, None)
@@ -60,17 +64,17 @@ class Ownership:
         self._takeovers.update(found)
         return found
 
-    def _takeover(self, gained: Gained, never: float) -> Takeover | None:
+    def _takeover(self, gained: Gained, never: float, interrupted: float | None) -> Takeover | None:
         if gained.gone:
             since = min(gone.handled / 1000 or never for gone in gained.gone)
             who = ", ".join(str(gone.member) for gone in gained.gone)
-            return Takeover(since, f"taken over from {who}, which is gone")
-        if not gained.fresh:
-            return Takeover(None, "handed over")
-        if self.stopped_since is None:
-            return None
-        reason = "the lease of the only member was over"
-        return Takeover(self.stopped_since, reason)
+            reason = f"taken over from {who}, which is gone"
+            return Takeover(since if interrupted is None else min(since, interrupted), reason)
+        if gained.fresh and self.stopped_since is not None:
+            return Takeover(self.stopped_since, "the lease of the only member was over")
+        if interrupted is not None:
+            return Takeover(interrupted, "the connection ended, and the owners changed meanwhile")
+        return None if gained.fresh else Takeover(None, "handed over")
 
     def lost(self, node: str, names: Iterable[str]) -> list[str]:
         """Take what is lost at ``node``; return the names that are owned nowhere any longer."""

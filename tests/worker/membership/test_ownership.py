@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from actors.pubsub.api.gated import Takeover
 from actors.worker.fleet.decisions import Gained
 from actors.worker.fleet.members import Gone, Member
@@ -56,3 +58,14 @@ def test_f3_what_others_took_meanwhile_they_have_handled():
     ownership.stop(41.0)
     found = ownership.gained(Gained("n1", NAMES, ()), 0.0)
     assert {takeover.since for takeover in found.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("gone", "fresh", "since"),
+    [((), True, 7.0), ((), False, 7.0), ((DEAD,), False, 5.0), ((SILENT,), False, 6.0)],
+)
+def test_f2_who_gains_names_after_a_reconnect_missed_what_came_meanwhile(gone, fresh, since):
+    """A commit may have come in that time: nobody knows since when the names are this member's."""
+    ownership = Ownership()
+    found = ownership.gained(Gained("n1", NAMES, gone, fresh), 6.0, 7.0)
+    assert {takeover.since for takeover in found.values()} == {since}
