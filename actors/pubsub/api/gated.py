@@ -14,7 +14,7 @@ from actors.pubsub.connection.gate import Gate
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.lifecycle.manager import Drain, Subscribe, Unhandled
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.model.types import Gap, Kind, Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription
 from actors.redis.exceptions import ConnectionError  # noqa: A004
@@ -135,6 +135,12 @@ class GatedPubSub:
         found = self._subscriptions(names)
         if found:
             self._tell_unhandled([one.target for one in found], since, reason)
+
+    def tell_unhandled(self, name: bytes, since: float, until: float, reason: str) -> None:
+        """Tell the handlers of ``name`` a gap that nothing is recovered of (Unix seconds)."""
+        for one in self._subscriptions([name]):
+            gap = Gap(one.target.kind, one.label, since, until, reason)
+            self._tree.registry.not_recovered(one.target, gap)
 
     def _tell_unhandled(self, targets: list[Target], since: float, reason: str) -> None:
         loop_time = self._tree.system.loop.time() - (time.time() - since)

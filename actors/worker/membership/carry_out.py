@@ -14,6 +14,7 @@ from actors.worker.fleet.decisions import (
     CountSubscribers,
     Ended,
     Fence,
+    Left,
     ReportLive,
     Subscribe,
     Unsubscribe,
@@ -96,6 +97,7 @@ class CarryOut(Actor[Any]):
                     action="this member joins when the other one is gone",
                 )
             case Ended():
+                membership.left.set()
                 membership.ended.set()
             case Drain():
                 log.warning("fleet_drained", member=membership.me, action="it owns nothing more")
@@ -116,6 +118,9 @@ class CarryOut(Actor[Any]):
                 self._begin(self._call(message))
             case CountSubscribers():
                 self._begin(self._count(message))
+            case Left():
+                self._membership.left.set()
+                self._begin(self._work_off())
             case ReportLive(number):
                 if self._reporting is not None:
                     self._reporting.cancel()
@@ -152,7 +157,7 @@ class CarryOut(Actor[Any]):
             membership.unanswered(call)
             raise
         else:
-            if call.action == "renew":
+            if call.action in ("renew", "leave"):
                 membership.handled_at = handled_until
             membership.replied(call, reply)
 
@@ -186,6 +191,12 @@ class CarryOut(Actor[Any]):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
         membership.live(number)
+
+    async def _work_off(self) -> None:
+        """Report when all that came before the member left is handled."""
+        if self._releasing:
+            await asyncio.wait(self._releasing)
+        self._membership.worked_off()
 
     def _release(self, released: Awaitable[None]) -> None:
         async def wait() -> None:

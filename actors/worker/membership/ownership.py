@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from actors.pubsub.api.gated import Takeover
 from actors.worker.fleet.decisions import Gained
+from actors.worker.fleet.members import Gone
+from actors.worker.fleet.owners import owner
 
 
 class Ownership:
@@ -20,6 +22,8 @@ class Ownership:
         self.stopped_since: float | None = None
         self._owned: dict[str, set[str]] = {}
         self._takeovers: dict[str, Takeover] = {}
+        # When each name was handed over by a member that lives, in Unix seconds.
+        self._handed_at: dict[str, float] = {}
 
     def at(self, node: str) -> set[str]:
         """Return the names owned at ``node``."""
@@ -43,12 +47,13 @@ class Ownership:
         return self._takeovers.get(name)
 
     def gained(
-        self, gained: Gained, never: float, interrupted: float | None = None
+        self, gained: Gained, now: float, never: float, interrupted: float | None = None
     ) -> dict[str, Takeover]:
         """Take what is gained; return the names that were owned nowhere, with their takeovers.
 
         Args:
             gained: the decision.
+            now: the time (Unix seconds).
             never: the time (Unix seconds) after which a member may have handled nothing that never
                 said until when it had.
             interrupted: the time (Unix seconds) at which the connection to the node had ended, so
@@ -58,11 +63,39 @@ class Ownership:
         self._owned.setdefault(gained.node, set()).update(gained.names)
         takeover = self._takeover(gained, never, interrupted)
         self.stopped_since = None
-        for name in new:
-            self._takeovers.pop(name, None)
+        self._forget(new)
         found = {} if takeover is None else dict.fromkeys(new, takeover)
         self._takeovers.update(found)
+        if takeover is not None and takeover.since is None:
+            self._handed_at.update(dict.fromkeys(new, now))
         return found
+
+    def unhandled(
+        self, gone: Gone, ids: Iterable[str], me: str, never: float
+    ) -> tuple[float, dict[str, float]]:
+        """Return what a member that is gone may not have handled of what it had handed over.
+
+        Args:
+            gone: the member.
+            ids: those of the members that stay.
+            me: the id of this member.
+            never: the time (Unix seconds) after which ``gone`` may have handled nothing, where it
+                never said until when it had.
+
+        Returns:
+            the time from which on it may not have handled what came; the names that it would own
+            if this member were not there, and when each was handed over.
+        """
+        since = gone.handled / 1000 or never
+        others = tuple({*ids, gone.member.id} - {me})
+        handed = {
+            name: at
+            for name, at in self._handed_at.items()
+            if since < at and owner(name, others) == gone.member.id
+        }
+        for name in handed:
+            del self._handed_at[name]
+        return since, handed
 
     def _takeover(self, gained: Gained, never: float, interrupted: float | None) -> Takeover | None:
         if gained.gone:
@@ -80,12 +113,17 @@ class Ownership:
         """Take what is lost at ``node``; return the names that are owned nowhere any longer."""
         self.at(node).difference_update(names)
         gone = [name for name in names if not self.anywhere(name)]
-        for name in gone:
-            self._takeovers.pop(name, None)
+        self._forget(gone)
         return gone
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._takeovers.pop(name, None)
+            self._handed_at.pop(name, None)
 
     def stop(self, since: float) -> None:
         """Take that nothing is owned any more; all that came until ``since`` is handled."""
         self.stopped_since = since
         self._owned.clear()
         self._takeovers.clear()
+        self._handed_at.clear()

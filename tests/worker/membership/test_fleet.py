@@ -87,3 +87,32 @@ async def test_f3_r4_a_member_stands_still_and_wakes_up_and_one_is_killed(play):
         await asyncio.sleep(1)
         assert Record.read(members.folder).handled == again.handled
     assert "connections=1" in (members.folder / "errors").read_text()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_f3_what_a_member_handed_over_and_did_not_handle_is_told_when_it_is_killed(
+    play, resume
+):
+    """Handlers take longer than messages need to come: a mailbox is never empty."""
+    play.ttl, play.seconds, play.resume = 1.0, 0.05, resume
+    async with fleet(play, 2) as members:
+        leaving, giving = members.members
+        async with load(play, 1.5 * RATE) as publisher:
+            await asyncio.sleep(1)
+            leaving.send_signal(signal.SIGTERM)
+
+            async def has_left() -> bool:
+                return len(await members.view()) == 1
+
+            await eventually(has_left, 30, 0.02)
+            leaving.kill()
+            await members.gone(leaving)
+            await members.start(1)
+            giving.kill()
+            await members.gone(giving)
+            await members.settled()
+        found = await verdict(play, publisher.published)
+    assert found.untold == []
+    handed_over = [gap for gap in Record.read(members.folder).gaps if "handed" in gap.reason]
+    assert handed_over
+    assert resume or (found.lost and not found.twice)
