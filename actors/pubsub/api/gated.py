@@ -176,6 +176,15 @@ class GatedPubSub:
             return 0
         return tree.registry.discard(one.target for one in self._subscriptions(names))
 
+    def drop_recovered(self, names: Iterable[bytes]) -> None:
+        """Take that another process reads from histories what waits for handlers of ``names``."""
+        found = [one for one in self._subscriptions(names) if one.intake is not None]
+        for one in found:
+            assert one.intake is not None
+            one.intake.stop_keeping()
+        if found:
+            self._tree.registry.discard(one.target for one in found)
+
     def stop(self, names: Iterable[bytes], reason: str) -> None:
         """Own nothing any more: end the subscriptions of ``names`` and all connections, at once."""
         self._gate.close(reason)

@@ -313,8 +313,12 @@ class Membership:
     def _lost(self, node: str, names: frozenset[str]) -> None:
         gone = self.ownership.lost(node, names)
         self._owners_changed(names)
+        view = self.member.views.at(node)
+        was_dropped = view is not None and self.me in (each.member for each in view.gone)
         for source in self.sources:
             source.give_up(gone)
+            if was_dropped:
+                source.drop_recovered(gone)
 
     def _stop(self) -> None:
         self._hold(frozenset())

@@ -37,6 +37,9 @@ class Source(Protocol):
     def give_up(self, names: Iterable[str]) -> None:
         """Another member has ``names`` from now on."""
 
+    def drop_recovered(self, names: Iterable[str]) -> None:
+        """Another member recovers what waits of ``names``, as far as they recover: drop that."""
+
     def missed(self, names: Iterable[str], since: float, reason: str) -> None:
         """What came of ``names`` after ``since`` (Unix seconds) was dropped until now."""
 
@@ -132,6 +135,10 @@ class PubSubSource:
     def give_up(self, names: Iterable[str]) -> None:
         """Another member has ``names`` from now on."""
         self._gated.give_up(self._wire(names))
+
+    def drop_recovered(self, names: Iterable[str]) -> None:
+        """Drop what waits in mailboxes of channels that recover."""
+        self._gated.drop_recovered(self._wire(names))
 
     def missed(self, names: Iterable[str], since: float, reason: str) -> None:
         """Have a gap told, unless one is open."""
