@@ -37,12 +37,17 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 async def joins_and_leaves(members: Fleet, times: int = 6) -> None:
-    """Members join and leave, in turn."""
+    """Six members join, and six leave, in turn."""
     for _ in range(times):
         await members.start(1)
         await asyncio.sleep(0.3)
         await members.stop(members.members[0])
         await members.settled()
+
+
+async def few_joins_and_leaves(members: Fleet) -> None:
+    """Two members join, and two leave, in turn."""
+    await joins_and_leaves(members, 2)
 
 
 async def kill_one(members: Fleet) -> None:
@@ -145,7 +150,7 @@ async def _move_slots(members: Fleet, *, atomically: bool) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(move())
-        tasks.create_task(joins_and_leaves(members, 2))
+        tasks.create_task(few_joins_and_leaves(members))
     await members.settled()
 
 
@@ -188,8 +193,8 @@ FAULTS = {
     "slots-move": Fault(move_slots, only="cluster"),
     "slots-move-resume": Fault(move_slots, only="cluster", resume=True),
     "slots-migrate": Fault(migrate_slots, only="cluster"),
-    "plain-six-join-six-leave": Fault(joins_and_leaves, only="cluster", kind="channel"),
-    "events-six-join-six-leave": Fault(joins_and_leaves, only="cluster", kind="events"),
+    "plain-two-join-two-leave": Fault(few_joins_and_leaves, only="cluster", kind="channel"),
+    "events-two-join-two-leave": Fault(few_joins_and_leaves, only="cluster", kind="events"),
     "events-kill-one-of-three": Fault(kill_one, only="cluster", kind="events"),
     "rolling-restart-resume": Fault(rolling_restart, resume=True),
     "twenty-members": Fault(restart_some, members=20, ttl=5.0, only="server"),

@@ -14,7 +14,7 @@ from actors.redis.wire.resp import Argument
 from actors.runtime.mailbox import Mailbox
 
 #: Seconds before a position that could not be written is written again: at first, at the most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
 
 class KeptPosition:
