@@ -136,7 +136,7 @@ class GatedPubSub:
         if found:
             self._tell_unhandled([one.target for one in found], since, reason)
 
-    def tell_unhandled(self, name: bytes, since: float, until: float, reason: str) -> None:
+    def tell_gap(self, name: bytes, since: float, until: float, reason: str) -> None:
         """Tell the handlers of ``name`` a gap that nothing is recovered of (Unix seconds)."""
         for one in self._subscriptions([name]):
             gap = Gap(one.target.kind, one.label, since, until, reason)
@@ -179,11 +179,8 @@ class GatedPubSub:
     def drop_recovered(self, names: Iterable[bytes]) -> None:
         """Take that another process reads from histories what waits for handlers of ``names``."""
         found = [one for one in self._subscriptions(names) if one.intake is not None]
-        for one in found:
-            assert one.intake is not None
-            one.intake.stop_keeping()
         if found:
-            self._tree.registry.discard(one.target for one in found)
+            self._drop(found)
 
     def stop(self, names: Iterable[bytes], reason: str) -> None:
         """Own nothing any more: end the subscriptions of ``names`` and all connections, at once."""
@@ -192,16 +189,20 @@ class GatedPubSub:
         self._wanted.clear()
         if not found:
             return
-        for one in found:
-            if one.intake is not None:
-                one.intake.stop_keeping()
+        self._drop(found)
         tree = self._tree
-        tree.registry.discard(one.target for one in found)
         reconciler = tree.reconciler
         for subscriber in list(reconciler.subscribers.values()):
             reconciler.on_disconnected(subscriber, reason)
         targets = [one.target for one in found]
         reconciler.calls.unsubscribe(targets, Call((), tree.system.loop))
+
+    def _drop(self, found: list[Subscription]) -> None:
+        """Drop what waits for handlers, and write their positions no longer."""
+        for one in found:
+            if one.intake is not None:
+                one.intake.stop_keeping()
+        self._tree.registry.discard(one.target for one in found)
 
     def _subscriptions(self, names: Iterable[bytes]) -> list[Subscription]:
         tree = self.pubsub._session.tree

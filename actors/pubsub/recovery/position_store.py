@@ -39,8 +39,8 @@ _SendAll: TypeAlias = Callable[[list[tuple[Argument, ...]]], Awaitable[list[Any]
 def pause_after(changed: int) -> float:
     """Return the seconds between the write of ``changed`` positions and the next write.
 
-    One position is written fifty times a second at most, ten thousand positions about
-    once a second: neither the server nor this process spends more on them where there are more.
+    One position is written fifty times a second at most, ten thousand positions about once a
+    second: neither the server nor this process spends more on them where there are more.
     """
     return _PAUSE + _PAUSE_FOR_EACH * changed
 
@@ -86,6 +86,7 @@ class PositionStore:
         groups: dict[Hashable, list[KeptPosition]] = {}
         for kept in self._positions.take_changed(None if last else self._time()):
             groups.setdefault(self._group(kept.key), []).append(kept)
+        over = []
         for group, changed in groups.items():
             former = self._writes.get(group)
             if former is not None and not former.done():
@@ -93,8 +94,10 @@ class PositionStore:
                     kept.progress.touch()  # with the next write
                 continue
             if former is not None and not former.cancelled():
-                former.result()  # an error is one of this program
+                over.append(former)
             self._writes[group] = asyncio.create_task(self._write_group(changed))
+        for former in over:
+            former.result()  # raises what is an error of this program
 
     async def finish(self) -> None:
         """Write all that has changed, and wait until servers have answered."""

@@ -207,7 +207,7 @@ class Membership:
             never = time.time() - self.settings.ttl
             since, handed = self.ownership.unhandled(gone, view.ids, self.me.id, never)
             for source in self.sources:
-                source.tell_unhandled(handed, since, f"{gone.member} is gone, {_LEFT_OVER}")
+                source.tell_gaps(handed, since, f"{gone.member} is gone, {_LEFT_OVER}")
 
     def _take_request(self, payload: bytes | str, error: FleetFormatError) -> None:
         match decode_request(payload):

@@ -43,7 +43,7 @@ class Source(Protocol):
     def missed(self, names: Iterable[str], since: float, reason: str) -> None:
         """What came of ``names`` after ``since`` (Unix seconds) was dropped until now."""
 
-    def tell_unhandled(self, until: Mapping[str, float], since: float, reason: str) -> None:
+    def tell_gaps(self, until: Mapping[str, float], since: float, reason: str) -> None:
         """Nobody may have handled what came of names after ``since`` (Unix seconds).
 
         Args:
@@ -144,11 +144,11 @@ class PubSubSource:
         """Have a gap told, unless one is open."""
         self._gated.missed(self._wire(names), since, reason)
 
-    def tell_unhandled(self, until: Mapping[str, float], since: float, reason: str) -> None:
+    def tell_gaps(self, until: Mapping[str, float], since: float, reason: str) -> None:
         """Have gaps told at once."""
         for name, end in until.items():
             for wire in self._wire([name]):
-                self._gated.tell_unhandled(wire, since, end, reason)
+                self._gated.tell_gap(wire, since, end, reason)
 
     def owners_changed(self, names: Iterable[str]) -> None:
         """Set the routes of ``names`` anew."""
