@@ -169,6 +169,12 @@ class GatedPubSub:
         unconfirmed = {target.name for target in self.pubsub.unconfirmed()}
         return found.issuperset(names) and unconfirmed.isdisjoint(names)
 
+    def are_behind(self, names: Iterable[bytes]) -> bool:
+        """Return whether a history of ``names`` is being read, or has to be."""
+        found = self._subscriptions(names)
+        histories = self._tree.registry.histories if found else None
+        return histories is not None and any(one.intake in histories.behind for one in found)
+
     def discard(self, names: Iterable[bytes]) -> int:
         """Drop the messages that wait for handlers; return how many there were."""
         tree = self.pubsub._session.tree

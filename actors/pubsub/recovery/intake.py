@@ -164,7 +164,7 @@ class Intake:
         self._halt()
         self._ms, self._live_at = None, None
         if self in self._histories.behind:
-            self.outlet.tell(Lost(None, _MOVED), self.position.last)
+            self.outlet.tell_until_now(Lost(None, _MOVED), self.position.last)
             self.position = Position()
             self.position.begin_with_next()
             self._histories.done(self, self.outlet.settle())

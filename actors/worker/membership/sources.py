@@ -58,6 +58,9 @@ class Source(Protocol):
     def are_live(self, names: Collection[str]) -> bool:
         """Whether messages of each of ``names`` arrive."""
 
+    def are_behind(self, names: Iterable[str]) -> bool:
+        """Whether what came of ``names`` is still being read from where it is kept."""
+
     def discard(self) -> int:
         """Drop what waits to be handled; return how many messages. Called at any time."""
 
@@ -157,6 +160,10 @@ class PubSubSource:
     def are_live(self, names: Collection[str]) -> bool:
         """Whether each of ``names`` is live on a node."""
         return self._gated.are_live(self._wire(names))
+
+    def are_behind(self, names: Iterable[str]) -> bool:
+        """Whether a history of ``names`` is being read."""
+        return self._gated.are_behind(self._wire(names))
 
     def discard(self) -> int:
         """Drop what waits in mailboxes."""

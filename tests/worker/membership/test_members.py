@@ -301,6 +301,44 @@ async def test_f3_r4_a_member_that_lives_and_is_taken_for_dead_finishes_what_is_
     assert heard == [*both, (one, "0")]
 
 
+async def test_f2_r4_a_member_reads_a_history_to_its_end_before_it_hands_the_channel_over(server):
+    heard: list[tuple[str, str]] = []
+    gaps: list[Any] = []
+    free = asyncio.Event()
+
+    def build() -> Any:
+        app = make_worker(server, fleet="shop", on_gap=gaps.append)
+
+        async def on_message(message: Any) -> None:
+            if app is one:
+                await free.wait()
+            heard.append((message["channel"], message["data"]))
+
+        recover = Recover(resume="shop", since="all")
+        for name in NAMES:
+            app.channel(name, recover=recover, mailbox=16)(on_message)
+        return app
+
+    one, two = build(), build()
+    async with Redis(server.host, server.port) as client:
+        published = [(name, str(number)) for name in NAMES for number in range(20)]
+        for name, payload in published:
+            await client.publish(name, payload, history=History())
+        async with one:
+            await eventually(lambda: owned(one) == set(NAMES))
+            of_one = one._run.components.fleet.membership
+            [source] = of_one.sources
+            await eventually(lambda: all(source.are_behind([name]) for name in NAMES))
+            async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+                tasks.create_task(stack.enter_async_context(two))
+                await eventually(lambda: of_one.member.announced is not None, 20)
+                free.set()
+                await all_owned(one, two)
+                await eventually(lambda: len(heard) >= len(published))
+    assert sorted(heard) == sorted(published)
+    assert gaps == []
+
+
 async def test_f1_the_rights_that_the_documentation_names_are_enough(server):
     rights = (
         "+eval +evalsha +time +hgetall +hmget +hset +hdel +sadd +sismember +del +pexpire +publish"
