@@ -27,7 +27,9 @@ _CHANNELS, _RATE = 60, 2000
 @asynccontextmanager
 async def stage(where: str, fault: Fault) -> AsyncIterator[tuple[Play, Any]]:
     """Yield what a fleet consumes, and the servers."""
-    server = EmbeddedCluster(3, 1) if where == "cluster" else EmbeddedServer()
+    args = ["--notify-keyspace-events", "K$"] if fault.kind == "events" else []
+    args += ["--appendonly", "yes"] if fault.persists else []
+    server = EmbeddedCluster(3, 1, args=args) if where == "cluster" else EmbeddedServer(args=args)
     with tempfile.TemporaryDirectory() as folder:
         async with server:
             is_cluster = where == "cluster"
@@ -35,7 +37,7 @@ async def stage(where: str, fault: Fault) -> AsyncIterator[tuple[Play, Any]]:
                 server.url,
                 folder,
                 [f"name-{number}" for number in range(_CHANNELS)],
-                kind="shard_channel" if is_cluster else "channel",
+                kind=fault.kind or ("shard_channel" if is_cluster else "channel"),
                 cluster=is_cluster,
                 resume=fault.resume,
                 ttl=fault.ttl,

@@ -16,6 +16,9 @@ import msgspec
 from actors import Gap, Recover
 from actors.worker import Worker
 
+#: What the channels of events of keys begin with.
+EVENTS = "__keyspace@0__:"
+
 
 class Play(msgspec.Struct):
     """What the processes consume, and where."""
@@ -23,7 +26,7 @@ class Play(msgspec.Struct):
     url: str
     folder: str
     names: list[str]
-    kind: str = "channel"  # channel, shard_channel or pattern
+    kind: str = "channel"  # channel, shard_channel, pattern, or events: of keys on all primaries
     cluster: bool = False
     resume: bool = False
     seconds: float = 0.0  # that a handler takes
@@ -38,7 +41,8 @@ def build(play: Play) -> Worker[Any]:
         os.write(log, (" ".join(map(str, words)) + "\n").encode())
 
     def on_gap(gap: Gap) -> None:
-        write("gap", gap.name, gap.since, gap.until, gap.lost, gap.reason)
+        name = gap.name.removeprefix(EVENTS).removesuffix(":*")
+        write("gap", name, gap.since, gap.until, gap.lost, gap.reason)
 
     app: Worker[Any] = Worker(
         play.url,
@@ -47,16 +51,23 @@ def build(play: Play) -> Worker[Any]:
         fleet_ttl=play.ttl,
         on_gap=on_gap,
         probe_interval=None,
+        every_primary=play.kind == "events",
     )
     options: dict[str, Any] = {"recover": Recover(resume="test")} if play.resume else {}
 
     async def handle(message: Any) -> None:
         if play.seconds:
             await asyncio.sleep(play.seconds)
-        write("message", message["channel"], message["data"].partition(" ")[0], time.time())
+        name, number = message["channel"], message["data"].partition(" ")[0]
+        if play.kind == "events":  # the message is the key's
+            name, number = name.removeprefix(EVENTS).split(":")
+        write("message", name, number, time.time())
 
     for name in play.names:
-        app.handle(play.kind, name, **options)(handle)
+        if play.kind == "events":
+            app.handle("pattern", f"{EVENTS}{name}:*")(handle)
+        else:
+            app.handle(play.kind, name, **options)(handle)
 
     @app.on_gain
     def on_gain(name: str) -> None:

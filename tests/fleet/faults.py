@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from actors.redis.topology.slots import key_slot
 from actors.worker.fleet.calls import record_keys
 from tests.fleet.stage import Fleet
 
@@ -21,6 +22,9 @@ class Fault(msgspec.Struct, frozen=True):
         resume: whether the handlers go on after what others handled.
         ttl: seconds for which a lease holds.
         only: where it is played, server or cluster; None: on both.
+        kind: what the handlers are of: channel, shard_channel or events, of keys on all primaries;
+            None: shard channels on a cluster, else channels.
+        persists: whether servers keep their data when they are restarted.
     """
 
     play: Callable[[Fleet], Awaitable[None]]
@@ -28,15 +32,22 @@ class Fault(msgspec.Struct, frozen=True):
     resume: bool = False
     ttl: float = 2.0
     only: str | None = None
+    kind: str | None = None
+    persists: bool = False
 
 
-async def joins_and_leaves(members: Fleet) -> None:
+async def joins_and_leaves(members: Fleet, times: int = 6) -> None:
     """Six members join, and six leave, in turn."""
-    for _ in range(6):
+    for _ in range(times):
         await members.start(1)
         await asyncio.sleep(0.3)
         await members.stop(members.members[0])
         await members.settled()
+
+
+async def few_joins_and_leaves(members: Fleet) -> None:
+    """Two members join, and two leave, in turn."""
+    await joins_and_leaves(members, 2)
 
 
 async def kill_one(members: Fleet) -> None:
@@ -99,7 +110,7 @@ async def leave_at_once(members: Fleet) -> None:
 
 
 async def restart_server(members: Fleet) -> None:
-    """The server is restarted, without its data."""
+    """The server is restarted."""
     await members.servers.restart()
     await asyncio.sleep(3)
     await members.settled()
@@ -124,6 +135,35 @@ async def kill_connections(members: Fleet) -> None:
     await members.settled()
 
 
+async def _move_slots(members: Fleet, *, atomically: bool) -> None:
+    """The slots of half of the names move to another primary, while members join and leave."""
+    servers, names = members.servers, members.play.names
+    source, target = (await servers.primaries())[:2]
+    at_source = {key_slot(name.encode()) for name in names} & set(await servers.slots_of(source))
+
+    async def move() -> None:
+        for slot in sorted(at_source):
+            if atomically:
+                await servers.migrate_atomically([slot], source, target)
+            else:
+                await servers.move_slots([slot], source, target)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(move())
+        tasks.create_task(few_joins_and_leaves(members))
+    await members.settled()
+
+
+async def move_slots(members: Fleet) -> None:
+    """Slots move by CLUSTER SETSLOT."""
+    await _move_slots(members, atomically=False)
+
+
+async def migrate_slots(members: Fleet) -> None:
+    """Slots move by CLUSTER MIGRATESLOTS."""
+    await _move_slots(members, atomically=True)
+
+
 async def nothing(members: Fleet) -> None:
     """Nothing happens for two seconds."""
     await asyncio.sleep(2)
@@ -142,9 +182,21 @@ FAULTS = {
     "stand-still-resume": Fault(stand_still, resume=True),
     "keys-deleted": Fault(delete_keys),
     "connections-killed": Fault(kill_connections),
+    "connections-killed-resume": Fault(kill_connections, resume=True),
     "server-restarted": Fault(restart_server, only="server"),
+    "server-restarted-with-data": Fault(restart_server, only="server", persists=True),
+    "server-restarted-with-data-resume": Fault(
+        restart_server, only="server", persists=True, resume=True
+    ),
     "primary-killed": Fault(kill_primary, only="cluster"),
     "primary-killed-resume": Fault(kill_primary, only="cluster", resume=True),
+    "slots-move": Fault(move_slots, only="cluster"),
+    "slots-move-resume": Fault(move_slots, only="cluster", resume=True),
+    "slots-migrate": Fault(migrate_slots, only="cluster"),
+    "plain-two-join-two-leave": Fault(few_joins_and_leaves, only="cluster", kind="channel"),
+    "events-two-join-two-leave": Fault(few_joins_and_leaves, only="cluster", kind="events"),
+    "events-kill-one-of-three": Fault(kill_one, only="cluster", kind="events"),
+    "rolling-restart-resume": Fault(rolling_restart, resume=True),
     "twenty-members": Fault(restart_some, members=20, ttl=5.0, only="server"),
     "joins-and-leaves-resume": Fault(joins_and_leaves, resume=True),
 }

@@ -20,6 +20,7 @@ class ToldGap(msgspec.Struct, frozen=True):
     name: str
     since: float
     until: float
+    reason: str
 
 
 class Record(msgspec.Struct):
@@ -59,8 +60,8 @@ class Record(msgspec.Struct):
                 self.handled[key] += 1
                 self.processes.setdefault(process, Counter())[key] += 1
                 self.times[key] = min(float(at), self.times.get(key, float(at)))
-            case ["gap", name, since, until, *_]:
-                self.gaps.append(ToldGap(name, float(since), float(until)))
+            case ["gap", name, since, until, _, *reason]:
+                self.gaps.append(ToldGap(name, float(since), float(until), " ".join(reason)))
 
 
 class Verdict(msgspec.Struct):

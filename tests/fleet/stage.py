@@ -70,7 +70,10 @@ class Publisher:
         publish = client.spublish if play.kind == "shard_channel" else client.publish
         history = {"history": History()} if play.resume else {}
         try:
-            await publish(name, f"{number} {now}", **history)
+            if play.kind == "events":
+                await client.execute_command("SET", f"{name}:{number}", "x", "EX", 60)
+            else:
+                await publish(name, f"{number} {now}", **history)
         except (RedisError, TimeoutError, OSError):
             return
         self.published[name, number] = now

@@ -14,7 +14,7 @@ from actors.pubsub.connection.gate import Gate
 from actors.pubsub.delivery.mailbox_writer import flush
 from actors.pubsub.lifecycle.manager import Drain, Subscribe, Unhandled
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.types import Kind, Target
+from actors.pubsub.model.types import Gap, Kind, Target
 from actors.pubsub.subscriptions.pending_calls import Call
 from actors.pubsub.subscriptions.registry import Subscription
 from actors.redis.exceptions import ConnectionError  # noqa: A004
@@ -136,6 +136,12 @@ class GatedPubSub:
         if found:
             self._tell_unhandled([one.target for one in found], since, reason)
 
+    def tell_gap(self, name: bytes, since: float, until: float, reason: str) -> None:
+        """Tell the handlers of ``name`` a gap that nothing is recovered of (Unix seconds)."""
+        for one in self._subscriptions([name]):
+            gap = Gap(one.target.kind, one.label, since, until, reason)
+            self._tree.registry.not_recovered(one.target, gap)
+
     def _tell_unhandled(self, targets: list[Target], since: float, reason: str) -> None:
         loop_time = self._tree.system.loop.time() - (time.time() - since)
         self._tree.manager.tell(Unhandled(targets, loop_time, reason))
@@ -163,12 +169,24 @@ class GatedPubSub:
         unconfirmed = {target.name for target in self.pubsub.unconfirmed()}
         return found.issuperset(names) and unconfirmed.isdisjoint(names)
 
+    def are_behind(self, names: Iterable[bytes]) -> bool:
+        """Return whether a history of ``names`` is being read, or has to be."""
+        found = self._subscriptions(names)
+        histories = self._tree.registry.histories if found else None
+        return histories is not None and any(one.intake in histories.behind for one in found)
+
     def discard(self, names: Iterable[bytes]) -> int:
         """Drop the messages that wait for handlers; return how many there were."""
         tree = self.pubsub._session.tree
         if tree is None:
             return 0
         return tree.registry.discard(one.target for one in self._subscriptions(names))
+
+    def drop_recovered(self, names: Iterable[bytes]) -> None:
+        """Take that another process reads from histories what waits for handlers of ``names``."""
+        found = [one for one in self._subscriptions(names) if one.intake is not None]
+        if found:
+            self._drop(found)
 
     def stop(self, names: Iterable[bytes], reason: str) -> None:
         """Own nothing any more: end the subscriptions of ``names`` and all connections, at once."""
@@ -177,13 +195,20 @@ class GatedPubSub:
         self._wanted.clear()
         if not found:
             return
+        self._drop(found)
         tree = self._tree
-        tree.registry.discard(one.target for one in found)
         reconciler = tree.reconciler
         for subscriber in list(reconciler.subscribers.values()):
             reconciler.on_disconnected(subscriber, reason)
         targets = [one.target for one in found]
         reconciler.calls.unsubscribe(targets, Call((), tree.system.loop))
+
+    def _drop(self, found: list[Subscription]) -> None:
+        """Drop what waits for handlers, and write their positions no longer."""
+        for one in found:
+            if one.intake is not None:
+                one.intake.stop_keeping()
+        self._tree.registry.discard(one.target for one in found)
 
     def _subscriptions(self, names: Iterable[bytes]) -> list[Subscription]:
         tree = self.pubsub._session.tree

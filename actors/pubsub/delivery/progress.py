@@ -76,6 +76,12 @@ class Progress:
         """Take that the handler of the message ended in the midst of it."""
         self._cut_short.append(message)
 
+    def forget(self) -> None:
+        """Forget the position: it is unknown until the consumer begins anew."""
+        self._before.clear()
+        self._cut_short.clear()
+        self._last = None
+
     def touch(self) -> None:
         """Have the position noted again."""
         if self.is_noted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from actors.pubsub.delivery.progress import Progress
@@ -132,9 +131,11 @@ class Recoveries:
     def _keep_positions(self, access: HistoryAccess) -> KeptPositions:
         """Return the positions of consumers that resume; they are written from now on."""
         tree, positions = self._tree, KeptPositions()
-        store = PositionStore(positions, access, tree.system.loop.time)
+        gate = tree.registry.gate
+        check = None if gate is None else gate.keeper.check
+        store = PositionStore(positions, access, tree.system.loop.time, check)
         tree.registry.progress = positions.progress
-        tree.keep_positions = partial(store.write, last=True)
+        tree.keep_positions = store.finish
         self._track(positions.progress)
         self._spawn(WRITER_NAME, PositionWriter, store, positions)
         return positions

@@ -26,7 +26,7 @@ from actors.pubsub.recovery.position import Wish
 from actors.pubsub.recovery.read_turns import ReadTurns, Turn
 from actors.redis.error_meaning import is_no
 from actors.redis.exceptions import RedisError, WrongTypeError
-from actors.redis.history.entries import EntryId, parse_entries
+from actors.redis.history.entries import BEFORE_FIRST, EntryId, parse_entries
 from actors.redis.wire.patience import Patience
 from actors.redis.wire.resp import Argument
 from actors.runtime.actor import Actor
@@ -169,8 +169,9 @@ class HistoryReader(Actor[Wanted]):
                 turns.postpone(turn, self.loop.time() + turn.pause())
                 continue
             rooms[mailbox] = room - (most if wish is Wish.PAGE else 0)
-            # One more, because the first entry is the one that was delivered last.
-            reads.append(_Read(turn, wish, intake.begin_read(), max(most, 1) + 1))
+            # One more where the first entry is the one that was delivered last.
+            again = intake.position.last not in (None, BEFORE_FIRST)
+            reads.append(_Read(turn, wish, intake.begin_read(), max(most, 1) + again))
         return reads
 
     def _take(self, read: _Read, reply: Any, turns: ReadTurns[Intake]) -> None:

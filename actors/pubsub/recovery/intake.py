@@ -164,10 +164,15 @@ class Intake:
         self._halt()
         self._ms, self._live_at = None, None
         if self in self._histories.behind:
-            self.outlet.tell(Lost(None, _MOVED), self.position.last)
+            self.outlet.tell_until_now(Lost(None, _MOVED), self.position.last)
             self.position = Position()
             self.position.begin_with_next()
             self._histories.done(self, self.outlet.settle())
+
+    def stop_keeping(self) -> None:
+        """Take that another process may have the channel: its position is not written any more."""
+        if self.resume is not None:
+            self.resume.kept.give_up()
 
     def interrupted(self, gap: Gap) -> None:
         """Take that the subscription had ``gap``: the history is read for what it has."""

@@ -14,7 +14,7 @@ from actors.redis.wire.resp import Argument
 from actors.runtime.messages.mailbox import Mailbox
 
 #: Seconds before a position that could not be written is written again: at first, at the most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
 
 class KeptPosition:
@@ -24,17 +24,28 @@ class KeptPosition:
         key: where the positions of the channel's consumers are kept.
         name: the consumer's resume name.
         progress: what the consumer has handled.
+        is_ours: whether this process may write the position: no other one has the channel.
         leaving: the mailbox of the consumer whose subscription has ended; None: it has not.
         failures: how many times in a row the position could not be written.
         due: the loop's time before which it is not written again.
     """
 
-    __slots__ = ("_positions", "due", "failures", "key", "leaving", "name", "progress")
+    __slots__ = (
+        "_positions",
+        "due",
+        "failures",
+        "is_ours",
+        "key",
+        "leaving",
+        "name",
+        "progress",
+    )
 
     def __init__(self, key: bytes, name: str, positions: KeptPositions) -> None:
         self.key = key
         self.name = name
         self.progress = Progress(lambda: positions.note(self))
+        self.is_ours = True
         self.leaving: Mailbox | None = None
         self.failures = 0
         self.due = 0.0
@@ -54,9 +65,20 @@ class KeptPosition:
         return progress.is_noted and not progress.in_hand
 
     def begun(self, position: Any) -> None:
-        """Take where the consumer begins; the server has to know soon."""
+        """Take where the consumer begins; the server has to know."""
+        self.is_ours = True
         self.progress.begun(position)
-        self._positions.some_began.set()
+
+    def resumed(self, position: Any) -> None:
+        """Take what the server has; None: nothing."""
+        self.is_ours = True
+        if position is not None:
+            self.progress.resumed(position)
+
+    def give_up(self) -> None:
+        """Take that another process may have the channel, and write its position."""
+        self.is_ours = False
+        self.progress.forget()
 
     def join(self) -> None:
         """Take that a subscription feeds the consumer."""
@@ -86,14 +108,12 @@ class KeptPositions:
     Attributes:
         progress: what is handled of each channel, by the name that messages show.
         some_changed: set while there is something to write.
-        some_began: set while there is a position that the server has never had.
         left: those whose subscriptions have ended.
     """
 
     def __init__(self) -> None:
         self.progress: dict[Any, Progress] = {}
         self.some_changed = asyncio.Event()
-        self.some_began = asyncio.Event()
         self.left: set[KeptPosition] = set()
         self._kept: dict[Any, KeptPosition] = {}
         self._changed: list[KeptPosition] = []
@@ -112,6 +132,11 @@ class KeptPositions:
             self.progress[label] = kept.progress
         return kept
 
+    @property
+    def changed(self) -> int:
+        """How many positions are to be written, at once or later."""
+        return len(self._changed)
+
     def note(self, kept: KeptPosition) -> None:
         """Take that ``kept`` has something to be written."""
         self._changed.append(kept)
@@ -121,12 +146,11 @@ class KeptPositions:
         """Return what is to be written; ``now``: without what is to be written later."""
         changed, self._changed = self._changed, []
         self.some_changed.clear()
-        self.some_began.clear()
         ready = []
         for kept in changed:
             if now is not None and kept.due > now:
                 self.note(kept)
-            elif kept.progress.noted() is not None:
+            elif kept.progress.noted() is not None and kept.is_ours:
                 ready.append(kept)
         return ready
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from actors.pubsub.delivery.mailbox_writer import MailboxWriter
 from actors.pubsub.model.types import Gap, Target
 from actors.pubsub.recovery.histories import Histories
@@ -94,6 +96,12 @@ class Outlet:
     def shown(self, entry: EntryId) -> Any:
         """Return an entry's id as messages show it."""
         return str(entry) if self._histories.decode else str(entry).encode()
+
+    def tell_until_now(self, loss: Lost, before: EntryId | None) -> None:
+        """Tell the consumer of ``loss``, which ends now, and not with the subscription's gap."""
+        if self.gap is not None:
+            self.gap = msgspec.structs.replace(self.gap, until=time.time())
+        self.tell(loss, before)
 
     def tell(self, loss: Lost, before: EntryId | None = None, recovered: int = 0) -> None:
         """Tell the consumer of ``loss``.

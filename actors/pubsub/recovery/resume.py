@@ -50,9 +50,8 @@ class Resume:
         """
         beginning = None if position is None else EntryId.parse(position)
         self.is_known = True
-        if beginning is not None:
-            self.counts = True
-            self.kept.progress.resumed(self._as_shown(beginning))
+        self.counts = self.counts or beginning is not None
+        self.kept.resumed(None if beginning is None else self._as_shown(beginning))
         return beginning
 
     def delivered(self, before: EntryId | None, last: EntryId | None, output: Output) -> None:

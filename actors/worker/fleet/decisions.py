@@ -19,8 +19,8 @@ class Call(msgspec.Struct, frozen=True):
 
     Attributes:
         action: what to call for.
-        value: the script's fourth argument. For ``renew`` it is empty, and the caller puts in the
-            server's time, in milliseconds, up to which all that came is handled.
+        value: the script's fourth argument. Where it is empty, for ``renew`` and ``leave``, the
+            caller puts in the server's time, in milliseconds, up to which all that came is handled.
         sent: when the call was decided.
     """
 
@@ -97,8 +97,12 @@ class WaitForId(msgspec.Struct, frozen=True):
     other: Member
 
 
+class Left(msgspec.Struct, frozen=True):
+    """The member owns nothing any longer. Report when all that came before is handled."""
+
+
 class Ended(msgspec.Struct, frozen=True):
-    """The member has left: it owns nothing, and no other member waits for it."""
+    """The member owns nothing, and the record knows it no longer."""
 
 
 Decision = (
@@ -112,5 +116,6 @@ Decision = (
     | CountSubscribers
     | StopDelivering
     | WaitForId
+    | Left
     | Ended
 )

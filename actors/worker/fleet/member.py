@@ -7,7 +7,9 @@ A member is
 - ``JOINED`` while it renews its lease, which it does while any node is connected. Whether it owns
   names is a matter of views (holdings.py);
 - ``LEAVING`` from :meth:`FleetMember.leave` until no view has it any longer;
-- ``ENDED`` then.
+- ``LEFT`` then, while it handles what came before: it keeps its lease, so that its successors are
+  told if it dies;
+- ``ENDED`` when that is done.
 
 A joined member that the record does not know any longer is joining again, and goes on delivering
 what the views in force give to it: the commit that takes a name from it stands in the stream of
@@ -24,7 +26,7 @@ from collections.abc import Mapping
 from enum import Enum
 from math import inf
 
-from actors.worker.fleet.decisions import Call, CountSubscribers, Decision, Ended, WaitForId
+from actors.worker.fleet.decisions import Call, CountSubscribers, Decision, Ended, Left, WaitForId
 from actors.worker.fleet.holdings import Holdings
 from actors.worker.fleet.lease import OwnLease
 from actors.worker.fleet.members import FleetSettings, Member
@@ -41,6 +43,7 @@ class Phase(Enum):
     JOINING = "joining"
     JOINED = "joined"
     LEAVING = "leaving"
+    LEFT = "left"
     ENDED = "ended"
 
 
@@ -48,7 +51,10 @@ _LEASE_CALLS: dict[Phase, Action] = {
     Phase.JOINING: "join",
     Phase.JOINED: "renew",
     Phase.LEAVING: "leave",
+    Phase.LEFT: "leave",
 }
+#: The phases in which the member gives its names away, or has done so.
+_GOES = (Phase.LEAVING, Phase.LEFT)
 
 
 class FleetMember:
@@ -73,7 +79,7 @@ class FleetMember:
         self._said_prepared: int | None = None
         self._doubts: frozenset[tuple[str, int | None]] = frozenset()
         self._other: Member | None = None
-        self._has_joined = self._is_out = False
+        self._has_joined = self._is_out = self._is_done = False
 
     # --- what the caller asks ----------------------------------------------------------------
 
@@ -141,7 +147,7 @@ class FleetMember:
         if last is not None and self._me in last.members and self._me not in message.view.members:
             self._is_out = self.phase is Phase.LEAVING
             self._lease.at_once(now)
-        return decisions + self._end_if_out()
+        return decisions + self._leave_if_out()
 
     def live(self, number: int, now: float) -> list[Decision]:
         """All names of the Subscribe decisions before ``ReportLive(number)`` are live."""
@@ -159,7 +165,7 @@ class FleetMember:
             self._said_prepared = int(call.value)
         elif call.action in _LEASE_CALLS.values():
             decisions += self._lease_reply(call, reply, now) + self._doubt(reply, now)
-            decisions += self._say_prepared(now) + self._end_if_out()
+            decisions += self._say_prepared(now) + self._leave_if_out()
         return decisions + self.tick(now)
 
     def unanswered(self, call: Call, now: float) -> list[Decision]:
@@ -188,11 +194,12 @@ class FleetMember:
         """Time has passed: do what is due."""
         decisions = self._check_lease(now)
         if now >= self._lease.due and self.phase in _LEASE_CALLS:
-            if self.phase is not Phase.LEAVING and not self._holdings.views:
+            if self.phase not in _GOES and not self._holdings.views:
                 self._lease.failed(now)  # Deaf: others shall own what it would own.
             else:
                 self._lease.called()
-                decisions.append(Call(_LEASE_CALLS[self.phase], "", now))
+                value = "done" if self._is_done else ""
+                decisions.append(Call(_LEASE_CALLS[self.phase], value, now))
         if now >= self._look_due:
             decisions += self._look(now)
         return decisions
@@ -202,8 +209,15 @@ class FleetMember:
         if self.phase is Phase.NEW:
             self.phase = Phase.ENDED
             return [Ended()]
-        if self.phase is not Phase.ENDED:
+        if self.phase not in (*_GOES, Phase.ENDED):
             self.phase = Phase.LEAVING
+            self._lease.at_once(now)
+        return self.tick(now)
+
+    def worked_off(self, now: float) -> list[Decision]:
+        """All that came before the member left is handled."""
+        if self.phase is Phase.LEFT:
+            self._is_done = True
             self._lease.at_once(now)
         return self.tick(now)
 
@@ -216,7 +230,7 @@ class FleetMember:
         self._lease.lost()
         self._presence.forget()
         decisions = self._holdings.stop()
-        if self.phase is Phase.LEAVING:
+        if self.phase in _GOES:
             return decisions + self._end()
         self.phase = Phase.JOINING
         self._lease.at_once(now)
@@ -234,14 +248,24 @@ class FleetMember:
             self._has_joined = True
             if self.phase is Phase.JOINING:
                 self.phase = Phase.JOINED
+            self._is_out = self._is_out or self._has_left(call, reply)
+        elif self._is_done:
+            return self._end()
         else:
             self._lease.failed(now)
-            self._is_out = self.phase is Phase.LEAVING
+            self._is_out = self.phase in _GOES
             if self.phase is Phase.JOINED:
                 self.phase = Phase.JOINING
-        if self.phase is not Phase.JOINED and call.action != _LEASE_CALLS[self.phase]:
+        is_new = self._is_done and call.value != "done"
+        if is_new or (self.phase is not Phase.JOINED and call.action != _LEASE_CALLS[self.phase]):
             self._lease.at_once(now)
         return []
+
+    def _has_left(self, call: Call, reply: Reply) -> bool:
+        """Whether the record lets a member go that is in no view, and the streams say the same."""
+        numbers = set(self._holdings.views.numbers().values())
+        is_settled = reply.committed == reply.announced and numbers <= {reply.committed}
+        return call.action == "leave" and is_settled
 
     def _doubt(self, reply: Reply, now: float) -> list[Decision]:
         """Compare the views that the record and the streams have."""
@@ -271,7 +295,7 @@ class FleetMember:
     def _look(self, now: float) -> list[Decision]:
         """Look whether the members that this one looks after are connected."""
         self._look_due = now + self._settings.look_every
-        if not self._settings.may_kill or self.phase is Phase.ENDED:
+        if not self._settings.may_kill or self.phase in (Phase.LEFT, Phase.ENDED):
             self._look_due = inf
             return []
         views = [*self._holdings.views.remembered(), self._holdings.announced]
@@ -284,9 +308,12 @@ class FleetMember:
         self._look_due = inf
         return [CountSubscribers(tuple(sorted(looked)))]
 
-    def _end_if_out(self) -> list[Decision]:
+    def _leave_if_out(self) -> list[Decision]:
         settled = self._holdings.views.settled_without(self._me)
-        return self._end() if self._is_out and settled else []
+        if not (self.phase is Phase.LEAVING and self._is_out and settled):
+            return []
+        self.phase = Phase.LEFT
+        return [Left()]
 
     def _end(self) -> list[Decision]:
         self.phase = Phase.ENDED

@@ -11,6 +11,8 @@ call, and publishes what follows on the control channel:
   Where a member of the announced view is gone, the others of it are announced anew, without those
   that wait: members that never prepare so hold up each change once.
 - When all members of the announced view have said that they are prepared, it is committed.
+- A member that leaves keeps its lease until it has handled what it has. If the lease ends before,
+  the committed view is committed anew, with that member as one that is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from typing import Final, Literal
 
 #: join: ask for a lease. renew: prolong it; the value is up to when all that came is handled, or
 #: empty where that is as before.
-#: leave: prolong it, and own nothing in the next view. prepared: the value is the view's number.
+#: leave: prolong it, and own nothing in the next view; the value is the same, or "done": then the
+#: lease ends as soon as no view has the member.
+#: prepared: the value is the view's number.
 #: suspect: the value is the member. look: publish the committed and the announced view once more;
 #: a record without a committed view takes nothing from owners that had one in an earlier record.
 Action = Literal["join", "renew", "leave", "prepared", "suspect", "look"]
@@ -137,11 +141,12 @@ if is_under_way() and now - announced_at >= prepare_within then
     is_late[text] = not is_prepared(text)
   end
 end
-local gone = {}
+local gone, leaver_died = {}, false
 for member, lease in pairs(leases) do
   local text = member .. '/' .. lease.incarnation
   if lease.ends <= now or is_late[text] or (action == 'suspect' and value == text) then
     gone[#gone + 1] = {member = text, handled = lease.handled}
+    if lease.leaving then leaver_died = true end
   end
 end
 table.sort(gone, function(a, b) return a.member < b.member end)
@@ -164,7 +169,7 @@ elseif action == 'renew' or action == 'leave' then
   else
     mine.ends = now + ttl
     if action == 'leave' then mine.leaving = true end
-    if action == 'renew' then mine.handled = tonumber(value) or mine.handled end
+    mine.handled = tonumber(value) or mine.handled
     store_lease(id, mine)
   end
 end
@@ -178,16 +183,13 @@ local function members_that_stay()
   table.sort(stay)
   return stay
 end
-local function remove_who_left()
-  local owns = {}
-  for _, text in ipairs(views.committed.members) do owns[text] = true end
-  for member, lease in pairs(leases) do
-    local text = member .. '/' .. lease.incarnation
-    if lease.leaving and not owns[text] then
-      remove(member)
-      if text == me then verdict = 'left' end
-    end
+local function remove_if_done()
+  if action ~= 'leave' or value ~= 'done' or not is_alive(me) then return end
+  for _, text in ipairs(views.committed.members) do
+    if text == me then return end
   end
+  remove(id)
+  verdict = 'left'
 end
 local function those_alive(members)
   local alive = {}
@@ -197,12 +199,13 @@ local function those_alive(members)
   return alive
 end
 local owners = those_alive(views.committed.members)
-remove_who_left()
+remove_if_done()
 local stay = members_that_stay()
 local following = stay
 if is_under_way() then following = those_alive(views.announced.members) end
 local is_broken = is_under_way() and #following < #views.announced.members
-if #owners < #views.committed.members or (is_broken and is_same(following, owners)) then
+local has_changed = leaver_died or #owners < #views.committed.members
+if has_changed or (is_broken and is_same(following, owners)) then
   local without = new_view(owners, gone, views.committed.members)
   store_view('announced', without)
   if not is_same(following, owners) then announce(following, owners) end
@@ -219,7 +222,7 @@ while true do
   for _, text in ipairs(views.announced.members) do all = all and is_prepared(text) end
   if not all then break end
   commit(views.announced)
-  remove_who_left()
+  remove_if_done()
 end
 if action == 'look' then
   if views.committed ~= none then publish('commit', views.committed) end

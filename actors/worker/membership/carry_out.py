@@ -14,6 +14,7 @@ from actors.worker.fleet.decisions import (
     CountSubscribers,
     Ended,
     Fence,
+    Left,
     ReportLive,
     Subscribe,
     Unsubscribe,
@@ -96,6 +97,7 @@ class CarryOut(Actor[Any]):
                     action="this member joins when the other one is gone",
                 )
             case Ended():
+                membership.left.set()
                 membership.ended.set()
             case Drain():
                 log.warning("fleet_drained", member=membership.me, action="it owns nothing more")
@@ -116,6 +118,9 @@ class CarryOut(Actor[Any]):
                 self._begin(self._call(message))
             case CountSubscribers():
                 self._begin(self._count(message))
+            case Left():
+                self._membership.left.set()
+                self._begin(self._work_off())
             case ReportLive(number):
                 if self._reporting is not None:
                     self._reporting.cancel()
@@ -152,7 +157,7 @@ class CarryOut(Actor[Any]):
             membership.unanswered(call)
             raise
         else:
-            if call.action == "renew":
+            if call.action in ("renew", "leave"):
                 membership.handled_at = handled_until
             membership.replied(call, reply)
 
@@ -171,10 +176,15 @@ class CarryOut(Actor[Any]):
             log.warning("fleet_call_failed", call=what, error=repr(error), suppressed=suppressed)
 
     async def _report_live(self, number: int) -> None:
-        """Report ``number`` once all names are live, and the actors that leave have stopped."""
+        """Report ``number`` once all names are live, and what the member gives away is done.
+
+        The actors that leave have stopped by then, and histories of the channels that leave are
+        read, if that takes less than half of the time in which the member has to be prepared.
+        """
         membership, pause = self._membership, _FIRST_LOOK
+        within = membership.settings.prepare_within / 2
+        patient_until = membership.now() + within
         try:
-            within = membership.settings.prepare_within / 2
             await self._holder.ask(StopBefore(number), timeout=within)
         except TimeoutError:
             log.warning(
@@ -182,10 +192,26 @@ class CarryOut(Actor[Any]):
                 view=number,
                 consequence="for a moment another member may run it, too",
             )
-        while not all(source.are_live(self._names & source.names) for source in membership.sources):
+        while not self._are_live() or (self._gives_unread() and membership.now() < patient_until):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
         membership.live(number)
+
+    def _are_live(self) -> bool:
+        """Whether all names that the member has or will have are live."""
+        sources = self._membership.sources
+        return all(source.are_live(self._names & source.names) for source in sources)
+
+    def _gives_unread(self) -> bool:
+        """Whether a channel is being read that the member has, and will not have."""
+        leaving = self._names - self._membership.announced_names()
+        return any(source.are_behind(leaving) for source in self._membership.sources)
+
+    async def _work_off(self) -> None:
+        """Report when all that came before the member left is handled."""
+        if self._releasing:
+            await asyncio.wait(self._releasing)
+        self._membership.worked_off()
 
     def _release(self, released: Awaitable[None]) -> None:
         async def wait() -> None:

@@ -33,6 +33,7 @@ log = get_logger("mailslot.fleet")
 #: The clock of leases: it goes on while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _LEASE_OVER: Final = "the lease of this fleet's member is over"
+_LEFT_OVER: Final = "which had not handled all that came before it handed the channel over"
 _NO_VIEW: Final = "the fleet had no view: its record was lost, or was changing"
 #: Seconds between two lines of the log about what is no message of the fleet.
 _QUIET: Final = 10.0
@@ -60,7 +61,8 @@ class Membership:
         held: the names that the member owns at all nodes.
         handled_at: the time (Unix seconds) until which all that came is handled, as the server has
             it; None: it has been told nothing.
-        ended: set when the member has left.
+        left: set when the member owns nothing any longer.
+        ended: set when it has handled all that came before, and the record knows it no longer.
         drained: whether somebody asked this member to leave while its process goes on.
         reports: what members said of themselves last.
 
@@ -92,12 +94,15 @@ class Membership:
         self.joined: asyncio.Future[None] = loop.create_future()
         self.held: frozenset[str] = frozenset()
         self.handled_at: float | None = None
+        self.left = asyncio.Event()
         self.ended = asyncio.Event()
         self.drained = False
         self.reports: dict[str, Report] = {}
         self._loop = loop
-        # When each node was connected last, in Unix seconds.
+        # When each node was connected last, in Unix seconds, and when its connection ended, where
+        # the view in force there is not known again.
         self._opened_at: dict[str, float] = {}
+        self._closed_at: dict[str, float] = {}
         self._alarm: asyncio.TimerHandle | None = None
         # The views that the log has seen lately, by number: each node brings them.
         self._shown: deque[int] = deque(maxlen=16)
@@ -170,6 +175,7 @@ class Membership:
 
     def closed(self, node: str) -> None:
         """The connection has ended."""
+        self._closed_at.setdefault(node, time.time())
         self._follow(self.member.disconnected(node, self.now()))
 
     def told(self, node: str, payload: bytes | str) -> None:
@@ -185,13 +191,23 @@ class Membership:
         if not was_known and self.member.views.at(node) is not None:
             self._known_again(node, before & self.ownership.at(node))
         if isinstance(message, Commit):
+            self._tell_unhandled(message.view)
             self._show(message.view)
 
     def _known_again(self, node: str, kept: set[str]) -> None:
         """``node`` has said that the member still owns ``kept``: what came before was dropped."""
+        self._closed_at.pop(node, None)
         self._owners_changed(kept)
         for source in self.sources:
             source.missed(kept, self._opened_at.get(node, time.time()), _NO_VIEW)
+
+    def _tell_unhandled(self, view: View) -> None:
+        """Tell what members that are gone had handed over to this one, and not handled before."""
+        for gone in view.gone:
+            never = time.time() - self.settings.ttl
+            since, handed = self.ownership.unhandled(gone, view.ids, self.me.id, never)
+            for source in self.sources:
+                source.tell_gaps(handed, since, f"{gone.member} is gone, {_LEFT_OVER}")
 
     def _take_request(self, payload: bytes | str, error: FleetFormatError) -> None:
         match decode_request(payload):
@@ -258,6 +274,10 @@ class Membership:
         """The member shall own nothing, and end."""
         self._follow(self.member.leave(self.now()))
 
+    def worked_off(self) -> None:
+        """All that came before the member left is handled."""
+        self._follow(self.member.worked_off(self.now()))
+
     def close(self) -> None:
         """Nothing follows any more."""
         self.tell = lambda _: None
@@ -283,7 +303,8 @@ class Membership:
         self._set_alarm()
 
     def _gained(self, gained: Gained) -> None:
-        takeovers = self.ownership.gained(gained, time.time() - self.settings.ttl)
+        now, interrupted = time.time(), self._closed_at.get(gained.node)
+        takeovers = self.ownership.gained(gained, now, now - self.settings.ttl, interrupted)
         for name, takeover in takeovers.items():
             for source in self.sources:
                 source.take_over(name, takeover)
@@ -292,8 +313,12 @@ class Membership:
     def _lost(self, node: str, names: frozenset[str]) -> None:
         gone = self.ownership.lost(node, names)
         self._owners_changed(names)
+        view = self.member.views.at(node)
+        was_dropped = view is not None and self.me in (each.member for each in view.gone)
         for source in self.sources:
             source.give_up(gone)
+            if was_dropped:
+                source.drop_recovered(gone)
 
     def _stop(self) -> None:
         self._hold(frozenset())

@@ -81,10 +81,10 @@ class FleetServer:
 
         Args:
             call: the call.
-            handled_until: for a renewal: the time (Unix seconds) until which all is handled.
+            handled_until: the time (Unix seconds) until which all is handled.
         """
         value = call.value
-        if call.action == "renew" and self.ahead is not None:
+        if call.action in ("renew", "leave") and not value and self.ahead is not None:
             value = str(round((handled_until + self.ahead) * 1000))
         args = call_arguments(self._fleet, self._me, self.settings, call.action, value)
         begun = time.time()

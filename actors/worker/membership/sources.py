@@ -37,14 +37,29 @@ class Source(Protocol):
     def give_up(self, names: Iterable[str]) -> None:
         """Another member has ``names`` from now on."""
 
+    def drop_recovered(self, names: Iterable[str]) -> None:
+        """Another member recovers what waits of ``names``, as far as they recover: drop that."""
+
     def missed(self, names: Iterable[str], since: float, reason: str) -> None:
         """What came of ``names`` after ``since`` (Unix seconds) was dropped until now."""
+
+    def tell_gaps(self, until: Mapping[str, float], since: float, reason: str) -> None:
+        """Nobody may have handled what came of names after ``since`` (Unix seconds).
+
+        Args:
+            until: the names, each with the time (Unix seconds) behind which this member has it.
+            since: the time.
+            reason: why, in words.
+        """
 
     def owners_changed(self, names: Iterable[str]) -> None:
         """The member owns ``names`` at other nodes than before."""
 
     def are_live(self, names: Collection[str]) -> bool:
         """Whether messages of each of ``names`` arrive."""
+
+    def are_behind(self, names: Iterable[str]) -> bool:
+        """Whether what came of ``names`` is still being read from where it is kept."""
 
     def discard(self) -> int:
         """Drop what waits to be handled; return how many messages. Called at any time."""
@@ -124,9 +139,19 @@ class PubSubSource:
         """Another member has ``names`` from now on."""
         self._gated.give_up(self._wire(names))
 
+    def drop_recovered(self, names: Iterable[str]) -> None:
+        """Drop what waits in mailboxes of channels that recover."""
+        self._gated.drop_recovered(self._wire(names))
+
     def missed(self, names: Iterable[str], since: float, reason: str) -> None:
         """Have a gap told, unless one is open."""
         self._gated.missed(self._wire(names), since, reason)
+
+    def tell_gaps(self, until: Mapping[str, float], since: float, reason: str) -> None:
+        """Have gaps told at once."""
+        for name, end in until.items():
+            for wire in self._wire([name]):
+                self._gated.tell_gap(wire, since, end, reason)
 
     def owners_changed(self, names: Iterable[str]) -> None:
         """Set the routes of ``names`` anew."""
@@ -135,6 +160,10 @@ class PubSubSource:
     def are_live(self, names: Collection[str]) -> bool:
         """Whether each of ``names`` is live on a node."""
         return self._gated.are_live(self._wire(names))
+
+    def are_behind(self, names: Iterable[str]) -> bool:
+        """Whether a history of ``names`` is being read."""
+        return self._gated.are_behind(self._wire(names))
 
     def discard(self) -> int:
         """Drop what waits in mailboxes."""

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 import msgspec
@@ -165,7 +165,7 @@ class FleetRun:
         patience = settings.ttl + settings.prepare_within + _ANSWER
         try:
             async with asyncio.timeout(patience) as limit:
-                await membership.ended.wait()
+                await membership.left.wait()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -177,3 +177,6 @@ class FleetRun:
             )
         if self._releasing:
             await asyncio.gather(*self._releasing, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER):
+                await membership.ended.wait()

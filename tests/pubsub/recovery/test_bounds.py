@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,58 @@ async def test_r3_a_history_is_read_as_far_as_the_mailbox_has_room(
             assert got.data() == [str(number) for number in range(3000)]
             assert shed == []
             assert pubsub.stats().recovered == 3000
+
+
+@pytest.mark.parametrize("capacity", [1, 4, 16])
+async def test_r3_a_history_that_is_read_from_its_beginning_never_fills_a_mailbox_too_far(
+    server: AnyServer, capacity: int
+):
+    free, got = asyncio.Event(), Got()
+
+    async def handle(message: Any) -> None:
+        await free.wait()
+        got(message)
+
+    async with client_of(server) as client:
+        ids = await publish(client, "a", *range(40))
+        handler = Handler(handle, recover=Recover(since="all"), mailbox=capacity)
+        async with client.pubsub(channel_handlers={"a": handler}) as pubsub:
+            await eventually(lambda: pubsub.stats().recovered > capacity)
+            free.set()
+            await eventually(lambda: got and got[-1]["id"] == ids[-1])
+            assert [one["id"] for one in got] == ids
+            assert pubsub.stats().shed == 0
+
+
+async def test_f2_what_was_not_read_when_another_process_takes_the_channel_is_told(
+    server: AnyServer,
+):
+    """The gap ends with the hand-over: what came since the reconnect is not delivered either."""
+    free, gaps = asyncio.Event(), Gaps()
+
+    async def handle(message: Any) -> None:
+        await free.wait()
+
+    handler = Handler(handle, recover=Recover(), mailbox=4)
+    async with (
+        client_of(server) as client,
+        client.pubsub(channel_handlers={"a": handler}, retry_policy=QUICK, on_gap=gaps) as pubsub,
+    ):
+        await eventually(lambda: pubsub.stats().history_reads > 0)
+        await publish(client, "a", 0)
+        await eventually(lambda: pubsub.stats().received > 0)
+        kill_subscribers(server)
+        await publish(client, "a", *range(1, 20))
+        await eventually(lambda: pubsub.stats().behind == 1)
+        assert pubsub._session.tree is not None
+        [subscription] = pubsub._session.tree.registry.subscriptions.values()
+        assert subscription.intake is not None
+        handed_over = time.time()
+        subscription.intake.give_up()
+        free.set()
+        await eventually(lambda: [gap.lost for gap in gaps] == [None])
+        assert gaps[0].until >= handed_over > gaps[0].since
+        assert pubsub.stats().behind == 0
 
 
 async def test_r3_the_iterators_queue_bounds_all_channels_together(server: AnyServer):

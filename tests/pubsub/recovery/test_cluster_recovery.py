@@ -224,3 +224,43 @@ async def test_r4_positions_of_many_channels_are_written_to_their_nodes(cluster:
                 assert await pubsub.drain()
             assert len(got) == expected
             await publish_all("between")
+
+
+async def test_r4_a_silent_node_holds_up_the_positions_of_no_other(
+    cluster: EmbeddedCluster, caplog: pytest.LogCaptureFixture
+):
+    silent, other = await cluster.primary_for(CHANNEL), "b"
+    while await cluster.primary_for(other) is silent:
+        other += "b"
+    free, done = asyncio.Event(), Got()
+
+    async def handle(message: Any) -> None:
+        await free.wait()
+        done(message)
+
+    async with (
+        client_of(cluster) as client,
+        client.sharded_pubsub(
+            channel_handlers={CHANNEL: handle, other: (got := Got())},
+            recover=Recover(resume="worker"),
+        ) as pubsub,
+    ):
+
+        async def kept() -> bool:
+            found = await client.execute_command("HGET", f"{history(other)}:positions", "worker")
+            return found == (got[-1]["id"] if got else None)
+
+        await eventually(lambda: pubsub.stats().history_reads > 1 and not pubsub.unconfirmed())
+        await publish(client, CHANNEL, 1, sharded=True)
+        await eventually(lambda: pubsub.stats().received > 0)
+        cluster.pause(silent)
+        try:
+            free.set()
+            await done.wait(1)
+            await asyncio.sleep(0.1)  # the write to the silent node is under way
+            await publish(client, other, 1, sharded=True)
+            await got.wait(1)
+            await eventually(kept)
+        finally:
+            cluster.resume(silent)
+        assert "positions_not_written" not in caplog.text

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from actors import Actor, ActorSystem, Batch, BatchError, Gap, Handler, PubSubMessage, Recover
+from actors.pubsub.recovery.kept_positions import KeptPositions
+from actors.pubsub.recovery.position_store import pause_after
 from supervisor import SpecError
 from tests.pubsub.helpers import QUICK, Gaps, client_of, kill_subscribers, take
 from tests.pubsub.recovery.helpers import Got, history, publish
@@ -52,7 +56,7 @@ async def test_r4_the_next_consumer_goes_on_behind_the_last_handled_message(serv
         assert later.data() == [*(str(number) for number in range(10, 20)), "live"]
 
 
-async def test_r4_the_position_is_written_about_once_a_second(server: AnyServer):
+async def test_r4_the_position_is_written_when_it_changes(server: AnyServer):
     async with client_of(server) as client, consuming(server, got := Got()) as pubsub:
         for number in range(3):
             [name] = await publish(client, "a", number)
@@ -61,6 +65,44 @@ async def test_r4_the_position_is_written_about_once_a_second(server: AnyServer)
         assert len(got) == 3
         assert "cmdstat_hset:calls=4," in calls  # the beginning, and three times
         assert pubsub.stats().resumed == 0
+
+
+async def test_r4_writes_of_the_position_do_not_grow_with_the_rate(server: AnyServer):
+    begun = time.monotonic()
+    async with client_of(server) as client, consuming(server, got := Got()):
+        for first in range(0, 1000, 10):
+            ids = await publish(client, "a", *range(first, first + 10))
+        await got.wait(1000, 30)
+        await eventually(lambda: kept(server, "a") == ids[-1])
+        [writes] = re.findall(r"cmdstat_hset:calls=(\d+),", ask(server, "INFO", "commandstats"))
+        assert int(writes) <= 2 + (time.monotonic() - begun) * 50
+        assert int(writes) < 1000
+
+
+@pytest.mark.parametrize(
+    ("changed", "seconds"), [(0, 0.02), (1, 0.0201), (60, 0.026), (1000, 0.12), (10_000, 1.02)]
+)
+def test_more_positions_are_written_less_often(changed: int, seconds: float):
+    assert pause_after(changed) == pytest.approx(seconds)
+
+
+def test_f3_a_position_that_is_given_up_is_written_no_more_until_it_is_known_again():
+    positions = KeptPositions()
+    kept = positions.of("a", b"{a}:history:positions", "worker")
+    kept.begun("1-1")
+    assert [one.command[-1] for one in positions.take_changed(0.0)] == ["1-1"]
+    kept.progress.take("2-2")
+    kept.progress.take("3-3")
+    kept.progress.done("2-2")
+    kept.give_up()
+    kept.progress.done("3-3")  # the handler had it in hand
+    kept.progress.take("4-4")  # the handler had moved it out of its mailbox
+    kept.progress.done("4-4")
+    assert positions.take_changed(None) == []
+    kept.resumed("9-9")
+    kept.progress.take("10-10")
+    kept.progress.done("10-10")
+    assert [one.command[-1] for one in positions.take_changed(0.0)] == ["10-10"]
 
 
 async def test_r4_a_consumer_that_handled_nothing_has_a_position(server: AnyServer):

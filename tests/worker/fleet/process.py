@@ -143,6 +143,11 @@ class Process:
                     del self._connections[node]
                     connection.close()
                     self._connect(node)
+            case d.Left():
+                self.scheduler.after(
+                    self.scheduler.rng.choice([0.0, 0.01, 0.3]),
+                    lambda: self.do(lambda: self._carry_out(self.member.worked_off(self.clock))),
+                )
             case d.Ended():
                 self.ended = True
                 self.die()

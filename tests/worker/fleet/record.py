@@ -40,10 +40,12 @@ class Record:
         self.published: Published = []
         if action == "prepared" and int(value) == self.announced.number and self.is_alive(me):
             self.prepared.add(me)
+        self.leaver_died = False
         gone = self.drop(value if action == "suspect" else "")
         verdict, by = self.lease_call(me, action, value)
         alive = tuple(member for member in self.committed.members if self.is_alive(member))
-        verdict = self.remove_who_left(me, verdict)
+        is_done = (action, value) == ("leave", "done")
+        verdict = self.remove_if_done(me, verdict, is_done=is_done)
         self.follow_up(alive, gone)
         while True:
             if not self.under_way:
@@ -53,7 +55,7 @@ class Record:
             if not self.prepared.issuperset(self.announced.members):
                 break
             self.commit(self.announced)
-            verdict = self.remove_who_left(me, verdict)
+            verdict = self.remove_if_done(me, verdict, is_done=is_done)
         if action == "look":
             if self.committed.number:
                 self.published.append(Commit(self.committed))
@@ -73,6 +75,7 @@ class Record:
         ]
         for lease in gone:
             del self.leases[lease.member.id]
+            self.leaver_died |= lease.leaving
         gone.sort(key=lambda lease: str(lease.member))
         return tuple(Gone(lease.member, lease.handled) for lease in gone)
 
@@ -87,7 +90,7 @@ class Record:
                 return Verdict.UNKNOWN, ""
             mine.ends = self.now + round(self.settings.ttl * 1000)
             mine.leaving = mine.leaving or action == "leave"
-            if action == "renew" and value:
+            if action != "join" and value.isdigit():
                 mine.handled = int(value)
         return Verdict.OK, ""
 
@@ -96,7 +99,8 @@ class Record:
         if self.under_way:
             following = tuple(filter(self.is_alive, self.announced.members))
         broken = self.under_way and following != self.announced.members
-        if alive != self.committed.members or (broken and following == alive):
+        changed = self.leaver_died or alive != self.committed.members
+        if changed or (broken and following == alive):
             without = self.new_view(alive, self.committed.members, gone)
             self.announced = without
             if following != alive:
@@ -105,12 +109,11 @@ class Record:
         elif broken:
             self.announce(following, alive)
 
-    def remove_who_left(self, me: Member, verdict: Verdict) -> Verdict:
-        for lease in list(self.leases.values()):
-            if lease.leaving and lease.member not in self.committed.members:
-                del self.leases[lease.member.id]
-                verdict = Verdict.LEFT if lease.member == me else verdict
-        return verdict
+    def remove_if_done(self, me: Member, verdict: Verdict, *, is_done: bool) -> Verdict:
+        if not is_done or not self.is_alive(me) or me in self.committed.members:
+            return verdict
+        del self.leases[me.id]
+        return Verdict.LEFT
 
     def announce(self, members: tuple[Member, ...], before: tuple[Member, ...]) -> None:
         self.announced = self.new_view(members, before)

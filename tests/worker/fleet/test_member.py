@@ -14,6 +14,7 @@ from actors.worker.fleet.decisions import (
     Ended,
     Fence,
     Gained,
+    Left,
     Lost,
     ReportLive,
     StopDelivering,
@@ -315,25 +316,61 @@ def test_f2_a_member_leaves_with_the_commit_that_it_is_not_part_of():
     member.replied(call("leave", sent=0.1), ok(20, 30), 0.1)
     assert delivered(member) == MINE_OF_BOTH
     decisions = member.told("n1", Commit(View(30, (OTHER,))), 0.2)
-    assert decisions == [Lost("n1", MINE_OF_BOTH), Unsubscribe(MINE_OF_BOTH), Ended()]
+    assert decisions == [Lost("n1", MINE_OF_BOTH), Unsubscribe(MINE_OF_BOTH), Left()]
+    assert member.phase.value == "left"
+    # It keeps its lease while it handles what it has, and gives it back then.
+    assert of(Call, member.tick(0.7)) == [call("leave", sent=0.7)]
+    member.replied(call("leave", sent=0.7), ok(30), 0.7)
+    done = Call("leave", "done", 0.8)
+    assert member.worked_off(0.8) == [done]
+    assert member.unanswered(done, 1.0) == []
+    again = Call("leave", "done", 1.3)
+    assert member.tick(1.3) == [again]
+    assert member.replied(again, ok(30, verdict=Verdict.LEFT), 1.4) == [Ended()]
     assert member.phase is Phase.ENDED
     assert member.wake_at() == inf
     assert member.tick(9.0) == member.leave(9.0) == member.connected("n1", 9.0) == []
 
 
+def test_f2_a_member_that_is_done_at_once_says_so_after_the_call_under_way():
+    member = joined(BOTH)
+    member.leave(0.1)
+    assert of(Left, member.told("n1", Commit(View(30, (OTHER,))), 0.2)) == [Left()]
+    assert of(Call, member.worked_off(0.2)) == []
+    decisions = member.replied(call("leave", sent=0.1), ok(20, 30), 0.3)
+    assert of(Call, decisions) == [Call("leave", "done", 0.3)]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.LEFT, Verdict.UNKNOWN])
+def test_f2_a_member_that_is_done_ends_whatever_became_of_the_record(verdict):
+    member = joined(BOTH)
+    member.leave(0.1)
+    member.replied(call("leave", sent=0.1), ok(20, 30), 0.1)
+    member.told("n1", Commit(View(30, (OTHER,))), 0.2)
+    [done] = of(Call, member.worked_off(0.2))
+    assert of(Ended, member.replied(done, ok(30, verdict=verdict), 0.3)) == [Ended()]
+
+
 def test_f2_a_leaving_member_waits_for_the_commit_of_every_node():
     member = joined(BOTH, nodes=("n1", "n2"))
     member.leave(0.1)
-    assert of(Ended, member.told("n1", Commit(View(30, (OTHER,))), 0.2)) == []
-    assert of(Ended, member.told("n2", Commit(View(30, (OTHER,))), 0.3)) == [Ended()]
+    assert of(Left, member.told("n1", Commit(View(30, (OTHER,))), 0.2)) == []
+    assert of(Left, member.told("n2", Commit(View(30, (OTHER,))), 0.3)) == [Left()]
 
 
 def test_a_member_that_no_view_has_leaves_at_once():
     assert make().leave(0.0) == [Ended()]
     member = joined(View(10, (OTHER,)))
     member.leave(0.1)
-    reply = ok(10, verdict=Verdict.LEFT)
-    assert of(Ended, member.replied(call("leave", sent=0.1), reply, 0.1)) == [Ended()]
+    assert of(Left, member.replied(call("leave", sent=0.1), ok(10), 0.1)) == [Left()]
+
+
+@pytest.mark.parametrize("reply", [ok(20, 30), ok(30)])
+def test_f2_a_leaving_member_that_the_streams_have_not_let_go_has_not_left(reply):
+    member = joined(BOTH)
+    member.leave(0.1)
+    assert of(Left, member.replied(call("leave", sent=0.1), reply, 0.2)) == []
+    assert delivered(member, 0.2) == MINE_OF_BOTH
 
 
 def test_a_member_that_leaves_while_it_joins_says_so_next():
@@ -372,6 +409,7 @@ fact = st.one_of(
     st.tuples(st.just("counted"), st.dictionaries(members, st.integers(0, 1)) | st.none()),
     st.tuples(st.just("tick")),
     st.tuples(st.just("leave")),
+    st.tuples(st.just("worked_off")),
 )
 
 

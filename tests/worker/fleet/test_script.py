@@ -9,9 +9,10 @@ import pytest
 
 from actors import Redis
 from actors.worker.fleet.calls import call_arguments, control_channel, record_keys
-from actors.worker.fleet.members import FleetSettings, Member
+from actors.worker.fleet.members import FleetSettings, Gone, Member
 from actors.worker.fleet.messages import Commit, decode_message, decode_reply
 from actors.worker.fleet.script import DIGEST, SCRIPT
+from actors.worker.fleet.views import View
 from tests.worker.fleet.record import Record
 
 SETTINGS = FleetSettings()
@@ -68,6 +69,8 @@ def random_call(rng: random.Random, record: Record):
         return me, action, "0"
     if action == "prepared":
         return me, action, str(record.announced.number - rng.choice([0, 1]))
+    if action == "leave":
+        return me, action, rng.choice(["", str(START), "done", "done"])
     return me, action, str(rng.choice(MEMBERS)) if action == "suspect" else ""
 
 
@@ -108,6 +111,27 @@ async def test_f3_a_lease_ends_by_the_servers_time(calls):
     assert message.view.members == ()
     reply = await calls.call(a, "renew", "0", settings=settings)
     assert reply.verdict.value == "unknown"
+
+
+async def test_f3_a_member_that_dies_before_it_has_worked_off_is_told_as_gone(calls):
+    settings = FleetSettings(ttl=5.0)
+    a, b = Member("a", "1"), Member("b", "1")
+    for me in (a, b):
+        reply = await calls.call(me, "join", "", START, settings=settings)
+    while reply.committed != reply.announced:
+        for me in (a, b):
+            prepared = str(reply.announced)
+            reply = await calls.call(me, "prepared", prepared, START, settings=settings)
+    reply = await calls.call(a, "leave", str(START + 7), START, settings=settings)
+    reply = await calls.call(b, "prepared", str(reply.announced), START, settings=settings)
+    left = reply.committed
+    await calls.call(b, "renew", "", START + 3000, settings=settings)
+    reply = await calls.call(b, "renew", "", START + 5000, settings=settings)
+    assert reply.committed == reply.announced > left
+    while not (message := (await calls.published(1))[0]).view.gone:
+        assert message.view.number <= left
+    assert isinstance(message, Commit)
+    assert message.view == View(reply.committed, (b,), (Gone(a, START + 7),))
 
 
 async def test_f3_a_fleet_that_nobody_renews_leaves_nothing_on_the_server(calls):
@@ -153,8 +177,8 @@ async def test_f1_what_the_script_needs_of_an_acl(shared_server, calls):
             member, me = Calls(restricted, None), Member("a", "1")
             reply = await member.call(me, "join")
             await member.call(me, "prepared", str(reply.announced))
-            for action in ("renew", "look", "suspect", "leave"):
-                reply = await member.call(me, action, "0")
+            for action, value in (("renew", "0"), ("look", ""), ("suspect", ""), ("leave", "done")):
+                reply = await member.call(me, action, value)
             assert reply.verdict.value == "left"
     finally:
         await calls.client.execute_command("ACL", "DELUSER", "member")

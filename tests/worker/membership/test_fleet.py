@@ -33,8 +33,8 @@ async def caught_up(members: Fleet, published) -> None:
     await eventually(is_handled, 30, 0.05)
 
 
-async def kill_one(members: Fleet) -> None:
-    victim = members.members[0]
+async def kill_one(members: Fleet, which: int = 0) -> None:
+    victim = members.members[which]
     victim.kill()
     await members.gone(victim)
     await members.settled()
@@ -70,17 +70,49 @@ async def test_f3_r4_a_member_stands_still_and_wakes_up_and_one_is_killed(play):
             sleeper.send_signal(signal.SIGSTOP)
             await members.settled()
             await asyncio.sleep(0.3)
-            before = Record.read(members.folder).by(sleeper.pid)
-            sleeper.send_signal(signal.SIGCONT)
-            members.members.append(sleeper)
-            await members.settled()
         await caught_up(members, publisher.published)
+        before = Record.read(members.folder).by(sleeper.pid)
+        sleeper.send_signal(signal.SIGCONT)
+        members.members.append(sleeper)
+        await members.settled()
+        await asyncio.sleep(0.5)
         # What waited for the sleeper is handled by its successor. What it had in hand, one message
         # for each of its names at the most, it has finished.
         again = Record.read(members.folder)
         finished = again.by(sleeper.pid) - before
         both = [key for key in finished if again.handled[key] > 1]
         assert len(both) <= len(NAMES)
-        await kill_one(members)
-        await caught_up(members, publisher.published)
+        # All was handled long ago, and the one that was woken has not set a position back.
+        await kill_one(members, -1)
+        await asyncio.sleep(1)
+        assert Record.read(members.folder).handled == again.handled
     assert "connections=1" in (members.folder / "errors").read_text()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_f3_what_a_member_handed_over_and_did_not_handle_is_told_when_it_is_killed(
+    play, resume
+):
+    """Handlers take longer than messages need to come: a mailbox is never empty."""
+    play.ttl, play.seconds, play.resume = 1.0, 0.05, resume
+    async with fleet(play, 2) as members:
+        leaving, giving = members.members
+        async with load(play, 1.5 * RATE) as publisher:
+            await asyncio.sleep(1)
+            leaving.send_signal(signal.SIGTERM)
+
+            async def has_left() -> bool:
+                return len(await members.view()) == 1
+
+            await eventually(has_left, 30, 0.02)
+            leaving.kill()
+            await members.gone(leaving)
+            await members.start(1)
+            giving.kill()
+            await members.gone(giving)
+            await members.settled()
+        found = await verdict(play, publisher.published)
+    assert found.untold == []
+    handed_over = [gap for gap in Record.read(members.folder).gaps if "handed" in gap.reason]
+    assert handed_over
+    assert resume or (found.lost and not found.twice)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors import Actor, Redis
+from actors import Actor, History, Recover, Redis
+from actors.worker.fleet.calls import call_arguments
+from actors.worker.fleet.script import SCRIPT
 from actors.worker.observe.health import is_ready
 from supervisor import SpecError
 from tests.support import eventually
@@ -262,6 +264,79 @@ async def test_f2_members_whose_connections_are_killed_tell_a_gap_and_go_on(serv
         await eventually(lambda: len(heard) >= len(NAMES))
         await all_owned(one, two)
         assert sorted(heard) == sorted((name, "x") for name in NAMES)
+
+
+async def test_f3_r4_a_member_that_lives_and_is_taken_for_dead_finishes_what_is_in_hand(server):
+    heard: list[tuple[Any, str]] = []
+    free = asyncio.Event()
+
+    def build() -> Any:
+        app = make_worker(server, fleet="shop")
+
+        async def on_message(message: Any) -> None:
+            if app is one:
+                await free.wait()
+            heard.append((app, message["data"]))
+
+        for name in NAMES:
+            app.channel(name, recover=Recover(resume="shop"))(on_message)
+        return app
+
+    one, two = build(), build()
+    async with one, two, Redis(server.host, server.port) as client:
+        await all_owned(one, two)
+        name = min(owned(one))
+        for number in range(5):
+            await client.publish(name, str(number), history=History())
+        await eventually(lambda: one.snapshot().received >= 5)
+        of_one, of_two = (app._run.components.fleet.membership for app in (one, two))
+        before = of_one.view.number
+        args = call_arguments("shop", of_two.me, of_two.settings, "suspect", str(of_one.me))
+        await client.execute_command("EVAL", SCRIPT, *args)
+        await eventually(lambda: len(heard) == 5)
+        await eventually(lambda: of_one.view is not None and of_one.view.number > before)
+        free.set()
+        await all_owned(one, two)
+    both = [(two, str(number)) for number in range(5)]
+    assert heard == [*both, (one, "0")]
+
+
+async def test_f2_r4_a_member_reads_a_history_to_its_end_before_it_hands_the_channel_over(server):
+    heard: list[tuple[str, str]] = []
+    gaps: list[Any] = []
+    free = asyncio.Event()
+
+    def build() -> Any:
+        app = make_worker(server, fleet="shop", on_gap=gaps.append)
+
+        async def on_message(message: Any) -> None:
+            if app is one:
+                await free.wait()
+            heard.append((message["channel"], message["data"]))
+
+        recover = Recover(resume="shop", since="all")
+        for name in NAMES:
+            app.channel(name, recover=recover, mailbox=16)(on_message)
+        return app
+
+    one, two = build(), build()
+    async with Redis(server.host, server.port) as client:
+        published = [(name, str(number)) for name in NAMES for number in range(20)]
+        for name, payload in published:
+            await client.publish(name, payload, history=History())
+        async with one:
+            await eventually(lambda: owned(one) == set(NAMES))
+            of_one = one._run.components.fleet.membership
+            [source] = of_one.sources
+            await eventually(lambda: all(source.are_behind([name]) for name in NAMES))
+            async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+                tasks.create_task(stack.enter_async_context(two))
+                await eventually(lambda: of_one.member.announced is not None, 20)
+                free.set()
+                await all_owned(one, two)
+                await eventually(lambda: len(heard) >= len(published))
+    assert sorted(heard) == sorted(published)
+    assert gaps == []
 
 
 async def test_f1_the_rights_that_the_documentation_names_are_enough(server):
