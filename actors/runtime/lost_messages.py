@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from supervisor.log import Throttle, get_logger
+from supervisor.traces import exc_info
 
 log = get_logger("mailslot.actors")
 
@@ -96,5 +97,5 @@ class LogFailures:
                 path=failure.path,
                 error=repr(failure.error),
                 suppressed=suppressed,
-                exc_info=failure.error,
+                exc_info=exc_info(failure.error),
             )

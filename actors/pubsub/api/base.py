@@ -300,7 +300,7 @@ class BasePubSub(Generic[AnyStr]):
 
     async def _next(self) -> PubSubMessage:
         if self._session.tree is None:
-            raise StopAsyncIteration
+            self._session.require_open()
         return await self._queue.next()
 
     def batches(self, max: int = 500) -> MessageBatches:
@@ -320,7 +320,7 @@ class BasePubSub(Generic[AnyStr]):
 
     async def _next_batch(self, most: int) -> list[PubSubMessage]:
         if self._session.tree is None:
-            raise StopAsyncIteration
+            self._session.require_open()
         return await self._queue.next_batch(most)
 
     # -- for operators and the worker --------------------------------------------------------------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from actors.runtime.overflow import MailboxSpec, Overflow
+from actors.runtime.overflow import MailboxSpec, Overflow, problems_of_mailbox
 from supervisor import SpecError
 
 _DEFAULT: Final = MailboxSpec(overflow=Overflow.DROP_OLDEST)
@@ -16,8 +16,23 @@ _POLICIES: Final = (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST, Overflow.BLOCK)
 def problems_of_hooks(**hooks: Any) -> Iterator[str]:
     """Return what is wrong with ``hooks``, functions of the user's, by name."""
     for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
+        if hook is None:
+            continue
+        if not callable(hook):
             yield f"{name} must be a function or coroutine function, or None, not {hook!r}"
+        elif not _takes_one(hook):
+            called = getattr(hook, "__qualname__", None) or repr(hook)
+            yield f"{name} is called with one argument, and {called}() does not take that"
+
+
+def _takes_one(hook: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(hook).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some built-ins have no signature
+        pass
+    return True
 
 
 def is_coroutine_function(fn: Any) -> bool:
@@ -30,6 +45,7 @@ def problems_of_bound(
     mailbox: MailboxSpec | int | None, overflow: Overflow | str | None
 ) -> Iterator[str]:
     """Return what is wrong with the bound of a consumer's mailbox."""
+    yield from problems_of_mailbox(mailbox)
     allowed = ", ".join(_POLICIES)
     if overflow is not None and overflow not in _POLICIES:
         yield f"overflow must be one of {allowed}, not {str(overflow)!r}{_why_not(overflow)}"

@@ -181,7 +181,7 @@ class Registry(Generic[C]):
                 if once:
                     self.single_actors[len(self.actors)] = actor_name(spec)
                 self.actors.append(spec)
-            except TypeError as error:
+            except (TypeError, SpecError) as error:
                 self._declaration_problems.append(f"actor {actor!r}: {error}")
         else:
             self._declaration_problems.append(
