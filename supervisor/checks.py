@@ -1,7 +1,8 @@
-"""Checks of options that users give: each problem is a sentence with the option's name (pure)."""
+"""Checks of what users give: each problem of an option is a sentence with the option's name."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -62,3 +63,16 @@ def problems_of_functions(**functions: Any) -> Iterator[str]:
     for name, function in functions.items():
         if function is not None and not callable(function):
             yield f"{name} must be a function, or None, not {function!r}"
+
+
+def require_loop(loop: asyncio.AbstractEventLoop, what: Any) -> None:
+    """Raise RuntimeError unless the caller runs in ``loop``, to which ``what`` belongs."""
+    try:
+        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is not loop:
+        raise RuntimeError(
+            f"{what} belongs to another event loop: use it only in the loop in which it was"
+            " entered; from another thread, with asyncio.run_coroutine_threadsafe(..., loop)"
+        )

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from supervisor.log import Throttle, get_logger
-from supervisor.traces import exc_info
+from supervisor.log import Throttle, exc_info, get_logger
 
 log = get_logger("mailslot.actors")
 

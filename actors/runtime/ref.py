@@ -11,7 +11,7 @@ from actors.runtime.cell import Cell
 from actors.runtime.envelopes import Envelope
 from actors.runtime.errors import ActorStopped
 from supervisor import ExitReason
-from supervisor.loops import require_loop
+from supervisor.checks import require_loop
 
 M_contra = TypeVar("M_contra", contravariant=True)
 

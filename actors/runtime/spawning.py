@@ -24,7 +24,7 @@ from supervisor import (
     TreeNode,
     supervisor_child,
 )
-from supervisor.loops import require_loop
+from supervisor.checks import require_loop
 
 M = TypeVar("M")
 

@@ -21,7 +21,7 @@ from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.envelopes import Envelope, Lagged
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.overflow import MailboxSpec
-from supervisor.loops import require_loop
+from supervisor.checks import require_loop
 
 # A reader that never has to wait would never let the event loop run. So a yield marker lies in the
 # queue after this many messages. There the reader looks at the clock, and yields if it has read

@@ -8,8 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from actors.pubsub.handlers.failure_span import error_text, place_of
-from supervisor.log import Folder, get_logger
-from supervisor.traces import exc_info, users_part
+from supervisor.log import Folder, exc_info, get_logger
 
 log = get_logger("mailslot.pubsub")
 
@@ -89,14 +88,14 @@ class LogSink:
 
 
 def _log_count(latest: HandlerFailure, count: int) -> None:
-    raised = users_part(latest.error.__traceback__) is not None
+    place = place_of(latest.error)
     log.warning(
         "handler_failed_again",
         times=count,
         handler=latest.handler,
         channel=latest.channel,
         error=error_text(latest.error),
-        **({"at": place_of(latest.error)} if raised else {}),
+        **({"at": place} if place else {}),
     )
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.handlers.option_checks import constructor_problem, option_problems
-from actors.pubsub.model.options import is_coroutine_function
+from actors.pubsub.model.options import is_coroutine_function, option_problems
 from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
@@ -30,7 +29,7 @@ Around: TypeAlias = Callable[
 
 _FORMATS = ("json", "msgpack")
 _CHECKED = (
-    *("mailbox", "overflow", "concurrency", "timeout", "breaker", "batch", "recover"),
+    *("mailbox", "overflow", "concurrency", "timeout", "recover"),
     *("on_failure", "on_gap", "on_lagged", "in_thread", "shared"),
 )
 
@@ -184,6 +183,10 @@ class Handler:
         wrong = dict(option_problems({name: getattr(self, name) for name in _CHECKED}))
         problems += self._payload_problems()
         problems += wrong.values()
+        for name, kind in (("breaker", Breaker), ("batch", Batch)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                problems.append(f"{name} must be a {kind.__name__}, or None, not {value!r}")
         if "concurrency" not in wrong and self.concurrency > 1 and self.batch is not None:
             problems.append("batches are handled one after another: concurrency must be 1")
         if self.is_actor:
@@ -218,7 +221,7 @@ class Handler:
 
     def _actor_problems(self) -> list[str]:
         problems = []
-        if (problem := constructor_problem(self.fn)) is not None:
+        if (problem := _constructor_problem(self.fn)) is not None:
             problems.append(problem)
         if self.concurrency != 1:
             problems.append("an actor handles one message at a time: concurrency must be 1")
@@ -263,3 +266,16 @@ def as_handler(callback: Any) -> Handler:
         return callback
     # A bare callback works as in the reference API, which has no breaker.
     return Handler(callback, breaker=None)
+
+
+def _constructor_problem(actor: Any) -> str | None:
+    """Return why no instance of ``actor``, an Actor class or a spec, can be made."""
+    spec = actor if isinstance(actor, ActorSpec) else ActorSpec(actor)
+    try:
+        inspect.signature(spec.actor).bind(*spec.args, **(spec.kwargs or {}))
+    except TypeError as error:
+        name = getattr(spec.actor, "__qualname__", "Actor")
+        return f"its constructor: {error}; give arguments as ActorSpec({name}, (...))"
+    except ValueError:  # some built-ins have no signature
+        pass
+    return None

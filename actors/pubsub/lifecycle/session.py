@@ -22,8 +22,8 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
 from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
+from supervisor.checks import require_loop
 from supervisor.log import get_logger
-from supervisor.loops import require_loop
 
 log = get_logger("mailslot.pubsub")
 

@@ -34,7 +34,7 @@ from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
-from supervisor.loops import require_loop
+from supervisor.checks import require_loop
 
 _MAX_CONNECTIONS: Final = 32
 

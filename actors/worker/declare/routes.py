@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.handlers.option_checks import option_problems
 from actors.pubsub.model.names import encode_name
+from actors.pubsub.model.options import option_problems
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
 from actors.worker.declare.handler_build import HandlerBuilder

@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
+from supervisor.log import users_part
 from supervisor.printable import printable_lines
-from supervisor.traces import users_part
 
 #: Frames of each error in a chain of causes, and characters of the whole; the last ones are kept.
 _FRAMES: Final = 12

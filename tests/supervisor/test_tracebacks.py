@@ -9,7 +9,7 @@ import pytest
 
 from actors.pubsub.handlers.decoders import make_decoder
 from supervisor import ConstantRetryPolicy
-from supervisor.traces import exc_info, users_part
+from supervisor.log import exc_info, users_part
 
 
 async def failing() -> None:
