@@ -23,7 +23,7 @@ def names_in(option: str, given: Any) -> list[Any]:
     """
     if given is None:
         return []
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and any(value is not None for value in given.values()):
         raise TypeError(
             f"{option} takes names alone: handlers by name belong into {option[:-1]}_handlers"
         )

@@ -308,7 +308,9 @@ class Worker(Registry[C]):
         """
         components = self._run.components
         if components is None or components.client is None:
-            raise RuntimeError(f"worker {self.name!r} is not running")
+            raise RuntimeError(
+                f"worker {self.name!r} is not running: it has a client from its start on"
+            )
         client: Redis[Any] | RedisCluster[Any] = components.client
         return client
 
