@@ -226,7 +226,7 @@ class Worker(Registry[C]):
             suppressed = await run.stack.__aexit__(type(error), error, error.__traceback__)
             assert not suppressed
             raise
-        self.state = State.RUNNING
+        self.state, self._runs = State.RUNNING, True
         return self
 
     def _settings(self) -> RunSettings:
@@ -262,7 +262,7 @@ class Worker(Registry[C]):
             await run.stack.__aexit__(type(second), second, second.__traceback__)
             raise
         finally:
-            self.state, self.drained = State.STOPPED, run.drained
+            self.state, self._runs, self.drained = State.STOPPED, False, run.drained
         await run.stack.__aexit__(kind, error, traceback)
 
     def lifespan(self, program: object = None) -> Lifespan:
