@@ -239,7 +239,10 @@ class ChildTask:
         child = self._child
         reason: ExitReason
         try:
-            await child.spec.start(child)
+            life = child.spec.start(child)
+            if life is None:
+                raise TypeError("start returned None, not a coroutine: define it with `async def`")
+            await life
         except asyncio.CancelledError as error:
             reason = self._cancel_reason or self._cancelled_by_others(error)
         except SupervisorExit as error:

@@ -15,7 +15,8 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -202,3 +203,28 @@ class Folder(Generic[T]):
         latest, count = fold.latest, fold.count
         fold.latest, fold.count = None, 0
         self._tell(latest, count)
+
+
+# -- tracebacks ----------------------------------------------------------------------------------
+
+#: Tracebacks for users begin at their code, not at the library that calls it.
+_OWN: Final = ("actors", "supervisor")
+
+#: What logging takes as ``exc_info``.
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
+
+
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return ``trace`` from its first frame of other code than this library's; None: has none."""
+    while trace is not None:
+        package, _, _ = str(trace.tb_frame.f_globals.get("__name__")).partition(".")
+        if package not in _OWN:
+            return trace
+        trace = trace.tb_next
+    return None
+
+
+def exc_info(error: BaseException) -> ExcInfo | None:
+    """Return what to log of ``error``; None: no line of other code had a part in it."""
+    trace = users_part(error.__traceback__)
+    return None if trace is None else (type(error), error, trace)

@@ -45,6 +45,8 @@ class Supervisor:
         clock: Clock | None = None,
         sink: EventSink = log_event,
     ) -> None:
+        if spec is not None and not isinstance(spec, SupervisorSpec):
+            raise TypeError(f"spec must be a SupervisorSpec, or None, not {spec!r}")
         self.spec = spec or SupervisorSpec()
         self.path = path
         self.loop = asyncio.get_running_loop()

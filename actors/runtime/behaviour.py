@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -11,7 +11,8 @@ from actors.runtime.cell import Cell, Incarnation
 from actors.runtime.messages.envelopes import Lagged
 from actors.runtime.messages.lost_messages import FailureSink
 from actors.runtime.messages.overflow import MailboxSpec
-from supervisor import Child, ExitReason, Restart, RetryPolicy
+from supervisor import Child, ExitReason, Restart, RetryPolicy, SpecError
+from supervisor.checks import no_option
 
 M = TypeVar("M")
 
@@ -64,6 +65,9 @@ class ActorSpec(msgspec.Struct, frozen=True):
         keep_mailbox: whether messages survive a restart (A4).
         on_failure: takes messages that it fails on; None: the system's failure sink does.
         describe: returns more for its ``detail`` in the tree.
+
+    Raises:
+        SpecError: ``actor``, ``args``, ``kwargs`` or ``name`` is of a wrong type.
     """
 
     actor: Callable[..., Behaviour[Any]]
@@ -80,6 +84,26 @@ class ActorSpec(msgspec.Struct, frozen=True):
     on_failure: FailureSink | None = None
     describe: Callable[[], Mapping[str, Any]] | None = None
 
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise SpecError("actor spec", problems)
+
+    def _problems(self) -> Iterator[str]:
+        actor = self.actor
+        if isinstance(actor, Behaviour):
+            yield (
+                f"actor must be the class, not an instance: {type(actor).__name__}, and the"
+                " arguments of its constructor"
+            )
+        elif not callable(actor) or (isinstance(actor, type) and not issubclass(actor, Behaviour)):
+            yield f"actor must be an Actor class or a function that returns an Actor, not {actor!r}"
+        if not isinstance(self.args, tuple | list):
+            yield f"args must be a tuple, not {self.args!r}"
+        if self.kwargs is not None and not isinstance(self.kwargs, Mapping):
+            yield f"kwargs must map names to arguments, or be None, not {self.kwargs!r}"
+        if self.name is not None and not isinstance(self.name, str):
+            yield f"name must be a str, or None, not {self.name!r}"
+
     @classmethod
     def of(
         cls,
@@ -92,4 +116,10 @@ class ActorSpec(msgspec.Struct, frozen=True):
             if args:
                 raise TypeError("arguments beside an ActorSpec: put them into the spec")
             return msgspec.structs.replace(actor, **options) if options else actor
+        for name in options:
+            if name not in cls.__struct_fields__:
+                problem = no_option("an actor", name, cls.__struct_fields__)
+                raise TypeError(
+                    f"{problem}; arguments of its constructor: kwargs={{{name!r}: ...}}"
+                )
         return cls(actor, args, **options)

@@ -98,6 +98,8 @@ class Watching:
 
 def watch(watcher: ActorRef[Any], other: ActorRef[Any]) -> None:
     """Have ``watcher`` told, once, when ``other`` ends for good, or now if it has."""
+    if not isinstance(other, ActorRef):
+        raise TypeError(f"only the reference of an actor can be watched, not {other!r}")
     cell = watcher._cell
     if cell.watching is None:
         cell.watching = Watching(cell)

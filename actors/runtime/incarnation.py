@@ -24,6 +24,7 @@ log = get_logger("mailslot.actors")
 _SHUTDOWN = Shutdown()
 # Bound once: on Python 3.11 a look-up through the class takes ten times as long.
 _RUNNING = Status.RUNNING
+_GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
@@ -31,6 +32,8 @@ async def live(spec: ActorSpec, cell: Cell, child: Child) -> None:
     if not cell.begin(child):
         return
     actor = cell.actor = spec.actor(*spec.args, **(spec.kwargs or {}))
+    if not isinstance(actor, Behaviour):
+        raise TypeError(f"{spec.actor!r} returned no Actor, but {actor!r}")
     context = cell.context = actor._begin_incarnation(cell, child)
     try:
         if type(actor).on_start is not Behaviour.on_start:
@@ -87,4 +90,6 @@ async def _on_stop(cell: Cell, actor: Behaviour[Any], error: BaseException | Non
 
 def _is_async(receive: Callable[[Any], Any]) -> bool:
     code = getattr(getattr(receive, "__func__", receive), "__code__", None)
+    if code is not None and code.co_flags & _GENERATES:
+        raise TypeError("receive() is a generator function: it must return the answer, not yield")
     return code is not None and bool(code.co_flags & inspect.CO_COROUTINE)

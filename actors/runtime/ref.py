@@ -11,6 +11,7 @@ from actors.runtime.messages.ask import Ask, Expired
 from actors.runtime.messages.envelopes import Envelope
 from actors.runtime.messages.errors import ActorStopped
 from supervisor import ExitReason
+from supervisor.checks import require_loop
 
 M_contra = TypeVar("M_contra", contravariant=True)
 
@@ -78,8 +79,11 @@ class ActorRef(Generic[M_contra]):
             ActorStopped: the actor has ended, or ends before it answers.
             ActorCrashed: the actor crashed on it.
             MailboxFull: the mailbox is full, or the message was shed from it.
+            RuntimeError: the caller runs in another event loop than the actor.
         """
         cell, mailbox = self._cell, self._mailbox
+        if asyncio.get_running_loop() is not cell.loop:
+            require_loop(cell.loop, cell.path)
         if mailbox.limit < 0:
             raise ActorStopped(f"{cell.path} has ended ({cell.ended})")
         left = timeout
@@ -125,6 +129,7 @@ class ActorRef(Generic[M_contra]):
             StartError, or the error that it ended with: it ended for good before it ran.
             ActorStopped: it was stopped before it ran.
         """
+        require_loop(self._cell.loop, self._cell.path)
         await self._cell.wait_started()
 
     async def stop(self, *, drain: bool = False) -> ExitReason:
@@ -136,6 +141,7 @@ class ActorRef(Generic[M_contra]):
         Args:
             drain: let it first handle all messages that wait now, however long that takes.
         """
+        require_loop(self._cell.loop, self._cell.path)
         self.request_stop(drain=drain)
         return await self.stopped()
 
@@ -145,6 +151,7 @@ class ActorRef(Generic[M_contra]):
 
     async def stopped(self) -> ExitReason:
         """Wait until it has ended for good, and return how."""
+        require_loop(self._cell.loop, self._cell.path)
         return await self._cell.wait_ended()
 
     def __repr__(self) -> str:

@@ -56,6 +56,8 @@ class Registry:
 
     def register(self, name: str, ref: ActorRef[Any]) -> None:
         """Make ``ref`` known as ``name`` until it ends."""
+        if not isinstance(ref, ActorRef):
+            raise TypeError(f"only the reference of an actor can be registered, not {ref!r}")
         if not ref.alive:
             raise ActorStopped(f"{ref.path} has ended: it cannot be registered as {name!r}")
         taken = self._names.setdefault(name, ref)

@@ -24,6 +24,7 @@ from supervisor import (
     TreeNode,
     supervisor_child,
 )
+from supervisor.checks import require_loop
 
 M = TypeVar("M")
 
@@ -36,6 +37,7 @@ class SpawningHost(SystemHost, Protocol):
 
 def spawn_under(system: SpawningHost, supervisor: Supervisor, spec: ActorSpec) -> ActorRef[Any]:
     """Spawn an actor below ``supervisor``."""
+    require_loop(system.loop, supervisor.path)
     cell, child_spec = _cell(system, supervisor.path, spec)
     cell.child = _start_child(supervisor, child_spec)
     # Last: an actor that could not be spawned must not stay in the registry.
@@ -52,6 +54,10 @@ def supervise_under(
     options: Mapping[str, Any],
 ) -> SupervisorRef:
     """Start a supervisor below ``parent``."""
+    require_loop(system.loop, parent.path)
+    for child_spec in children:
+        if not isinstance(child_spec, ActorSpec):
+            raise SpecError(name, [f"a child must be an ActorSpec, not {child_spec!r}"])
     made = [_cell(system, f"{parent.path}/{name}", spec) for spec in children]
     spec = SupervisorSpec(strategy=strategy, children=[child for _, child in made], **options)
     child = _start_child(parent, supervisor_child(name, spec))

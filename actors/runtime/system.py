@@ -27,6 +27,7 @@ from supervisor import (
     EventSink,
     ExitReason,
     LoopClock,
+    SpecError,
     StopReport,
     Strategy,
     Supervisor,
@@ -34,6 +35,7 @@ from supervisor import (
     TreeNode,
     log_event,
 )
+from supervisor.checks import problems_of_functions, problems_of_seconds
 from supervisor.log import get_logger
 from supervisor.model.errors import to_exception
 from supervisor.supervisor import Phase
@@ -58,6 +60,9 @@ class ActorSystem:
         sink: called with each lifecycle event (S8).
         clock: where time comes from; the loop by default.
         stop_timeout: seconds for all actors together to stop in at the end of the context.
+
+    Raises:
+        SpecError: an option has a value that cannot work.
     """
 
     def __init__(
@@ -72,6 +77,13 @@ class ActorSystem:
         clock: Clock | None = None,
         stop_timeout: float | None = 30.0,
     ) -> None:
+        hooks = {"on_failure": on_failure, "on_dead_letter": on_dead_letter, "sink": sink}
+        problems = [
+            *problems_of_functions(**hooks),
+            *problems_of_seconds("stop_timeout", stop_timeout, zero=True, optional=True),
+        ]
+        if problems:
+            raise SpecError(f"actor system {name!r}", problems)
         self.name = name
         self.sink = sink
         self.stop_timeout = stop_timeout

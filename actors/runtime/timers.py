@@ -9,6 +9,7 @@ from actors.runtime.messages.envelopes import CellHost, Envelope, call_hook
 from actors.runtime.messages.errors import ActorStopped, MailboxFull
 from actors.runtime.ref import ActorRef
 from supervisor import Clock, Timer
+from supervisor.checks import is_number, problems_of_seconds
 
 
 class _Tick(Envelope):
@@ -66,6 +67,8 @@ class Timers:
         Returns:
             the key.
         """
+        if not is_number(delay):
+            raise ValueError(f"the delay must be a number of seconds, not {delay!r}")
         return self._set(delay, None, message, key)
 
     def every(self, interval: float, message: Any, *, key: Hashable = None) -> Hashable:
@@ -74,8 +77,8 @@ class Timers:
         The times do not drift. A message is left out, and not made up for, if the loop was blocked
         or the one before it still waits in the mailbox.
         """
-        if interval <= 0:
-            raise ValueError(f"the interval must be more than 0 seconds, not {interval}")
+        for problem in problems_of_seconds("the interval", interval):
+            raise ValueError(problem)
         return self._set(interval, interval, message, key)
 
     def cancel(self, key: Hashable) -> bool:

@@ -13,9 +13,10 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+from supervisor.checks import problems_of_count, problems_of_seconds
 from supervisor.model.retry_session import (
     CompositeSession,
     PolicySession,
@@ -56,8 +57,13 @@ class RetryPolicy(ABC):
         *,
         deadline: float = math.inf,
     ) -> None:
-        if retries is not None and retries < 0:
-            raise ValueError(f"retries must be 0 or more, or None for no end, not {retries}")
+        problems = [
+            *_problems_of_errors(retryable_exceptions),
+            *problems_of_count("retries", retries, least=0, optional=True),
+            *problems_of_seconds("deadline", deadline, zero=True),
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
         self.retryable_exceptions = tuple(retryable_exceptions)
         self.retries = retries
         self.deadline = deadline
@@ -118,6 +124,13 @@ class RetryPolicy(ABC):
         return f"{type(self).__name__}(({names}), retries={self.retries})"
 
 
+def _problems_of_errors(errors: Any) -> Iterator[str]:
+    if not isinstance(errors, Iterable) or any(
+        not (isinstance(one, type) and issubclass(one, BaseException)) for one in errors
+    ):
+        yield f"retryable_exceptions must be a tuple of exception classes, not {errors!r}"
+
+
 def _must_pass(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
     """Whether ``error``, or one in it where it is a group, ends a program or a task.
 
@@ -173,8 +186,8 @@ class ConstantRetryPolicy(RetryPolicy):
         delay: float = 1,
     ) -> None:
         super().__init__(retryable_exceptions, retries, deadline=deadline)
-        if delay < 0:
-            raise ValueError(f"delay must be 0 or more seconds, not {delay}")
+        for problem in problems_of_seconds("delay", delay, zero=True):
+            raise ValueError(problem)
         self._delay = delay
 
     def delay(self, attempt_number: int) -> float:
@@ -204,8 +217,11 @@ class ExponentialBackoffRetryPolicy(RetryPolicy):
         rng: random.Random | None = None,
     ) -> None:
         super().__init__(retryable_exceptions, retries, deadline=deadline)
-        if base_delay < 0 or max_delay < 0:
-            raise ValueError(f"delays must be 0 or more seconds: {base_delay}, {max_delay}")
+        for problem in (
+            *problems_of_seconds("base_delay", base_delay, zero=True),
+            *problems_of_seconds("max_delay", max_delay, zero=True),
+        ):
+            raise ValueError(problem)
         self._base_delay = base_delay
         self._max_delay = max_delay
         self._jitter = jitter
@@ -229,6 +245,9 @@ class CompositeRetryPolicy(RetryPolicy):
     """
 
     def __init__(self, *retry_policies: RetryPolicy) -> None:
+        for policy in retry_policies:
+            if not isinstance(policy, RetryPolicy):
+                raise TypeError(f"a retry policy must be a RetryPolicy, not {policy!r}")
         super().__init__((), 0)
         self._policies = list(retry_policies)
         self._collect()

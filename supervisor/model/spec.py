@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from supervisor.checks import is_number, is_whole, problems_of_count, problems_of_seconds
 from supervisor.model.errors import SpecError
 from supervisor.model.reasons import ExitReason
 from supervisor.model.retry_policy import RetryPolicy
@@ -92,14 +93,15 @@ class ChildSpec(msgspec.Struct, frozen=True):
         problems = []
         if not isinstance(self.restart, Restart):
             problems.append(f"restart must be one of {', '.join(_RESTARTS)}, not {self.restart!r}")
-        if not self.id or "/" in self.id:
+        if not isinstance(self.id, str):
+            problems.append(f"the id must be a str, not {self.id!r}")
+        elif not self.id or "/" in self.id:
             problems.append("the id must not be empty and must have no '/' in it")
-        if self.shutdown is not None and not self.shutdown >= 0:
-            problems.append(f"shutdown must be 0 or more seconds, or None, not {self.shutdown}")
-        if self.healthy_after is not None and not self.healthy_after >= 0:
-            problems.append(f"healthy_after must be 0 or more seconds, not {self.healthy_after}")
-        if self.start_timeout is not None and not self.start_timeout > 0:
-            problems.append(f"start_timeout must be more than 0 seconds, not {self.start_timeout}")
+        problems += problems_of_seconds("shutdown", self.shutdown, zero=True, optional=True)
+        problems += problems_of_seconds(
+            "healthy_after", self.healthy_after, zero=True, optional=True
+        )
+        problems += problems_of_seconds("start_timeout", self.start_timeout, optional=True)
         if self.significant and self.restart is Restart.PERMANENT:
             problems.append("a significant child must be transient or temporary")
         if not callable(self.start):
@@ -136,6 +138,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     kill_grace: float = 1.0
 
     def __post_init__(self) -> None:
+        if stranger := _stranger(self.children):
+            raise SpecError("supervisor spec", [stranger])
         strategy = _STRATEGIES.get(self.strategy)
         auto_shutdown = _AUTO_SHUTDOWNS.get(self.auto_shutdown)
         problems = self._problems(strategy, auto_shutdown)
@@ -153,17 +157,16 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
         if auto is None:
             names = ", ".join(_AUTO_SHUTDOWNS)
             problems.append(f"auto_shutdown must be one of {names}, not {self.auto_shutdown!r}")
-        if self.intensity is not None and self.intensity < 0:
-            problems.append(f"intensity must be 0 or more, or None, not {self.intensity}")
-        if not self.period > 0:
-            problems.append(f"period must be more than 0 seconds, not {self.period}")
-        if not self.kill_grace > 0:
-            # Without grace even a child that ends at once would count as unkillable.
-            problems.append(f"kill_grace must be more than 0 seconds, not {self.kill_grace}")
+        problems += problems_of_count("intensity", self.intensity, least=0, optional=True)
+        problems += problems_of_seconds("period", self.period)
+        # Without grace even a child that ends at once would count as unkillable.
+        problems += problems_of_seconds("kill_grace", self.kill_grace)
         if self.dynamic and strategy is not Strategy.ONE_FOR_ONE:
             problems.append("dynamic children have no order: only one_for_one goes with them")
-        if self.max_children is not None and self.max_children < len(self.children):
-            problems.append(f"{len(self.children)} children, but max_children={self.max_children}")
+        most = self.max_children
+        problems += (wrong := list(problems_of_count("max_children", most, least=0, optional=True)))
+        if most is not None and not wrong and most < len(self.children):
+            problems.append(f"{len(self.children)} children, but max_children={most}")
         problems += self._child_problems(strategy, auto)
         return problems
 
@@ -176,6 +179,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
                 problems.append(f"{child.id!r} is significant, but auto_shutdown is never")
             if (
                 strategy in (Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ALL)
+                and is_number(self.period)
+                and is_whole(self.intensity)
                 and self.intensity
                 and child.shutdown is not None
                 and child.kind != "supervisor"
@@ -189,3 +194,11 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
                     " shorten shutdown or raise period"
                 )
         return problems
+
+
+def _stranger(children: Any) -> str | None:
+    """Return what is wrong with the type of ``children``, or of one of them."""
+    if isinstance(children, ChildSpec | str) or not isinstance(children, Sequence):
+        return f"children must be a list of ChildSpecs, not {children!r}"
+    wrong = [child for child in children if not isinstance(child, ChildSpec)]
+    return f"a child must be a ChildSpec, not {wrong[0]!r}" if wrong else None

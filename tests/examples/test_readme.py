@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import actors
 from actors import Redis
 from actors.testing import EmbeddedServer
+from actors.worker import Next
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +94,7 @@ def test_what_the_worker_page_declares_can_run():
     names = {name: getattr(actors, name) for name in actors.__all__}
     for name in ("Order", "Entry", "Rate", "Click", "Payment"):
         names[name] = msgspec.defstruct(name, [("customer", str)])
-    names["Shop"] = type("Shop", (), {})
+    names |= {"Shop": type("Shop", (), {}), "Next": Next, "Any": Any}
     exec(compile(snippet, "docs/worker.md", "exec"), names)
     app = names["app"]
     app.validate()

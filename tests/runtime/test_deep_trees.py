@@ -33,6 +33,7 @@ async def test_actors_nested_so_deep_are_drawn_and_stopped(depth):
     async with ActorSystem("s", intensity=None) as system:
         system.spawn(Nest, depth, name="n")
         await eventually(lambda: size(system.tree()) == depth + 2, 60, every=0.05)
+        await eventually(lambda: "starting" not in str(system.tree()), 60, every=0.05)
         tree = system.tree()
         lines = str(tree).splitlines()
         assert len(lines) == depth + 2

@@ -231,3 +231,26 @@ def test_a_policy_of_the_users_own_needs_a_delay_only():
     assert repr(CompositeRetryPolicy(Linear((OSError,), 3))) == (
         "CompositeRetryPolicy(Linear((OSError), retries=3))"
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "arguments", "options", "problem"),
+    [
+        (ConstantRetryPolicy, (OSError, None), {}, "must be a tuple of exception classes"),
+        (ConstantRetryPolicy, ((3,), None), {}, "must be a tuple of exception classes"),
+        (ConstantRetryPolicy, ((OSError,), "3"), {}, "retries must be a whole number, or None"),
+        (ConstantRetryPolicy, ((OSError,), None), {"delay": "1"}, "delay must be a number of s"),
+        (ConstantRetryPolicy, ((OSError,), None), {"delay": -1}, "delay must be 0 or more seconds"),
+        (ConstantRetryPolicy, ((OSError,), None), {"deadline": "1"}, "deadline must be a number"),
+        (
+            ExponentialBackoffRetryPolicy,
+            ((OSError,), None),
+            {"max_delay": "x"},
+            "max_delay must be a number of seconds, not 'x'",
+        ),
+        (CompositeRetryPolicy, (3,), {}, "must be a RetryPolicy, not 3"),
+    ],
+)
+def test_s5_a_policy_that_cannot_work_says_so_when_it_is_made(policy, arguments, options, problem):
+    with pytest.raises((ValueError, TypeError), match=problem):
+        policy(*arguments, **options)

@@ -6,7 +6,15 @@ import math
 
 import pytest
 
-from supervisor import ChildSpec, ConstantRetryPolicy, Restart, SpecError, SupervisorSpec
+from supervisor import (
+    ChildSpec,
+    ConstantRetryPolicy,
+    Restart,
+    SpecError,
+    StartError,
+    Supervisor,
+    SupervisorSpec,
+)
 
 
 async def life(child):
@@ -56,6 +64,10 @@ def test_s9_equal_specs_are_equal():
         ({"healthy_after": -1}, "healthy_after must be 0 or more"),
         ({"start_timeout": 0}, "start_timeout must be more than 0"),
         ({"significant": True}, "significant child must be transient or temporary"),
+        ({"id": 3}, "the id must be a str, not 3"),
+        ({"shutdown": "5"}, "shutdown must be a number of seconds, or None, not '5'"),
+        ({"healthy_after": True}, "healthy_after must be a number of seconds, or None, not True"),
+        ({"start_timeout": "x"}, "start_timeout must be a number of seconds, or None, not 'x'"),
     ],
 )
 def test_s9_child_spec_problems(options, problem):
@@ -77,7 +89,10 @@ def test_s9_all_problems_of_a_child_are_listed_at_once():
         ({"strategy": "all"}, "strategy must be one of one_for_one, rest_for_one, one_for_all"),
         ({"auto_shutdown": "x"}, "auto_shutdown must be one of never, any_significant"),
         ({"intensity": -1}, "intensity must be 0 or more"),
+        ({"intensity": "3"}, "intensity must be a whole number, or None, not '3'"),
         ({"period": 0}, "period must be more than 0"),
+        ({"period": "x", "strategy": "one_for_all"}, "period must be a number of seconds"),
+        ({"max_children": "2"}, "max_children must be a whole number, or None, not '2'"),
         ({"kill_grace": 0}, "kill_grace must be more than 0"),
         ({"dynamic": True, "strategy": "one_for_all"}, "only one_for_one"),
         ({"max_children": 1, "children": "ab"}, "2 children, but max_children=1"),
@@ -89,6 +104,33 @@ def test_s9_supervisor_spec_problems(options, problem):
         options = options | {"children": [ChildSpec(each, life) for each in options["children"]]}
     with pytest.raises(SpecError, match=problem):
         SupervisorSpec(**options)
+
+
+@pytest.mark.parametrize(
+    ("children", "problem"),
+    [
+        ([life], "a child must be a ChildSpec, not <function life"),
+        (3, "children must be a list of ChildSpecs, not 3"),
+        (ChildSpec("a", life), "children must be a list of ChildSpecs, not ChildSpec"),
+    ],
+)
+def test_s9_children_of_a_wrong_type(children, problem):
+    with pytest.raises(SpecError, match=problem):
+        SupervisorSpec(children=children)
+
+
+async def test_s9_a_supervisor_takes_a_spec_and_no_list():
+    with pytest.raises(TypeError, match="spec must be a SupervisorSpec, or None"):
+        Supervisor([ChildSpec("a", life)])  # type: ignore[arg-type]
+
+
+async def test_s9_a_start_function_that_is_no_coroutine_function_is_told_how_to_be_one():
+    def start(child):
+        """Not `async def`."""
+
+    supervisor = Supervisor(SupervisorSpec(children=[ChildSpec("a", start)]))
+    with pytest.raises(StartError, match="define it with `async def`"):
+        await supervisor.start()
 
 
 def test_s9_significant_children_need_auto_shutdown():

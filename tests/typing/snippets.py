@@ -1,4 +1,4 @@
-"""The programs in README.md and docs/payloads.md as modules that a type checker can read.
+"""The programs in README.md and docs as modules that a type checker can read.
 
 A snippet leaves out what the text around it explains, imports above all: names of ``actors`` are
 imported for it here, and :data:`MODULES` has what else stands before it.
@@ -18,6 +18,25 @@ ROOT = Path(__file__).parents[2]
 _ORDER = "import msgspec\n\nclass Order(msgspec.Struct):\n    id: int\n    item: str\n\n"
 _MODELS = "from datetime import UTC, datetime\n\nfrom pydantic import BaseModel\n\n"
 
+_FROM_WORKER = "from typing import Any\n\nfrom actors.worker import Next\n\n"
+_WORKER_TYPES = "".join(
+    f"class {name}(msgspec.Struct):\n    customer: str\n\n"
+    for name in ("Order", "Rate", "Click", "Payment", "Entry")
+)
+_LIFESPAN = """
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
+
+from fastapi import FastAPI
+
+database: AbstractAsyncContextManager[None]
+worker: Worker[None] = Worker()
+
+def page_somebody(error: BaseException) -> None: ...
+
+"""
+
 #: For each module: the page, the numbers of its snippets there, and what stands before them.
 MODULES = {
     "readme_program": ("README.md", [0], ""),
@@ -28,7 +47,19 @@ MODULES = {
         f'{_ORDER}order = Order(1, "tea")\napp = Worker()\nclient = Redis()\n\n',
     ),
     "payloads": ("docs/payloads.md", [0, 1, 2], _MODELS),
+    "worker": (
+        "docs/worker.md",
+        [0],
+        f"import msgspec\n{_FROM_WORKER}{_WORKER_TYPES}class Shop: ...\n\n",
+    ),
+    "embedded_fastapi": ("docs/embedding.md", [0], ""),
+    "embedded_lifespan": ("docs/embedding.md", [1, 2], _LIFESPAN),
+    "embedded_starlette": ("docs/embedding.md", [4], ""),
+    "embedded_litestar": ("docs/embedding.md", [5], ""),
 }
+
+#: Programs whose other packages have no types: Starlette's test client, Django.
+UNTYPED = {"docs/embedding.md": [3, 6]}
 
 
 def modules() -> Iterator[tuple[str, str]]:

@@ -299,9 +299,15 @@ class BasePubSub(Generic[AnyStr]):
         return await self._next()
 
     async def _next(self) -> PubSubMessage:
-        if self._session.tree is None:
-            raise StopAsyncIteration
+        self._require_entered()
         return await self._queue.next()
+
+    def _require_entered(self) -> None:
+        """End the iteration of an object that was not entered, unless it was given names."""
+        if self._session.tree is None:
+            if any(names or handlers for _, names, handlers in self._first):
+                self._session.require_open()
+            raise StopAsyncIteration
 
     def batches(self, max: int = 500) -> MessageBatches:
         """Iterate over the messages without a handler, many at a time.
@@ -319,8 +325,7 @@ class BasePubSub(Generic[AnyStr]):
         return MessageBatches(self._next_batch, max)
 
     async def _next_batch(self, most: int) -> list[PubSubMessage]:
-        if self._session.tree is None:
-            raise StopAsyncIteration
+        self._require_entered()
         return await self._queue.next_batch(most)
 
     # -- for operators and the worker --------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from actors.pubsub.lifecycle.tree import PubSubTree
-from actors.pubsub.model.types import Target
+from actors.pubsub.model.types import Kind, Target
 from actors.redis.exceptions import ConnectionError  # noqa: A004
 
 
@@ -13,7 +15,7 @@ class PubSubStats(msgspec.Struct, frozen=True):
     """The counters of a pub/sub object.
 
     Attributes:
-        received: messages received on the present connections.
+        received: messages received, those of connections that have ended included.
         waiting: messages in the iterator's queue.
         shed: messages dropped because the iterator's queue or the mailbox of a handler was full;
             the handler may have ended since.
@@ -62,7 +64,7 @@ def stats(tree: PubSubTree) -> PubSubStats:
     mailbox = registry.message_queue.mailbox
     subscribers = tree.reconciler.subscribers.values()
     return PubSubStats(
-        received=sum(subscriber.received for subscriber in subscribers),
+        received=registry.received + sum(one.received for one in subscribers),
         waiting=len(mailbox.queue) - registry.queue_writer.notices(),
         shed=registry.shed.total(),
         gaps=registry.gaps,
@@ -70,6 +72,17 @@ def stats(tree: PubSubTree) -> PubSubStats:
         revocations=registry.revocations,
         **({} if registry.histories is None else registry.histories.stats()),
     )
+
+
+def handler_path(tree: PubSubTree, kind: Kind, name: Any) -> str:
+    """Return the path of the handler of a channel or pattern; empty: it has none."""
+    registry = tree.registry
+    target = registry.names.wire(Target(kind, registry.encode(name)))
+    for one in registry.spread(target):
+        subscription = registry.subscriptions.get(one)
+        if subscription is not None and subscription.handler is not None:
+            return subscription.handler.path
+    return ""
 
 
 def sources(tree: PubSubTree) -> dict[str, list[Target]]:

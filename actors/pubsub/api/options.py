@@ -27,6 +27,7 @@ from supervisor import (
     ExponentialBackoffRetryPolicy,
     RetryPolicy,
 )
+from supervisor.checks import no_option, problems_of_seconds
 
 if TYPE_CHECKING:
     from actors.redis.cluster.cluster_pool import ClusterConnectionPool
@@ -66,8 +67,16 @@ class _Options:
     system: ActorSystem | None = None
 
     def __post_init__(self: Any) -> None:
-        if self.max_idle_seconds <= 0:
-            raise ValueError(f"max_idle_seconds must be more than 0, not {self.max_idle_seconds}")
+        times = [
+            *problems_of_seconds("max_idle_seconds", self.max_idle_seconds),
+            *problems_of_seconds("subscription_timeout", self.subscription_timeout, zero=True),
+            *problems_of_seconds("unsubscription_timeout", self.unsubscription_timeout, zero=True),
+            *problems_of_seconds("start_timeout", self.start_timeout, zero=True, optional=True),
+        ]
+        if times:
+            raise ValueError("; ".join(times))
+        if self.system is not None and not isinstance(self.system, ActorSystem):
+            raise TypeError(f"system must be an ActorSystem, or None, not {self.system!r}")
         for problem in problems_of_hooks(
             on_gap=self.on_gap, on_lagged=self.on_lagged, on_failure=self.on_failure
         ):
@@ -169,14 +178,18 @@ def constructor(
     ) -> Callable[Concatenate[Owner, Parameters], None]:
         @functools.wraps(init)
         def construct(self: Owner, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+            for name in kwargs:
+                if name not in fields:
+                    raise TypeError(no_option(type(self).__name__, name, fields))
             init(self, options(*args, **kwargs))
 
         own_self = inspect.signature(init).parameters["self"]
-        fields = inspect.signature(options).parameters.values()
         construct.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [own_self, *sorted(fields, key=place)], return_annotation="None"
+            [own_self, *sorted(fields.values(), key=place)], return_annotation="None"
         )
         return construct
+
+    fields = inspect.signature(options).parameters
 
     def place(field: inspect.Parameter) -> tuple[int, bool]:
         """Have the struct's own keywords come before those of its bases."""

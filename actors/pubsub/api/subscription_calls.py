@@ -96,7 +96,7 @@ class SubscriptionCalls:
             patience: seconds to wait instead, if that is longer, where a server refuses for the
                 moment; None: no limit.
         """
-        tree = self._session.require_open()
+        tree = self._session.require_here()
         subscriptions = await self.prepare(kind, names, handlers)
         if not subscriptions:
             return
@@ -178,7 +178,7 @@ class SubscriptionCalls:
         A server that does not acknowledge within ``timeout`` seconds is logged. With ``silent``
         acknowledgements are no messages.
         """
-        tree = self._session.require_open()
+        tree = self._session.require_here()
         registry = tree.registry
         given = [
             registry.names.wire(Target(kind, name))
@@ -213,7 +213,7 @@ class SubscriptionCalls:
         Returns:
             whether all messages were handled in time.
         """
-        tree = self._session.require_open()
+        tree = self._session.require_here()
         subscriptions = tree.registry.subscriptions
         targets = list(subscriptions)
         handlers = [one.handler for one in subscriptions.values() if one.handler is not None]

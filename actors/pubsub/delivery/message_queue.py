@@ -20,6 +20,7 @@ from actors.pubsub.model.types import LagCallback, PubSubMessage
 from actors.runtime.messages.envelopes import Envelope, Lagged
 from actors.runtime.messages.mailbox import Mailbox
 from actors.runtime.messages.overflow import MailboxSpec
+from supervisor.checks import require_loop
 
 # A reader that never has to wait would never let the event loop run. So a yield marker lies in the
 # queue after this many messages. There the reader looks at the clock, and yields if it has read
@@ -216,6 +217,8 @@ class MessageQueue:
             queue.insert(_QUANTUM, _YIELD)
 
     async def _wait(self, deadline: float | None) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            require_loop(self._loop, "the pub/sub object")
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         timer = None

@@ -17,6 +17,7 @@ import msgspec
 
 from actors.pubsub.handlers.failure_span import FailureSpan
 from supervisor import SpecError
+from supervisor.checks import problems_of_count, problems_of_seconds
 
 
 class BreakerOpenError(Exception):
@@ -50,11 +51,10 @@ class Breaker(msgspec.Struct, frozen=True):
     cooldown: float = 5.0
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.limit < 1:
-            problems.append(f"limit must be 1 or more, not {self.limit}")
-        if self.cooldown <= 0:
-            problems.append(f"cooldown must be more than 0 seconds, not {self.cooldown}")
+        problems = [
+            *problems_of_count("limit", self.limit, least=1),
+            *problems_of_seconds("cooldown", self.cooldown),
+        ]
         if problems:
             raise SpecError("breaker", problems)
 

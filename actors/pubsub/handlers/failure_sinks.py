@@ -7,9 +7,8 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from actors.pubsub.handlers.breaker import BreakerOpenError
 from actors.pubsub.handlers.failure_span import error_text, place_of
-from supervisor.log import Folder, get_logger
+from supervisor.log import Folder, exc_info, get_logger
 
 log = get_logger("mailslot.pubsub")
 
@@ -75,14 +74,12 @@ class LogSink:
         """Log ``failure``, or count it."""
         if not self._folder.is_first(kind_of(failure), failure):
             return
-        # The traceback of an open breaker would show our code only.
-        trace = None if isinstance(failure.error, BreakerOpenError) else failure.error
         log.warning(
             "handler_failed",
             handler=failure.handler,
             channel=failure.channel,
             error=error_text(failure.error),
-            exc_info=trace,
+            exc_info=exc_info(failure.error),
         )
 
     def flush(self) -> None:
@@ -91,13 +88,14 @@ class LogSink:
 
 
 def _log_count(latest: HandlerFailure, count: int) -> None:
+    place = place_of(latest.error)
     log.warning(
         "handler_failed_again",
         times=count,
         handler=latest.handler,
         channel=latest.channel,
         error=error_text(latest.error),
-        at=place_of(latest.error),
+        **({"at": place} if place else {}),
     )
 
 

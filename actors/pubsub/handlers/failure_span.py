@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from supervisor.log import users_part
+
 #: Characters of an error in a span, and of one by itself: that of a breaker contains two others.
 LONGEST_IN_SPAN: Final = 300
 _LONGEST: Final = 1000
@@ -66,8 +68,11 @@ def error_text(error: BaseException, longest: int = _LONGEST) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Return the line that raised ``error``: ``file.py:12 in function``; empty if it was built."""
-    trace = error.__traceback__
+    """Return the line that raised ``error``: ``file.py:12 in function``.
+
+    It is empty where the error was not raised by, or below, code of the user's.
+    """
+    trace = users_part(error.__traceback__)
     if trace is None:
         return ""
     while trace.tb_next is not None:

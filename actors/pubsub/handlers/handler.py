@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from actors.pubsub.handlers.batch import Batch
 from actors.pubsub.handlers.breaker import Breaker
 from actors.pubsub.handlers.failure_sinks import HandlerFailureSink
-from actors.pubsub.model.options import (
-    is_coroutine_function,
-    problems_of_bound,
-    problems_of_hooks,
-)
-from actors.pubsub.model.recover import Recover, problems_of_recover
+from actors.pubsub.model.options import is_coroutine_function, option_problems
+from actors.pubsub.model.recover import Recover
 from actors.pubsub.model.types import GapCallback, LagCallback, PubSubMessage
 from actors.runtime.actor import Actor, ActorSpec
 from actors.runtime.messages.overflow import MailboxSpec, Overflow
@@ -32,7 +28,10 @@ Around: TypeAlias = Callable[
 ]
 
 _FORMATS = ("json", "msgpack")
-_MOST_WORKERS = 1024
+_CHECKED = (
+    *("mailbox", "overflow", "concurrency", "timeout", "recover"),
+    *("on_failure", "on_gap", "on_lagged", "in_thread", "shared"),
+)
 
 
 class Handler:
@@ -180,20 +179,15 @@ class Handler:
             return [f"it must be callable, an Actor class or an ActorSpec, not {self.fn!r}"]
         if self.format not in _FORMATS:
             problems.append(f"format must be one of {', '.join(_FORMATS)}, not {self.format!r}")
-        if not 1 <= self.concurrency <= _MOST_WORKERS:
-            problems.append(f"concurrency must be 1 to {_MOST_WORKERS}, not {self.concurrency}")
+        wrong = dict(option_problems({name: getattr(self, name) for name in _CHECKED}))
         problems += self._payload_problems()
-        if self.timeout is not None and self.timeout <= 0:
-            problems.append(f"timeout must be more than 0 seconds, not {self.timeout}")
-        if self.batch is not None and not isinstance(self.batch, Batch):
-            problems.append(f"batch must be a Batch, or None, not {self.batch!r}")
-        elif self.batch is not None and self.concurrency > 1:
+        problems += wrong.values()
+        for name, kind in (("breaker", Breaker), ("batch", Batch)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                problems.append(f"{name} must be a {kind.__name__}, or None, not {value!r}")
+        if "concurrency" not in wrong and self.concurrency > 1 and self.batch is not None:
             problems.append("batches are handled one after another: concurrency must be 1")
-        problems += problems_of_bound(self.mailbox, self.overflow)
-        problems += problems_of_recover(self.recover)
-        problems += problems_of_hooks(
-            on_failure=self.on_failure, on_gap=self.on_gap, on_lagged=self.on_lagged
-        )
         if self.is_actor:
             return problems + self._actor_problems()
         problems += self._signature_problems()
@@ -226,7 +220,9 @@ class Handler:
 
     def _actor_problems(self) -> list[str]:
         problems = []
-        if self.concurrency > 1:
+        if (problem := _constructor_problem(self.fn)) is not None:
+            problems.append(problem)
+        if self.concurrency != 1:
             problems.append("an actor handles one message at a time: concurrency must be 1")
         if self.batch is not None:
             problems.append("an actor handles one message at a time: batch is for functions")
@@ -275,3 +271,16 @@ def name_of(fn: Any) -> str:
     """Return how log lines and failures name a function, an Actor class or an ActorSpec."""
     fn = fn.actor if isinstance(fn, ActorSpec) else fn
     return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def _constructor_problem(actor: Any) -> str | None:
+    """Return why no instance of ``actor``, an Actor class or a spec, can be made."""
+    spec = actor if isinstance(actor, ActorSpec) else ActorSpec(actor)
+    try:
+        inspect.signature(spec.actor).bind(*spec.args, **(spec.kwargs or {}))
+    except TypeError as error:
+        name = getattr(spec.actor, "__qualname__", "Actor")
+        return f"its constructor: {error}; give arguments as ActorSpec({name}, (...))"
+    except ValueError:  # some built-ins have no signature
+        pass
+    return None

@@ -22,6 +22,7 @@ from actors.redis.exceptions import ConnectionError  # noqa: A004
 from actors.redis.wire.patience import Patience
 from actors.runtime.system import ActorSystem, current_system
 from supervisor import Crashed
+from supervisor.checks import require_loop
 
 _numbers = itertools.count(1)
 
@@ -84,6 +85,13 @@ class Session:
         if self.state is State.CLOSED or self.tree is None:
             raise ConnectionError("this pubsub is closed: make a new one with client.pubsub()")
         return self.tree
+
+    def require_here(self) -> PubSubTree:
+        """As :meth:`require_open`, for calls that wait: they run in the loop of the tree."""
+        tree = self.require_open()
+        if asyncio.get_running_loop() is not tree.system.loop:
+            require_loop(tree.system.loop, f"the pub/sub object {tree.name}")
+        return tree
 
     async def open(
         self,

@@ -23,6 +23,10 @@ def names_in(option: str, given: Any) -> list[Any]:
     """
     if given is None:
         return []
+    if isinstance(given, Mapping) and any(value is not None for value in given.values()):
+        raise TypeError(
+            f"{option} takes names alone: handlers by name belong into {option[:-1]}_handlers"
+        )
     names = [given] if isinstance(given, _ONE_NAME) else given
     if not isinstance(names, Iterable):
         raise TypeError(

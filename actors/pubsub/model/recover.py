@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from supervisor import SpecError
+from supervisor.checks import is_number
 
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
 
@@ -41,7 +42,7 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         problems = []
-        if not _is_number(self.patience) or not self.patience >= 0:
+        if not is_number(self.patience) or not self.patience >= 0:
             problems.append(f"patience must be seconds, 0 or more, not {self.patience!r}")
         if not _is_beginning(self.since):
             problems.append(
@@ -92,10 +93,6 @@ def as_recover(own: Recover | bool | None, default: Recover | bool | None) -> Re
     return chosen
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_beginning(since: Any) -> bool:
     if isinstance(since, timedelta):
         return since >= timedelta()
@@ -103,4 +100,4 @@ def _is_beginning(since: Any) -> bool:
         since = since.decode("ascii", "replace")
     if isinstance(since, str):
         return since in ("now", "all") or _ID.fullmatch(since) is not None
-    return _is_number(since) and since >= 0
+    return is_number(since) and since >= 0

@@ -109,6 +109,7 @@ class Reconciler:
         if self.subscribers.get(subscriber.node) is not subscriber:
             return
         del self.subscribers[subscriber.node]
+        self.registry.received += subscriber.received
         last = subscriber.connection.proof
         heard = last if proven_at is None else min(proven_at, last)
         proof = self._placement.complete(subscriber.node, heard)

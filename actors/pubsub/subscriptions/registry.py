@@ -154,6 +154,7 @@ class SubscriptionRegistry:
         nodes: the nodes on each of which every name is subscribed, with their addresses; None:
             each name is one target, wherever it is live.
         shed: the messages dropped at the bounds of the iterator's queue and of handlers' mailboxes.
+        received: messages received on the connections that have ended.
         gaps: gaps reported so far.
         reconnects: connections that had to be replaced so far.
         revocations: subscriptions that a server took away by itself so far.
@@ -187,6 +188,7 @@ class SubscriptionRegistry:
         self.on_gap: GapCallback | None = None
         self.encoding = encoding
         self.decode = decode
+        self.received = 0
         self.gaps = 0
         self.reconnects = 0
         self.revocations = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actors.redis.exceptions import DataError, NoScriptError, ReplicationError, ResponseError
 from actors.redis.history.history import History
@@ -60,8 +60,17 @@ def check_acknowledged(id: str | bytes, acknowledged: int | Exception, replicas:
     ) from (acknowledged if isinstance(acknowledged, Exception) else None)
 
 
+def check_history(history: Any) -> None:
+    """Raise TypeError if ``history`` is no History."""
+    if not isinstance(history, History):
+        raise TypeError(
+            f"history must be a History, as History(maxlen=10_000), or None, not {history!r}"
+        )
+
+
 def refuse_replicas(history: History, where: str) -> None:
-    """Raise DataError if ``history`` asks for replicas."""
+    """Raise DataError if ``history`` asks for replicas, and TypeError if it is no History."""
+    check_history(history)
     if history.replicas:
         raise DataError(
             f"{where} cannot wait for replicas, because the wait holds up the other commands: use "

@@ -8,7 +8,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, AnyStr, Generic, Self, overload
 
-from actors.redis.clients.appending import check_acknowledged, refuse_replicas, run_script
+from actors.redis.clients.appending import (
+    check_acknowledged,
+    check_history,
+    refuse_replicas,
+    run_script,
+)
 from actors.redis.clients.message_batches import MessageBatch, in_batches
 from actors.redis.clients.payloads import Payload, encoded
 from actors.redis.clients.pipeline import Pipeline, raise_first
@@ -146,6 +151,7 @@ class BaseClient(ABC, Generic[AnyStr]):
     async def _append(
         self, publish: str, channel: str | bytes, message: Payload, history: History
     ) -> AnyStr:
+        check_history(history)
         args = self._append_command(publish, channel, message, history)
         if not history.replicas:
             return self._entry_id(await run_script(self._execute, args, blind=self.noreply))
@@ -211,7 +217,7 @@ class BaseClient(ABC, Generic[AnyStr]):
             DataError: a message cannot be encoded, so that nothing of its batch is sent; a channel
                 cannot have a history; or ``history`` asks for replicas, for which
                 publish() and spublish() can wait.
-            TypeError: ``messages`` are no pairs, but names or texts.
+            TypeError: ``messages`` are no pairs of channel and message.
         """
         name = "SPUBLISH" if sharded else "PUBLISH"
         send = self._counts_of if history is None else partial(self._ids_of, history=history)

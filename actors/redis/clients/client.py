@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, AnyStr
+from typing import Any, AnyStr, Final
 
 from actors.redis.clients.base_client import BaseClient
+from actors.redis.exceptions import AskError, MovedError
 from actors.redis.pools.connection_pool import ConnectionPool
 from actors.redis.shared.blocking_commands import execute_alone, execute_on_replicas
 from actors.redis.shared.command_kinds import blocking_seconds
 from actors.redis.shared.transaction import in_transaction, results_of
 from actors.redis.wire.resp import Argument, pack, words
+
+_REDIRECTS: Final = frozenset((AskError, MovedError))
+_OF_A_CLUSTER: Final = "the server is a node of a cluster: use RedisCluster instead of Redis"
 
 
 class RedisClient(BaseClient[AnyStr]):
@@ -53,7 +57,11 @@ class RedisClient(BaseClient[AnyStr]):
             await self.retry_policy.call_with_retries(shared.connect)
         if self.noreply:
             return await shared.post(command)
-        return self._decoded(await shared.submit(command))
+        try:
+            return self._decoded(await shared.submit(command))
+        except AskError as error:  # MovedError is one, too
+            error.add_note(_OF_A_CLUSTER)
+            raise
 
     async def _execute_all(
         self, commands: list[tuple[Argument, ...]], *, transaction: bool = False
@@ -71,6 +79,10 @@ class RedisClient(BaseClient[AnyStr]):
             await shared.post(*packed)
             return [None] * len(commands)
         replies = await shared.submit_batch(packed)
+        if not _REDIRECTS.isdisjoint(map(type, replies)):
+            for reply in replies:
+                if isinstance(reply, AskError):
+                    reply.add_note(_OF_A_CLUSTER)
         return results_of(replies) if transaction else replies
 
     async def _query(self, *args: Argument) -> Any:

@@ -24,6 +24,7 @@ from actors.redis.config.tls import CertReqs, make_ssl_context
 from actors.redis.config.url import SSL_OPTIONS
 from actors.redis.exceptions import ConnectionError  # noqa: A004 - for the default policy
 from actors.redis.pools.connection_pool import ConnectionPool
+from supervisor.checks import no_option
 from supervisor.model.retry_policy import ConstantRetryPolicy, RetryPolicy
 
 #: The retry policy of a client that is given none.
@@ -177,8 +178,9 @@ def complete(options: ClientOptions) -> dict[str, Any]:
         TypeError: there is no such option.
         NotImplementedError: ``cache`` or ``type_adapter`` is not None.
     """
-    if unknown := options.keys() - CLIENT_DEFAULTS.keys():
-        raise TypeError(f"a client has no option {', '.join(map(repr, sorted(unknown)))}")
+    for name in options:
+        if name not in CLIENT_DEFAULTS:
+            raise TypeError(no_option("a client", name, CLIENT_DEFAULTS))
     refuse_unsupported(options)
     return {**CLIENT_DEFAULTS, **options}
 

@@ -21,6 +21,7 @@ from actors.redis.exceptions import (
     TryAgainError,
 )
 from actors.redis.topology.model import AddressRemap
+from supervisor.checks import no_option
 from supervisor.model.retry_policy import (
     CompositeRetryPolicy,
     ConstantRetryPolicy,
@@ -118,7 +119,7 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
                 reason = _NOT_OF_CLUSTERS[name]
                 raise ValueError(f"{name} is {options[name]!r}: {reason}; leave it out")
         elif name not in CLUSTER_CLIENT_DEFAULTS:
-            raise TypeError(f"a cluster's client has no option {name!r}")
+            raise TypeError(no_option("a cluster's client", name, CLUSTER_CLIENT_DEFAULTS))
     return {**CLUSTER_CLIENT_DEFAULTS, **options}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
@@ -20,22 +21,24 @@ _PIECE: Final = 20
 #: The types of most messages, which need no encoding.
 _TEXTS: Final = frozenset((str, bytes))
 _message: Final = itemgetter(1)
+_TAKES: Final = "publish_many takes pairs of channel and message"
 
 
 def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[MessageBatch]:
     """Yield ``messages``, encoded, in batches; the next ones are taken when a batch is asked for.
 
     Raises:
-        TypeError: ``messages`` are no pairs, but names or texts.
+        TypeError: ``messages`` are no pairs of channel and message.
         DataError: a message of the batch cannot be encoded.
     """
+    if not isinstance(messages, Iterable):
+        cure = "; collect them into a list first" if isinstance(messages, AsyncIterable) else ""
+        raise TypeError(f"{_TAKES} from an iterable, not from {messages!r}{cure}")
     rest = iter(messages)
     batch: MessageBatch = []
     size = 0
     while piece := list(islice(rest, _PIECE)):
-        if isinstance(piece[0], str | bytes):
-            # A text of two characters would pass as a pair.
-            raise TypeError(f"publish_many takes pairs of channel and message, not {piece[0]!r}")
+        _check(piece)
         if not _TEXTS.issuperset(map(type, map(_message, piece))):
             piece = [(channel, encoded(message)) for channel, message in piece]
         batch += cast(MessageBatch, piece)
@@ -45,6 +48,16 @@ def in_batches(messages: Iterable[tuple[str | bytes, Payload]]) -> Iterator[Mess
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _check(piece: Sequence[Any]) -> None:
+    """Raise TypeError for the first of ``piece`` that is no pair."""
+    with suppress(TypeError):  # what has no length is no pair
+        # A text of two characters would pass as a pair.
+        if set(map(len, piece)) == {2} and _TEXTS.isdisjoint(map(type, piece)):
+            return
+    wrong = next(one for one in piece if not isinstance(one, tuple | list) or len(one) != 2)
+    raise TypeError(f"{_TAKES}, not {wrong!r}")
 
 
 def _size(piece: Iterable[tuple[Any, Any]]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -33,6 +34,7 @@ from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.topology.model import Address, AddressRemap, Topology
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
+from supervisor.checks import require_loop
 
 _MAX_CONNECTIONS: Final = 32
 
@@ -95,7 +97,7 @@ class ClusterConnectionPool:
     ) -> None:
         self.timeout = one_timeout(timeout, pool_timeout)
         self.startup_nodes = startup_locations(startup_nodes, host, port)
-        self.settings = ConnectionSettings(location=self.startup_nodes[0], **options)
+        self.settings = ConnectionSettings.of(self.startup_nodes[0], options)
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
         self.max_connections_per_node = max_connections_per_node
         self.read_from_replicas = read_from_replicas
@@ -315,6 +317,8 @@ class ClusterConnectionPool:
                 f"{self!r} is used outside of its context: "
                 "do so inside `async with client:` or `async with pool:`"
             )
+        if asyncio.get_running_loop() is not self._loop:
+            require_loop(self._loop, "the cluster's client")
         return self._session
 
     # --- The context ------------------------------------------------------------------------------
@@ -323,6 +327,7 @@ class ClusterConnectionPool:
         self._entries += 1
         try:
             if self._session is None:
+                self._loop = asyncio.get_running_loop()
                 self._session = self._new_session()
             await self._session.load()
         except BaseException:

@@ -34,6 +34,8 @@ def startup_locations(
         ValueError: a startup node has no host or port, or ``startup_nodes`` has no node and there
             is no ``host``.
     """
+    if isinstance(startup_nodes, str) or not isinstance(startup_nodes or (), Iterable):
+        raise ValueError(f"startup_nodes must be a list of nodes, not {startup_nodes!r}")
     locations = [_location(node) for node in startup_nodes or ()]
     if startup_nodes is not None and not locations and host is None:
         raise ValueError("startup_nodes has no node: give one at least, or a host")

@@ -7,10 +7,11 @@ import codecs
 import ssl as tls
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Self, TypedDict
 
 from actors.redis.config.credentials import AbstractCredentialProvider, UserPass
 from actors.redis.config.locations import Location, TCPLocation, UnixDomainSocketLocation
+from supervisor.checks import is_number, is_whole, no_option
 
 #: The default location of a server.
 DEFAULT_LOCATION: Final = TCPLocation("localhost", 6379)
@@ -92,6 +93,14 @@ class ConnectionSettings:
     #: Socket options of level IPPROTO_TCP; the defaults are 60 s idle, 15 s between 4 probes.
     socket_keepalive_options: Mapping[int, int | bytes] | None = None
 
+    @classmethod
+    def of(cls, location: Location, options: Mapping[str, Any]) -> Self:
+        """Return the settings of ``location`` with ``options``; TypeError for an unknown one."""
+        for name in options:
+            if name not in cls.__dataclass_fields__:
+                raise TypeError(no_option("a client", name, cls.__dataclass_fields__))
+        return cls(location=location, **options)
+
     def __post_init__(self) -> None:
         problems = [
             *_problems_of_place(self.location, self.ssl_context),
@@ -99,7 +108,7 @@ class ConnectionSettings:
                 connect_timeout=self.connect_timeout, stream_timeout=self.stream_timeout
             ),
         ]
-        if self.db is not None and not (_is_int(self.db) and self.db >= 0):
+        if self.db is not None and not (is_whole(self.db) and self.db >= 0):
             problems.append(f"db must be a number, 0 or more, not {self.db!r}")
         if not hasattr(self.credential_provider or self, "get_credentials"):
             problems.append(
@@ -142,8 +151,7 @@ def problems_of_seconds(**values: Any) -> list[str]:
     return [
         f"{name} must be more than 0 seconds, or None for no limit, not {value!r}"
         for name, value in values.items()
-        if value is not None
-        and not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
+        if value is not None and not (is_number(value) and value > 0)
     ]
 
 
@@ -152,7 +160,7 @@ def check_limits(
 ) -> None:
     """Raise ValueError for limits of a pool that have no meaning."""
     problems = problems_of_seconds(timeout=timeout, max_idle_time=max_idle_time)
-    if not (_is_int(max_connections) and max_connections >= 1):
+    if not (is_whole(max_connections) and max_connections >= 1):
         problems.append(f"max_connections must be 1 or more, not {max_connections!r}")
     if problems:
         raise ValueError("; ".join(problems))
@@ -175,7 +183,7 @@ def _problems_of_place(location: Any, ssl_context: Any) -> Iterator[str]:
         case TCPLocation(host=host, port=port):
             if not isinstance(host, str) or not host:
                 yield f"host must be a name or an address, as str, not {host!r}"
-            if not (_is_int(port) and 0 < port < 65536):
+            if not (is_whole(port) and 0 < port < 65536):
                 yield f"port must be a number from 1 to 65535, not {port!r}"
         case UnixDomainSocketLocation(path=path):
             if not isinstance(path, str) or not path:
@@ -201,10 +209,6 @@ def _problems_of_encoding(encoding: Any) -> Iterator[str]:
     if not contains_ascii:
         # Command names in this encoding would not be the bytes that servers know.
         yield f"encoding {encoding!r} does not contain ASCII: use utf-8 or latin-1, for instance"
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _printable(name: str) -> bool:

@@ -65,6 +65,10 @@ SSL_OPTIONS: Final[Mapping[str, Parser]] = {
 }
 
 
+#: Options that other libraries take in a URL, and this one as arguments.
+_ARGUMENTS: Final = ("decode_responses", "retry_policy")
+
+
 class ParsedURL(msgspec.Struct, frozen=True):
     """The content of a URL."""
 
@@ -93,7 +97,10 @@ def parse_url(
 
     Raises:
         ValueError: says what is wrong and what is allowed, never the password.
+        TypeError: ``url`` is no str.
     """
+    if not isinstance(url, str):
+        raise TypeError(f"the URL must be a str, not {type(url).__name__}")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -146,6 +153,8 @@ def _unknown(name: str, allowed: Iterable[str]) -> str:
     cure = f"use any of {', '.join(sorted(allowed))}"
     if name in SSL_OPTIONS:
         return f"unknown URL option {name!r} (of rediss:// and valkeys:// only): {cure}"
+    if name in _ARGUMENTS:
+        return f"{name!r} is no URL option, but an argument: from_url(url, {name}=...)"
     if get_close_matches(name, allowed, cutoff=0.7):
         return f"unknown URL option {name!r}: {cure}"
     return (

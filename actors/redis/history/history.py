@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from supervisor import SpecError
+from supervisor.checks import is_number, is_whole
 
 # Some three hundred years: the script counts milliseconds in numbers that are exact so far.
 _LONGEST: Final = 10**10
@@ -36,7 +37,7 @@ class History(msgspec.Struct, frozen=True):
         if self.maxlen is None:
             if self.max_age is None:
                 problems.append("maxlen and max_age are both None: one of them bounds the history")
-        elif not _is_whole(self.maxlen):
+        elif not is_whole(self.maxlen):
             problems.append(f"maxlen must be a whole number or None, not {self.maxlen!r}")
         elif not 1 <= self.maxlen < 2**63:
             problems.append(f"maxlen must be from 1 to 2**63 - 1, not {self.maxlen}")
@@ -44,16 +45,11 @@ class History(msgspec.Struct, frozen=True):
             problems.append(
                 f"max_age must be None or seconds from 0.001 to {_LONGEST}, not {self.max_age!r}"
             )
-        if not _is_whole(self.replicas) or self.replicas < 0:
+        if not is_whole(self.replicas) or self.replicas < 0:
             problems.append(f"replicas must be a whole number, 0 or more, not {self.replicas!r}")
         if problems:
             raise SpecError("history", problems)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_duration(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0.001 <= value <= _LONGEST  # type: ignore[operator]
+def _is_duration(value: Any) -> bool:
+    return is_number(value) and 0.001 <= value <= _LONGEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -23,6 +24,7 @@ from actors.redis.pools.places import Limits
 from actors.redis.shared.shared_connection import SharedConnection
 from actors.redis.wire.connect_progress import ConnectProgress
 from actors.redis.wire.connection import Connection
+from supervisor.checks import require_loop
 
 _MAX_CONNECTIONS: Final = 64
 
@@ -67,7 +69,7 @@ class ConnectionPool:
         if location is None:
             location = TCPLocation(host or DEFAULT_LOCATION.host, port or DEFAULT_LOCATION.port)
         self.timeout = one_timeout(timeout, pool_timeout)
-        self.settings = ConnectionSettings(location=location, **options)
+        self.settings = ConnectionSettings.of(location, options)
         self.connection_class = connection_class
         self.max_connections = _MAX_CONNECTIONS if max_connections is None else max_connections
         self.max_idle_time = max_idle_time
@@ -134,7 +136,10 @@ class ConnectionPool:
 
     def shared(self) -> SharedConnection:
         """Return the connection that commands share; RuntimeError if the pool was not entered."""
-        return self._shared or self._entered().shared(self.location)
+        shared = self._shared
+        if shared is None or asyncio.get_running_loop() is not self._loop:
+            return self._entered().shared(self.location)
+        return shared
 
     async def acquire(self) -> Connection:
         """Return a connection that nobody else uses until :meth:`release`.
@@ -180,6 +185,7 @@ class ConnectionPool:
                 f"{type(self).__name__} of {self.location} is used outside of its context: "
                 "do so inside `async with client:` or `async with pool:`"
             )
+        require_loop(self._loop, f"the client of {self.location}")
         return self._connections
 
     # --- The context ------------------------------------------------------------------------------
@@ -192,6 +198,7 @@ class ConnectionPool:
                 timeout=self.timeout,
                 max_idle_time=self.max_idle_time,
             )
+            self._loop = asyncio.get_running_loop()
             self._connections = Connections(self.connection_class, self.settings, limits)
             self._shared = self._connections.shared(self.location)
         return self

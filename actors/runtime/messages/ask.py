@@ -15,6 +15,7 @@ import msgspec
 from actors.runtime.messages.envelopes import CellHost, Envelope
 from actors.runtime.messages.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 from supervisor import Clock, Timer
+from supervisor.checks import is_number
 
 _TICK = 0.02
 # A timeout of more than a thousand ticks is rounded up by up to a thousandth.
@@ -95,7 +96,8 @@ class Deferred:
 def ending(cell: CellHost, error: BaseException | None) -> ActorError:
     """Return the asker's error: the actor crashed with ``error``, or stopped."""
     if error is None or cell.is_kill(error):
-        return ActorStopped(f"{cell.path} stopped before it answered")
+        how = "" if cell.ended is None else f" ({cell.ended})"
+        return ActorStopped(f"{cell.path} stopped before it answered{how}")
     failure = ActorCrashed(f"{cell.path} crashed before it answered: {error!r}")
     failure.__cause__ = error
     return failure
@@ -128,8 +130,8 @@ class TimeoutWheel:
             return self._unlimited
         try:
             tick = int((self._time() + timeout) / _TICK) + 1
-        except (OverflowError, ValueError):
-            if timeout > 0:
+        except (OverflowError, ValueError, TypeError):
+            if is_number(timeout) and timeout > 0:
                 return self.add(future, None)
             raise ValueError(
                 f"timeout must be seconds, or None for as long as the actor lives, not {timeout!r}"

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, Self
 
+from supervisor import ExitReason
+
 __all__ = ["Envelope", "Lagged", "call_hook"]
 
 
@@ -18,6 +20,7 @@ class CellHost(Protocol):
     receive_is_async: bool
     asking: Any
     processed: int
+    ended: ExitReason | None
 
     def is_kill(self, error: BaseException) -> bool: ...
     def request_stop(self, *, drain: bool) -> None: ...

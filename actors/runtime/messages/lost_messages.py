@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from supervisor.log import Throttle, get_logger
+from supervisor.log import Throttle, exc_info, get_logger
 
 log = get_logger("mailslot.actors")
 
@@ -96,5 +96,5 @@ class LogFailures:
                 path=failure.path,
                 error=repr(failure.error),
                 suppressed=suppressed,
-                exc_info=failure.error,
+                exc_info=exc_info(failure.error),
             )

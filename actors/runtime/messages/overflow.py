@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from actors.runtime.messages.envelopes import Envelope, Lagged
 from supervisor import SpecError
+from supervisor.checks import problems_of_count
 
 #: The bound of a mailbox by default.
 DEFAULT_CAPACITY = 16_384
@@ -40,11 +42,7 @@ class MailboxSpec(msgspec.Struct, frozen=True):
     overflow: Overflow | str = Overflow.FAIL
 
     def __post_init__(self) -> None:
-        problems = []
-        if isinstance(self.capacity, bool) or not isinstance(self.capacity, int):
-            problems.append(f"capacity must be a whole number, not {self.capacity!r}")
-        elif self.capacity < 1:
-            problems.append(f"capacity must be 1 or more, not {self.capacity}")
+        problems = list(problems_of_count("capacity", self.capacity, least=1))
         overflow = _POLICIES.get(self.overflow)
         if overflow is None:
             problems.append(f"overflow must be one of {', '.join(_POLICIES)}: {self.overflow!r}")
@@ -61,6 +59,15 @@ def as_mailbox_spec(value: MailboxSpec | int | None) -> MailboxSpec:
     if value is None:
         return _DEFAULT
     return value if isinstance(value, MailboxSpec) else MailboxSpec(value)
+
+
+def problems_of_mailbox(mailbox: Any) -> Sequence[str]:
+    """Return what is wrong with ``mailbox``, a spec, a capacity or None."""
+    try:
+        as_mailbox_spec(mailbox)
+    except SpecError as error:
+        return [f"mailbox: {problem}" for problem in error.problems]
+    return ()
 
 
 def shed(queue: deque[Any], limit: int, path: str, *, newest: bool) -> int:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from importlib.metadata import version
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -24,13 +25,20 @@ from supervisor.log import printable
 
 app = typer.Typer(
     name="mailslot",
-    help="Run, check and watch workers that consume Redis and Valkey Pub/Sub.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 
 T = TypeVar("T")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"mailslot {version('mailslot')}")  # noqa: T201
+        raise typer.Exit
+
+
 Url = Annotated[str, typer.Argument(help="The URL of a server, or of a node of a cluster.")]
 Cluster = Annotated[bool, typer.Option("--cluster", help="The URL is a cluster's.")]
 Target = Annotated[
@@ -38,8 +46,21 @@ Target = Annotated[
 ]
 
 
+@app.callback()
+def mailslot(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Run, check and watch workers that consume Redis and Valkey Pub/Sub."""
+
+
 @app.command()
 def run(
+    context: typer.Context,
     target: Target,
     url: Annotated[
         str | None, typer.Option(help="The URL of the broker, instead of the app's own.")
@@ -102,6 +123,9 @@ def run(
 
     if log_format not in logs.FORMATS:
         raise typer.BadParameter(f"--log-format is {' or '.join(logs.FORMATS)}: {log_format!r}")
+    source = context.get_parameter_source("http_token")
+    if http is None and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter("--http-token is for the port of --http: give that, too")
     if embedded and url is not None:
         raise typer.BadParameter("--embedded starts a server: leave out --url")
     options = RunOptions(
@@ -124,7 +148,10 @@ def run(
 
 @app.command()
 def check(target: Target) -> int:
-    """Check a worker without connecting: list what it consumes, or all of its problems."""
+    """List what a worker consumes, or its problems.
+
+    Nothing connects.
+    """
 
     def checked() -> int:
         worker = load(target)
@@ -144,7 +171,10 @@ def docs(
     target: Target,
     format: Annotated[str, typer.Option(help="The format of the document: yaml or json.")] = "yaml",
 ) -> int:
-    """Print what a worker consumes as an AsyncAPI 3 document, without connecting."""
+    """Print the AsyncAPI document of a worker.
+
+    The document says what the worker consumes, in AsyncAPI 3. Nothing connects.
+    """
     from actors.worker.cli.docs import FORMATS, print_document  # noqa: PLC0415
 
     if format not in FORMATS:
@@ -170,7 +200,7 @@ def tail(
     ] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
 ) -> int:
-    """Print messages as they arrive; gaps go to stderr."""
+    """Print messages as they arrive, and gaps to stderr."""
     from actors.worker.cli.tail import Tail, print_messages  # noqa: PLC0415
 
     if pattern and shard:
@@ -197,7 +227,10 @@ def publish(
         ),
     ] = None,
 ) -> int:
-    """Publish a message; print how many subscribers received it, or its id in the history."""
+    """Publish a message.
+
+    Print how many subscribers received it, or its id in the history.
+    """
     from actors.worker.cli.tail import publish_message  # noqa: PLC0415
 
     kept = None if history is None else _parsed(parsed_history, history, "--history: ")
@@ -216,7 +249,10 @@ def top(
     ] = "127.0.0.1:8080",
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 1.0,
 ) -> int:
-    """Watch a running worker: its tree, rates, mailboxes, restarts, gaps and failures."""
+    """Watch a running worker in the terminal.
+
+    Its tree, rates, mailboxes, restarts, gaps and failures.
+    """
     from actors.worker.cli.top import run_top  # noqa: PLC0415
     from actors.worker.http.hosts import parse_address  # noqa: PLC0415
 
@@ -238,7 +274,10 @@ def fleet(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second.")] = False,
 ) -> int:
-    """Show a fleet: its view, its members, who owns what, rates and waiting messages."""
+    """Show a fleet, or have a member leave it.
+
+    Its view, its members, who owns what, rates and waiting messages.
+    """
     from actors.worker.cli.fleet import FleetLook, look_at_fleet  # noqa: PLC0415
 
     if drain is not None and watch:

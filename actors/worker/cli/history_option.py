@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from typer.core import TyperCommand
@@ -23,10 +24,9 @@ def with_number(args: list[str]) -> list[str]:
     """Return ``args``, in which each ``--history`` without a number has the default number."""
     end = args.index("--") if "--" in args else len(args)
     given = args[:end]
-    following = [*given[1:], ""]
     return [
         f"{_OPTION}={History().maxlen}" if word == _OPTION and not after.isdecimal() else word
-        for word, after in zip(given, following, strict=True)
+        for word, after in zip_longest(given, given[1:], fillvalue="")
     ] + args[end:]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.pubsub.model.types import Gap, PubSubMessage
+from actors.redis.exceptions import DataError
 from actors.redis.history.history import History
 from actors.worker.cli.say import say
 from actors.worker.observe.snapshot import as_text
@@ -35,6 +36,8 @@ class Tail(msgspec.Struct, frozen=True):
 
 async def print_messages(tail: Tail) -> int:
     """Print messages until ``count`` is reached; return the exit code."""
+    if not tail.pattern and any("*" in name for name in tail.names):
+        say("a name with * is one channel here: --pattern subscribes to all that match")
     started = False
     try:
         async with AsyncExitStack() as stack:
@@ -116,6 +119,9 @@ async def publish_message(
         async with _client(url, cluster) as client, asyncio.timeout(10):
             send = client.spublish if shard else client.publish
             print(await send(channel, payload, history=history))  # noqa: T201
+    except DataError as error:
+        say(str(error))
+        return ExitCode.USAGE
     except Exception as error:
         say(one_sentence(error))
         return exit_code(error, started=False)

@@ -77,9 +77,8 @@ class Look(msgspec.Struct, frozen=True):
     def gaps(self, row: Row | None = None) -> list[GapNote]:
         """Return the latest gaps, newest first, of one handler or of all."""
         gaps = [gap for one in self._of(row) for gap in one.recent_gaps]
-        if row is not None:  # a handler's name in the tree is made from the name of its channel
-            name = row.handler.name.partition("~")[0]
-            gaps = [gap for gap in gaps if (gap.name.replace("/", "_") or "_") == name]
+        if row is not None:
+            gaps = [gap for gap in gaps if gap.path == row.handler.path]
         return sorted(gaps, key=lambda gap: -gap.until)
 
     def failures(self, row: Row | None = None) -> list[FailureNote]:

@@ -52,6 +52,8 @@ class Registry(Generic[C]):
         self._context = context
         self._context_type = context_type
         self._declaration_problems: list[str] = []
+        # While it runs, a declaration comes too late.
+        self._runs = False
 
     # -- the context -------------------------------------------------------------------------------
 
@@ -98,6 +100,7 @@ class Registry(Generic[C]):
         """Handle messages; ``kind`` is channel, pattern or shard_channel."""
 
         def declare(fn: H) -> H:
+            self._check_in_time(f"{kind} {name!r}")
             self.routes.append(Route(kind, name, fn, options))
             return fn
 
@@ -149,6 +152,7 @@ class Registry(Generic[C]):
         """
         if handler is None:
             return lambda fn: self.channels(names, fn, kind=kind, **options)
+        self._check_in_time(f"{kind}s")
         self.groups.append(group(kind, names, handler, options))
         return handler
 
@@ -175,13 +179,14 @@ class Registry(Generic[C]):
         """
         if actor is None:
             return lambda given: self.actor(given, *args, once=once, **options)
+        self._check_in_time(f"actor {actor!r}")
         if isinstance(actor, ActorSpec) or is_actor_class(actor):
             try:
                 spec = ActorSpec.of(actor, args, options)
                 if once:
                     self.single_actors[len(self.actors)] = actor_name(spec)
                 self.actors.append(spec)
-            except TypeError as error:
+            except (TypeError, SpecError) as error:
                 self._declaration_problems.append(f"actor {actor!r}: {error}")
         else:
             self._declaration_problems.append(
@@ -218,8 +223,16 @@ class Registry(Generic[C]):
 
     def middleware(self, middleware: F) -> F:
         """Put ``async (message, next)`` around every handler; the first one is outermost."""
+        self._check_in_time("middleware")
         self.middlewares.append(cast(Middleware, middleware))
         return middleware
+
+    def _check_in_time(self, what: str) -> None:
+        if self._runs:
+            raise RuntimeError(
+                f"{what}: worker {self.name!r} runs already: declare before it starts, or let"
+                " @app.channels() take a function that finds names at the start"
+            )
 
     def actors_of(self, has: Callable[[str], bool]) -> list[ActorSpec]:
         """Return the actors of this process; ``has`` says which names fall to it."""

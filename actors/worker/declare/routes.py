@@ -10,9 +10,9 @@ import msgspec
 
 from actors.pubsub.handlers.handler import Handler, name_of
 from actors.pubsub.model.names import encode_name
+from actors.pubsub.model.options import option_problems
 from actors.pubsub.model.types import Kind
 from actors.runtime.actor import Actor, ActorSpec
-from actors.worker.declare.checks import option_problems
 from actors.worker.declare.handler_build import HandlerBuilder
 from actors.worker.declare.signature import Binding, bind, wants_context
 from supervisor import SpecError
@@ -72,8 +72,9 @@ class Route(msgspec.Struct, frozen=True):
     def _option_problems(self, context: type | None) -> list[str]:
         wrong = dict(option_problems(self.options))
         # The Handler checks the other options; it would refuse a key without a concurrency.
-        left_out = {*wrong, "key"} if "concurrency" in wrong else wrong.keys()
-        good = {name: value for name, value in self.options.items() if name not in left_out}
+        good = {name: value for name, value in self.options.items() if name not in wrong}
+        if "concurrency" in wrong and "key" in good:
+            good["concurrency"] = 2
         found = list(wrong.values())
         route = msgspec.structs.replace(self, options=good)
         if problems := route.binding(context).problems:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
-from actors.worker.http.answer import Answer, Receive, Request, Route, Scope, Send
+from actors.worker.http.answer import Answer, Request, Route, Scope
 from supervisor.log import get_logger
 
 log = get_logger("mailslot.worker")
@@ -24,7 +24,8 @@ class Application:
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Any: every framework has types of its own for these three.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer the request of ``scope``; a websocket is refused.
 
         Raises:
@@ -43,6 +44,9 @@ class Application:
         path = _path_below_mount(scope)
         route = self._routes.get(path)
         allowed = _ALLOWED if route is None else route.allowed
+        if scope["method"] == "POST" and route is None and path.startswith("/actions/"):
+            known = " ".join(path for path, one in self._routes.items() if one.method == "POST")
+            return Answer(f"no such action; there is {known}\n".encode(), status=404)
         if scope["method"] not in allowed:
             text = f"only {' and '.join(allowed)}\n"
             return Answer(text.encode(), status=405, headers={"allow": ", ".join(allowed)})

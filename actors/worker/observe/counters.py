@@ -40,6 +40,7 @@ class Counters:
         failed: failures of each handler.
         over: the seconds without a failure after which a handler's failures are past.
         times: what measures each handler, by path.
+        path_of: returns the path of the handler that a gap is reported to; empty: nobody knows.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Counters:
         self.over = 60.0
         self.times: MutableMapping[str, HandlingTimes] = WeakValueDictionary()
         self.gaps = 0
+        self.path_of: Callable[[Gap], str] = lambda _gap: ""
         self.restarts = 0
         self.recent_gaps: deque[GapNote] = deque(maxlen=_RECENT)
         # By path: the failures of each handler since it had a pause of ``over`` seconds.
@@ -147,7 +149,8 @@ class Counters:
         def counted(gap: Gap) -> Any:
             self.gaps += 1
             kind, name, reason = gap.kind.value, as_text(gap.name), gap.reason[:_LONGEST]
-            self.recent_gaps.append(GapNote(kind, name, gap.since, gap.until, reason))
+            path = self.path_of(gap)
+            self.recent_gaps.append(GapNote(kind, name, gap.since, gap.until, reason, path))
             return None if hook is None else hook(gap)
 
         return counted

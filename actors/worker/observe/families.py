@@ -138,10 +138,10 @@ def _of_handlers(snapshots: Iterable[Snapshot]) -> Iterator[Family]:
         most = [(key, max(getattr(one, name) for one in same)) for key, same in handlers]
         yield _gauge(metric, text, labels, most)
     text = "1 if an open breaker fails messages unhandled."
-    is_open = [(key, max(one.breaker != "closed" for one in same)) for key, same in handlers]
+    is_open = [(key, max(int(one.breaker != "closed") for one in same)) for key, same in handlers]
     yield _gauge("breaker_open", text, labels, is_open)
     text = "1 if an operator has paused the handler."
-    is_paused = [(key, max(one.paused for one in same)) for key, same in handlers]
+    is_paused = [(key, max(int(one.paused) for one in same)) for key, same in handlers]
     yield _gauge("handler_paused", text, labels, is_paused)
     for name, (metric, text) in _HANDLER_HISTOGRAMS.items():
         known = [(key, [d for one in same if (d := getattr(one, name))]) for key, same in handlers]

@@ -126,7 +126,8 @@ def _degraded(one: Snapshot) -> list[str]:
 def _of_handler(handler: HandlerState, limits: Health) -> Iterator[str]:
     recent = handler.recent
     if handler.paused:
-        yield f"is paused: {handler.depth} messages wait"
+        waiting = "1 message waits" if handler.depth == 1 else f"{handler.depth} messages wait"
+        yield f"is paused: {waiting}"
     errors = "" if handler.failures is None else f": {handler.failures}"
     handled = max(recent.handled, recent.failed)
     if handler.breaker != "closed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from supervisor import SpecError
+from supervisor.checks import is_number
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -31,9 +32,9 @@ class Health(msgspec.Struct, frozen=True):
         problems = [
             f"{name} must be a share from 0 to 1, or None, not {share!r}"
             for name, share in (("failing", self.failing), ("shedding", self.shedding))
-            if share is not None and (not _is_number(share) or not 0 <= share <= 1)
+            if share is not None and (not is_number(share) or not 0 <= share <= 1)
         ]
-        if not _is_number(self.over) or not 0 < self.over <= 86_400:
+        if not is_number(self.over) or not 0 < self.over <= 86_400:
             problems.append(
                 f"over must be more than 0 seconds, and a day at most, not {self.over!r}"
             )
@@ -41,7 +42,3 @@ class Health(msgspec.Struct, frozen=True):
             problems.append(f"unready must be True or False, not {self.unready!r}")
         if problems:
             raise SpecError("health", problems)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

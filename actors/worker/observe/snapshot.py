@@ -117,6 +117,7 @@ class GapNote(msgspec.Struct, frozen=True):
     since: float
     until: float
     reason: str
+    path: str = ""  # the path in the tree of the handler that it was reported to
 
 
 class FailureNote(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from supervisor.log import printable_lines
+from supervisor.log import printable_lines, users_part
 
 #: Frames of each error in a chain of causes, and characters of the whole; the last ones are kept.
 _FRAMES: Final = 12
@@ -14,6 +14,7 @@ _LONGEST: Final = 4000
 
 def traceback_text(error: BaseException) -> str:
     """Return the traceback of ``error`` with those of its causes, cut at the beginning."""
-    lines = traceback.format_exception(error, limit=-_FRAMES)
+    trace = users_part(error.__traceback__)
+    lines = traceback.format_exception(type(error), error, trace, limit=-_FRAMES)
     text = printable_lines("".join(lines).rstrip())
     return text if len(text) <= _LONGEST else f"...{text[-_LONGEST:]}"

@@ -225,7 +225,7 @@ class Worker(Registry[C]):
             suppressed = await run.stack.__aexit__(type(error), error, error.__traceback__)
             assert not suppressed
             raise
-        self.state = State.RUNNING
+        self.state, self._runs = State.RUNNING, True
         return self
 
     def _settings(self) -> RunSettings:
@@ -261,7 +261,7 @@ class Worker(Registry[C]):
             await run.stack.__aexit__(type(second), second, second.__traceback__)
             raise
         finally:
-            self.state, self.drained = State.STOPPED, run.drained
+            self.state, self._runs, self.drained = State.STOPPED, False, run.drained
         await run.stack.__aexit__(kind, error, traceback)
 
     def lifespan(self, program: object = None) -> Lifespan:
@@ -307,7 +307,9 @@ class Worker(Registry[C]):
         """
         components = self._run.components
         if components is None or components.client is None:
-            raise RuntimeError(f"worker {self.name!r} is not running")
+            raise RuntimeError(
+                f"worker {self.name!r} is not running: it has a client from its start on"
+            )
         client: Redis[Any] | RedisCluster[Any] = components.client
         return client
 

@@ -17,7 +17,7 @@ from actors.redis.config.cluster_url import CLUSTER_OPTIONS
 from actors.redis.config.locations import TCPLocation
 from actors.redis.config.url import parse_url
 from actors.redis.exceptions import ConnectionError, RedisClusterError  # noqa: A004
-from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy
+from supervisor import CompositeRetryPolicy, ExponentialBackoffRetryPolicy, NoRetryPolicy
 
 #: A worker survives every outage: it reconnects for as long as that takes.
 DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
@@ -30,6 +30,8 @@ DEFAULT_RETRY_POLICY: Final = CompositeRetryPolicy(
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d+)?")
 
 _FIRST_DELAY, _MOST_DELAY = 0.1, 5.0
+# Seconds for an attempt to end by itself: its error says more than that time is up.
+_GRACE: Final = 0.5
 
 #: A node of a cluster: a URL, ``host:port``, or host and port.
 Address: TypeAlias = str | tuple[str, int]
@@ -142,24 +144,38 @@ async def connect(broker: Broker, timeout: float | None) -> Any:
     """
     time = asyncio.get_running_loop().time
     deadline = math.inf if timeout is None else time() + timeout
+    latest = None if timeout is None else deadline + _GRACE
     delay = _FIRST_DELAY
     while True:
         client = broker.client()
+        # The attempts are counted here alone: those of the client would outlast the deadline.
+        policy, client.retry_policy = client.retry_policy, NoRetryPolicy()
         try:
-            await client.__aenter__()
-            try:
-                await client.ping()
-            except BaseException:
-                await client.__aexit__(None, None, None)
-                raise
-        except (ConnectionError, TimeoutError, RedisClusterError):
+            async with asyncio.timeout_at(latest) as limit:
+                await _answered(client)
+        except (ConnectionError, TimeoutError, RedisClusterError) as error:
+            if limit.expired():
+                raise TimeoutError(
+                    f"{broker} did not answer within {timeout} s (start_timeout)"
+                ) from error
             left = deadline - time()
             if left <= 0:
                 raise
             await asyncio.sleep(min(delay, left))
             delay = min(delay * 2, _MOST_DELAY)
         else:
+            client.retry_policy = policy
             return client
+
+
+async def _answered(client: Any) -> None:
+    """Enter ``client``, and have its server answer; it is left again where that fails."""
+    await client.__aenter__()
+    try:
+        await client.ping()
+    except BaseException:
+        await client.__aexit__(None, None, None)
+        raise
 
 
 def _url(address: Address) -> str:

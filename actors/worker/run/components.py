@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.pubsub.api.base import BasePubSub
+from actors.pubsub.api.introspection import handler_path
 from actors.pubsub.delivery.user_hooks import call_hook
 from actors.pubsub.handlers.handler import Handler
 from actors.pubsub.model.types import Gap, Kind
@@ -65,6 +66,7 @@ class RunComponents:
         self.pubsubs: list[BasePubSub[Any]] = []
         self.paths: list[tuple[BasePubSub[Any], Paths]] = []
         self.client: Any = None
+        counters.path_of = self._path_of
         self._declared = declared
         self._counters = counters
         self._work = work
@@ -181,6 +183,11 @@ class RunComponents:
         if handler.on_failure is not None:
             handler.on_failure = self._counters.failure_sink(handler.on_failure)
         return handler
+
+    def _path_of(self, gap: Gap) -> str:
+        """Return the path of the handler that ``gap`` is reported to; empty: nobody knows."""
+        found = (handler_path(pubsub._known_tree, gap.kind, gap.name) for pubsub in self.pubsubs)
+        return next((path for path in found if path), "")
 
     async def _report_what_was_missed(self, subscriptions: Subscriptions) -> None:
         """Tell each handler the gap that the previous process left, then open the gate."""

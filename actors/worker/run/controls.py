@@ -87,6 +87,8 @@ def resume_all(system: ActorSystem) -> None:
 def _handler(system: ActorSystem, path: str) -> Cell:
     cell = system.registry._cells.get(path)
     is_handler = cell is not None and isinstance(cell._on_failure, FailureRoute)
+    if not path:
+        raise Refused("path is missing: it is the handler's, as /stats has it")
     # The workers of a concurrent handler are below it, and have its route.
     if cell is None or not is_handler or path != path_of_handler(path):
         raise Refused(f"there is no handler {path!r}")

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from actors.pubsub.api.base import BasePubSub
 from actors.pubsub.handlers.handler import Handler
-from actors.pubsub.model.types import Gap, Kind, PubSubMessage
+from actors.pubsub.model.types import Gap, Kind, PubSubMessage, Target
 from actors.redis.exceptions import RedisError
 from actors.redis.topology.slots import key_slot
 from actors.runtime.actor import Actor
@@ -129,6 +130,7 @@ class Prober(Actor[str]):
             handler = Handler(self._came_back, on_gap=_ignore, breaker=None)
             await self._pubsub.subscribe(**dict.fromkeys(new, handler))
         self._channels = wanted
+        self._paths.channels = {*wanted.values(), *self._unused}
 
     def _came_back(self, message: PubSubMessage) -> None:
         name = as_text(message["channel"])
@@ -155,6 +157,18 @@ def slot_tag(name: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return text if key_slot(f"{PROBE_PREFIX}:{{{text}}}".encode()) == key_slot(name) else None
+
+
+def probes_waiting(pubsub: BasePubSub[Any], channels: Iterable[str]) -> int:
+    """Return how many messages of ``channels`` are received, and not recognised as probes yet."""
+    registry = pubsub._known_tree.registry
+    wanted = (Target(pubsub._channel_kind, registry.encode(name)) for name in channels)
+    subscriptions = [
+        registry.subscriptions.get(one) for target in wanted for one in registry.spread(target)
+    ]
+    return sum(
+        one.handler.waiting for one in subscriptions if one is not None and one.handler is not None
+    )
 
 
 def path_states(pubsub: BasePubSub[Any], paths: Paths, now: float) -> list[PathState]:

@@ -70,6 +70,7 @@ class Paths:
         self.interval = interval
         self.proofs: dict[str, Proof] = {}
         self.restarts: Counter[str] = Counter()  # of silent paths, by node
+        self.channels: set[str] = set()  # the probe channels
         self.came_back = 0  # how many messages came on the probe channels in all
         # What was published and has not come back: by channel and text, when that was.
         self._under_way: dict[tuple[str, str], float] = {}

@@ -31,7 +31,7 @@ from actors.worker.observe.snapshot import (
 )
 from actors.worker.run.backlog import NOT_HANDLERS, Backlog
 from actors.worker.run.components import RunComponents
-from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states
+from actors.worker.run.delivery_probe import PROBE_PREFIX, path_states, probes_waiting
 from supervisor import TreeNode
 
 #: Seconds between two looks at the mailboxes; ages are exact to within this.
@@ -52,9 +52,7 @@ class Observer:
         self.up_since: float | None = None
         self._name = name
         self._counters = counters
-        # By pub/sub object: messages received before its count began anew, and its latest count.
-        self._received: dict[str, tuple[int, int]] = {}
-        self._received_shown = 0
+        self._received = 0
 
     def snapshot(self, state: State, tree: TreeNode, gave_up: str | None) -> Snapshot:
         """Return the state of the process now."""
@@ -86,7 +84,7 @@ class Observer:
                 state for pubsub, known in paths for state in path_states(pubsub, known, now)
             ),
             probe_interval=None if settings is None else settings.probe_interval,
-            received=self._received_shown,
+            received=self._received,
             gaps=counters.gaps,
             reconnects=sum(one.reconnects for one in stats.values()),
             restarts=counters.restarts,
@@ -127,7 +125,7 @@ class Observer:
         """Return how many messages came, without probes."""
         if self.components is not None:
             self._count_received(self.components)
-        return self._received_shown
+        return self._received
 
     def waiting(self) -> int:
         """Return how many messages wait for handlers and actors."""
@@ -203,15 +201,11 @@ class Observer:
         )
 
     def _count_received(self, components: RunComponents) -> None:
-        """Update a count that only grows; the counts of pub/sub objects may begin anew."""
-        for pubsub in components.pubsubs:
-            before, last = self._received.get(pubsub.name, (0, 0))
-            now = pubsub.stats().received
-            self._received[pubsub.name] = (before + last if now < last else before, now)
-        received = sum(before + last for before, last in self._received.values())
-        received -= sum(paths.came_back for _, paths in components.paths)
-        # A probe is received a moment before it is recognised as one.
-        self._received_shown = max(self._received_shown, received)
+        received = sum(pubsub.stats().received for pubsub in components.pubsubs)
+        self._received = received - sum(
+            paths.came_back + probes_waiting(pubsub, paths.channels)
+            for pubsub, paths in components.paths
+        )
 
 
 def _durations(histogram: Histogram) -> Durations | None:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.embedded_only
         (["a", b"b"], ["a", b"b"]),
         (("a",), ["a"]),
         ((name for name in "ab"), ["a", "b"]),
-        ({"a": print}, ["a"]),
+        ({"a": None}, ["a"]),
     ],
 )
 def test_names_in(given: Any, names: list[Any]):
@@ -43,6 +43,7 @@ def test_names_in(given: Any, names: list[Any]):
     [
         (5, "channels must be a name .* an iterable of names, or None, not 5"),
         (print, "channels must be a name"),
+        ({"a": print}, "handlers by name belong into channel_handlers"),
         ([5], "channels: a name must be str or bytes, not int: 5"),
         ([None], "channels: a name must be str or bytes, not NoneType"),
         ([["a", "b"]], "channels: a name must be .* not list: .*one by one"),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from importlib.metadata import version
 
 import msgspec
 import pytest
@@ -50,7 +51,9 @@ async def first(message): ...
         (["run", "shop"], "an app is written module:name"),
         (["run", "shop.py:app"], "modules are named as in an import: shop:app"),
         (["run", "./shop.py:app"], "modules are named as in an import: shop:app"),
+        (["publish"], "Missing argument 'url'"),
         (["publish", NOBODY, "a"], "Missing argument 'MESSAGE'"),
+        (["run", "shop:app", "--http-token", "x" * 16], "--http-token is for the port of --http"),
         (["top", "redis://127.0.0.1:1"], "HOST:PORT"),
         (["run", "os:path"], "os:path is no Worker, but module"),
         (["run", "broken:app"], "broken does not import: ZeroDivisionError: division by zero"),
@@ -93,6 +96,21 @@ async def test_errors_of_use_are_one_sentence(tmp_path, args, says):
     (sentence,) = program.err
     assert sentence.startswith("mailslot: ")
     assert says in sentence
+
+
+async def test_the_version_is_printed(tmp_path):
+    program = await run_mailslot("--version", cwd=tmp_path)
+    assert program.process.returncode == 0
+    (line,) = program.out
+    assert line == f"mailslot {version('mailslot')}"
+
+
+async def test_a_message_that_cannot_be_published_is_an_error_of_use(shared_server, tmp_path):
+    args = ["publish", shared_server.url, "a}b", "x", "--history"]
+    program = await run_mailslot(*args, cwd=tmp_path)
+    assert program.process.returncode == 2
+    (sentence,) = program.err
+    assert "channel 'a}b' cannot have a history" in sentence
 
 
 async def test_a_port_in_use_is_an_error_of_use(shared_server, tmp_path):

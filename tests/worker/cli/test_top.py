@@ -118,7 +118,10 @@ def test_a_detail_shows_what_happened_to_its_handler():
         FailureNote("on_p", "pp.1", "KeyError('of the pattern')", 1.0, "w/p/handlers/pp.*"),
         FailureNote("on_q", "pp.1", "KeyError('of the channel')", 1.0, "w/p/handlers/pp.1"),
     ]
-    gaps = [GapNote("pattern", name, 1.0, 2.0, f"about {name}") for name in ("pp.*", "pp.1", "a/b")]
+    gaps = [
+        GapNote("pattern", name, 1.0, 2.0, f"about {name}", f"w/p/handlers/{of}")
+        for name, of in (("pp.*", "pp.*"), ("pp.1", "pp.1"), ("a/b", "a_b"), ("c", "a_b"))
+    ]
     snapshot = msgspec.structs.replace(
         HEALTHY,
         handlers=(handler("pp.*"), handler("pp.1"), handler("a_b")),
@@ -130,7 +133,8 @@ def test_a_detail_shows_what_happened_to_its_handler():
     assert [note.handler for note in seen.failures(pattern)] == ["on_p"]
     assert [note.handler for note in seen.failures(channel)] == ["on_q"]
     assert [gap.reason for gap in seen.gaps(pattern)] == ["about pp.*"]
-    assert [gap.reason for gap in seen.gaps(slashed)] == ["about a/b"]
+    # A handler of several channels has the gaps of all of them.
+    assert [gap.reason for gap in seen.gaps(slashed)] == ["about a/b", "about c"]
     text = shown(seen, View(detail=True, chosen=pattern.key))
     assert "failure    " in text
     assert "of the pattern" in text

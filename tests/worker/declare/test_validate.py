@@ -61,7 +61,7 @@ def test_all_problems_are_listed_at_once():
         "in_thread is for plain functions",
         "must be callable or an Actor class, not 42",
         "@app.actor is for Actor classes",
-        "Unexpected keyword argument 'nam'",
+        "an actor has no option 'nam'",
         "start-up hook",
         "it must be a coroutine function: async (message, next)",
     ]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import eventually
 
-__all__ = ["BROWSER", "browser_page", "is_seen", "needs_browser", "rows", "shows"]
+__all__ = ["BROWSER", "browser_page", "is_seen", "needs_browser", "one_browser", "rows", "shows"]
 
 BROWSER = os.environ.get("MAILSLOT_TEST_BROWSER") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -24,12 +24,16 @@ needs_browser = pytest.mark.skipif(
 
 
 @asynccontextmanager
-async def browser_page(**options: Any) -> AsyncIterator[Any]:
-    """A page; ``errors`` of it has what scripts raised and the console told."""
+async def one_browser() -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    """A function that opens a page in a window of its own, with the options of that window.
+
+    ``errors`` of a page has what scripts raised and the console told.
+    """
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        try:
+
+        async def open_page(**options: Any) -> Any:
             page = await browser.new_page(**options)
             page.errors = []
             page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -37,9 +41,19 @@ async def browser_page(**options: Any) -> AsyncIterator[Any]:
                 "console",
                 lambda said: page.errors.append(said.text) if said.type == "error" else None,
             )
-            yield page
+            return page
+
+        try:
+            yield open_page
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def browser_page(**options: Any) -> AsyncIterator[Any]:
+    """A page in a browser of its own."""
+    async with one_browser() as open_page:
+        yield await open_page(**options)
 
 
 async def shows(page: Any, selector: str, what: str) -> None:

@@ -169,6 +169,8 @@ async def test_what_cannot_be_done_is_refused(server):
         control(app, Action(Act.PAUSE, 0, "worker"))
     async with app:
         path = state(app).path
-        for no_handler in ("", "worker", "worker/sampler", f"{path}/worker-0", f"{path}x"):
+        with pytest.raises(Refused, match="path is missing"):
+            control(app, Action(Act.PAUSE, 0, ""))
+        for no_handler in ("worker", "worker/sampler", f"{path}/worker-0", f"{path}x"):
             with pytest.raises(Refused, match="there is no handler"):
                 control(app, Action(Act.PAUSE, 0, no_handler))

@@ -246,6 +246,25 @@ async def test_what_is_in_a_mailbox_is_handled_before_it_stops(server, client):
     assert numsub(server, "slow") == 0
 
 
+async def test_what_is_declared_while_it_runs_comes_too_late(server):
+    app = make_worker(server)
+
+    @app.channel("a")
+    async def on_a(message: Any) -> None: ...
+
+    async with app:
+        for declare in (
+            lambda: app.channel("b")(on_a),
+            lambda: app.channels(["b", "c"], on_a),
+            lambda: app.actor(Actor),
+            lambda: app.middleware(on_a),
+        ):
+            with pytest.raises(RuntimeError, match="runs already: declare before it starts"):
+                declare()
+    app.channel("b")(on_a)
+    assert len(app.routes) == 2
+
+
 async def test_a_drain_ends_at_its_deadline(server, client):
     app = make_worker(server, drain_timeout=0.3)
     stopped: list[str] = []

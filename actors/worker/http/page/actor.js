@@ -50,8 +50,8 @@ export function showActor(stats, handlers, process, path) {
     showFacts([...factsOfHandler(handler), ["path", path], ...recoveryFacts(stats, handler)]);
     syncLog(byId("actor-failures"),
       failuresOf(stats, (one) => one.process === process && one.path === path));
-    setText(byId("actor-gaps-title"), `Gaps of ${handler.channel}`);
-    syncLog(byId("actor-gaps"), gapsOf(stats, (one) => one.name === handler.channel));
+    syncLog(byId("actor-gaps"),
+      gapsOf(stats, (one) => one.process === process && one.path === path));
   } else {
     showFacts(node ? [...factsOfNode(node), ["path", path]] : [["state", "gone"], ["path", path]]);
   }

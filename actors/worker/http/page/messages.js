@@ -1,25 +1,32 @@
 // The AsyncAPI document of the worker as tables: channels, operations, schemas.
 import { byId, element, link, setText } from "./parts.js";
 
+function withRole(node, role) {
+  node.setAttribute("role", role);
+  return node;
+}
+
 function table(label, heads, rows) {
   const around = element("div", undefined, "wide");
   around.setAttribute("role", "region");
   around.setAttribute("aria-label", label);
   around.tabIndex = 0;
-  const made = element("table", undefined, "text");
-  const head = made.createTHead().insertRow();
+  // Roles: where the window is narrow, rows and cells are blocks, and browsers forget what they are.
+  const made = withRole(element("table", undefined, "text"), "table");
+  const head = withRole(withRole(made.createTHead(), "rowgroup").insertRow(), "row");
   for (const text of heads) {
-    const cell = element("th", text);
+    const cell = withRole(element("th", text), "columnheader");
     cell.scope = "col";
     head.append(cell);
   }
-  const body = made.createTBody();
+  const body = withRole(made.createTBody(), "rowgroup");
   for (const cells of rows) {
-    const row = body.insertRow();
-    for (const cell of cells) {
-      const shown = row.insertCell();
-      shown.append(...(Array.isArray(cell) ? cell : [cell]));
-    }
+    const row = withRole(body.insertRow(), "row");
+    cells.forEach((cell, place) => {
+      const shown = withRole(row.insertCell(), "cell");
+      shown.dataset.column = heads[place];
+      shown.append(...(Array.isArray(cell) ? cell : [cell]).filter((part) => part !== ""));
+    });
   }
   around.append(made);
   return [element("h3", label), around];

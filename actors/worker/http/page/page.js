@@ -38,9 +38,10 @@ function showHead(stats) {
   byId("reasons").hidden = reasons.length === 0;
   setText(byId("name"), stats.worker.name);
   const sum = (name) => stats.worker.snapshots.reduce((total, one) => total + one[name], 0);
+  const many = (name) => `${sum(name)} ${sum(name) === 1 ? name.slice(0, -1) : name}`;
   const rate = handlers.reduce((total, handler) => total + handler.rate, 0);
   setText(byId("totals"), `${number(Math.round(rate))} messages a second, ${sum("failed")} failed,`
-    + ` ${sum("gaps")} gaps, ${sum("restarts")} restarts, ${sum("reconnects")} reconnects`);
+    + ` ${many("gaps")}, ${many("restarts")}, ${many("reconnects")}`);
 }
 
 function showView() {

@@ -29,8 +29,7 @@ export function handlersOf(stats) {
       now.set(key, { handled: handler.handled, at: one.at, rate });
       found.push({ ...handler, key, rate, process: one.process, state: stateOf(handler),
         href: actorHref(one.process, handler.path),
-        name: several ? `${one.process}: ${handler.name}` : handler.name,
-        channel: handler.name });
+        name: several ? `${one.process}: ${handler.name}` : handler.name });
     }
   }
   before = now;
@@ -57,7 +56,7 @@ export function failuresOf(stats, wanted = () => true) {
 
 export function gapsOf(stats, wanted = () => true) {
   return stats.worker.snapshots
-    .flatMap((one) => one.recent_gaps.map((gap, place) => ({ ...gap, place, pid: one.pid })))
+    .flatMap((one) => one.recent_gaps.map((gap) => ({ ...gap, process: one.process, pid: one.pid })))
     .filter(wanted).sort((a, b) => b.until - a.until).slice(0, 20)
     .map((gap) => ({
       at: gap.until,
