@@ -22,12 +22,15 @@ _REMEMBERED = 64
 class ListeningClock:
     """Seconds without those in which the loop was held up.
 
+    Attributes:
+        real: returns the real time in seconds.
+
     Args:
-        now: returns the real time in seconds.
+        real: see above.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, real: Callable[[], float]) -> None:
+        self.real = real
         self._due = inf
         self._missed = 0.0
         # Of each interruption: when it was by this clock, and the seconds missed before.
@@ -42,7 +45,7 @@ class ListeningClock:
 
         If this is late, the time from when it was due until now does not count.
         """
-        real, listened = self._now(), self.now()
+        real, listened = self.real(), self.now()
         missed = real - listened
         if missed > self._missed:
             self._interruptions.append((listened, self._missed))
@@ -51,8 +54,15 @@ class ListeningClock:
 
     def now(self) -> float:
         """Return this clock's time in seconds; the real time if the loop was never late."""
-        real = self._now()
+        real = self.real()
         return max(min(real, self._due + _ALLOWED), real - _LONGEST) - self._missed
+
+    def listened(self, real: float) -> float:
+        """Return what this clock showed at the time ``real``."""
+        for at, before in self._interruptions:
+            if real <= at + before:
+                return real - before
+        return real - self._missed
 
     def earliest(self, listened: float) -> float:
         """Return the earliest real time at which this clock showed ``listened``."""
@@ -62,6 +72,6 @@ class ListeningClock:
     def latest(self, listened: float) -> float:
         """Return the latest real time at which this clock showed ``listened``."""
         if listened >= self.now():
-            return self._now()
+            return self.real()
         missed = next((before for at, before in self._interruptions if at > listened), None)
         return listened + (self._missed if missed is None else missed)

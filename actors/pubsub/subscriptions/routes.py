@@ -80,7 +80,7 @@ class FeedRoutes:
         self._revoked: dict[Target, dict[NodeId, float]] = {}
         # The connection from which the target's messages came last.
         self._last: dict[Target, Subscriber] = {}
-        # Since when each target has had a source without interruption.
+        # Since when each target has had a source without interruption, in real time.
         self._live: dict[Target, float] = {}
 
     def update(self, target: Target) -> None:
@@ -98,7 +98,7 @@ class FeedRoutes:
         if leader is None:
             self._live.pop(target, None)
         elif target not in self._live:
-            self._live[target] = self._now()
+            self._live[target] = self._clock.real()
         if leader is None and not self._subscribers and target not in self._merges:
             return  # no node delivers anything
         if (
@@ -225,7 +225,9 @@ class FeedRoutes:
             stream = self._stream(merge, target, last.node)
             merge.remember(recent.keys, stream, recent.repeated)
             if last.node in nodes and self._goes_on(target, last.node):
-                merge.add(last.node, stream, repeats=False, since=self._live.get(target))
+                live = self._live.get(target)
+                since = None if live is None else self._clock.listened(live)
+                merge.add(last.node, stream, repeats=False, since=since)
         return merge
 
     def _dropped(self, target: Target, since: float, until: float, reason: str) -> None:

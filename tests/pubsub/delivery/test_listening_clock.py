@@ -58,6 +58,8 @@ def test_a_time_before_within_and_after_an_interruption_is_told_as_a_real_one(ti
     assert clock.earliest(101.1) == pytest.approx(101.1)
     assert clock.latest(101.1) == pytest.approx(103.5)
     assert clock.earliest(101.12) == clock.latest(101.12) == pytest.approx(103.52)
+    for listened in (100.5, 101.0, 101.12):
+        assert clock.listened(clock.latest(listened)) == pytest.approx(listened)
 
 
 def test_during_an_interruption_the_latest_time_is_the_real_one(time):
