@@ -67,12 +67,14 @@ class _Options:
     system: ActorSystem | None = None
 
     def __post_init__(self: Any) -> None:
-        times = [
-            *problems_of_seconds("max_idle_seconds", self.max_idle_seconds),
-            *problems_of_seconds("subscription_timeout", self.subscription_timeout, zero=True),
-            *problems_of_seconds("unsubscription_timeout", self.unsubscription_timeout, zero=True),
-            *problems_of_seconds("start_timeout", self.start_timeout, zero=True, optional=True),
-        ]
+        waits = {
+            "subscription_timeout": self.subscription_timeout,
+            "unsubscription_timeout": self.unsubscription_timeout,
+            "start_timeout": self.start_timeout,
+        }
+        times = [*problems_of_seconds("max_idle_seconds", self.max_idle_seconds)]
+        for name, value in waits.items():
+            times += problems_of_seconds(name, value, zero=True, optional=True)
         if times:
             raise ValueError("; ".join(times))
         if self.system is not None and not isinstance(self.system, ActorSystem):

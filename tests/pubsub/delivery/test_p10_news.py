@@ -79,7 +79,7 @@ async def test_a3_gaps_take_no_place_of_a_handlers_messages(server: AnyServer):
         for _ in range(5):
             await _lose_connection(server, p)
         await publish_many(client, "a", 2)
-        await eventually(lambda: p.stats().received == 2)
+        await eventually(lambda: p.stats().received == 3)
         go_on.set()
         await eventually(lambda: heard == ["in hand", "0", "1"])
         assert len(gaps) == 5
