@@ -60,8 +60,10 @@ class NodeReaders:
         self._placing = True
         rows = len(self._keeper.tree.registry.subscriptions)
         left = self._placed_at + _PER_ROW * rows - self._state.now()
-        # By a timer: its message is no dead letter if the manager ends before.
-        self._keeper.after(max(left, 0.0), self._place)
+        if left > 0:
+            self._keeper.after(left, self._place)
+        else:
+            self._keeper.tell(self._place)
 
     def place(self) -> None:
         """Have a reader for each node in use, and for none that left the cluster.

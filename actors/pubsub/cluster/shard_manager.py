@@ -127,7 +127,8 @@ class ShardRole:
         self._keeper.tree.refusing.forget(node)
         self._readers.ended(node)
         self._state.down.forget(node)
-        self._readers.place_soon()
+        if not self.winding_down:
+            self._readers.place_soon()
 
     def targets_changed(self) -> None:
         """Have readers where they are needed, and looks as often as subscriptions need them."""
