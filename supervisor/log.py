@@ -224,7 +224,21 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
     return None
 
 
-def exc_info(error: BaseException) -> ExcInfo | None:
-    """Return what to log of ``error``; None: no line of other code had a part in it."""
+def shown_trace(error: BaseException) -> TracebackType | None:
+    """Return what users are shown of the traceback of ``error``: it begins at their code.
+
+    Where no code of theirs had a part in it: nothing of an error that tells all by itself, such as
+    a payload that does not decode; everything of any other, which is a fault of this library.
+    """
     trace = users_part(error.__traceback__)
+    if trace is not None:
+        return trace
+    package, _, _ = type(error).__module__.partition(".")
+    tells_all = package in (*_OWN, "msgspec") or isinstance(error, UnicodeError)
+    return None if tells_all else error.__traceback__
+
+
+def exc_info(error: BaseException) -> ExcInfo | None:
+    """Return what to log of ``error``; None: it tells all by itself."""
+    trace = shown_trace(error)
     return None if trace is None else (type(error), error, trace)

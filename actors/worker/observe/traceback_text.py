@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from supervisor.log import printable_lines, users_part
+from supervisor.log import printable_lines, shown_trace
 
 #: Frames of each error in a chain of causes, and characters of the whole; the last ones are kept.
 _FRAMES: Final = 12
@@ -14,7 +14,7 @@ _LONGEST: Final = 4000
 
 def traceback_text(error: BaseException) -> str:
     """Return the traceback of ``error`` with those of its causes, cut at the beginning."""
-    trace = users_part(error.__traceback__)
+    trace = shown_trace(error)
     lines = traceback.format_exception(type(error), error, trace, limit=-_FRAMES)
     text = printable_lines("".join(lines).rstrip())
     return text if len(text) <= _LONGEST else f"...{text[-_LONGEST:]}"
