@@ -139,7 +139,7 @@ class AnyNodeRole:
         """Any targets are served by the one reader."""
 
     def reconcile(self) -> None:
-        """Let go what merges have held for too long."""
+        """Let go what merges have held for too long; while a call is overdue, they wait longer."""
         reconciler = self._keeper.reconciler
         reconciler.clock.came()
         reconciler.clock.expect(self._keeper.loop.time() + RECONCILE_SECONDS)

@@ -277,10 +277,10 @@ class Merge:
         if feeder is self.leader:
             self._gone.doubt(self._passed.passed_at(number) - LAG)
         else:
-            self._is_ambiguous(feeder)  # the leader delivers it, as long as it leads
+            self._note_ambiguous(feeder)  # the leader delivers it, as long as it leads
 
-    def _is_ambiguous(self, feeder: MergeInput) -> None:
-        """What ``feeder`` delivered just now was taken for a message of the leader."""
+    def _note_ambiguous(self, feeder: MergeInput) -> None:
+        """Note that what ``feeder`` delivered just now was taken for a message of the leader."""
         now = self.now()
         if feeder.ambiguous_at <= now - OWED:
             feeder.ambiguous_since = now
@@ -344,7 +344,7 @@ class Merge:
                 other.held.popleft()
                 holders.append(other)
                 if is_repeated:
-                    self._is_ambiguous(other)
+                    self._note_ambiguous(other)
         number = self._note((feeder.stream, key))
         for holder in holders:
             holder.deliver(number)

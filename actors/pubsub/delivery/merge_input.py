@@ -34,7 +34,8 @@ class MergeInput:
         met: the leader with which the node has delivered a message in common.
         ambiguous_at: when the node last delivered a payload that comes more than once, and that was
             taken for a message of the leader.
-        ambiguous_since: when that began, as far as it matters yet.
+        ambiguous_since: since when the node has delivered such payloads, without a pause of
+            ``OWED`` seconds.
     """
 
     __slots__ = (

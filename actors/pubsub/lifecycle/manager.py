@@ -33,6 +33,7 @@ from actors.runtime.ref import ActorRef
 from supervisor import ExitReason, RetryPolicy
 from supervisor.model.retry_session import Retry, Spent
 
+#: Seconds between two calls of a role's ``reconcile``.
 RECONCILE_SECONDS = 1.0
 # What a server refused is asked for again after 1, 2, 4 ... reconciles, at most every so many.
 _LONGEST_PAUSE = 32

@@ -62,6 +62,7 @@ class Handovers:
         batch.append(handover)
 
     def _left(self, due: int) -> float:
+        """Return the seconds until ``due``, by the clock."""
         return due * _BATCH_SECONDS - self._clock.now()
 
     def _turn(self, due: int) -> None:

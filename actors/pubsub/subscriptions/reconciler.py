@@ -37,7 +37,8 @@ class Reconciler:
         refusals: targets that a node refused for good.
         sender: carries out the table's commands.
         calls: the user's calls.
-        clock: stands still while the loop is held up, as far as a role says when to expect a look.
+        clock: merges and hand-overs wait by this clock. The role says when the loop comes by next;
+            while that is overdue, the clock stands still.
         retry_soon: called when a server refused targets for the moment: :meth:`refused_for_now`.
     """
 

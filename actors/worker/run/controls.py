@@ -17,7 +17,7 @@ log = get_logger("mailslot.worker")
 
 
 class Act(StrEnum):
-    """What can be done."""
+    """What an operator can ask a worker to do."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -26,7 +26,7 @@ class Act(StrEnum):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """What to do, and to which handler; a drain is of the whole worker."""
+    """What a worker is to do, and with which handler; a drain is of all handlers."""
 
     act: Act
     process: int = 0  # the number of the process that the handler is in
